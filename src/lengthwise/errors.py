@@ -1,0 +1,17 @@
+"""Errors that are meant for people: they say what was wrong, where, and what would be right."""
+
+
+class LengthwiseError(Exception):
+    """Base of all errors raised on purpose; its message is complete and needs no traceback."""
+
+    exit_code = 1
+
+
+class InputError(LengthwiseError):
+    """What the user gave cannot be used; the command line ends with exit code 2."""
+
+    exit_code = 2
+
+
+class RunError(LengthwiseError):
+    """A run could not go on although its input was sound; the command line ends with exit code 1."""

@@ -1,0 +1,67 @@
+"""Names to lazily imported objects, open to other packages through entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from lengthwise.errors import InputError
+
+
+def nearest_name(name: str, known: list[str]) -> str:
+    """Return a phrase that offers the known names nearest to a misspelt one.
+
+    Args:
+        name: the unknown name.
+        known: all valid names.
+
+    Returns:
+        ``did you mean 'parity'?`` when something is near, otherwise the list of known names.
+    """
+    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
+
+
+class Registry:
+    """A table of names whose objects are imported only when they are asked for.
+
+    Args:
+        kind: what the names stand for, in the singular, as error messages say it.
+        targets: name -> ``"package.module:attribute"``.
+
+    Other packages add names with an entry point in the group ``lengthwise.<kind>s``.
+    """
+
+    def __init__(self, kind: str, targets: dict[str, str]) -> None:
+        self.kind = kind
+        self._builtin = targets
+
+    @cached_property
+    def _targets(self) -> dict[str, str]:
+        group = f"lengthwise.{self.kind.replace(' ', '_')}s"
+        return self._builtin | {point.name: point.value for point in entry_points(group=group)}
+
+    def names(self) -> list[str]:
+        """Return all names, in the order in which they were registered."""
+        return list(self._targets)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets
+
+    def load(self, name: str) -> Any:
+        """Import and return the object behind a name.
+
+        Raises:
+            InputError: the name is unknown; the message offers the nearest known one.
+        """
+        if name not in self._targets:
+            raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, self.names())}")
+        module, _, attribute = self._targets[name].partition(":")
+        return getattr(import_module(module), attribute)

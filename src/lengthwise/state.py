@@ -1,0 +1,130 @@
+"""State: all that a sequence model carries from one token to the next.
+
+Shape letters: B batch rows. Every entry has the batch as its first dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+from lengthwise.errors import InputError
+
+
+class Kind(StrEnum):
+    """What an entry of a state is; interventions touch the recurrent ones unless told otherwise."""
+
+    RECURRENT = "recurrent"
+    """The recurrence proper: matrices, hidden vectors, partial reductions."""
+    TAIL = "tail"
+    """The last few inputs that a convolution or a token shift still needs."""
+    POSITION = "position"
+    """How many tokens were read."""
+    CACHE = "cache"
+    """Keys and values of attention: grows with the length."""
+
+
+@dataclass(frozen=True)
+class State(Mapping[str, Tensor]):
+    """Named tensors with their kinds; immutable, batch first.
+
+    Args:
+        tensors: name -> tensor with B rows.
+        kinds: name -> kind; a name that is missing here is recurrent.
+    """
+
+    tensors: Mapping[str, Tensor]
+    kinds: Mapping[str, Kind]
+
+    def __init__(self, tensors: Mapping[str, Tensor], kinds: Mapping[str, Kind] | None = None) -> None:
+        given = dict(kinds or {})
+        unknown = sorted(set(given) - set(tensors))
+        if unknown:
+            raise InputError(f"kinds given for entries that the state does not have: {', '.join(unknown)}")
+        object.__setattr__(self, "tensors", dict(tensors))
+        object.__setattr__(self, "kinds", {name: given.get(name, Kind.RECURRENT) for name in tensors})
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows.
+
+        Raises:
+            InputError: the state has no entries and so no rows.
+        """
+        for tensor in self.tensors.values():
+            return tensor.shape[0]
+        raise InputError("a state without entries has no batch size")
+
+    def map(self, function: Callable[[Tensor], Tensor], kinds: Iterable[Kind] | None = None) -> State:
+        """Return a state whose tensors went through a function.
+
+        Args:
+            function: applied to each tensor; must keep the batch first.
+            kinds: apply it to entries of these kinds only; all by default.
+
+        Returns:
+            A new state with the same names and kinds.
+        """
+        chosen = set(Kind) if kinds is None else set(kinds)
+        return State(
+            {name: function(t) if self.kinds[name] in chosen else t for name, t in self.tensors.items()},
+            self.kinds,
+        )
+
+    def detach(self) -> State:
+        """Return the same values without their gradient history."""
+        return self.map(Tensor.detach)
+
+    def to(self, *args: torch.device | torch.dtype | str) -> State:
+        """Return the state on a device, or its floating-point entries in a dtype."""
+        dtypes = [a for a in args if isinstance(a, torch.dtype)]
+        places = [a for a in args if not isinstance(a, torch.dtype)]
+
+        def move(tensor: Tensor) -> Tensor:
+            for place in places:
+                tensor = tensor.to(place)
+            for dtype in dtypes if tensor.is_floating_point() else []:
+                tensor = tensor.to(dtype)
+            return tensor
+
+        return self.map(move)
+
+    def rows(self, index: Tensor | slice | Sequence[int]) -> State:
+        """Return the chosen batch rows, in the order of the index."""
+        chosen = index if isinstance(index, slice | Tensor) else list(index)
+        return self.map(lambda tensor: tensor[chosen])
+
+    def numel(self) -> int:
+        """Return the number of elements over all entries and rows."""
+        return sum(tensor.numel() for tensor in self.tensors.values())
+
+    @staticmethod
+    def concat(states: Sequence[State]) -> State:
+        """Join states along the batch.
+
+        Raises:
+            InputError: there is nothing to join, or the states differ in their entries.
+        """
+        if not states:
+            raise InputError("no states to join")
+        first = states[0]
+        for other in states[1:]:
+            if dict(other.kinds) != dict(first.kinds):
+                raise InputError(
+                    "states with different entries cannot be joined: "
+                    f"{', '.join(first) or 'none'} against {', '.join(other) or 'none'}"
+                )
+        return State({name: torch.cat([s[name] for s in states]) for name in first}, first.kinds)
