@@ -1,0 +1,18 @@
+"""What is trained: models with a state contract, and the operators inside them."""
+
+from lengthwise.registry import Registry
+
+MODELS: Registry = Registry("model", {"ldru": "lengthwise.models.ldru:LDRUConfig"})
+
+OPERATORS: Registry = Registry(
+    "operator",
+    {
+        "mlp": "lengthwise.models.operators:MLPOperatorConfig",
+        "grc": "lengthwise.models.operators:GRCOperatorConfig",
+        "gated_sum": "lengthwise.models.operators:GatedSumOperatorConfig",
+        "linear": "lengthwise.models.operators:LinearOperatorConfig",
+        "sum": "lengthwise.models.operators:SumOperatorConfig",
+        "matrix": "lengthwise.models.operators:MatrixOperatorConfig",
+        "stochastic": "lengthwise.models.operators:StochasticOperatorConfig",
+    },
+)

@@ -1,0 +1,24 @@
+"""The mathematics: pure functions on tensors, each with a slow twin in `reference`."""
+
+from lengthwise.scans.online import OnlineReduction, reduce_chunks
+from lengthwise.scans.shared import SharedNodes
+from lengthwise.scans.tree import (
+    Odd,
+    Operator,
+    random_bracketing,
+    tree_reduce,
+    tree_reduce_prefixes,
+    tree_scan,
+)
+
+__all__ = [
+    "Odd",
+    "OnlineReduction",
+    "Operator",
+    "SharedNodes",
+    "random_bracketing",
+    "reduce_chunks",
+    "tree_reduce",
+    "tree_reduce_prefixes",
+    "tree_scan",
+]
