@@ -16,6 +16,7 @@ import numpy as np
 
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.dyck import Dyck
 from lengthwise.tasks.language import Example, Language, Sampling
 
 MODULUS = 5
@@ -30,24 +31,22 @@ class Row:
         name: as the registry knows it.
         rule: what decides the class, in words.
         examples: worked strings with their classes.
-        build: makes the automaton.
-        sampling: which strings are drawn.
+        build: makes the language.
     """
 
     name: str
     rule: str
     examples: tuple[Example, Example]
-    build: Callable[[], Automaton]
-    sampling: Sampling
+    build: Callable[[], Language]
 
     def __call__(self) -> Language:
         """Return the language, always the same object, so that its tables are computed once."""
-        return _language(self)
+        return _built(self)
 
 
 @cache
-def _language(row: Row) -> Language:
-    return Language(row.name, row.rule, row.examples, row.build().minimal(), row.sampling)
+def _built(row: Row) -> Language:
+    return row.build()
 
 
 def _example(text: str, label: int) -> Example:
@@ -75,9 +74,7 @@ def build_even_pairs() -> Automaton:
 
 def build_cycle_navigation() -> Automaton:
     """Return the automaton of a walk on a cycle of five places: back, stay, forward."""
-    return Automaton.explore(
-        0, lambda place, symbol: (place + symbol - 1) % MODULUS, lambda place: place, 3
-    )
+    return Automaton.explore(0, lambda place, symbol: (place + symbol - 1) % MODULUS, lambda place: place, 3)
 
 
 def build_tomita(number: int) -> Automaton:
@@ -100,35 +97,6 @@ _TOMITA_BUILDERS: tuple[Callable[[], Automaton], ...] = (
     lambda: _accepting([[2, 1], [0, 2], [1, 0]], {0}),
     lambda: _accepting([[0, 1], [2, 1], [2, 3], [4, 3], [4, 4]], {0, 1, 2, 3}),
 )
-
-
-def build_dyck(depth: int) -> Automaton:
-    """Return the automaton of the balanced, non-empty strings of 0 (open) and 1 (close) up to a depth."""
-    dead, empty = -1, -2
-
-    def step(state: int, symbol: int) -> int:
-        if state == dead:
-            return dead
-        level = max(state, 0) + (1 if symbol == 0 else -1)
-        return level if 0 <= level <= depth else dead
-
-    return Automaton.explore(empty, step, lambda state: int(state == 0), 2)
-
-
-def build_depths(largest: int) -> Automaton:
-    """Return the automaton whose class of a balanced, non-empty string is its depth, up to a largest depth."""
-    dead = (-1, 0)
-
-    def step(state: tuple[int, int], symbol: int) -> tuple[int, int]:
-        level, deepest = state
-        if level < 0:
-            return dead
-        level += 1 if symbol == 0 else -1
-        return (level, max(level, deepest)) if 0 <= level <= largest else dead
-
-    return Automaton.explore(
-        (0, 0), step, lambda state: state[1] if state[0] == 0 and state[1] else UNLABELLED, 2
-    ).minimal()
 
 
 def build_prefix(symbols: int, base: int) -> Automaton:
@@ -162,7 +130,7 @@ def build_modular_arithmetic() -> Automaton:
 
 
 def build_modular_arithmetic_precedence() -> Automaton:
-    """Return the automaton of sums and differences of products: a sum so far, a last term, what is pending."""
+    """Return the automaton of sums and differences of products, the products worked first."""
     dead = (UNLABELLED, UNLABELLED, UNLABELLED)
 
     def step(state: tuple[int, int, int], symbol: int) -> tuple[int, int, int]:
@@ -188,10 +156,114 @@ def _apply(operation: int, left: int, right: int) -> int:
     return (left + right if operation == PLUS else left - right) % MODULUS
 
 
-parity = Row(
-    "parity",
-    "the number of 1s mod 2",
-    (_example("1011", 1), _example("0110", 0)),
-    build_parity,
-    Sampling.UNIFORM,
+def _draw_arithmetic(rng: np.random.Generator, batch_size: int, length: int) -> Ints:
+    tokens = np.empty((batch_size, length), dtype=np.int64)
+    tokens[:, ::2] = rng.integers(MODULUS, size=(batch_size, (length + 1) // 2))
+    tokens[:, 1::2] = rng.integers(PLUS, TIMES + 1, size=(batch_size, length // 2))
+    return tokens
+
+
+def _uniform(name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]) -> Row:
+    return Row(
+        name,
+        rule,
+        examples,
+        lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM),
+    )
+
+
+def _arithmetic(
+    name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]
+) -> Row:
+    return Row(
+        name,
+        rule,
+        examples,
+        lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM, _draw_arithmetic),
+    )
+
+
+def _tomita(number: int, rule: str, examples: tuple[Example, Example]) -> Row:
+    name = f"tomita_{number}"
+    return Row(
+        name,
+        rule,
+        examples,
+        lambda: Language(name, rule, examples, build_tomita(number).minimal(), Sampling.BALANCED),
+    )
+
+
+def _dyck(depth: int) -> Row:
+    name = f"dyck_{depth}"
+    rule = f"1 if balanced (0 opens, 1 closes), not empty and nested at most {depth} deep, otherwise 0"
+    examples = (
+        _example("0" * depth + "1" * depth + "01", 1),
+        _example("0" * (depth + 1) + "1" * (depth + 1), 0),
+    )
+    return Row(name, rule, examples, lambda: Dyck(name, rule, examples, depth))
+
+
+def _prefix(symbols: int, base: int) -> Row:
+    name = f"prefix_{symbols}_{base}"
+    rule = (
+        f"the first {symbols} symbols as a number in base {base}, the most significant first; "
+        f"{base**symbols} if there are fewer symbols"
+    )
+    digits = [(base - 1 - place) % base for place in range(symbols)]
+    value = sum(digit * base ** (symbols - 1 - place) for place, digit in enumerate(digits))
+    longer = Example((*digits, 0, 1), value)
+    short = Example((0,) * (symbols - 1), base**symbols)
+    examples = (longer, short)
+    return _uniform(name, rule, examples, lambda: build_prefix(symbols, base))
+
+
+parity = _uniform(
+    "parity", "the number of 1s mod 2", (_example("1011", 1), _example("0110", 0)), build_parity
 )
+even_pairs = _uniform(
+    "even_pairs",
+    "the number of changes (01 or 10) mod 2: whether the first symbol differs from the last",
+    (_example("0101", 1), _example("1001", 0)),
+    build_even_pairs,
+)
+cycle_navigation = _uniform(
+    "cycle_navigation",
+    "the place on a cycle of 5 after a walk from place 0: symbol 0 goes back, 1 stays, 2 goes forward",
+    (_example("2212", 3), _example("0", 4)),
+    build_cycle_navigation,
+)
+modular_arithmetic = _arithmetic(
+    "modular_arithmetic",
+    "digits 0 to 4 joined by + (5), - (6) and * (7), worked strictly from left to right, mod 5",
+    (_arithmetic_example("1+2*3", 4), _arithmetic_example("1-3", 3)),
+    build_modular_arithmetic,
+)
+modular_arithmetic_precedence = _arithmetic(
+    "modular_arithmetic_precedence",
+    "digits 0 to 4 joined by + (5), - (6) and * (7), products first, mod 5",
+    (_arithmetic_example("1+2*3", 2), _arithmetic_example("4-2*2-1", 4)),
+    build_modular_arithmetic_precedence,
+)
+tomita_1 = _tomita(1, "1 if there is no 0", (_example("111", 1), _example("101", 0)))
+tomita_2 = _tomita(2, "1 if the string is a repetition of 10", (_example("1010", 1), _example("101", 0)))
+tomita_3 = _tomita(
+    3,
+    "1 if no odd run of 1s is followed at once by an odd run of 0s",
+    (_example("1001101", 1), _example("1101000", 0)),
+)
+tomita_4 = _tomita(4, "1 if there are no three 0s in a row", (_example("00100", 1), _example("1000", 0)))
+tomita_5 = _tomita(
+    5, "1 if the number of 0s is even and so is that of 1s", (_example("0110", 1), _example("011", 0))
+)
+tomita_6 = _tomita(
+    6, "1 if the number of 1s less that of 0s is divisible by 3", (_example("1110", 0), _example("10111", 1))
+)
+tomita_7 = _tomita(
+    7,
+    "1 if the string is of the form 0*1*0*1*: at most one place where a 0 follows a 1",
+    (_example("01101", 1), _example("10100", 0)),
+)
+dyck_2, dyck_3, dyck_4, dyck_6, dyck_8, dyck_12 = (_dyck(depth) for depth in (2, 3, 4, 6, 8, 12))
+prefix_1_2, prefix_1_4 = _prefix(1, 2), _prefix(1, 4)
+prefix_2_2, prefix_2_4 = _prefix(2, 2), _prefix(2, 4)
+prefix_4_2, prefix_4_4 = _prefix(4, 2), _prefix(4, 4)

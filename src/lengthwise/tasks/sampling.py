@@ -1,0 +1,218 @@
+"""Exactly uniform strings of a given length, drawn by counting the paths of an automaton.
+
+The number of wanted strings that remain from each state is a row of logarithms, shifted so that its largest
+entry is zero: a million symbols neither overflow nor underflow, whatever the growth rates of the states are.
+Symbols are drawn a word at a time.
+
+Shape letters: S states, A alphabet, B batch rows, K symbols of a word, N words, R rows of a block.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import Bools, Ints
+
+Logs = NDArray[np.float64]
+
+STEP_ENTRIES = 1024
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 64 << 20
+
+
+class CountingSampler:
+    """Draws uniformly among the strings of a length that end in one of some wanted states.
+
+    Args:
+        automaton: reads the strings.
+        wanted_S: [S] whether a string may end there.
+    """
+
+    def __init__(self, automaton: Automaton, wanted_S: Bools) -> None:
+        self.automaton = automaton
+        self._wanted_S = np.asarray(wanted_S, dtype=np.bool_)
+        self._word_length = _word_length(automaton)
+        with np.errstate(divide="ignore"):
+            self._first_S: Logs = np.log(self._wanted_S.astype(np.float64))
+        self._checkpoints: list[Logs] = [self._first_S]
+        self._blocks: OrderedDict[int, Logs] = OrderedDict()
+        self._blocks_kept = max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8))
+        self._powers: list[NDArray[np.float32]] = []
+
+    def exists(self, length: int) -> bool:
+        """Return whether any wanted string of this length exists."""
+        return bool(self._ends(length)[self.automaton.start])
+
+    def nearest_lengths(self, length: int) -> list[int]:
+        """Return the nearest shorter and longer lengths that have wanted strings, where there are any."""
+        window = 2 * self.automaton.states + 2
+        lowest = max(1, length - window)
+        ends_S = self._ends(lowest)
+        lengths: list[int] = []
+        for candidate in range(lowest, length + window + 1):
+            if ends_S[self.automaton.start]:
+                lengths.append(candidate)
+            ends_S = ends_S[self.automaton.transitions_SA].any(axis=1)
+        below = [candidate for candidate in lengths if candidate < length]
+        above = [candidate for candidate in lengths if candidate > length]
+        return below[-1:] + above[:1]
+
+    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Ints:
+        """Draw strings uniformly, with replacement.
+
+        Args:
+            rng: the only source of randomness.
+            batch_size: B, the number of strings.
+            length: the number of symbols.
+
+        Returns:
+            [B, length] the symbols.
+
+        Raises:
+            InputError: no wanted string has this length.
+        """
+        if not self.exists(length):
+            raise InputError(
+                f"no string of length {length} is wanted; {describe(self.nearest_lengths(length))}"
+            )
+        words, first = divmod(length, self._word_length)
+        states_B = np.full(batch_size, self.automaton.start, dtype=np.int64)
+        tokens = np.empty((batch_size, length), dtype=np.int64)
+        codes_B, states_B = self._draw_word(rng, states_B, first, self._row(words))
+        tokens[:, :first] = self._spell(codes_B, first)
+        codes_NB = np.empty((words, batch_size), dtype=np.int64)
+        for word in range(words):
+            codes_NB[word], states_B = self._draw_word(
+                rng, states_B, self._word_length, self._row(words - word - 1)
+            )
+        spelled_BNK = self._spell(codes_NB.T, self._word_length)
+        tokens[:, first:] = spelled_BNK.reshape(batch_size, words * self._word_length)
+        return tokens
+
+    def _draw_word(
+        self, rng: np.random.Generator, states_B: Ints, length: int, remaining_S: Logs
+    ) -> tuple[Ints, Ints]:
+        """Return [B] words and the states after them, given the counts that remain after the word."""
+        if not length:
+            return np.zeros_like(states_B), states_B
+        table_SW = self.automaton.words(length)
+        cumulative_SW = np.cumsum(_shares(remaining_S[table_SW]), axis=1)
+        totals_S = cumulative_SW[:, -1:]
+        cumulative_SW /= np.where(totals_S > 0, totals_S, 1)
+        cumulative_SW += np.arange(self.automaton.states)[:, None]
+        # Each state owns one unit interval, so that a single sorted search serves the whole batch; rounding
+        # must not carry a draw into the interval of the next state.
+        draws_B = np.minimum(states_B + rng.random(len(states_B)), np.nextafter(states_B + 1.0, 0.0))
+        found_B = np.searchsorted(cumulative_SW.ravel(), draws_B, side="right")
+        return found_B - states_B * table_SW.shape[1], table_SW.ravel()[found_B]
+
+    def _spell(self, codes: Ints, length: int) -> Ints:
+        """Return the symbols of words on a new last axis [..., K]."""
+        digits = self.automaton.vocabulary ** np.arange(length - 1, -1, -1)
+        letters = np.arange(self.automaton.vocabulary**length)[:, None] // digits % self.automaton.vocabulary
+        return letters[codes]
+
+    def _row(self, words: int) -> Logs:
+        """Return [S] the log counts, up to a common shift, of the wanted strings of so many words."""
+        index, offset = divmod(words, BLOCK_ROWS)
+        if index not in self._blocks:
+            while len(self._checkpoints) <= index:
+                self._fill(len(self._checkpoints) - 1)
+            self._fill(index)
+        self._blocks.move_to_end(index)
+        return self._blocks[index][offset]
+
+    def _fill(self, index: int) -> None:
+        """Compute one block of rows from its checkpoint, and the next checkpoint; forget the oldest block."""
+        rows_RS = np.empty((BLOCK_ROWS, self.automaton.states))
+        current_S = self._checkpoints[index]
+        table_SW = self.automaton.words(self._word_length)
+        for row in range(BLOCK_ROWS):
+            rows_RS[row] = current_S
+            current_S = _log_sum(current_S[table_SW])
+        if len(self._checkpoints) == index + 1:
+            self._checkpoints.append(current_S)
+        self._blocks[index] = rows_RS
+        if len(self._blocks) > self._blocks_kept:
+            self._blocks.popitem(last=False)
+
+    def _ends(self, length: int) -> Bools:
+        """Return [S] whether a wanted string of the length starts in each state, by powers of two."""
+        ends_S = self._wanted_S
+        for bit in range(length.bit_length()):
+            if bit == len(self._powers):
+                self._powers.append(self._power(bit))
+            if length >> bit & 1:
+                ends_S = self._powers[bit] @ ends_S.astype(np.float32) > 0
+        return ends_S
+
+    def _power(self, bit: int) -> NDArray[np.float32]:
+        if bit:
+            return (self._powers[bit - 1] @ self._powers[bit - 1] > 0).astype(np.float32)
+        steps_SS = np.zeros((self.automaton.states,) * 2, dtype=np.float32)
+        np.put_along_axis(steps_SS, self.automaton.transitions_SA, 1, axis=1)
+        return steps_SS
+
+
+def count_classes(automaton: Automaton, length: int) -> list[int]:
+    """Count the strings of a length by class, exactly.
+
+    Args:
+        automaton: gives the classes.
+        length: the number of symbols; the work grows with its square.
+
+    Returns:
+        One count a class; strings without a class are not counted.
+    """
+    counts = {automaton.start: 1}
+    transitions = automaton.transitions_SA.tolist()
+    for _ in range(length):
+        following: dict[int, int] = {}
+        for state, count in counts.items():
+            for successor in transitions[state]:
+                following[successor] = following.get(successor, 0) + count
+        counts = following
+    totals = [0] * automaton.classes
+    for state, count in counts.items():
+        label = int(automaton.outputs_S[state])
+        if label >= 0:
+            totals[label] += count
+    return totals
+
+
+def describe(lengths: Sequence[int]) -> str:
+    """Return a phrase that offers the nearest possible lengths."""
+    if not lengths:
+        return "no length near it does"
+    if len(lengths) == 1:
+        return f"the nearest length that does is {lengths[0]}"
+    return f"the nearest lengths that do are {lengths[0]} and {lengths[1]}"
+
+
+def _word_length(automaton: Automaton) -> int:
+    length = 1
+    while automaton.states * automaton.vocabulary ** (length + 1) <= STEP_ENTRIES and length < 8:
+        length += 1
+    return length
+
+
+def _shares(logs_SW: Logs) -> Logs:
+    """Return numbers in proportion to the counts, the largest of each row being one."""
+    peaks_S = logs_SW.max(axis=1, keepdims=True)
+    return np.exp(logs_SW - np.where(np.isfinite(peaks_S), peaks_S, 0))
+
+
+def _log_sum(logs_SW: Logs) -> Logs:
+    """Return the logarithm of each row's sum of counts, shifted so that the largest is zero."""
+    peaks_S = logs_SW.max(axis=1)
+    finite_S = np.where(np.isfinite(peaks_S), peaks_S, 0)
+    sums_S = np.exp(logs_SW - finite_S[:, None]).sum(axis=1)
+    logs_S = np.log(sums_S, out=np.full(len(sums_S), -np.inf), where=sums_S > 0) + finite_S
+    peak = logs_S.max()
+    return logs_S - peak if np.isfinite(peak) else logs_S
