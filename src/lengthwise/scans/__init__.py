@@ -5,6 +5,7 @@ from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
     Odd,
     Operator,
+    RightFold,
     random_bracketing,
     tree_reduce,
     tree_reduce_prefixes,
@@ -15,6 +16,7 @@ __all__ = [
     "Odd",
     "OnlineReduction",
     "Operator",
+    "RightFold",
     "SharedNodes",
     "random_bracketing",
     "reduce_chunks",

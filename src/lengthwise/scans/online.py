@@ -1,7 +1,7 @@
 """An online reduction: elements come in one by one or in chunks, the prefix value is there at any time.
 
-The state is a binary counter. After t elements it holds one partial reduction for each set bit of t: the dyadic
-blocks of the prefix, the largest first in time. Folded from the left they give `tree_scan`'s value of
+The state is a binary counter. After t elements it holds one partial reduction for each set bit of t: the
+dyadic blocks of the prefix, the largest first in time. Folded from the left they give `tree_scan`'s value of
 the prefix, folded from the right `tree_reduce`'s. A push of a chunk works level by level, so its depth is
 logarithmic and what it computes does not depend on how the stream was cut.
 
@@ -59,13 +59,24 @@ class OnlineReduction:
         self.initial_BD = initial_BD
         levels = [level for level in range(count.bit_length()) if count >> level & 1]
         if sorted(self.partials) != levels:
-            raise InputError(f"{count} elements leave partial reductions at levels {levels}, got {sorted(self.partials)}")
+            raise InputError(
+                f"{count} elements leave partial reductions at levels {levels}, got {sorted(self.partials)}"
+            )
 
-    def push(self, x_BTD: Tensor) -> None:
-        """Take in [B, T, D...] elements; amortised one application each."""
+    def push(self, x_BTD: Tensor, level: int = 0) -> None:
+        """Take in elements; amortised one application each.
+
+        Args:
+            x_BTD: [B, T, D...] elements, or whole blocks of ``2^level`` elements each.
+            level: how many levels were reduced already; the count so far must be a multiple of ``2^level``.
+
+        Raises:
+            InputError: there is no element, or blocks do not line up with what was pushed before.
+        """
         check_elements(x_BTD, "carry", None)
-        self.count += x_BTD.shape[1]
-        level = 0
+        if self.count % (1 << level):
+            raise InputError(f"blocks of {1 << level} elements cannot follow {self.count} elements")
+        self.count += x_BTD.shape[1] << level
         while x_BTD.shape[1]:
             x_BTD = self._with_pending(x_BTD, level)
             x_BTD = self._pair(x_BTD, level)
@@ -90,9 +101,9 @@ class OnlineReduction:
         after_pairs, before_BD = self._scan(self._pair(sequence, level), level + 1, count >> 1)
         even = sequence[:, 0::2]
         known = after_pairs[:, : max(even.shape[1] - 1, 0)]
-        if before_BD is not None:
-            after_even = self.operator(torch.cat([before_BD[:, None], known], 1), even) if even.shape[1] else even
-        elif even.shape[1] > 1:
+        if before_BD is not None and even.shape[1]:
+            after_even = self.operator(torch.cat([before_BD[:, None], known], 1), even)
+        elif before_BD is None and even.shape[1] > 1:
             after_even = torch.cat([even[:, :1], self.operator(known, even[:, 1:])], 1)
         else:
             after_even = even
@@ -149,7 +160,8 @@ class OnlineReduction:
             if value is not None and block is not None:
                 value = self.operator(block[:, None], value)
             elif block is not None:
-                value = block[:, None] if whole == 1 else raise_lone(self.operator, block[:, None], odd, pad_D)
+                lone = block[:, None]
+                value = lone if whole == 1 else raise_lone(self.operator, lone, odd, pad_D)
             elif value is not None:
                 value = raise_lone(self.operator, value, odd, pad_D)
             pad_D = None if pad_D is None else join_pads(self.operator, pad_D)

@@ -1,8 +1,8 @@
 """Sharing of equal subtrees: equal strings have equal values, so each distinct one is computed once.
 
 Over a small alphabet the low levels of a batch of trees hold few distinct nodes: 256 binary strings of 40
-symbols have 5,120 pairs at the first level, and 4 distinct ones. Computing those, and letting autograd add up the
-gradients of their occurrences, gives the same function for a fraction of the applications.
+symbols have 5,120 pairs at the first level, and 4 distinct ones. Computing those, and letting autograd add up
+the gradients of their occurrences, gives the same function for a fraction of the applications.
 
 Shape letters: B batch rows, M nodes of a level, U distinct nodes, V symbols, D... any shape of one element.
 """
@@ -26,15 +26,19 @@ class SharedNodes:
         index_BM: [B, M] for each node its row in the table.
     """
 
-    table_UD: Tensor
-    index_BM: Tensor
+    table_UD: Tensor  # noqa: N815
+    index_BM: Tensor  # noqa: N815
 
     def dense(self) -> Tensor:
         """Return the values of all nodes, [B, M, D...]."""
         return self.table_UD[self.index_BM]
 
+    def __getitem__(self, key: tuple[slice, slice | Tensor]) -> Tensor:
+        """Return the values of the chosen rows and columns, [B, M, D...]."""
+        return self.table_UD[self.index_BM[key]]
+
     def occurrence(self) -> Tensor:
-        """Return for each row of the table one place where it stands, [U] indices into the flattened B x M."""
+        """Return for each row of the table one place where it stands, [U] indices into flattened B x M."""
         flat = self.index_BM.flatten()
         places = torch.zeros(len(self.table_UD), dtype=torch.int64, device=flat.device)
         return places.scatter_(0, flat, torch.arange(len(flat), device=flat.device))

@@ -4,9 +4,9 @@ Nothing here needs the operator to be associative, so the brackets are part of e
 
 - `tree_reduce` pairs neighbours level by level. With the lone last element of an odd level carried up,
   it folds the dyadic blocks of the length from the *right*: seven elements are (0123)((45)6).
-- `tree_scan` folds the same blocks from the *left*: the seventh prefix is ((0123)(45))6. That is what makes all
-  prefixes cost two applications an element, and what an online counter can follow. The two agree
-  where the length has at most two set bits.
+- `tree_scan` folds the same blocks from the *left*: the seventh prefix is ((0123)(45))6. That is what makes
+  all prefixes cost two applications an element, and what an online counter can follow. The two agree where
+  the length has at most two set bits.
 
 Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D... any shape of one element.
 """
@@ -14,7 +14,7 @@ Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -24,11 +24,20 @@ from lengthwise.errors import InputError
 Operator = Callable[[Tensor, Tensor], Tensor]
 """left [B, M, D...], right [B, M, D...] -> [B, M, D...], each pair on its own."""
 
+
+class Columns(Protocol):
+    """Nodes of a level, [B, M, D...], from which columns can be taken."""
+
+    def __getitem__(self, key: tuple[slice, slice | Tensor]) -> Tensor:
+        """Return the chosen columns of all rows as a tensor."""
+        ...
+
+
 Odd = Literal["carry", "zero", "pad"]
 """What becomes of the lone last element of an odd level.
 
-``carry``: it goes up unchanged, so n elements cost exactly n - 1 applications. ``zero``: it is joined with a zero
-on its left. ``pad``: the sequence is padded on its right to a power of two with a given element.
+``carry``: it goes up unchanged, so n elements cost exactly n - 1 applications. ``zero``: it is joined with a
+zero on its left. ``pad``: the sequence is padded on its right to a power of two with a given element.
 """
 
 
@@ -68,8 +77,8 @@ def tree_reduce(
     Args:
         operator: joins left and right neighbours; the same at every level.
         x_BTD: [B, T, D...] elements, T at least 1.
-        lengths_B: [B] integers; row b holds ``lengths_B[b]`` elements and padding of any finite value. The result is
-            that of the row alone. All T by default.
+        lengths_B: [B] integers; row b holds ``lengths_B[b]`` elements and padding of any finite value. The
+            result is that of the row alone. All T by default.
         odd: what becomes of the lone last element of an odd level.
         pad_D: [D...] the element that pads to a power of two; needed for ``odd="pad"`` only.
         carry_first: for each level, from the leaves up, whether its first element goes up unpaired
@@ -103,7 +112,7 @@ def tree_reduce(
 def _ascend(
     operator: Operator, x_BTD: Tensor, remaining_B: Tensor | None, odd: Odd, pad_D: Tensor | None, first: int
 ) -> tuple[Tensor, Tensor | None]:
-    """One level: elements before `first` go up, the rest is paired, a lone last one is treated as `odd` says."""
+    """One level: elements before `first` go up, the rest is paired, a lone last one does as `odd` says."""
     pairs = (x_BTD.shape[1] - first) // 2
     paired = first + 2 * pairs
     left, right = x_BTD[:, first:paired:2], x_BTD[:, first + 1 : paired : 2]
@@ -128,7 +137,7 @@ def _ascend(
 def _join_ragged(
     operator: Operator, left: Tensor, right: Tensor, count_B: Tensor, odd: Odd, pad_D: Tensor | None
 ) -> Tensor:
-    """Join pairs where row b has only its first ``count_B[b]`` elements; padding never reaches a valid result."""
+    """Join pairs where row b has only ``count_B[b]`` elements; padding never reaches a valid result."""
     index_M = torch.arange(left.shape[1], device=left.device)
     lone_BM = 2 * index_M == count_B[:, None] - 1
     lone = _over_elements(lone_BM, left)
@@ -145,8 +154,8 @@ def _join_ragged(
 def tree_scan(operator: Operator, x_BTD: Tensor, *, initial_BD: Tensor | None = None) -> Tensor:
     """Return the value of every prefix with linear work and logarithmic depth.
 
-    The value of prefix t folds the dyadic blocks of t from the left: ``((b_high . ...) . b_low)``; see the module's
-    head for how this differs from `tree_reduce`.
+    The value of prefix t folds the dyadic blocks of t from the left: ``((b_high . ...) . b_low)``; see the
+    module's head for how this differs from `tree_reduce`.
 
     Args:
         operator: joins left and right values.
@@ -159,7 +168,7 @@ def tree_scan(operator: Operator, x_BTD: Tensor, *, initial_BD: Tensor | None = 
     Raises:
         InputError: there is no element.
 
-    Source: up-sweep and down-sweep after Blelloch 1990; brackets as in prefix-scannable models, arXiv 2506.10918.
+    Source: up-sweep and down-sweep after Blelloch 1990; brackets as in arXiv 2506.10918.
     """
     check_elements(x_BTD, "carry", None)
     return _scan(operator, x_BTD, initial_BD)
@@ -223,8 +232,8 @@ def tree_reduce_prefixes(
     blocks = x_BTD
     while not fold.finished:
         fold.ascend(blocks)
-        pairs = blocks.shape[1] // 2
-        blocks = operator(blocks[:, 0 : 2 * pairs : 2], blocks[:, 1 : 2 * pairs : 2]) if pairs else blocks[:, :0]
+        paired = blocks[:, : blocks.shape[1] // 2 * 2]
+        blocks = operator(paired[:, 0::2], paired[:, 1::2]) if paired.shape[1] else paired
     return fold.value_BND
 
 
@@ -239,7 +248,9 @@ class RightFold:
     """
 
     def __init__(self, operator: Operator, lengths_N: Tensor, odd: Odd, pad_D: Tensor | None) -> None:
-        self.operator, self.odd, self.pad_D = operator, odd, pad_D
+        self.operator = operator
+        self.odd: Odd = odd
+        self.pad_D = pad_D
         self.lengths_N = lengths_N
         self.blocks_N = lengths_N.clone()
         self.started_N = torch.zeros_like(lengths_N, dtype=torch.bool)
@@ -251,29 +262,31 @@ class RightFold:
         return bool((self.started_N & (self.blocks_N == 0)).all())
 
     @property
-    def value_BND(self) -> Tensor:
+    def value_BND(self) -> Tensor:  # noqa: N802
         """[B, N, D...] the values folded so far."""
         if self.value is None:
             raise InputError("nothing was folded yet")
         return self.value
 
-    def ascend(self, blocks_BMD: Tensor) -> None:
-        """Fold in the last block of this level where a length has one: index ``blocks - 1`` when that is even.
+    def ascend(self, blocks_BMD: Columns) -> None:
+        """Fold in the last block of this level where a length has one: index ``blocks - 1`` if that is even.
 
         Args:
             blocks_BMD: [B, M, D...] all dyadic blocks of the level that are complete in the longest prefix.
         """
+        everything = slice(None)
         last_N = self.blocks_N % 2 == 1
         if self.value is None:
-            self.value = blocks_BMD.new_zeros(blocks_BMD.shape[0], len(self.lengths_N), *blocks_BMD.shape[2:])
+            like = blocks_BMD[everything, slice(1)]
+            self.value = like.new_zeros(like.shape[0], len(self.lengths_N), *like.shape[2:])
         alone_N = self.blocks_N + self.started_N == 1
         join_N = last_N & self.started_N
         if join_N.any():
-            block = blocks_BMD[:, self.blocks_N[join_N] - 1]
+            block = blocks_BMD[everything, self.blocks_N[join_N] - 1]
             self._set(join_N, self.operator(block, self.value[:, join_N]))
         start_N = last_N & ~self.started_N
         if start_N.any():
-            self._set(start_N, blocks_BMD[:, self.blocks_N[start_N] - 1])
+            self._set(start_N, blocks_BMD[everything, self.blocks_N[start_N] - 1])
         raise_N = (start_N | (~last_N & self.started_N)) & ~alone_N
         if self.odd != "carry" and raise_N.any():
             self._set(raise_N, raise_lone(self.operator, self.value[:, raise_N], self.odd, self.pad_D))
@@ -306,7 +319,7 @@ def check_elements(x_BTD: Tensor, odd: Odd, pad_D: Tensor | None) -> None:
     """Refuse what cannot be reduced.
 
     Raises:
-        InputError: there is no element, the reading of odd levels is unknown, or its padding element is missing.
+        InputError: there is no element, an unknown reading of odd levels, or no padding element for it.
     """
     if x_BTD.ndim < 2 or x_BTD.shape[1] == 0:
         raise InputError(f"expected elements of shape [B, T, ...] with T at least 1, got {list(x_BTD.shape)}")

@@ -1,0 +1,276 @@
+"""The log-depth recurrent unit: one learned binary operator, reduced over a balanced tree.
+
+Shape letters: B batch rows, T tokens, M nodes of a level, N prefix lengths, D width, C classes, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lengthwise.models.base import ModelConfig, Output, SequenceModel
+from lengthwise.models.operators import (
+    BinaryOperator,
+    FeedForward,
+    GatedSumOperatorConfig,
+    GRCOperatorConfig,
+    LinearOperatorConfig,
+    MatrixOperatorConfig,
+    MLPOperatorConfig,
+    StochasticOperatorConfig,
+    SumOperatorConfig,
+)
+from lengthwise.scans import Odd, OnlineReduction, RightFold, SharedNodes
+from lengthwise.state import Kind, State
+
+AnyOperatorConfig = Annotated[
+    MLPOperatorConfig
+    | GRCOperatorConfig
+    | GatedSumOperatorConfig
+    | LinearOperatorConfig
+    | SumOperatorConfig
+    | MatrixOperatorConfig
+    | StochasticOperatorConfig,
+    Field(discriminator="name"),
+]
+
+
+class LDRUConfig(ModelConfig):
+    """Settings of a log-depth recurrent unit."""
+
+    name: Literal["ldru"] = "ldru"
+    width: int = Field(64, ge=1)
+    """D, the size of the value of a substring."""
+    operator: AnyOperatorConfig = MLPOperatorConfig()
+    """How two neighbouring substrings are joined."""
+    level: Literal["residual", "plain"] = "residual"
+    """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
+    odd: Odd = "carry"
+    """What becomes of the lone last element of an odd level."""
+    readout: Literal["root", "prefixes"] = "root"
+    """Logits for the whole string, with the brackets of `tree_reduce`, or for every prefix, with those of `tree_scan`."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Chance of zeroing a channel of a leaf or of a join, in training."""
+    noise: float = Field(0.0, ge=0)
+    """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
+
+    def build(self, vocabulary: int, classes: int) -> LDRU:
+        """Return a freshly initialised unit."""
+        return LDRU(self, vocabulary, classes)
+
+
+class LDRU(SequenceModel):
+    """Log-depth recurrent unit.
+
+    Its state is the stack of partial reductions of the tokens read so far (see `OnlineReduction`); an entry ``left``
+    of a given state is a left operand of everything that follows.
+
+    Args:
+        config: the settings.
+        vocabulary: V, number of different symbols.
+        classes: C, number of classes.
+
+    Source: Pert, Alrajeh, Russo 2026.
+
+    Example:
+        >>> model = LDRUConfig(width=16).build(vocabulary=2, classes=2)
+        >>> model(torch.tensor([[0, 1, 1, 0, 1]])).logits.shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(self, config: LDRUConfig, vocabulary: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        operator = config.operator.build(config.width)
+        self.encoder = LeafEncoder(vocabulary, operator, config)
+        self.join = Level(operator, config)
+        self.readout = nn.Linear(config.width, classes)
+
+    def anneal(self, progress: float) -> None:
+        """Pass the progress of training on to the operator."""
+        self.join.operator.anneal(progress)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the empty stack."""
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.readout.weight.device)
+        return State({"position": position}, {"position": Kind.POSITION})
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+        """Read tokens [B, T] and return logits [B, C] of all that was read, or [B, T, C] of each prefix."""
+        online = self._online(self.initial_state(tokens.shape[0]) if state is None else state)
+        leaves_BTD = self.leaves(tokens).dense()
+        if self.config.readout == "prefixes":
+            values = online.scan(leaves_BTD)
+        else:
+            online.push(leaves_BTD)
+            values = online.reduced(self.config.odd, self.padding())
+        return Output(self.readout(values), self._state(online, tokens.shape[0]))
+
+    def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return the logits of many prefixes at once, [B, N, C]; all share their dyadic blocks.
+
+        The brackets of each prefix are those of `forward` on it alone.
+        """
+        if self.config.readout == "prefixes":
+            index = torch.as_tensor(lengths, device=tokens.device) - 1
+            return self(tokens).logits[:, index]
+        wanted_N = torch.as_tensor(lengths, device=tokens.device)
+        fold = RightFold(self.join, wanted_N, self.config.odd, self.padding())
+        blocks = self.leaves(tokens)
+        while not fold.finished:
+            fold.ascend(blocks)
+            blocks = blocks.blocks(self.join)
+        return self.readout(fold.value_BND)
+
+    def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+        """Return the logits [B, C] of whole strings without holding more than a chunk of them as values.
+
+        Equal to `forward`; equal substrings of a chunk are computed once.
+
+        Args:
+            tokens: [B, T] symbols.
+            chunk: tokens reduced at a time, a power of two.
+        """
+        if self.config.readout == "prefixes":
+            return super().string_logits(tokens, chunk)
+        online, levels = OnlineReduction(self.join), chunk.bit_length() - 1
+        for piece in tokens.split(chunk, 1):
+            nodes = self.leaves(piece)
+            if piece.shape[1] < chunk:
+                online.push(nodes.dense())
+                continue
+            for _ in range(levels):
+                nodes = nodes.blocks(self.join)
+            online.push(nodes.dense(), levels)
+        return self.readout(online.reduced(self.config.odd, self.padding()))
+
+    def leaves(self, tokens: Tensor) -> SharedNodes:
+        """Encode tokens [B, T], each distinct symbol once."""
+        symbols, index_BT = torch.unique(tokens, return_inverse=True)
+        return SharedNodes(self.encoder(symbols), index_BT)
+
+    def padding(self) -> Tensor | None:
+        """Return the [D] element that pads to a power of two where odd levels are read that way."""
+        return self.encoder.padding() if self.config.odd == "pad" else None
+
+    def nodes(self, tokens: Tensor, carry_first: Sequence[bool]) -> list[Nodes]:
+        """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.
+
+        Dropout and noise are drawn once for each distinct substring.
+
+        Args:
+            tokens: [B, T] symbols.
+            carry_first: for each level whether its first node goes up unpaired.
+        """
+        starts = list(range(tokens.shape[1]))
+        level = Nodes(self.leaves(tokens), starts, [start + 1 for start in starts])
+        levels = [level]
+        for first in carry_first:
+            level = level.ascend(self.join, first)
+            levels.append(level)
+        return levels
+
+    def _online(self, state: State) -> OnlineReduction:
+        partials = {int(name.removeprefix("partial.")): state[name] for name in state if name.startswith("partial.")}
+        return OnlineReduction(self.join, partials, int(state["position"][0]), state.get("left"))
+
+    def _state(self, online: OnlineReduction, batch_size: int) -> State:
+        entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
+        if online.initial_BD is not None:
+            entries["left"] = online.initial_BD
+        position = torch.full((batch_size,), online.count, device=self.readout.weight.device)
+        return State(entries | {"position": position}, {"position": Kind.POSITION})
+
+
+class LeafEncoder(nn.Module):
+    """Symbols to leaf values: embedding, norm, residual feed-forward; or the embedding alone at plain levels.
+
+    Args:
+        vocabulary: V, number of different symbols.
+        operator: the operator whose domain the leaves must lie in.
+        config: the unit's settings.
+    """
+
+    def __init__(self, vocabulary: int, operator: BinaryOperator, config: LDRUConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.plain = config.level == "plain"
+        if self.plain:
+            nn.init.normal_(self.embedding.weight)
+        else:
+            nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
+            self.norm = nn.LayerNorm(config.width)
+            self.feed_forward = FeedForward(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.admit = operator.admit
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Map symbols [...] to leaf values [..., D]."""
+        return self._encode(self.embedding(symbols))
+
+    def padding(self) -> Tensor:
+        """Return the [D] leaf value of a zero embedding."""
+        return self._encode(torch.zeros_like(self.embedding.weight[0]))
+
+    def _encode(self, embedded: Tensor) -> Tensor:
+        if self.plain:
+            return self.dropout(self.admit(embedded))
+        normed = self.norm(embedded)
+        return self.dropout(self.admit(normed + self.feed_forward(normed)))
+
+
+class Level(nn.Module):
+    """One level of the tree: the operator, and around it what the configuration asks for.
+
+    Args:
+        operator: joins two values.
+        config: the unit's settings.
+    """
+
+    def __init__(self, operator: BinaryOperator, config: LDRUConfig) -> None:
+        super().__init__()
+        self.operator = operator
+        self.plain = config.level == "plain"
+        if not self.plain:
+            self.feed_forward = FeedForward(config.width)
+            self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.noise = config.noise
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Join [..., D] and [..., D] to [..., D]."""
+        joined = self.operator(left, right)
+        if not self.plain:
+            joined = self.norm(joined + self.feed_forward(joined))
+        if self.training and self.noise:
+            joined = joined + self.noise * torch.randn_like(joined)
+        return self.dropout(joined)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A level of trees over a batch of strings, and the substring under each of its nodes.
+
+    Args:
+        shared: the values.
+        starts: for each of the M nodes the first token under it.
+        ends: for each node the token after the last under it.
+    """
+
+    shared: SharedNodes
+    starts: list[int]
+    ends: list[int]
+
+    def ascend(self, join: Level, carry_first: bool) -> Nodes:
+        """Return the next level."""
+        first = int(carry_first)
+        return Nodes(
+            self.shared.ascend(join, carry_first),
+            self.starts[:first] + self.starts[first::2],
+            self.ends[:first] + self.ends[first + 1 :: 2] + (self.ends[-1:] if (len(self.ends) - first) % 2 else []),
+        )

@@ -1,0 +1,1 @@
+"""Training: fresh data, length curricula, objectives, optimisation, checkpoints."""

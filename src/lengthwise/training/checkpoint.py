@@ -1,0 +1,123 @@
+"""Checkpoints: tensors and plain values in one file that is either whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lengthwise.errors import InputError, RunError
+
+JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+
+_FORMAT = "lengthwise-checkpoint-1"
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, JSON]) -> None:
+    """Write a checkpoint so that a reader finds the old one or the new one, whole, whatever happens.
+
+    The bytes go to a hidden file beside the checkpoint, reach the disk, and only then take its name.
+
+    Args:
+        path: the file to make or replace; its folder exists.
+        tensors: name -> tensor of any shape, dtype and device.
+        values: everything else, kept in the metadata of the same file; floats come back bit-equal.
+
+    Raises:
+        RunError: the file could not be written, as on a full disk; the previous checkpoint is intact.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> save_checkpoint(folder / "a.safetensors", {"weight": torch.ones(2)}, {"step": 3})
+        >>> load_checkpoint(folder / "a.safetensors")
+        ({'weight': tensor([1., 1.])}, {'step': 3})
+    """
+    # Safetensors refuses tensors that share memory, such as tied weights; copies do not.
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(dict(values), allow_nan=False)
+    metadata = {"format": _FORMAT, "values": text, "checksum": _checksum(copies, text)}
+    write_atomically(path, safetensors.torch.save(copies, metadata), "checkpoint")
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, JSON]]:
+    """Read a checkpoint and verify that it is the one that was written.
+
+    Args:
+        path: a file made by `save_checkpoint`.
+
+    Returns:
+        The tensors, on the CPU, and the values.
+
+    Raises:
+        InputError: the file is missing, truncated, corrupt or not one of ours; the message names it and says which.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            # Copies, because the file is mapped and may be replaced while they live.
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(f"there is no checkpoint {path}") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"checkpoint {path} is truncated, corrupt or not a checkpoint: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise InputError(f"{path} is a safetensors file, but not a checkpoint of lengthwise")
+    text = metadata.get("values", "")
+    if metadata.get("checksum") != _checksum(tensors, text):
+        raise InputError(f"checkpoint {path} is corrupt: its contents do not match their checksum")
+    return tensors, json.loads(text)
+
+
+def write_atomically(path: Path, data: bytes, what: str) -> None:
+    """Give a file new contents in one step that a crash cannot split.
+
+    Args:
+        path: the file to make or replace.
+        data: all of its bytes.
+        what: what the file is, as the error message says it.
+
+    Raises:
+        RunError: it could not be written; the previous contents are intact.
+    """
+    # One fixed name: what a killed process left behind is overwritten, not piled up.
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        kept = "the previous one is intact" if path.exists() else "there was none before"
+        raise RunError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    checksum = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        description = f"{name} {tensor.dtype} {list(tensor.shape)}"
+        checksum = zlib.crc32(description.encode(), checksum)
+        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), checksum)
+    return f"{checksum:08x}"

@@ -1,0 +1,72 @@
+"""Settings of training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lengthwise.training.curriculum import AnyLengths, UniformLengths
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class OptimiserConfig(_Settings):
+    """Settings of the optimiser and its learning-rate schedule."""
+
+    learning_rate: float = Field(1e-3, gt=0)
+    """The peak learning rate."""
+    amsgrad: bool = True
+    """Whether second moments keep their maximum."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the first and second moments."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay."""
+    warm_up: float = Field(0.2, ge=0, le=1)
+    """The fraction of training over which the learning rate rises linearly."""
+    tail: Literal["constant", "cosine"] = "constant"
+    """What the learning rate does after the warm-up."""
+    clip: float | None = Field(1.0, gt=0)
+    """Largest global norm of the gradient; none for no bound."""
+    centralise: bool = True
+    """Whether the mean over the output axis is taken off the gradient of every matrix."""
+
+
+class AssociativityConfig(_Settings):
+    """A penalty on ``(a b) c - a (b c)`` over neighbouring nodes of the trees."""
+
+    weight: float = Field(0.0, ge=0)
+    """Factor of the mean squared difference."""
+    triples: int = Field(256, ge=1)
+    """Triples drawn a step."""
+
+
+class TrainingConfig(_Settings):
+    """Settings of training."""
+
+    steps: int = Field(1000, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(256, ge=1)
+    """Strings a step."""
+    lengths: AnyLengths = UniformLengths()
+    """Which length the next batch has."""
+    mixture: dict[str, float] = {"standard": 1.0}
+    """Share of each kind of string in a batch; the task says which kinds it knows."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    """The optimiser and its schedule."""
+    bracketing: Literal["balanced", "random"] = "balanced"
+    """``random``: each level carries its first node up unpaired with probability 1/2, drawn for the batch."""
+    supervision: Literal["root", "nodes"] = "root"
+    """``root``: one label a string; ``nodes``: every node also learns the label of the substring under it."""
+    node_weight: float = Field(1.0, ge=0)
+    """Factor of the nodes' mean loss beside that of the root."""
+    share_subtrees: bool = True
+    """Whether equal substrings of a batch are computed once."""
+    associativity: AssociativityConfig = AssociativityConfig()
+    """A penalty that makes the operator associative."""
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps between checkpoints."""
+    log_every: int = Field(50, ge=1)
+    """Steps between rows of metrics."""

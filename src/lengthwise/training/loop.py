@@ -1,0 +1,117 @@
+"""The training loop: one object whose state is all that a resumed run needs."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lengthwise.errors import RunError
+from lengthwise.models.ldru import LDRU
+from lengthwise.tasks.language import Language
+from lengthwise.training.config import TrainingConfig
+from lengthwise.training.objective import tree_loss
+from lengthwise.training.optimisation import build_optimiser, learning_rate, prepare_gradients
+
+
+class Trainer:
+    """Trains a unit on fresh strings of a language; every step is a function of the state and nothing else.
+
+    Args:
+        model: the unit, on the device it is trained on.
+        task: where strings and labels come from.
+        config: the settings.
+        seed: of data, brackets, dropout and noise.
+    """
+
+    def __init__(self, model: LDRU, task: Language, config: TrainingConfig, seed: int) -> None:
+        self.model, self.task, self.config = model, task, config
+        self.device = next(model.parameters()).device
+        self.rng = np.random.default_rng(seed)
+        self.optimiser = build_optimiser(model.parameters(), config.optimiser)
+        self.step = 0
+        self.sequences = 0
+        self.seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps were taken."""
+        return self.step >= self.config.steps
+
+    def train_step(self) -> dict[str, float]:
+        """Take one optimiser step on a fresh batch.
+
+        Returns:
+            ``loss``, ``accuracy``, ``learning_rate``, ``gradient_norm`` and ``length``.
+
+        Raises:
+            RunError: the loss is not finite; parameters are still those of the step before.
+        """
+        began = time.perf_counter()
+        config, progress = self.config, (self.step + 1) / self.config.steps
+        self.model.train()
+        self.model.anneal(progress)
+        length = self.task.nearest_length(config.lengths.draw(self.rng, progress))
+        batch = self.task.sample_training(self.rng, config.batch_size, length, config.mixture)
+        # Dropout and noise draw from torch's global generator; seeding it here keeps a resumed run bit-equal.
+        torch.manual_seed(int(self.rng.integers(2**63)))
+        generator = torch.Generator().manual_seed(int(self.rng.integers(2**63)))
+        loss, accuracy = tree_loss(
+            self.model,
+            torch.from_numpy(batch.tokens).to(self.device),
+            torch.from_numpy(batch.targets).to(self.device),
+            self._spans(batch.tokens),
+            config,
+            generator,
+        )
+        if not math.isfinite(value := float(loss.detach())):
+            raise RunError(f"the loss became {value} at step {self.step + 1} (length {length})")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = prepare_gradients(self.model.parameters(), config.optimiser)
+        rate = learning_rate(config.optimiser, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.step()
+        self.step += 1
+        self.sequences += len(batch.tokens)
+        self.seconds += time.perf_counter() - began
+        return {
+            "loss": value,
+            "accuracy": float(accuracy),
+            "learning_rate": rate,
+            "gradient_norm": float(norm),
+            "length": length,
+        }
+
+    def _spans(self, tokens_BT: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor | None:
+        if self.config.supervision == "root":
+            return None
+        return torch.from_numpy(self.task.automaton.label_spans(tokens_BT)).to(self.device)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return all that a resumed run needs: tensors, and values that JSON can hold."""
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        counters = {"step": self.step, "sequences": self.sequences, "seconds": self.seconds}
+        return tensors, counters | {"rng": self.rng.bit_generator.state}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to a state that `state` returned."""
+        self.model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
+        optimiser = self.optimiser.state_dict()
+        optimiser["state"] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, index, moment = name.split(".", 2)
+                optimiser["state"].setdefault(int(index), {})[moment] = value
+        self.optimiser.load_state_dict(optimiser)
+        self.step, self.sequences, self.seconds = values["step"], values["sequences"], values["seconds"]
+        self.rng.bit_generator.state = values["rng"]

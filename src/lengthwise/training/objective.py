@@ -1,0 +1,95 @@
+"""What a unit is trained on: the root, all nodes, associativity.
+
+Shape letters: B batch rows, T tokens, M nodes of a level, U distinct nodes, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from lengthwise.models.ldru import LDRU, Nodes
+from lengthwise.scans import random_bracketing
+from lengthwise.tasks.base import UNLABELLED
+from lengthwise.training.config import TrainingConfig
+
+
+class Loss(NamedTuple):
+    """The loss to descend, and the accuracy at the root."""
+
+    total: Tensor
+    accuracy: Tensor
+
+
+def tree_loss(
+    model: LDRU,
+    tokens_BT: Tensor,
+    targets_B: Tensor,
+    spans_BTT: Tensor | None,
+    config: TrainingConfig,
+    generator: torch.Generator,
+) -> Loss:
+    """Return the loss of one batch.
+
+    Args:
+        model: a unit that reads out the root.
+        tokens_BT: [B, T] symbols.
+        targets_B: [B] classes.
+        spans_BTT: [B, T, T + 1] the class of each substring ``tokens[b, i:j]`` at ``[b, i, j]``; for supervision of nodes.
+        config: the settings of training.
+        generator: source of the brackets and triples.
+    """
+    length = tokens_BT.shape[1]
+    carry = random_bracketing(length, generator, 0.5 if config.bracketing == "random" else 0.0)
+    levels = model.nodes(tokens_BT, carry)
+    root_BC = model.readout(levels[-1].shared.dense()[:, 0])
+    total = F.cross_entropy(root_BC, targets_B)
+    if spans_BTT is not None and len(levels) > 1:
+        total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
+    if config.associativity.weight and length >= 3:
+        total = total + config.associativity.weight * associativity_penalty(
+            model, levels, config.associativity.triples, generator
+        )
+    return Loss(total, (root_BC.argmax(-1) == targets_B).double().mean())
+
+
+def _node_loss(model: LDRU, levels: list[Nodes], spans_BTT: Tensor) -> Tensor:
+    """Mean over levels of the mean loss of their distinct nodes."""
+    losses: list[Tensor] = []
+    for level in levels:
+        place_U = level.shared.occurrence()
+        nodes = len(level.starts)
+        row_U, node_U = place_U // nodes, place_U % nodes
+        starts = torch.as_tensor(level.starts, device=place_U.device)
+        ends = torch.as_tensor(level.ends, device=place_U.device)
+        labels_U = spans_BTT[row_U, starts[node_U], ends[node_U]]
+        known_U = labels_U != UNLABELLED
+        if known_U.any():
+            logits_UC = model.readout(level.shared.table_UD)
+            losses.append(F.cross_entropy(logits_UC, labels_U, ignore_index=UNLABELLED))
+    return torch.stack(losses).mean() if losses else torch.zeros((), device=spans_BTT.device)
+
+
+def associativity_penalty(model: LDRU, levels: list[Nodes], triples: int, generator: torch.Generator) -> Tensor:
+    """Return the mean squared difference of ``(a b) c`` and ``a (b c)`` over neighbouring nodes.
+
+    Args:
+        model: the unit.
+        levels: its nodes, from the leaves up.
+        triples: how many triples to draw from each level that has three nodes or more.
+        generator: source of the triples.
+    """
+    wide = [level for level in levels if len(level.starts) >= 3]
+    chosen = wide[int(torch.randint(len(wide), (), generator=generator))].shared
+    rows, nodes = chosen.index_BM.shape
+    row = torch.randint(rows, (triples,), generator=generator)
+    node = torch.randint(nodes - 2, (triples,), generator=generator)
+    a, b, c = (chosen.table_UD[chosen.index_BM[row, node + k]] for k in range(3))
+    inner = model.join(torch.cat([a, b]), torch.cat([b, c]))
+    ab, bc = inner.split(triples)
+    outer = model.join(torch.cat([ab, a]), torch.cat([c, bc]))
+    left, right = outer.split(triples)
+    return F.mse_loss(left, right)

@@ -1,0 +1,52 @@
+"""The optimiser: AdamW or AMSGrad with warm-up, clipping and gradient centralisation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from lengthwise.training.config import OptimiserConfig
+
+
+def build_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> torch.optim.AdamW:
+    """Return AdamW over the parameters, with AMSGrad where the settings ask for it."""
+    return torch.optim.AdamW(
+        list(parameters),
+        lr=config.learning_rate,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        amsgrad=config.amsgrad,
+        fused=True,
+    )
+
+
+def learning_rate(config: OptimiserConfig, progress: float) -> float:
+    """Return the learning rate at a point of training.
+
+    Args:
+        config: the schedule.
+        progress: the fraction of all steps that this step completes, in (0, 1].
+    """
+    if progress < config.warm_up:
+        return config.learning_rate * progress / config.warm_up
+    if config.tail == "constant":
+        return config.learning_rate
+    fraction = (progress - config.warm_up) / max(1.0 - config.warm_up, 1e-9)
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(fraction, 1.0)))
+
+
+def prepare_gradients(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> Tensor:
+    """Centralise and clip the gradients in place and return their norm before clipping.
+
+    Source: Yong et al. 2020 (gradient centralisation); the mean is over the output axis, as in the paper's code.
+    """
+    owned = list(parameters)
+    if config.centralise:
+        for parameter in owned:
+            if parameter.grad is not None and parameter.grad.ndim > 1:
+                parameter.grad.sub_(parameter.grad.mean(0, keepdim=True))
+    bound = math.inf if config.clip is None else config.clip
+    return nn.utils.clip_grad_norm_(owned, bound)
