@@ -1,0 +1,1 @@
+"""Diagnostics: what is wrong with a model, and why."""

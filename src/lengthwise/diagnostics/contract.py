@@ -1,0 +1,159 @@
+"""The state contract: reading a sequence in one call equals reading it in pieces, in value and in gradient.
+
+Shape letters: B batch rows, T tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lengthwise.models.base import SequenceModel
+from lengthwise.state import State
+
+
+class Finding(NamedTuple):
+    """One clause of the contract, measured."""
+
+    clause: str
+    """What must hold."""
+    difference: float
+    """The largest relative difference that was seen."""
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.difference <= self.tolerance
+
+
+def check_contract(
+    model: SequenceModel, vocabulary: int, *, length: int = 37, batch_size: int = 3, seed: int = 0
+) -> list[Finding]:
+    """Measure every clause of the state contract on random tokens.
+
+    The model is checked as it is, in evaluation mode and in its own dtype; in float64 the tolerance is 1e-9, otherwise
+    1e-4, relative to the largest value compared.
+
+    Args:
+        model: the model; its gradients are cleared.
+        vocabulary: number of different symbols.
+        length: number of tokens, at least 8.
+        batch_size: number of rows, at least 2.
+        seed: of the tokens.
+
+    Returns:
+        One finding a clause.
+    """
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    tokens = torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
+    tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
+    clauses = [
+        *_cut_anywhere(model, tokens),
+        ("one token at a time equals one call", _one_token_at_a_time(model, tokens)),
+        ("causality: later tokens change nothing earlier", _causality(model, tokens, vocabulary)),
+        ("rows are independent", _rows(model, tokens)),
+        ("a state can be split into rows and joined again", _rejoined(model, tokens)),
+    ]
+    return [Finding(clause, difference, tolerance) for clause, difference in clauses]
+
+
+def _cuts(length: int) -> list[tuple[int, ...]]:
+    middle = length // 2
+    return [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
+
+
+class _Reading(NamedTuple):
+    """What one way of reading the tokens gave."""
+
+    logits: list[Tensor]
+    state: list[Tensor]
+    parameter_gradients: list[Tensor]
+    state_gradients: list[Tensor]
+
+
+def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, float]]:
+    before = model(tokens[:, :5]).state.detach()
+    whole = _read(model, tokens, before, ())
+    pieces = [_read(model, tokens, before, cuts) for cuts in _cuts(tokens.shape[1])]
+    clauses = {
+        "outputs": "logits",
+        "final state": "state",
+        "gradients of the parameters": "parameter_gradients",
+        "gradient of the initial state": "state_gradients",
+    }
+    for clause, field in clauses.items():
+        worst = max(_difference(getattr(whole, field), getattr(piece, field)) for piece in pieces)
+        yield f"cut anywhere: {clause}", worst
+
+
+def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> _Reading:
+    """Read tokens after a state in pieces; differentiate the last logits and the final state together."""
+    model.zero_grad(set_to_none=True)
+    start = before.map(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t)
+    state, logits = start, torch.empty(0)
+    for piece in tokens.tensor_split(list(cuts), 1):
+        logits, state = model(piece, state)
+    last = _last(logits)
+    final = [state[name] for name in sorted(state) if state[name].is_floating_point()]
+    # Cosines give every entry a weight of its own, the same for every way of reading.
+    weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (last, *final)]
+    torch.stack(weighted).sum().backward()
+    return _Reading(
+        [last.detach()],
+        [t.detach() for t in final],
+        [p.grad for p in model.parameters() if p.grad is not None],
+        [start[name].grad for name in sorted(start) if start[name].grad is not None],
+    )
+
+
+@torch.no_grad()
+def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> float:
+    state = model.initial_state(tokens.shape[0])
+    worst = 0.0
+    for end in range(1, tokens.shape[1] + 1):
+        logits, state = model(tokens[:, end - 1 : end], state)
+        worst = max(worst, _difference([_last(model(tokens[:, :end]).logits)], [_last(logits)]))
+    return worst
+
+
+@torch.no_grad()
+def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> float:
+    """Compare what is known after a prefix with and without different tokens behind it."""
+    ends = [1, 3, tokens.shape[1] // 2]
+    changed = tokens.clone()
+    changed[:, ends[-1] :] = (changed[:, ends[-1] :] + 1) % vocabulary
+    return _difference([model.prefix_logits(tokens, ends)], [model.prefix_logits(changed, ends)])
+
+
+@torch.no_grad()
+def _rows(model: SequenceModel, tokens: Tensor) -> float:
+    together = model(tokens).logits
+    return max(_difference([together[b : b + 1]], [model(tokens[b : b + 1]).logits]) for b in range(len(tokens)))
+
+
+@torch.no_grad()
+def _rejoined(model: SequenceModel, tokens: Tensor) -> float:
+    middle = tokens.shape[1] // 2
+    state = model(tokens[:, :middle]).state
+    swapped = State.concat([state.rows([b]) for b in reversed(range(len(tokens)))])
+    after = model(tokens[:, middle:].flip(0), swapped).logits.flip(0)
+    return _difference([_last(model(tokens).logits)], [_last(after)])
+
+
+def _last(logits: Tensor) -> Tensor:
+    return logits[:, -1] if logits.ndim == 3 else logits
+
+
+def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
+    """Return the largest difference over the largest value; infinite where shapes or numbers of tensors differ."""
+    if [t.shape for t in expected] != [t.shape for t in found]:
+        return float("inf")
+    scale = max((float(t.abs().max()) for t in expected if t.numel()), default=0.0)
+    worst = max((float((a - b).abs().max()) for a, b in zip(expected, found, strict=True) if a.numel()), default=0.0)
+    return worst / max(scale, 1e-30)
