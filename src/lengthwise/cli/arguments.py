@@ -1,0 +1,15 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+RECIPE: Any = typer.Argument(help="A shipped recipe such as fast/parity, or a YAML file.", show_default=False)
+RUN_FOLDERS: Any = typer.Argument(help="Run folders, or folders that hold some.", show_default=False)
+RUNS: Any = typer.Option("--runs", metavar="DIR", help="The folder of all runs.")
+SET: Any = typer.Option(
+    "--set", metavar="PATH=VALUE", help="Replace a setting, such as training.steps=100; may be given several times."
+)
+TASK: Any = typer.Argument(help="The name of a task, regex:PATTERN or dfa:PATH.", show_default=False)

@@ -1,0 +1,68 @@
+"""``lengthwise check``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lengthwise.cli.arguments import SET
+from lengthwise.cli.progress import print_table
+from lengthwise.errors import InputError
+
+if TYPE_CHECKING:
+    from lengthwise.models.base import ModelConfig
+
+
+def check(
+    model: Annotated[str, typer.Argument(help="The name of a model, or package.module:Config.", show_default=False)],
+    set_: Annotated[list[str] | None, SET] = None,
+    length: Annotated[int, typer.Option(min=8, help="Tokens a row.")] = 37,
+    seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
+) -> None:
+    """Check the state contract of a model in float64: reading in one call equals reading in pieces."""
+    import torch
+
+    from lengthwise.diagnostics.contract import check_contract
+
+    vocabulary = 7
+    torch.manual_seed(seed)
+    built = _configure(model, set_ or []).build(vocabulary, classes=vocabulary).double()
+    findings = check_contract(built, vocabulary, length=length, seed=seed)
+    rows = [
+        (f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings
+    ]
+    print_table(("clause", "difference", "tolerance", "result"), rows)
+    if not all(finding.holds for finding in findings):
+        raise typer.Exit(1)
+
+
+def _configure(model: str, overrides: list[str]) -> ModelConfig:
+    from pydantic import ValidationError
+
+    from lengthwise.experiments.overrides import apply_overrides
+    from lengthwise.experiments.problems import explain
+
+    config: Any = _find(model)
+    settings = apply_overrides(config().model_dump(mode="json"), overrides)
+    try:
+        return config.model_validate(settings)
+    except ValidationError as error:
+        raise InputError(f"model {model}:\n{explain(error, settings, config.model_json_schema())}") from error
+
+
+def _find(model: str) -> type[ModelConfig]:
+    from lengthwise.models import MODELS
+    from lengthwise.models.base import ModelConfig
+
+    module, colon, attribute = model.partition(":")
+    if not colon:
+        return MODELS.load(model)
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"cannot import {model}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, ModelConfig)):
+        raise InputError(f"{model} is not a subclass of lengthwise.models.base.ModelConfig")
+    return found

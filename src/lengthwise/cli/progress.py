@@ -1,0 +1,101 @@
+"""What is shown while something runs: a bar on a terminal, otherwise nothing between the first line and the last."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from lengthwise.experiments.results import EvaluationRow
+    from lengthwise.training.loop import Trainer
+
+
+def say(line: str) -> None:
+    """Print a line on standard output, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, separated by tabs elsewhere so that other programs can read it."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            say("\t".join(row))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+class TrainingBar:
+    """Shows loss, accuracy and time left.
+
+    Args:
+        bar: where to show them.
+        task: the bar's line.
+    """
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+        self.summary = "0 steps"
+        """The state of training in words."""
+
+    def advance(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        """Take in the metrics of one step."""
+        loss, accuracy = metrics["loss"], metrics["accuracy"]
+        self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, loss {loss:.4f}, accuracy {accuracy:.4f}"
+        self._bar.update(self._task, completed=trainer.step, loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+
+
+@contextmanager
+def training_bar(title: str, steps: int) -> Iterator[TrainingBar]:
+    """Show a bar over the steps of a training run while the context lasts."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"),
+        TimeRemainingColumn(),
+    )
+    with _bar(*columns) as bar:
+        yield TrainingBar(bar, bar.add_task(title, total=steps, loss="-", accuracy="-"))
+
+
+class EvaluationBar:
+    """Shows the length that is being evaluated.
+
+    Args:
+        bar: where to show it.
+        task: the bar's line.
+    """
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        self._bar, self._task = bar, task
+
+    def advance(self, row: EvaluationRow) -> None:
+        """Take in the result of one length."""
+        self._bar.update(self._task, advance=1, length=f"{row.length:,}", accuracy=f"{row.value:.4f}")
+
+
+@contextmanager
+def evaluation_bar(title: str) -> Iterator[EvaluationBar]:
+    """Show a moving bar over an evaluation while the context lasts."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("length {task.fields[length]}  accuracy {task.fields[accuracy]}"),
+    )
+    with _bar(*columns) as bar:
+        yield EvaluationBar(bar, bar.add_task(title, total=None, length="-", accuracy="-"))
+
+
+def _bar(*columns: TextColumn | BarColumn | MofNCompleteColumn | TimeRemainingColumn) -> Progress:
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

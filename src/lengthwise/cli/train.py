@@ -1,0 +1,56 @@
+"""``lengthwise train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lengthwise.cli.arguments import RECIPE, RUNS, SET
+from lengthwise.cli.interrupt import stop_on_signals
+from lengthwise.cli.progress import say, training_bar
+
+if TYPE_CHECKING:
+    from lengthwise.experiments.recipe import Recipe
+
+
+def train(
+    recipe: Annotated[str, RECIPE],
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Train this seed instead of the recipe's; may be given several times.")
+    ] = None,
+    set_: Annotated[list[str] | None, SET] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto; short for --set device=D.")] = None,
+) -> None:
+    """Train a recipe, one run a seed; runs that were left unfinished go on where they ended."""
+    from lengthwise.experiments.recipe import load_recipe
+
+    overrides = list(set_ or [])
+    if seed:
+        overrides.append(f"seeds={list(seed)}")
+    if device is not None:
+        overrides.append(f"device={device}")
+    resolved = load_recipe(recipe, overrides)
+    for one in resolved.seeds:
+        _train_seed(resolved, one, runs)
+
+
+def _train_seed(recipe: Recipe, seed: int, runs: Path) -> None:
+    from lengthwise.experiments.results import run_path
+    from lengthwise.experiments.run import Outcome, train_run
+
+    folder = run_path(runs, recipe.name, seed)
+    title = f"{recipe.name} seed {seed}"
+    say(f"{title}: {recipe.training.steps} steps in {folder}")
+    with stop_on_signals() as stop, training_bar(title, recipe.training.steps) as bar:
+        outcome = train_run(recipe, seed, folder, bar.advance, stop)
+    match outcome:
+        case Outcome.NOTHING_TO_DO:
+            say(f"{title}: finished before; nothing to do")
+        case Outcome.INTERRUPTED:
+            say(f"{title}: interrupted and checkpointed after {bar.summary}; the same command goes on")
+            raise typer.Exit(stop.exit_code)
+        case Outcome.TRAINED:
+            say(f"{title}: trained, {bar.summary}")

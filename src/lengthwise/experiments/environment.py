@@ -1,0 +1,68 @@
+"""What a run ran on: enough to run it again."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import lengthwise
+
+_PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "automata-lib")
+
+
+def describe_environment(seed: int) -> dict[str, Any]:
+    """Return the versions, commit, command line and machine of this process, ready for JSON."""
+    commit, modified = source_commit()
+    return {
+        "lengthwise": lengthwise.__version__,
+        "commit": commit,
+        "modified": modified,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "seed": seed,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "name": platform.node(),
+        },
+    }
+
+
+def source_commit() -> tuple[str | None, bool]:
+    """Return the git commit of the package's own source, and whether the source differs from it.
+
+    Returns:
+        None and False where the package was installed without its repository.
+    """
+    package = Path(lengthwise.__file__).parent
+    # Tracked, because a virtual environment may lie inside somebody else's repository.
+    if not _git(package, "ls-files", "__init__.py"):
+        return None, False
+    return _git(package, "rev-parse", "HEAD"), bool(_git(package, "status", "--porcelain", "--", "."))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,167 @@
+"""Recipes: everything that decides what a run computes, as one validated document."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation.accuracy import EvaluationConfig
+from lengthwise.experiments.overrides import apply_overrides
+from lengthwise.experiments.problems import explain
+from lengthwise.experiments.shipped import find_recipe, recipes_folder
+from lengthwise.models import MODELS
+from lengthwise.models.base import ModelConfig
+from lengthwise.registry import Registry
+from lengthwise.tasks import get_task
+from lengthwise.training.config import TrainingConfig
+
+
+class OneOf:
+    """Annotation of a field: the settings of any member of a registry, told apart by their ``name``.
+
+    Args:
+        registry: name -> pydantic model with a field ``name`` of that value.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the tagged union when the recipe class is made, so that packages can add members."""
+        del source
+        choices = {name: handler.generate_schema(self.registry.load(name)) for name in self.registry}
+        return core_schema.tagged_union_schema(choices, discriminator="name")
+
+
+def _known_task(name: str) -> str:
+    try:
+        get_task(name)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"the same seed is listed twice: {', '.join(map(str, seeds))}")
+    return seeds
+
+
+class Recipe(BaseModel):
+    """What is trained on what, how, and how it is evaluated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+    """The folder of its runs, below that of all runs; by default where the recipe was found."""
+    makes: str = ""
+    """The figure or table that it makes."""
+    task: Annotated[str, AfterValidator(_known_task)]
+    """The name of a task, ``regex:PATTERN`` or ``dfa:PATH``."""
+    model: Annotated[ModelConfig, OneOf(MODELS)]
+    """The model and its settings."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """At which lengths it is evaluated."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)] = Field((0,), min_length=1)
+    """One run each."""
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    """``auto`` takes the fastest there is."""
+    threads: int = Field(1, ge=1)
+    """Threads of each operation on the CPU."""
+
+    def settings(self) -> dict[str, Any]:
+        """Return the resolved recipe as plain mappings, lists and values."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML that `load_recipe` reads back."""
+        return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True, width=110)
+
+    def digest(self) -> str:
+        """Return a hash of all that decides the numbers; with the seed it is the key of a run."""
+        settings = self.model_dump(mode="json", exclude={"name", "makes", "seeds"})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a recipe, for editors."""
+    schema = Recipe.model_json_schema()
+    # The loader fills the name in.
+    schema["required"].remove("name")
+    return schema
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: the name of a shipped recipe, such as ``fast/parity``, or the path of a YAML file.
+        overrides: ``path=value`` each, such as ``training.steps=100``.
+
+    Returns:
+        The validated recipe, all defaults filled in.
+
+    Raises:
+        InputError: there is no such recipe, it is not YAML, or settings in it are wrong; the message names each.
+    """
+    path = find_recipe(name)
+    settings = _read(path)
+    settings.setdefault("name", _default_name(path))
+    recipe = validate_recipe(settings, f"recipe {path}")
+    if not overrides:
+        return recipe
+    # Onto the resolved settings, so that paths lead through sections that the file leaves at their defaults.
+    return validate_recipe(apply_overrides(recipe.settings(), overrides), f"recipe {path} with {' '.join(overrides)}")
+
+
+def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
+    """Return the recipe that nested settings describe.
+
+    Args:
+        settings: as `Recipe.settings` returns them, with defaults left out at will.
+        source: where they come from, as error messages say it.
+
+    Raises:
+        InputError: settings are wrong; the message names each.
+    """
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema())}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"recipe {path} is not valid YAML: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"recipe {path} must be a mapping of settings, such as 'task: parity'")
+    return settings
+
+
+def _default_name(path: Path) -> str:
+    folder = recipes_folder()
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return path.resolve().relative_to(folder.resolve()).with_suffix("").as_posix() if inside else path.stem

@@ -1,0 +1,142 @@
+"""What runs leave behind, read without torch: metrics and evaluation rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lengthwise.errors import InputError
+from lengthwise.experiments.lock import is_held
+
+
+class EvaluationRow(BaseModel):
+    """One measured number and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    digest: str
+    """Hash of the recipe; with the seed it is the key of the run."""
+    model: str
+    task: str
+    task_version: int
+    seed: int
+    metric: Literal["accuracy"] = "accuracy"
+    distribution: str
+    """``standard``, or ``near_miss``: strings one or two edits from another class."""
+    length: int
+    value: float
+    samples: int
+    training_length: int
+    """The longest string that was trained on."""
+    step: int
+    sequences: int
+    """Strings seen in training."""
+    commit: str | None
+    """Of the package's source, when its repository is known."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, commit, command lines, machine."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row every few steps of training."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """One `EvaluationRow` a line."""
+        return self.path / "evaluation.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that a resumed run needs."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def finished(self) -> Path:
+        """Exists when training is done."""
+        return self.path / "finished"
+
+    @property
+    def status(self) -> str:
+        """``running``, ``finished``, ``evaluated`` or ``unfinished``."""
+        if is_held(self.path):
+            return "running"
+        if not self.finished.exists():
+            return "unfinished"
+        return "evaluated" if self.evaluation.exists() else "finished"
+
+    def metrics_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of training metrics; a last line that a kill tore is left out."""
+        return _rows(self.metrics, torn_end=True)
+
+    def evaluation_rows(self) -> list[EvaluationRow]:
+        """Return the evaluation rows; none where the run was not evaluated.
+
+        Raises:
+            InputError: a row is not valid.
+        """
+        try:
+            return [EvaluationRow.model_validate(row) for row in _rows(self.evaluation)]
+        except ValidationError as error:
+            raise InputError(f"{self.evaluation} has a row that is not an evaluation row: {error}") from error
+
+
+def run_path(root: Path, recipe: str, seed: int) -> Path:
+    """Return the folder of a run below the folder of all runs."""
+    return root / recipe / f"seed-{seed}"
+
+
+def find_runs(root: Path) -> list[RunFolder]:
+    """Return all runs below a folder, sorted by path."""
+    return [RunFolder(path.parent) for path in sorted(root.rglob("recipe.yaml"))]
+
+
+def open_runs(paths: Iterable[Path]) -> list[RunFolder]:
+    """Return the runs at or below some paths, each once, in the order given.
+
+    Raises:
+        InputError: there is no run at or below one of them.
+    """
+    runs: dict[Path, RunFolder] = {}
+    for path in paths:
+        found = find_runs(path)
+        if not found:
+            raise InputError(f"there is no run in {path}; a run is a folder such as runs/fast/parity/seed-0")
+        runs |= {run.path: run for run in found}
+    return list(runs.values())
+
+
+def _rows(path: Path, torn_end: bool = False) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if torn_end and number == len(lines):
+                break
+            raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+    return rows

@@ -1,0 +1,268 @@
+"""Runs: a recipe and a seed, trained and evaluated in a folder that explains itself and may die at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+import yaml
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.accuracy import evaluate_lengths
+from lengthwise.experiments.environment import describe_environment, source_commit
+from lengthwise.experiments.lock import hold
+from lengthwise.experiments.recipe import Recipe, validate_recipe
+from lengthwise.experiments.results import EvaluationRow, RunFolder
+from lengthwise.tasks import get_task
+from lengthwise.tasks.language import Language
+from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from lengthwise.training.loop import Trainer
+
+Progress = Callable[[Trainer, Mapping[str, float]], None]
+"""Called after every training step with the trainer and the metrics of the step."""
+
+
+class Outcome(StrEnum):
+    """How `train_run` ended."""
+
+    TRAINED = "trained"
+    NOTHING_TO_DO = "nothing to do"
+    INTERRUPTED = "interrupted"
+
+
+def train_run(
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    progress: Progress = lambda trainer, metrics: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train a recipe with one seed, going on from where an earlier process ended.
+
+    Args:
+        recipe: what to train.
+        seed: of the initial parameters and of the data.
+        folder: the run's folder; see `RunFolder`.
+        progress: called after every step.
+        stop: asked after every step; once it says yes, the run is checkpointed and left.
+
+    Returns:
+        Whether it was trained, was already, or was interrupted.
+
+    Raises:
+        InputError: the folder is in use, belongs to another recipe or seed, or holds a corrupt checkpoint.
+        RunError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
+    """
+    run = RunFolder(folder)
+    with hold(folder):
+        _claim(run, recipe, seed)
+        if run.finished.exists():
+            return Outcome.NOTHING_TO_DO
+        _record_environment(run, seed)
+        trainer = _build(recipe, seed)
+        _resume(run, trainer)
+        with _appending(run.metrics) as log:
+            while not trainer.finished:
+                metrics = _step(trainer, run)
+                _log(log, trainer, metrics, recipe.training.log_every)
+                progress(trainer, metrics)
+                stopping = stop()
+                if stopping or trainer.finished or trainer.step % recipe.training.checkpoint_every == 0:
+                    _flush(log)
+                    save_checkpoint(run.checkpoint, *trainer.state())
+                if stopping and not trainer.finished:
+                    return Outcome.INTERRUPTED
+        run.finished.touch()
+    return Outcome.TRAINED
+
+
+def evaluate_run(
+    folder: Path, progress: Callable[[EvaluationRow], None] = lambda row: None, again: bool = False
+) -> list[EvaluationRow]:
+    """Evaluate a trained run at the lengths of its recipe and write its rows.
+
+    Args:
+        folder: the run's folder.
+        progress: called after every length.
+        again: whether rows that are there already are replaced.
+
+    Returns:
+        All rows.
+
+    Raises:
+        InputError: training is not finished, the folder is in use, or its checkpoint is corrupt.
+        RunError: the rows cannot be written.
+    """
+    run = RunFolder(folder)
+    recipe, seed = read_run(run)
+    with hold(folder):
+        if not run.finished.exists():
+            raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
+        if run.evaluation.exists() and not again:
+            return run.evaluation_rows()
+        trainer = _build(recipe, seed)
+        trainer.restore(*load_checkpoint(run.checkpoint))
+        rows: list[EvaluationRow] = []
+        for row in _evaluate(trainer, recipe, seed):
+            rows.append(row)
+            progress(row)
+        text = "".join(f"{row.model_dump_json()}\n" for row in rows)
+        write_atomically(run.evaluation, text.encode(), "evaluation")
+    return rows
+
+
+def read_run(run: RunFolder) -> tuple[Recipe, int]:
+    """Return the recipe and the seed of a run.
+
+    Raises:
+        InputError: the folder is not that of a run.
+    """
+    if not run.recipe.exists():
+        raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
+    try:
+        settings = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{run.recipe} is not valid YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{run.recipe} is not a recipe: it should be a mapping of settings")
+    recipe = validate_recipe(settings, str(run.recipe))
+    return recipe, recipe.seeds[0]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the settings in which two recipes differ, each as ``path: old, now new``."""
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before!r}, now {after!r}")
+    return found
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return a device by its name in a recipe.
+
+    Raises:
+        InputError: this machine does not have it.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(device for device, available in there.items() if available) if wanted == "auto" else wanted
+    if not there[name]:
+        found = ", ".join(device for device, available in there.items() if available)
+        raise InputError(f"device {name!r} is not available here; there is: {found}")
+    return torch.device(name)
+
+
+def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
+    """Write the recipe into a new folder, or check that it is the one that the folder was made for."""
+    own = recipe.model_copy(update={"seeds": (seed,)})
+    if not run.recipe.exists():
+        write_atomically(run.recipe, own.to_yaml().encode(), "recipe")
+        return
+    there, seed_there = read_run(run)
+    if (there.digest(), seed_there) != (own.digest(), seed):
+        listed = "\n".join(f"  {difference}" for difference in differences(there.settings(), own.settings()))
+        raise InputError(
+            f"run folder {run.path} belongs to another recipe:\n{listed}\n"
+            "choose another folder with --runs DIR, or another name with --set name=NAME"
+        )
+
+
+def _record_environment(run: RunFolder, seed: int) -> None:
+    """Describe this process; processes after the first are listed as those that resumed the run."""
+    now = describe_environment(seed)
+    if run.environment.exists():
+        first = json.loads(run.environment.read_text(encoding="utf-8"))
+        first["resumed"] = [*first.get("resumed", []), now]
+        now = first
+    write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")
+
+
+def _build(recipe: Recipe, seed: int) -> Trainer:
+    """Return the trainer of a run before its first step."""
+    torch.set_num_threads(recipe.threads)
+    task = get_task(recipe.task)
+    if not isinstance(task, Language):
+        raise InputError(f"task {recipe.task} cannot be trained on: it is not a language")
+    torch.manual_seed(seed)
+    model = recipe.model.build(task.vocabulary, task.classes).to(pick_device(recipe.device))
+    trainer = Trainer(model, task, recipe.training, seed)
+    return Trainer(model, task, recipe.training, seed)
+
+
+def _resume(run: RunFolder, trainer: Trainer) -> None:
+    """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
+    if run.checkpoint.exists():
+        trainer.restore(*load_checkpoint(run.checkpoint))
+    else:
+        save_checkpoint(run.checkpoint, *trainer.state())
+    kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
+    text = "".join(f"{json.dumps(row)}\n" for row in kept)
+    write_atomically(run.metrics, text.encode(), "metrics")
+
+
+def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
+    try:
+        return trainer.train_step()
+    except RunError as error:
+        at = load_checkpoint(run.checkpoint)[1]["step"]
+        raise RunError(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
+
+
+def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int) -> None:
+    if trainer.step % every == 0 or trainer.finished:
+        counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
+        with _disk(log.name):
+            log.write(json.dumps(counters | dict(metrics)) + "\n")
+            log.flush()
+
+
+def _flush(log: TextIO) -> None:
+    """Bring the metrics to the disk before the checkpoint that counts on them."""
+    with _disk(log.name):
+        os.fsync(log.fileno())
+
+
+@contextlib.contextmanager
+def _appending(path: Path) -> Iterator[TextIO]:
+    with _disk(str(path)):
+        file = path.open("a", encoding="utf-8")
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _disk(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error
+
+
+def _evaluate(trainer: Trainer, recipe: Recipe, seed: int) -> Iterator[EvaluationRow]:
+    commit, _ = source_commit()
+    for result in evaluate_lengths(trainer.model, trainer.task, recipe.evaluation, seed):
+        yield EvaluationRow(
+            recipe=recipe.name,
+            digest=recipe.digest(),
+            model=str(recipe.settings()["model"]["name"]),
+            task=recipe.task,
+            task_version=trainer.task.version,
+            seed=seed,
+            distribution=result.distribution,
+            length=result.length,
+            value=result.value,
+            samples=result.samples,
+            training_length=recipe.training.lengths.maximum,
+            step=trainer.step,
+            sequences=trainer.sequences,
+            commit=commit,
+        )
