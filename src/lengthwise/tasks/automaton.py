@@ -66,6 +66,8 @@ class Automaton:
             raise InputError(f"the start {self.start} is not one of the states 0 to {states - 1}")
         if outputs.min() < UNLABELLED:
             raise InputError(f"classes are at least 0, or {UNLABELLED} for no class; got {outputs.min()}")
+        transitions.setflags(write=False)
+        outputs.setflags(write=False)
         object.__setattr__(self, "transitions_SA", transitions)
         object.__setattr__(self, "outputs_S", outputs)
 
@@ -75,6 +77,7 @@ class Automaton:
         step: Callable[[StateT, int], StateT],
         output: Callable[[StateT], int],
         vocabulary: int,
+        limit: int = 1_000_000,
     ) -> Automaton:
         """Build the automaton of a rule by visiting all of its states, breadth first.
 
@@ -83,9 +86,13 @@ class Automaton:
             step: the state after a symbol.
             output: the class of a state.
             vocabulary: the number of symbols.
+            limit: the largest number of states to visit.
 
         Returns:
-            The automaton; it ends only if the states are finitely many.
+            The automaton.
+
+        Raises:
+            InputError: there are more states than the limit.
         """
         numbers: dict[StateT, int] = {start: 0}
         queue = deque([start])
@@ -96,6 +103,8 @@ class Automaton:
             for symbol in range(vocabulary):
                 successor = step(state, symbol)
                 if successor not in numbers:
+                    if len(numbers) >= limit:
+                        raise InputError(f"the automaton has more than {limit} states")
                     numbers[successor] = len(numbers)
                     queue.append(successor)
                 row.append(numbers[successor])

@@ -93,13 +93,14 @@ class Dyck(Language):
         """
         length = self.nearest_length(length)
         inside = (batch_size + int(rng.integers(2))) // 2
+        otherwise = super().sample_hard
         halves = ((self.depth, inside), (self.depth + 1, batch_size - inside))
         return mix(
             rng,
             [
                 self.sample_boundary(rng, count, length, depth)
                 if self._depth_sampler(depth).exists(length)
-                else super().sample_hard(rng, count, length)
+                else otherwise(rng, count, length)
                 for depth, count in halves
             ],
         )

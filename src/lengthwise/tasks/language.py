@@ -171,7 +171,7 @@ class Language(Task):
             The edited strings with their true classes.
 
         Raises:
-            InputError: no near miss of this length turned up in 4,096 trials.
+            InputError: no near miss of this length turned up in up to 4,096 trials.
         """
         length = self.nearest_length(length)
         if not self._has_near_misses(length):
@@ -248,7 +248,7 @@ class Language(Task):
         if length not in self._probed:
             possible = self.classes != 2 or self._has_accepted(length)
             self._probed[length] = possible and near_misses.probe(
-                self.automaton, self._near_miss_source(length), self._horizon
+                self.automaton, self._near_miss_source(length), length, self._horizon
             )
         return self._probed[length]
 

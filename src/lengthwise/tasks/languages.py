@@ -64,12 +64,13 @@ def build_parity() -> Automaton:
 
 def build_even_pairs() -> Automaton:
     """Return the automaton that compares the first symbol with the last."""
-    return Automaton.explore(
-        (-1, -1),
-        lambda ends, symbol: (ends[0] if ends[0] >= 0 else symbol, symbol),
-        lambda ends: int(ends[0] != ends[1]),
-        2,
-    )
+    empty = -1
+
+    def step(ends: tuple[int, int], symbol: int) -> tuple[int, int]:
+        first, _ = ends
+        return (symbol if first == empty else first, symbol)
+
+    return Automaton.explore((empty, empty), step, lambda ends: int(ends[0] != ends[1]), 2)
 
 
 def build_cycle_navigation() -> Automaton:

@@ -14,8 +14,9 @@ from lengthwise.tasks.base import UNLABELLED, Batch, Ints
 
 Draw = Callable[[np.random.Generator, int], Ints]
 
-PROBED_CANDIDATES = 4096
+PROBES = 64
 PROBE_ROWS = 64
+PROBE_SYMBOLS = 1 << 20
 
 
 def horizon(automaton: Automaton) -> int | None:
@@ -95,13 +96,21 @@ def attempt(
     return Batch(tokens[kept], after[kept])
 
 
-def probe(automaton: Automaton, draw: Draw, settled: int | None) -> bool:
-    """Return whether near misses turn up, by trials of a fixed seed, so that no caller's generator moves."""
+def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) -> bool:
+    """Return whether near misses turn up, by trials of a fixed seed, so that no caller's generator moves.
+
+    Args:
+        automaton: gives the classes.
+        draw: makes the strings to edit.
+        length: the number of their symbols.
+        settled: the horizon of the automaton.
+
+    Returns:
+        Whether one was found among 4,096 strings, or fewer where they are longer than 16,384 symbols.
+    """
     rng = np.random.default_rng(0)
-    return any(
-        len(attempt(rng, automaton, draw, PROBE_ROWS, settled).targets)
-        for _ in range(PROBED_CANDIDATES // PROBE_ROWS)
-    )
+    rows = max(1, min(PROBE_ROWS, PROBE_SYMBOLS // length))
+    return any(len(attempt(rng, automaton, draw, rows, settled).targets) for _ in range(PROBES))
 
 
 def collect(

@@ -144,13 +144,13 @@ class CountingSampler:
 
     def _ends(self, length: int) -> Bools:
         """Return [S] whether a wanted string of the length starts in each state, by powers of two."""
-        ends_S = self._wanted_S
+        reached_S: NDArray[np.float32] = self._wanted_S.astype(np.float32)
         for bit in range(length.bit_length()):
             if bit == len(self._powers):
                 self._powers.append(self._power(bit))
             if length >> bit & 1:
-                ends_S = self._powers[bit] @ ends_S.astype(np.float32) > 0
-        return ends_S
+                reached_S = np.minimum(self._powers[bit] @ reached_S, 1)
+        return reached_S.astype(np.bool_)
 
     def _power(self, bit: int) -> NDArray[np.float32]:
         if bit:
