@@ -30,9 +30,7 @@ def check(
     torch.manual_seed(seed)
     built = _configure(model, set_ or []).build(vocabulary, classes=vocabulary).double()
     findings = check_contract(built, vocabulary, length=length, seed=seed)
-    rows = [
-        (f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings
-    ]
+    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
     print_table(("clause", "difference", "tolerance", "result"), rows)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)

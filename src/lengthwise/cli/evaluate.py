@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: Annotated[list[Path], RUN_FOLDERS],
-    again: Annotated[bool, typer.Option("--again", help="Replace the rows of runs that were evaluated before.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Replace the rows of runs that were evaluated before.")
+    ] = False,
 ) -> None:
     """Measure the accuracy of trained runs at the lengths of their recipes."""
     from lengthwise.experiments.results import open_runs

@@ -43,5 +43,7 @@ def parse_string(line: str, number: int, vocabulary: int) -> list[int]:
     symbols = line.partition("\t")[0].split()
     for symbol in symbols:
         if not (symbol.isascii() and symbol.isdigit() and int(symbol) < vocabulary):
-            raise InputError(f"line {number}: {symbol!r} is not a symbol; symbols are integers from 0 to {vocabulary - 1}")
+            raise InputError(
+                f"line {number}: {symbol!r} is not a symbol; symbols are integers from 0 to {vocabulary - 1}"
+            )
     return [int(symbol) for symbol in symbols]

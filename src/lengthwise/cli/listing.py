@@ -48,9 +48,7 @@ def _tasks() -> None:
     from lengthwise.tasks import TASKS, get_task
 
     tasks = [get_task(name) for name in TASKS]
-    rows = [
-        (task.name, str(task.vocabulary), str(task.classes), str(getattr(task, "rule", ""))) for task in tasks
-    ]
+    rows = [(task.name, str(task.vocabulary), str(task.classes), str(getattr(task, "rule", ""))) for task in tasks]
     print_table(("name", "symbols", "classes", "rule"), rows)
 
 

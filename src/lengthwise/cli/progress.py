@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ class TrainingBar:
 
 
 @contextmanager
-def training_bar(title: str, steps: int) -> Iterator[TrainingBar]:
+def training_bar(title: str, steps: int) -> Generator[TrainingBar]:
     """Show a bar over the steps of a training run while the context lasts."""
     columns = (
         TextColumn("{task.description}"),
@@ -85,7 +85,7 @@ class EvaluationBar:
 
 
 @contextmanager
-def evaluation_bar(title: str) -> Iterator[EvaluationBar]:
+def evaluation_bar(title: str) -> Generator[EvaluationBar]:
     """Show a moving bar over an evaluation while the context lasts."""
     columns = (
         TextColumn("{task.description}"),

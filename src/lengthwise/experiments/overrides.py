@@ -32,7 +32,9 @@ def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
     for override in overrides:
         path, separator, text = override.partition("=")
         if not separator or not path.strip():
-            raise InputError(f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100")
+            raise InputError(
+                f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100"
+            )
         _replace(result, path.strip().split("."), _parse(override, text))
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +19,7 @@ from lengthwise.experiments.environment import describe_environment, source_comm
 from lengthwise.experiments.lock import hold
 from lengthwise.experiments.recipe import Recipe, validate_recipe
 from lengthwise.experiments.results import EvaluationRow, RunFolder
+from lengthwise.models.ldru import LDRU
 from lengthwise.tasks import get_task
 from lengthwise.tasks.language import Language
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
@@ -40,7 +41,7 @@ def train_run(
     recipe: Recipe,
     seed: int,
     folder: Path,
-    progress: Progress = lambda trainer, metrics: None,
+    progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train a recipe with one seed, going on from where an earlier process ended.
@@ -71,7 +72,8 @@ def train_run(
             while not trainer.finished:
                 metrics = _step(trainer, run)
                 _log(log, trainer, metrics, recipe.training.log_every)
-                progress(trainer, metrics)
+                if progress:
+                    progress(trainer, metrics)
                 stopping = stop()
                 if stopping or trainer.finished or trainer.step % recipe.training.checkpoint_every == 0:
                     _flush(log)
@@ -83,7 +85,7 @@ def train_run(
 
 
 def evaluate_run(
-    folder: Path, progress: Callable[[EvaluationRow], None] = lambda row: None, again: bool = False
+    folder: Path, progress: Callable[[EvaluationRow], None] | None = None, again: bool = False
 ) -> list[EvaluationRow]:
     """Evaluate a trained run at the lengths of its recipe and write its rows.
 
@@ -111,7 +113,8 @@ def evaluate_run(
         rows: list[EvaluationRow] = []
         for row in _evaluate(trainer, recipe, seed):
             rows.append(row)
-            progress(row)
+            if progress:
+                progress(row)
         text = "".join(f"{row.model_dump_json()}\n" for row in rows)
         write_atomically(run.evaluation, text.encode(), "evaluation")
     return rows
@@ -193,8 +196,10 @@ def _build(recipe: Recipe, seed: int) -> Trainer:
     if not isinstance(task, Language):
         raise InputError(f"task {recipe.task} cannot be trained on: it is not a language")
     torch.manual_seed(seed)
-    model = recipe.model.build(task.vocabulary, task.classes).to(pick_device(recipe.device))
-    trainer = Trainer(model, task, recipe.training, seed)
+    model = recipe.model.build(task.vocabulary, task.classes)
+    if not isinstance(model, LDRU):
+        raise InputError(f"a {type(model).__name__} cannot be trained here; the training loop needs an LDRU")
+    model.to(pick_device(recipe.device))
     return Trainer(model, task, recipe.training, seed)
 
 
@@ -232,7 +237,7 @@ def _flush(log: TextIO) -> None:
 
 
 @contextlib.contextmanager
-def _appending(path: Path) -> Iterator[TextIO]:
+def _appending(path: Path) -> Generator[TextIO]:
     with _disk(str(path)):
         file = path.open("a", encoding="utf-8")
     with file:
@@ -240,7 +245,7 @@ def _appending(path: Path) -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def _disk(name: str) -> Iterator[None]:
+def _disk(name: str) -> Generator[None]:
     try:
         yield
     except OSError as error:

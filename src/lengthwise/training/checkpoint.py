@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 
-JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 _FORMAT = "lengthwise-checkpoint-1"
 
@@ -119,5 +119,5 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
         tensor = tensors[name]
         description = f"{name} {tensor.dtype} {list(tensor.shape)}"
         checksum = zlib.crc32(description.encode(), checksum)
-        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), checksum)
+        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
     return f"{checksum:08x}"
