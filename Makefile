@@ -1,0 +1,57 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+ENVIRONMENT := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+RUNS := runs
+
+.PHONY: help demo test lint format types docs bench clean
+
+help:
+	@echo "make demo    train two units, evaluate them to length 100,000, and draw the page"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, format and which room imports which"
+	@echo "make types   check types"
+	@echo "make docs    build the documentation"
+	@echo "make bench   measure speed and memory"
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+# Stamps, so that an environment is only made again when what it is made of has changed.
+.venv/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[report]'
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[dev]'
+	@touch .venv/.installed $@
+
+demo: .venv/.installed
+	$(BIN)/lengthwise train demo/parity --runs $(RUNS)
+	$(BIN)/lengthwise train demo/cycle_navigation --runs $(RUNS)
+	$(BIN)/lengthwise evaluate $(RUNS)/demo
+	$(BIN)/lengthwise report $(RUNS)/demo --out demo
+
+test: .venv/.installed-dev
+	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/.installed-dev
+	$(BIN)/pyright
+
+docs: .venv/.installed-dev
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/.installed-dev
+	for script in benchmarks/*.py; do $(ENVIRONMENT) $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf build dist site .pytest_cache .ruff_cache .hypothesis
