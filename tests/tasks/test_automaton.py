@@ -14,9 +14,7 @@ def automata(draw: st.DrawFn, vocabulary: int | None = None, largest_class: int 
     symbols = vocabulary or draw(st.integers(1, 3))
     states = draw(st.integers(1, 7))
     state = st.integers(0, states - 1)
-    transitions = draw(
-        st.lists(st.lists(state, min_size=symbols, max_size=symbols), min_size=states, max_size=states)
-    )
+    transitions = draw(st.lists(st.lists(state, min_size=symbols, max_size=symbols), min_size=states, max_size=states))
     low = UNLABELLED if largest_class > 1 else 0
     outputs = draw(st.lists(st.integers(low, largest_class), min_size=states, max_size=states))
     return Automaton(np.array(transitions), draw(state), np.array(outputs))
@@ -35,9 +33,7 @@ def acceptor(automaton: Automaton) -> DFA:
     return DFA(
         states=set(range(automaton.states)),
         input_symbols={"0", "1"},
-        transitions={
-            s: {"0": row[0], "1": row[1]} for s, row in enumerate(automaton.transitions_SA.tolist())
-        },
+        transitions={s: {"0": row[0], "1": row[1]} for s, row in enumerate(automaton.transitions_SA.tolist())},
         initial_state=automaton.start,
         final_states={s for s in range(automaton.states) if automaton.outputs_S[s] == 1},
     )
@@ -157,9 +153,7 @@ def test_automata_cannot_be_changed_after_they_were_made():
         ([0, 1], 0, [0, 1], "states by symbols"),
     ],
 )
-def test_impossible_automata_are_refused(
-    transitions: list[list[int]], start: int, outputs: list[int], message: str
-):
+def test_impossible_automata_are_refused(transitions: list[list[int]], start: int, outputs: list[int], message: str):
     with pytest.raises(InputError, match=message):
         Automaton(np.array(transitions), start, np.array(outputs))
 

@@ -140,9 +140,10 @@ def test_near_misses_are_one_or_two_edits_from_a_string_of_another_class(name: s
     for tokens, label in zip(batch.tokens, batch.targets, strict=True):
         text = to_text(tokens)
         assert rule(text) == label
-        sources = {
-            rule(second) for first in neighbours(text, symbols) for second in neighbours(first, symbols)
-        } - {None, label}
+        sources = {rule(second) for first in neighbours(text, symbols) for second in neighbours(first, symbols)} - {
+            None,
+            label,
+        }
         assert sources
         if language.classes == 2:
             assert label == 0
@@ -224,9 +225,7 @@ def test_lengths_that_do_not_exist_are_answered_with_those_that_do():
     assert arithmetic.sample(generator(), 2, 10).tokens.shape == (2, 9)
     with pytest.raises(InputError, match="1 symbol or more, not of 0"):
         get_task("parity").nearest_length(0)
-    with pytest.raises(
-        InputError, match="length 7 in dyck_2 has class 1; the nearest lengths that do are 6 and 8"
-    ):
+    with pytest.raises(InputError, match="length 7 in dyck_2 has class 1; the nearest lengths that do are 6 and 8"):
         get_task("dyck_2").sample_class(generator(), 1, 7, 1)
     with pytest.raises(InputError, match="nearest lengths that do are 999998 and 1000000"):
         get_task("tomita_2").sample_class(generator(), 1, 999_999, 1)
@@ -239,9 +238,7 @@ def test_a_domain_with_gaps_takes_the_length_just_below_and_no_other():
     language = Language("fours", "0", (), every_fourth, Sampling.UNIFORM)
     assert language.nearest_length(8) == 8
     assert language.nearest_length(9) == 8
-    with pytest.raises(
-        InputError, match="length 6 has a class in fours; the nearest lengths that do are 4 and 8"
-    ):
+    with pytest.raises(InputError, match="length 6 has a class in fours; the nearest lengths that do are 4 and 8"):
         language.nearest_length(6)
     with pytest.raises(InputError, match="the nearest length that does is 4"):
         language.nearest_length(1)
@@ -254,9 +251,7 @@ def test_rare_paths_survive_beside_exponentially_many_others():
     language = regex_language("0(..)*|(11)*")
     assert language.sample_class(generator(), 3, 3000, 1).tokens.all()
     assert automaton.equivalent(language.automaton)
-    assert language.sample_class(generator(), 200, 3001, 1).tokens[:, 1:].mean() == pytest.approx(
-        0.5, abs=0.01
-    )
+    assert language.sample_class(generator(), 200, 3001, 1).tokens[:, 1:].mean() == pytest.approx(0.5, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["dyck_2", "tomita_7"])
@@ -270,8 +265,19 @@ def test_a_hundred_thousand_symbols_are_sampled_in_bounded_memory(name: str):
     assert peak < 100e6
 
 
+@pytest.mark.parametrize(("name", "length"), [("dyck_12", 30_000), ("dyck_3", 20_001), ("tomita_3", 20_003)])
+def test_counts_that_settled_draw_the_strings_of_counts_worked_out_in_full(
+    name: str, length: int, monkeypatch: pytest.MonkeyPatch
+):
+    automaton = get_task(name).automaton
+    wanted = automaton.outputs_S == (length + 1) % 2
+    settled = CountingSampler(automaton, wanted).sample(generator(), 16, length)
+    monkeypatch.setattr("lengthwise.tasks.sampling.SETTLED", 0.0)
+    assert (CountingSampler(automaton, wanted).sample(generator(), 16, length) == settled).all()
+
+
 def test_counts_that_were_forgotten_are_computed_again_alike(monkeypatch: pytest.MonkeyPatch):
-    automaton = get_task("dyck_4").automaton
+    automaton = get_task("tomita_7").automaton
     wanted = automaton.outputs_S == 1
     roomy = CountingSampler(automaton, wanted).sample(generator(), 3, 40_000)
     monkeypatch.setattr("lengthwise.tasks.sampling.BLOCK_BYTES", 0)

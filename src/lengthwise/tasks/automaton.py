@@ -21,7 +21,7 @@ from lengthwise.tasks.monoid import TransitionMonoid, generate_monoid
 
 StateT = TypeVar("StateT", bound=Hashable)
 
-WORD_TABLE_ENTRIES = 1 << 16
+WORD_TABLE_ENTRIES = 1 << 17
 LONGEST_WORD = 12
 
 
@@ -54,9 +54,7 @@ class Automaton:
         transitions = np.array(self.transitions_SA, dtype=np.int64, order="C")
         outputs = np.array(self.outputs_S, dtype=np.int64)
         if transitions.ndim != 2 or 0 in transitions.shape:
-            raise InputError(
-                f"transitions must be a table of states by symbols, not of shape {transitions.shape}"
-            )
+            raise InputError(f"transitions must be a table of states by symbols, not of shape {transitions.shape}")
         states = len(transitions)
         if outputs.shape != (states,):
             raise InputError(f"{states} states need {states} classes, not an array of shape {outputs.shape}")
@@ -274,9 +272,7 @@ class Automaton:
             InputError: the alphabets differ in size.
         """
         if self.vocabulary != other.vocabulary:
-            raise InputError(
-                f"automata over {self.vocabulary} and {other.vocabulary} symbols cannot be compared"
-            )
+            raise InputError(f"automata over {self.vocabulary} and {other.vocabulary} symbols cannot be compared")
         start = (self.start, other.start)
         origins: dict[tuple[int, int], tuple[tuple[int, int], int] | None] = {start: None}
         queue = deque([start])
@@ -369,9 +365,7 @@ class Automaton:
         return Automaton(order[self.transitions_SA[kept]], 0, self.outputs_S[kept])
 
 
-def _trace_back(
-    origins: dict[tuple[int, int], tuple[tuple[int, int], int] | None], pair: tuple[int, int]
-) -> list[int]:
+def _trace_back(origins: dict[tuple[int, int], tuple[tuple[int, int], int] | None], pair: tuple[int, int]) -> list[int]:
     symbols: list[int] = []
     origin = origins[pair]
     while origin is not None:

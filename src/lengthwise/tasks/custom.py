@@ -93,9 +93,7 @@ def automaton_from_regex(pattern: str) -> Automaton:
     moves = cast("Mapping[Any, Mapping[str, frozenset[Any]]]", nfa.transitions)
 
     def step(states: frozenset[Any], symbol: int) -> frozenset[Any]:
-        return frozenset().union(
-            *(moves[state].get(alphabet[symbol], ()) for state in states if state in moves)
-        )
+        return frozenset().union(*(moves[state].get(alphabet[symbol], ()) for state in states if state in moves))
 
     automaton = Automaton.explore(
         frozenset({nfa.initial_state}),
@@ -216,8 +214,7 @@ def _row(state: str, row: object, alphabet: list[str], numbers: Mapping[str, int
         listed = cast("list[object]", row)
         if len(listed) > len(alphabet):
             raise InputError(
-                f"state {state!r} has {len(listed)} transitions for {len(alphabet)} symbols "
-                f"({', '.join(alphabet)})"
+                f"state {state!r} has {len(listed)} transitions for {len(alphabet)} symbols ({', '.join(alphabet)})"
             )
         named = dict(zip(alphabet, listed, strict=False))
     else:
@@ -231,10 +228,7 @@ def _row(state: str, row: object, alphabet: list[str], numbers: Mapping[str, int
     for symbol in alphabet:
         if symbol not in named:
             raise InputError(f"state {state!r} has no transition for symbol {symbol!r}")
-    return [
-        _state(named[symbol], numbers, f"the transition of {state!r} for symbol {symbol!r}")
-        for symbol in alphabet
-    ]
+    return [_state(named[symbol], numbers, f"the transition of {state!r} for symbol {symbol!r}") for symbol in alphabet]
 
 
 def _outputs(fields: Mapping[object, object], numbers: Mapping[str, int]) -> list[int]:
@@ -261,7 +255,5 @@ def _outputs(fields: Mapping[object, object], numbers: Mapping[str, int]) -> lis
 
 def _state(name: object, numbers: Mapping[str, int], where: str) -> int:
     if str(name) not in numbers:
-        raise InputError(
-            f"{where} names an unknown state {str(name)!r}; {nearest_name(str(name), list(numbers))}"
-        )
+        raise InputError(f"{where} names an unknown state {str(name)!r}; {nearest_name(str(name), list(numbers))}")
     return numbers[str(name)]

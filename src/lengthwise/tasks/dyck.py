@@ -79,8 +79,7 @@ class Dyck(Language):
         sampler = self._depth_sampler(depth)
         if length < 1 or not sampler.exists(length):
             raise InputError(
-                f"no balanced string of length {length} has depth {depth}; "
-                f"{describe(sampler.nearest_lengths(length))}"
+                f"no balanced string of length {length} has depth {depth}; {describe(sampler.nearest_lengths(length))}"
             )
         label = int(depth <= self.depth)
         return Batch(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))

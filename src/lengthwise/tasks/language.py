@@ -99,8 +99,7 @@ class Language(Task):
             if candidate and domain.exists(candidate):
                 return candidate
         raise InputError(
-            f"no string of length {length} has a class in {self.name}; "
-            f"{describe(domain.nearest_lengths(length))}"
+            f"no string of length {length} has a class in {self.name}; {describe(domain.nearest_lengths(length))}"
         )
 
     def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
@@ -176,9 +175,7 @@ class Language(Task):
         length = self.nearest_length(length)
         if not self._has_near_misses(length):
             raise InputError(f"no near miss of length {length} was found in {self.name}")
-        return near_misses.collect(
-            rng, self.automaton, self._near_miss_source(length), batch_size, self._horizon
-        )
+        return near_misses.collect(rng, self.automaton, self._near_miss_source(length), batch_size, self._horizon)
 
     def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
         """Draw the strings that are hardest to tell apart: near misses, unless a language knows better.

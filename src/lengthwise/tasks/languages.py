@@ -84,9 +84,7 @@ def build_tomita(number: int) -> Automaton:
 
 
 def _accepting(transitions: list[list[int]], accepting: set[int]) -> Automaton:
-    return Automaton(
-        np.array(transitions), 0, np.array([int(state in accepting) for state in range(len(transitions))])
-    )
+    return Automaton(np.array(transitions), 0, np.array([int(state in accepting) for state in range(len(transitions))]))
 
 
 _TOMITA_BUILDERS: tuple[Callable[[], Automaton], ...] = (
@@ -107,9 +105,7 @@ def build_prefix(symbols: int, base: int) -> Automaton:
         count, value = read
         return read if count == symbols else (count + 1, value * base + symbol)
 
-    return Automaton.explore(
-        (0, 0), step, lambda read: read[1] if read[0] == symbols else base**symbols, base
-    )
+    return Automaton.explore((0, 0), step, lambda read: read[1] if read[0] == symbols else base**symbols, base)
 
 
 def build_modular_arithmetic() -> Automaton:
@@ -173,9 +169,7 @@ def _uniform(name: str, rule: str, examples: tuple[Example, Example], build: Cal
     )
 
 
-def _arithmetic(
-    name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]
-) -> Row:
+def _arithmetic(name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]) -> Row:
     return Row(
         name,
         rule,
@@ -218,9 +212,7 @@ def _prefix(symbols: int, base: int) -> Row:
     return _uniform(name, rule, examples, lambda: build_prefix(symbols, base))
 
 
-parity = _uniform(
-    "parity", "the number of 1s mod 2", (_example("1011", 1), _example("0110", 0)), build_parity
-)
+parity = _uniform("parity", "the number of 1s mod 2", (_example("1011", 1), _example("0110", 0)), build_parity)
 even_pairs = _uniform(
     "even_pairs",
     "the number of changes (01 or 10) mod 2: whether the first symbol differs from the last",
@@ -253,9 +245,7 @@ tomita_3 = _tomita(
     (_example("1001101", 1), _example("1101000", 0)),
 )
 tomita_4 = _tomita(4, "1 if there are no three 0s in a row", (_example("00100", 1), _example("1000", 0)))
-tomita_5 = _tomita(
-    5, "1 if the number of 0s is even and so is that of 1s", (_example("0110", 1), _example("011", 0))
-)
+tomita_5 = _tomita(5, "1 if the number of 0s is even and so is that of 1s", (_example("0110", 1), _example("011", 0)))
 tomita_6 = _tomita(
     6, "1 if the number of 1s less that of 0s is divisible by 3", (_example("1110", 0), _example("10111", 1))
 )

@@ -97,6 +97,4 @@ def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
             row.append(index)
         right.append(row)
         current += 1
-    return TransitionMonoid(
-        np.stack(elements), np.array(right, dtype=np.int64), np.array(parents), np.array(letters)
-    )
+    return TransitionMonoid(np.stack(elements), np.array(right, dtype=np.int64), np.array(parents), np.array(letters))

@@ -70,9 +70,7 @@ def _exchange(rng: np.random.Generator, tokens_BT: Ints, rows: Ints, within: int
     )
 
 
-def attempt(
-    rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: int, settled: int | None
-) -> Batch:
+def attempt(rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: int, settled: int | None) -> Batch:
     """Edit fresh strings once and keep those whose class became another one.
 
     Args:
@@ -113,9 +111,7 @@ def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) ->
     return any(len(attempt(rng, automaton, draw, rows, settled).targets) for _ in range(PROBES))
 
 
-def collect(
-    rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None
-) -> Batch:
+def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None) -> Batch:
     """Edit strings until enough of them have another class; such strings must exist (`probe`).
 
     Args:

@@ -2,7 +2,8 @@
 
 The number of wanted strings that remain from each state is a row of logarithms, shifted so that its largest
 entry is zero: a million symbols neither overflow nor underflow, whatever the growth rates of the states are.
-Symbols are drawn a word at a time.
+Symbols are drawn a word at a time. Where the rows settle into a cycle, up to the rounding of their numbers, the
+cycle stands for all longer strings.
 
 Shape letters: S states, A alphabet, B batch rows, K symbols of a word, N words, R rows of a block.
 """
@@ -24,6 +25,9 @@ Logs = NDArray[np.float64]
 STEP_ENTRIES = 1024
 BLOCK_ROWS = 1024
 BLOCK_BYTES = 64 << 20
+KEPT_TABLES = 64
+LONGEST_PERIOD = 12
+SETTLED = 1e-13
 
 
 class CountingSampler:
@@ -44,6 +48,8 @@ class CountingSampler:
         self._blocks: OrderedDict[int, Logs] = OrderedDict()
         self._blocks_kept = max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8))
         self._powers: list[NDArray[np.float32]] = []
+        self._tables: dict[tuple[int, int], Logs] = {}
+        self._cycle: tuple[int, int] | None = None
 
     def exists(self, length: int) -> bool:
         """Return whether any wanted string of this length exists."""
@@ -58,7 +64,7 @@ class CountingSampler:
         for candidate in range(lowest, length + window + 1):
             if ends_S[self.automaton.start]:
                 lengths.append(candidate)
-            ends_S = ends_S[self.automaton.transitions_SA].any(axis=1)
+            ends_S = np.asarray(ends_S[self.automaton.transitions_SA].any(axis=1))
         below = [candidate for candidate in lengths if candidate < length]
         above = [candidate for candidate in lengths if candidate > length]
         return below[-1:] + above[:1]
@@ -78,39 +84,43 @@ class CountingSampler:
             InputError: no wanted string has this length.
         """
         if not self.exists(length):
-            raise InputError(
-                f"no string of length {length} is wanted; {describe(self.nearest_lengths(length))}"
-            )
+            raise InputError(f"no string of length {length} is wanted; {describe(self.nearest_lengths(length))}")
         words, first = divmod(length, self._word_length)
         states_B = np.full(batch_size, self.automaton.start, dtype=np.int64)
         tokens = np.empty((batch_size, length), dtype=np.int64)
-        codes_B, states_B = self._draw_word(rng, states_B, first, self._row(words))
+        codes_B, states_B = self._draw_word(rng, states_B, first, words)
         tokens[:, :first] = self._spell(codes_B, first)
         codes_NB = np.empty((words, batch_size), dtype=np.int64)
         for word in range(words):
-            codes_NB[word], states_B = self._draw_word(
-                rng, states_B, self._word_length, self._row(words - word - 1)
-            )
+            codes_NB[word], states_B = self._draw_word(rng, states_B, self._word_length, words - word - 1)
         spelled_BNK = self._spell(codes_NB.T, self._word_length)
         tokens[:, first:] = spelled_BNK.reshape(batch_size, words * self._word_length)
         return tokens
 
-    def _draw_word(
-        self, rng: np.random.Generator, states_B: Ints, length: int, remaining_S: Logs
-    ) -> tuple[Ints, Ints]:
-        """Return [B] words and the states after them, given the counts that remain after the word."""
+    def _draw_word(self, rng: np.random.Generator, states_B: Ints, length: int, remaining: int) -> tuple[Ints, Ints]:
+        """Return [B] words of a length and the states after them; so many whole words remain."""
         if not length:
             return np.zeros_like(states_B), states_B
-        table_SW = self.automaton.words(length)
-        cumulative_SW = np.cumsum(_shares(remaining_S[table_SW]), axis=1)
-        totals_S = cumulative_SW[:, -1:]
-        cumulative_SW /= np.where(totals_S > 0, totals_S, 1)
-        cumulative_SW += np.arange(self.automaton.states)[:, None]
+        words_SW = self.automaton.words(length)
         # Each state owns one unit interval, so that a single sorted search serves the whole batch; rounding
         # must not carry a draw into the interval of the next state.
         draws_B = np.minimum(states_B + rng.random(len(states_B)), np.nextafter(states_B + 1.0, 0.0))
-        found_B = np.searchsorted(cumulative_SW.ravel(), draws_B, side="right")
-        return found_B - states_B * table_SW.shape[1], table_SW.ravel()[found_B]
+        found_B = np.searchsorted(self._table(remaining, length), draws_B, side="right")
+        return found_B - states_B * words_SW.shape[1], words_SW.ravel()[found_B]
+
+    def _table(self, remaining: int, length: int) -> Logs:
+        """Return [S * A ** K] the cumulative share of each word, raised by the number of its state."""
+        place = self._place(remaining)
+        if (place, length) in self._tables:
+            return self._tables[place, length]
+        table_SW = np.cumsum(_shares(self._row(place)[self.automaton.words(length)]), axis=1)
+        totals_S = table_SW[:, -1:]
+        table_SW /= np.where(totals_S > 0, totals_S, 1)
+        table_SW += np.arange(self.automaton.states)[:, None]
+        table = table_SW.ravel()
+        if place < KEPT_TABLES or (self._cycle and place >= self._cycle[0]):
+            self._tables[place, length] = table
+        return table
 
     def _spell(self, codes: Ints, length: int) -> Ints:
         """Return the symbols of words on a new last axis [..., K]."""
@@ -118,12 +128,19 @@ class CountingSampler:
         letters = np.arange(self.automaton.vocabulary**length)[:, None] // digits % self.automaton.vocabulary
         return letters[codes]
 
-    def _row(self, words: int) -> Logs:
+    def _place(self, words: int) -> int:
+        """Return the number of words whose counts stand for those of so many words."""
+        while self._cycle is None and len(self._checkpoints) * BLOCK_ROWS <= words:
+            self._fill(len(self._checkpoints) - 1)
+        if self._cycle is None or words < self._cycle[0]:
+            return words
+        first, period = self._cycle
+        return first + (words - first) % period
+
+    def _row(self, place: int) -> Logs:
         """Return [S] the log counts, up to a common shift, of the wanted strings of so many words."""
-        index, offset = divmod(words, BLOCK_ROWS)
+        index, offset = divmod(place, BLOCK_ROWS)
         if index not in self._blocks:
-            while len(self._checkpoints) <= index:
-                self._fill(len(self._checkpoints) - 1)
             self._fill(index)
         self._blocks.move_to_end(index)
         return self._blocks[index][offset]
@@ -138,6 +155,8 @@ class CountingSampler:
             current_S = _log_sum(current_S[table_SW])
         if len(self._checkpoints) == index + 1:
             self._checkpoints.append(current_S)
+            period = _period(rows_RS)
+            self._cycle = (index * BLOCK_ROWS + BLOCK_ROWS - period, period) if period else None
         self._blocks[index] = rows_RS
         if len(self._blocks) > self._blocks_kept:
             self._blocks.popitem(last=False)
@@ -206,6 +225,17 @@ def _shares(logs_SW: Logs) -> Logs:
     """Return numbers in proportion to the counts, the largest of each row being one."""
     peaks_S = logs_SW.max(axis=1, keepdims=True)
     return np.exp(logs_SW - np.where(np.isfinite(peaks_S), peaks_S, 0))
+
+
+def _period(rows_RS: Logs) -> int:
+    """Return the smallest period of the last rows, 0 if they have none."""
+    for period in range(1, LONGEST_PERIOD + 1):
+        late, early = rows_RS[-period:], rows_RS[-2 * period : -period]
+        both = np.isfinite(late) & np.isfinite(early)
+        alike = np.abs(np.subtract(late, early, out=np.zeros_like(late), where=both)) < SETTLED
+        if (alike & (np.isfinite(late) == np.isfinite(early))).all():
+            return period
+    return 0
 
 
 def _log_sum(logs_SW: Logs) -> Logs:
