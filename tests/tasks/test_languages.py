@@ -1,3 +1,7 @@
+import doctest
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 from automata.fa.dfa import DFA
@@ -5,7 +9,7 @@ from automata.fa.nfa import NFA
 from language_rules import RULES, all_texts, to_tokens
 
 from lengthwise.errors import InputError
-from lengthwise.tasks import LANGUAGES, TASKS, get_task
+from lengthwise.tasks import LANGUAGES, TASKS, get_language, get_task
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.languages import (
@@ -148,3 +152,30 @@ def test_misspelt_names_are_answered_with_the_nearest():
 
 def test_a_language_is_built_once():
     assert get_task("dyck_4") is get_task("dyck_4")
+
+
+def test_the_documentation_states_the_measured_sizes():
+    page = (Path(__file__).parents[2] / "docs" / "languages.md").read_text(encoding="utf-8")
+    for name in LANGUAGES:
+        language = get_language(name)
+        automaton = language.automaton
+        sizes = (
+            f"{language.vocabulary} | {language.classes} | {automaton.states} | {automaton.transition_monoid().size}"
+        )
+        assert f"| `{name}` | {sizes} | {language.rule} |" in page
+
+
+@pytest.mark.parametrize("module", ["lengthwise.tasks", "lengthwise.tasks.automaton", "lengthwise.tasks.custom"])
+def test_examples_in_docstrings_run(module: str):
+    results = doctest.testmod(import_module(module))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_only_regular_languages_are_languages(monkeypatch: pytest.MonkeyPatch):
+    class Other:
+        pass
+
+    monkeypatch.setattr(TASKS, "load", lambda name: Other)
+    with pytest.raises(InputError, match="not a regular language"):
+        get_language("other")

@@ -9,6 +9,7 @@ from lengthwise.registry import Registry, nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.tasks.base import Task
+    from lengthwise.tasks.language import Language
 
 LANGUAGES: tuple[str, ...] = (
     *("parity", "even_pairs", "cycle_navigation", "modular_arithmetic", "modular_arithmetic_precedence"),
@@ -47,3 +48,27 @@ def get_task(name: str) -> Task:
     if kind not in makers:
         raise InputError(f"unknown kind of task {kind!r} in {name!r}; {nearest_name(kind, list(makers))}")
     return makers[kind](rest)
+
+
+def get_language(name: str) -> Language:
+    """Return a task that is a regular language, with its automaton and all of its samplers.
+
+    Args:
+        name: as in `get_task`.
+
+    Returns:
+        The language.
+
+    Raises:
+        InputError: as in `get_task`, and when the task is not a regular language.
+
+    Example:
+        >>> get_language("tomita_4").class_counts(3)
+        [1, 7]
+    """
+    from lengthwise.tasks.language import Language
+
+    task = get_task(name)
+    if not isinstance(task, Language):
+        raise InputError(f"the task {name!r} is not a regular language; such are {', '.join(LANGUAGES)}")
+    return task

@@ -9,7 +9,6 @@ and modular arithmetic with precedence beside them. Every row is an attribute of
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -23,30 +22,8 @@ MODULUS = 5
 PLUS, MINUS, TIMES = 5, 6, 7
 
 
-@dataclass(frozen=True)
-class Row:
-    """A language that is built when it is first asked for.
-
-    Args:
-        name: as the registry knows it.
-        rule: what decides the class, in words.
-        examples: worked strings with their classes.
-        build: makes the language.
-    """
-
-    name: str
-    rule: str
-    examples: tuple[Example, Example]
-    build: Callable[[], Language]
-
-    def __call__(self) -> Language:
-        """Return the language, always the same object, so that its tables are computed once."""
-        return _built(self)
-
-
-@cache
-def _built(row: Row) -> Language:
-    return row.build()
+Row = Callable[[], Language]
+"""Builds a language when it is first asked for, and returns the same one, with its tables, ever after."""
 
 
 def _example(text: str, label: int) -> Example:
@@ -161,31 +138,16 @@ def _draw_arithmetic(rng: np.random.Generator, batch_size: int, length: int) -> 
 
 
 def _uniform(name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]) -> Row:
-    return Row(
-        name,
-        rule,
-        examples,
-        lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM),
-    )
+    return cache(lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM))
 
 
 def _arithmetic(name: str, rule: str, examples: tuple[Example, Example], build: Callable[[], Automaton]) -> Row:
-    return Row(
-        name,
-        rule,
-        examples,
-        lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM, _draw_arithmetic),
-    )
+    return cache(lambda: Language(name, rule, examples, build().minimal(), Sampling.UNIFORM, _draw_arithmetic))
 
 
 def _tomita(number: int, rule: str, examples: tuple[Example, Example]) -> Row:
     name = f"tomita_{number}"
-    return Row(
-        name,
-        rule,
-        examples,
-        lambda: Language(name, rule, examples, build_tomita(number).minimal(), Sampling.BALANCED),
-    )
+    return cache(lambda: Language(name, rule, examples, build_tomita(number).minimal(), Sampling.BALANCED))
 
 
 def _dyck(depth: int) -> Row:
@@ -195,20 +157,17 @@ def _dyck(depth: int) -> Row:
         _example("0" * depth + "1" * depth + "01", 1),
         _example("0" * (depth + 1) + "1" * (depth + 1), 0),
     )
-    return Row(name, rule, examples, lambda: Dyck(name, rule, examples, depth))
+    return cache(lambda: Dyck(name, rule, examples, depth))
 
 
 def _prefix(symbols: int, base: int) -> Row:
     name = f"prefix_{symbols}_{base}"
-    rule = (
-        f"the first {symbols} symbols as a number in base {base}, the most significant first; "
-        f"{base**symbols} if there are fewer symbols"
-    )
+    number = f"the first {symbols} symbols as a number in base {base}, the most significant first"
+    rule = f"{number if symbols > 1 else 'the first symbol'}; {base**symbols} if there are fewer symbols"
     digits = [(base - 1 - place) % base for place in range(symbols)]
     value = sum(digit * base ** (symbols - 1 - place) for place, digit in enumerate(digits))
-    longer = Example((*digits, 0, 1), value)
-    short = Example((0,) * (symbols - 1), base**symbols)
-    examples = (longer, short)
+    other = Example((0,) * (symbols - 1), base**symbols) if symbols > 1 else Example((0, 1), 0)
+    examples = (Example((*digits, 0, 1), value), other)
     return _uniform(name, rule, examples, lambda: build_prefix(symbols, base))
 
 
