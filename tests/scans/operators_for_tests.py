@@ -35,10 +35,7 @@ class Brackets:
         assert left.shape == right.shape
         self.calls += 1
         self.applications += left.numel()
-        joined = [
-            self.number((a, b))
-            for a, b in zip(left.flatten().tolist(), right.flatten().tolist(), strict=True)
-        ]
+        joined = [self.number((a, b)) for a, b in zip(left.flatten().tolist(), right.flatten().tolist(), strict=True)]
         return torch.tensor(joined, dtype=torch.int64).reshape(left.shape)
 
     def show(self, value: int) -> str:

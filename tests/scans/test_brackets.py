@@ -102,9 +102,7 @@ def test_brackets_that_carry_the_first_element_match_the_reference_in_ragged_row
     x = brackets.leaves(len(lengths), longest)
     whole = tree_reduce(brackets, x, odd=reading, carry_first=flags)
     assert torch.equal(whole, reduce_reference(brackets, x, odd=reading, carry_first=flags))
-    ragged = brackets.shown(
-        tree_reduce(brackets, x, lengths_B=torch.tensor(lengths), odd=reading, carry_first=flags)
-    )
+    ragged = brackets.shown(tree_reduce(brackets, x, lengths_B=torch.tensor(lengths), odd=reading, carry_first=flags))
     for row, (length, shown) in enumerate(zip(lengths, ragged, strict=True)):
         leaves = shown.translate(str.maketrans("()", "  ")).replace(f"{row}.", f" {row}.").split()
         assert [leaf for leaf in leaves if leaf != "0"] == [f"{row}.{t}" for t in range(length)]
@@ -114,9 +112,7 @@ def test_brackets_that_carry_the_first_element_match_the_reference_in_ragged_row
 
 @given(st.integers(1, 300), st.integers(0, 50), st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
-def test_random_brackets_keep_the_order_and_cost_one_application_less_than_elements(
-    length, seed, probability
-):
+def test_random_brackets_keep_the_order_and_cost_one_application_less_than_elements(length, seed, probability):
     flags = random_bracketing(length, torch.Generator().manual_seed(seed), probability)
     brackets = Brackets()
     root = tree_reduce(brackets, brackets.leaves(1, length), carry_first=flags)
@@ -211,9 +207,7 @@ def test_pushing_one_by_one_costs_one_application_an_element_and_keeps_one_parti
 @given(
     strings=st.integers(1, 4).flatmap(
         lambda rows: st.integers(1, 40).flatmap(
-            lambda n: st.lists(
-                st.lists(st.integers(0, 2), min_size=n, max_size=n), min_size=rows, max_size=rows
-            )
+            lambda n: st.lists(st.lists(st.integers(0, 2), min_size=n, max_size=n), min_size=rows, max_size=rows)
         )
     ),
     flags=st.lists(st.booleans(), max_size=7),

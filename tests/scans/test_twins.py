@@ -98,9 +98,7 @@ def test_the_papers_operator_in_every_function():
         [*inputs, initial],
     )
     lengths = [13, 7, 11, 2]
-    assert_same(
-        tree_reduce_prefixes(operator, x, lengths), reduce_prefixes_reference(operator, x, lengths), inputs
-    )
+    assert_same(tree_reduce_prefixes(operator, x, lengths), reduce_prefixes_reference(operator, x, lengths), inputs)
 
 
 @pytest.mark.parametrize("reading", READINGS)
@@ -110,10 +108,7 @@ def test_ragged_rows_are_as_each_row_alone(reading, lengths, seed):
     operator, x = Bilinear(), elements(max(lengths), rows=len(lengths), seed=seed)
     pad = one() if reading == "pad" else None
     together = tree_reduce(operator, x, lengths_B=torch.tensor(lengths), odd=reading, pad_D=pad)
-    alone = [
-        reduce_reference(operator, x[row : row + 1, :n], odd=reading, pad_D=pad)
-        for row, n in enumerate(lengths)
-    ]
+    alone = [reduce_reference(operator, x[row : row + 1, :n], odd=reading, pad_D=pad) for row, n in enumerate(lengths)]
     inputs = [x, *operator.parameters()]
     assert_same(together, torch.cat(alone), inputs)
     (gradient, *_) = gradients(together, inputs)
@@ -127,9 +122,7 @@ def test_padding_of_ragged_rows_may_hold_any_finite_value():
     junk = x.clone()
     for row, length in enumerate(lengths):
         junk[row, length:] = 1e300
-    assert torch.equal(
-        tree_reduce(operator, x, lengths_B=lengths), tree_reduce(operator, junk, lengths_B=lengths)
-    )
+    assert torch.equal(tree_reduce(operator, x, lengths_B=lengths), tree_reduce(operator, junk, lengths_B=lengths))
 
 
 @given(st.integers(2, 90), st.integers(0, 50))

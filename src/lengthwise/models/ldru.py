@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.models.base import ModelConfig, Output, SequenceModel
+from lengthwise.models.fused import mlp_operator, residual_feed_forward
 from lengthwise.models.operators import (
     BinaryOperator,
     FeedForward,
@@ -21,6 +22,7 @@ from lengthwise.models.operators import (
     GRCOperatorConfig,
     LinearOperatorConfig,
     MatrixOperatorConfig,
+    MLPOperator,
     MLPOperatorConfig,
     StochasticOperatorConfig,
     SumOperatorConfig,
@@ -53,11 +55,20 @@ class LDRUConfig(ModelConfig):
     odd: Odd = "carry"
     """What becomes of the lone last element of an odd level."""
     readout: Literal["root", "prefixes"] = "root"
-    """Logits for the whole string, with the brackets of `tree_reduce`, or for every prefix, with those of `tree_scan`."""
+    """Logits for the whole string, brackets as in `tree_reduce`, or for every prefix, brackets as in `tree_scan`."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Chance of zeroing a channel of a leaf or of a join, in training."""
     noise: float = Field(0.0, ge=0)
     """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
+
+    kernel: Literal["eager", "fused"] = "eager"
+    """``fused``: the products of a level in blocks that stay in cache, for the MLP operator; equal but for rounding."""
+
+    @model_validator(mode="after")
+    def _kernel_fits(self) -> Self:
+        if self.kernel == "fused" and self.operator.name != "mlp":
+            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {self.operator.name!r}; use 'eager'")
+        return self
 
     def build(self, vocabulary: int, classes: int) -> LDRU:
         """Return a freshly initialised unit."""
@@ -183,7 +194,7 @@ class LDRU(SequenceModel):
         entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
         if online.initial_BD is not None:
             entries["left"] = online.initial_BD
-        position = torch.full((batch_size,), online.count, device=self.readout.weight.device)
+        position = torch.full((batch_size,), online.count, device=self.classifier.weight.device)
         return State(entries | {"position": position}, {"position": Kind.POSITION})
 
 
@@ -207,6 +218,7 @@ class LeafEncoder(nn.Module):
             self.norm = nn.LayerNorm(config.width)
             self.feed_forward = FeedForward(config.width)
         self.dropout = nn.Dropout(config.dropout)
+        self.kernel = config.kernel
         self.admit = operator.admit
 
     def forward(self, symbols: Tensor) -> Tensor:
@@ -221,7 +233,14 @@ class LeafEncoder(nn.Module):
         if self.plain:
             return self.dropout(self.admit(embedded))
         normed = self.norm(embedded)
-        return self.dropout(self.admit(normed + self.feed_forward(normed)))
+        return self.dropout(self.admit(_residual(normed, self.feed_forward, self.kernel)))
+
+
+def _residual(x: Tensor, feed_forward: FeedForward, kernel: str) -> Tensor:
+    """Add the output of a feed-forward layer to its input [..., D]."""
+    if kernel == "fused":
+        return residual_feed_forward(x.reshape(-1, x.shape[-1]), feed_forward).view(x.shape)
+    return x + feed_forward(x)
 
 
 class Level(nn.Module):
@@ -241,12 +260,17 @@ class Level(nn.Module):
             self.norm = nn.LayerNorm(config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.noise = config.noise
+        self.kernel = config.kernel
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Join [..., D] and [..., D] to [..., D]."""
-        joined = self.operator(left, right)
+        if self.kernel == "fused":
+            pairs = torch.cat([left, right], -1).flatten(0, -2)
+            joined = mlp_operator(pairs, cast(MLPOperator, self.operator)).view(left.shape)
+        else:
+            joined = self.operator(left, right)
         if not self.plain:
-            joined = self.norm(joined + self.feed_forward(joined))
+            joined = self.norm(_residual(joined, self.feed_forward, self.kernel))
         if self.training and self.noise:
             joined = joined + self.noise * torch.randn_like(joined)
         return self.dropout(joined)
