@@ -43,8 +43,8 @@ def _train_seed(recipe: Recipe, seed: int, runs: Path) -> None:
 
     folder = run_path(runs, recipe.name, seed)
     title = f"{recipe.name} seed {seed}"
-    say(f"{title}: {recipe.training.steps} steps in {folder}")
     with stop_on_signals() as stop, training_bar(title, recipe.training.steps) as bar:
+        say(f"{title}: {recipe.training.steps} steps in {folder}")
         outcome = train_run(recipe, seed, folder, bar.advance, stop)
     match outcome:
         case Outcome.NOTHING_TO_DO:

@@ -100,15 +100,23 @@ class LDRU(SequenceModel):
         operator = config.operator.build(config.width)
         self.encoder = LeafEncoder(vocabulary, operator, config)
         self.join = Level(operator, config)
-        self.readout = nn.Linear(config.width, classes)
+        self.classifier = nn.Linear(operator.feature_width, classes)
+
+    def readout(self, values: Tensor) -> Tensor:
+        """Map values [..., D] of substrings to logits [..., C]."""
+        return self.classifier(self.join.operator.features(values))
 
     def anneal(self, progress: float) -> None:
         """Pass the progress of training on to the operator."""
         self.join.operator.anneal(progress)
 
+    def penalty(self) -> Tensor | None:
+        """Return what the operator adds to the loss for the leaves' sake, if anything."""
+        return self.join.operator.penalty(self.encoder.embedding.weight)
+
     def initial_state(self, batch_size: int) -> State:
         """Return the empty stack."""
-        position = torch.zeros(batch_size, dtype=torch.int64, device=self.readout.weight.device)
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.classifier.weight.device)
         return State({"position": position}, {"position": Kind.POSITION})
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:

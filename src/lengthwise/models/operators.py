@@ -49,9 +49,23 @@ class BinaryOperator(nn.Module, ABC):
         """Map free leaf vectors [..., D] into the set on which the operator is defined; the identity by default."""
         return leaf
 
+    @property
+    def feature_width(self) -> int:
+        """The size of what the readout sees of a value."""
+        return self.width
+
+    def features(self, value: Tensor) -> Tensor:
+        """Return what the readout sees of values [..., D]; all of it by default."""
+        return value
+
     def anneal(self, progress: float) -> None:
         """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
         del progress
+
+    def penalty(self, leaf: Tensor) -> Tensor | None:
+        """Return what free leaf vectors [V, D] add to the loss; nothing by default."""
+        del leaf
+        return None
 
 
 def variance_scaling_(weight: Tensor, scale: float) -> None:
@@ -136,9 +150,7 @@ class GRCOperator(BinaryOperator):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.cell = nn.Sequential(
-            _linear(2 * width, 4 * width, 1.0), nn.ReLU(), _linear(4 * width, 4 * width, 1.0)
-        )
+        self.cell = nn.Sequential(_linear(2 * width, 4 * width, 1.0), nn.ReLU(), _linear(4 * width, 4 * width, 1.0))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
@@ -248,6 +260,13 @@ class StochasticOperatorConfig(OperatorConfig):
     sharpen_from: float = Field(0.4, ge=0, le=1)
     """The fraction of training after which the sharpness grows, linearly to the end."""
 
+    readout: Literal["start", "all"] = "start"
+    """Whether the readout sees where the first state of each automaton is taken, or all rows."""
+    determinism: float = Field(0.1, ge=0)
+    """Factor of the rows' mean entropy in the loss; it comes in as the sharpness grows."""
+    round_from: float = Field(0.9, ge=0, le=1)
+    """The fraction of training after which every row is rounded to one-hot, its gradient that of the soft row."""
+
     def build(self, width: int) -> BinaryOperator:
         """Return the operator for values of this width, `heads` times a square number."""
         return StochasticOperator(width, self)
@@ -256,11 +275,12 @@ class StochasticOperatorConfig(OperatorConfig):
 class StochasticOperator(BinaryOperator):
     """Values are H row-stochastic K x K matrices, joined by their products: associative by construction.
 
-    Row i is the distribution over the states that state i moves to. Where all rows are sharp, the unit *is* a
-    deterministic finite automaton.
+    Row i is the distribution over the states that state i moves to. Once the rows are rounded, the unit *is* a
+    deterministic finite automaton, and its products are exact at every length.
     """
 
     sharpness: Tensor
+    rounded: Tensor
 
     def __init__(self, width: int, config: StochasticOperatorConfig) -> None:
         super().__init__(width)
@@ -268,18 +288,44 @@ class StochasticOperator(BinaryOperator):
         self.heads = config.heads
         self.size = square_root(width, config.heads)
         self.register_buffer("sharpness", torch.tensor(config.sharpness[0]))
+        self.register_buffer("rounded", torch.tensor(False))
+
+    @property
+    def feature_width(self) -> int:
+        """The size of what the readout sees of a value."""
+        return self.heads * self.size if self.config.readout == "start" else self.width
+
+    def features(self, value: Tensor) -> Tensor:
+        """Return the distribution [..., H * K] over the states that the first ones move to, or all rows."""
+        if self.config.readout == "all":
+            return value
+        return value.unflatten(-1, (self.heads, self.size, self.size))[..., 0, :].flatten(-2)
 
     def admit(self, leaf: Tensor) -> Tensor:
         """Turn free logits [..., D] into row-stochastic matrices [..., D]."""
         logits = leaf.unflatten(-1, (-1, self.size)) * self.sharpness
-        return F.softmax(logits, -1).flatten(-2)
+        soft = F.softmax(logits, -1)
+        if self.rounded:
+            # The difference is exactly zero; it carries the gradient of the soft row.
+            soft = F.one_hot(soft.argmax(-1), self.size) + (soft - soft.detach())
+        return soft.flatten(-2)
+
+    def penalty(self, leaf: Tensor) -> Tensor | None:
+        """Return the rows' mean entropy, weighted: rows that training seldom visits become sharp as well."""
+        begin, end = self.config.sharpness
+        growth = float((self.sharpness - begin) / max(end - begin, 1e-9))
+        if self.rounded or not self.config.determinism * growth:
+            return None
+        rows = F.log_softmax(leaf.unflatten(-1, (-1, self.size)) * self.sharpness, -1)
+        return -self.config.determinism * growth * (rows.exp() * rows).sum(-1).mean()
 
     def anneal(self, progress: float) -> None:
-        """Raise the sharpness along its schedule."""
+        """Raise the sharpness along its schedule, and round at its end."""
         begin, end = self.config.sharpness
         start = self.config.sharpen_from
         fraction = max(progress - start, 0.0) / max(1.0 - start, 1e-9)
         self.sharpness.fill_(begin + (end - begin) * min(fraction, 1.0))
+        self.rounded.fill_(progress > self.config.round_from)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Join [..., D] and [..., D] to [..., D]."""

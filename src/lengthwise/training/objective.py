@@ -53,6 +53,8 @@ def tree_loss(
         total = total + config.associativity.weight * associativity_penalty(
             model, levels, config.associativity.triples, generator
         )
+    if (penalty := model.penalty()) is not None:
+        total = total + penalty
     return Loss(total, (root_BC.argmax(-1) == targets_B).double().mean())
 
 

@@ -1,0 +1,187 @@
+"""What a table says about a series: means over the lengths beyond training, intervals, the worst length."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import polars as pl
+
+from lengthwise.errors import InputError
+from lengthwise.report.rows import Results, Run
+from lengthwise.tasks import get_task
+
+_EXACT = 1.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """Accuracy over some strings, and its 95 % Wilson interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row of the table: a recipe over its seeds.
+
+    Args:
+        task: the task's name.
+        series: the recipe's name.
+        model: the model and its operator.
+        seeds: one run each.
+        parameters: trained numbers; None where no checkpoint was kept.
+        sequences: training strings of one run.
+        seconds: mean training time of one run.
+        training_length: the longest string trained on.
+        longest: the longest of the lengths that were evaluated without a gap.
+        beyond: over all lengths from the one after the training length to the longest.
+        beyond_next: the same without the first of them, as the published scores are.
+        even: over the even lengths of `beyond_next`; None where the task has none.
+        near_misses: on strings one or two edits from another class; None where the task has none.
+        far: length -> score at the single lengths beyond.
+        worst: the length at which the mean over seeds is lowest, and that mean; the shortest of several.
+    """
+
+    task: str
+    series: str
+    model: str
+    seeds: list[int]
+    parameters: int | None
+    sequences: int
+    seconds: float
+    training_length: int
+    longest: int
+    beyond: Score | None
+    beyond_next: Score | None
+    even: Score | None
+    near_misses: Score | None
+    far: dict[int, Score]
+    worst: tuple[int, float]
+
+    @property
+    def flawless(self) -> bool:
+        """Whether no string of any length or kind was misclassified."""
+        near = self.near_misses is None or self.near_misses.value == _EXACT
+        return near and self.worst[1] == _EXACT
+
+
+def summarise(results: Results) -> list[Summary]:
+    """Return a summary of each series, tasks and series in the order of the runs."""
+    return [_summary(results, task, series) for task in results.tasks for series in results.series(task)]
+
+
+def wilson_interval(value: float, samples: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion.
+
+    Args:
+        value: the fraction seen.
+        samples: how many independent trials it is a fraction of.
+        z: quantile of the normal distribution; 95 % by default.
+
+    Raises:
+        InputError: there are no samples.
+
+    Source: Wilson 1927.
+    """
+    if samples < 1:
+        raise InputError("an interval needs at least one sample")
+    scale = 1 + z * z / samples
+    centre = (value + z * z / (2 * samples)) / scale
+    half = z / scale * math.sqrt(value * (1 - value) / samples + z * z / (4 * samples * samples))
+    # At the ends the bound is exact, and rounding must not move it off.
+    low = 0.0 if value == 0 else centre - half
+    high = _EXACT if value == _EXACT else centre + half
+    return low, high
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """Return an accuracy in percent, rounded down, so that 100.0 means that there was no error at all.
+
+    Args:
+        value: a fraction.
+        digits: digits after the point where it is not exactly 1.
+    """
+    if value >= _EXACT:
+        return "100.0"
+    # Fractions such as 0.57 are stored a little below themselves and must not lose a digit to that.
+    scaled = math.floor(round(value * 100 * 10**digits, 6))
+    most = 100 * 10**digits - 1
+    return f"{min(scaled, most) / 10**digits:.{digits}f}"
+
+
+def lengths_in_a_row(accuracy: pl.DataFrame, settings: dict[str, object]) -> int:
+    """Return the last of the lengths that were evaluated one after another.
+
+    Args:
+        accuracy: rows of one recipe.
+        settings: its resolved recipe.
+    """
+    evaluation = settings.get("evaluation")
+    if isinstance(evaluation, dict) and isinstance(longest := evaluation.get("longest"), int):
+        return longest
+    return int(accuracy.filter(pl.col("distribution") == "standard")["length"].max())  # type: ignore[arg-type]
+
+
+def _summary(results: Results, task: str, series: str) -> Summary:
+    rows = results.accuracy.filter((pl.col("task") == task) & (pl.col("series") == series))
+    digest = rows["digest"][0]
+    runs = [run for run in results.runs if run.digest == digest]
+    longest = lengths_in_a_row(rows, runs[0].settings)
+    trained = int(rows["training_length"][0])
+    standard = rows.filter(pl.col("distribution") == "standard")
+    near = rows.filter(pl.col("distribution") == "near_miss")
+    dense = standard.filter(pl.col("length").is_between(trained + 1, longest))
+    later = dense.filter(pl.col("length") > trained + 1)
+    shared = _prefixes_are_fair(task)
+    far = standard.filter(pl.col("length") > longest).sort("length")
+    by_length = standard.group_by("length").agg(pl.col("value").mean()).sort("value", "length")
+    return Summary(
+        task=task,
+        series=series,
+        model=_model(runs[0]),
+        seeds=sorted(run.seed for run in runs),
+        parameters=runs[0].parameters,
+        sequences=int(rows["sequences"][0]),
+        seconds=sum(run.seconds for run in runs) / len(runs),
+        training_length=trained,
+        longest=longest,
+        beyond=_score(dense, shared),
+        beyond_next=_score(later, shared),
+        even=_score(later.filter(pl.col("length") % 2 == 0), shared),
+        near_misses=_score(near, shared=False),
+        far={
+            length: score
+            for length in far["length"].unique(maintain_order=True)
+            if (score := _score(far.filter(pl.col("length") == length), shared=False))
+        },
+        worst=(int(by_length["length"][0]), float(by_length["value"][0])),
+    )
+
+
+def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
+    """Mean over lengths and seeds; with `shared`, only strings of different seeds count as independent."""
+    if rows.is_empty():
+        return None
+    # From counts, so that a flawless series is exactly 1.
+    per_length = rows.group_by("length").agg(pl.col("correct").sum(), pl.col("samples").sum())
+    missed = per_length["samples"].sum() - per_length["correct"].sum()
+    value = _EXACT if missed == 0 else float((per_length["correct"] / per_length["samples"]).mean())  # type: ignore[arg-type]
+    strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
+    return Score(value, *wilson_interval(value, int(strings["samples"].sum())))
+
+
+def _prefixes_are_fair(task: str) -> bool:
+    try:
+        return get_task(task).prefixes_are_fair
+    except InputError:
+        # A language from a file that is gone: the cautious reading.
+        return True
+
+
+def _model(run: Run) -> str:
+    model = run.settings.get("model", {})
+    operator = model.get("operator") or {}
+    return " ".join(str(part) for part in (model.get("name"), operator.get("name")) if part)

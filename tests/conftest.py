@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import settings
+
+from lengthwise.experiments.recipe import Recipe, load_recipe
+
+settings.register_profile("lengthwise", deadline=None, derandomize=True, print_blob=False)
+settings.load_profile("lengthwise")
+torch.set_num_threads(1)
+
+TINY = {
+    "task": "parity",
+    "model": {"name": "ldru", "width": 8, "operator": {"name": "mlp"}, "dropout": 0.1, "noise": 0.1},
+    "training": {
+        "steps": 24,
+        "batch_size": 4,
+        "lengths": {"name": "growing", "maximum": 12},
+        "mixture": {"standard": 0.5, "near_miss": 0.5},
+        "bracketing": "random",
+        "supervision": "nodes",
+        "checkpoint_every": 5,
+        "log_every": 2,
+    },
+    "evaluation": {"longest": 16, "samples": 8, "long_lengths": [40], "long_samples": 4, "near_misses": [10]},
+}
+"""Every source of randomness that a resumed run must get back is in use."""
+
+
+@pytest.fixture
+def tiny_file(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+@pytest.fixture
+def tiny(tiny_file: Path) -> Recipe:
+    return load_recipe(str(tiny_file))

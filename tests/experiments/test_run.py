@@ -1,0 +1,253 @@
+import fcntl
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.experiments.recipe import Recipe, load_recipe
+from lengthwise.experiments.results import RunFolder, find_runs, open_runs, run_path
+from lengthwise.experiments.run import Outcome, evaluate_run, pick_device, train_run
+from lengthwise.training.checkpoint import load_checkpoint
+
+
+def trained(recipe: Recipe, folder: Path, seed: int = 0) -> RunFolder:
+    assert train_run(recipe, seed, folder) is Outcome.TRAINED
+    return RunFolder(folder)
+
+
+def assert_equal_runs(one: RunFolder, other: RunFolder) -> None:
+    """Compare everything but the seconds."""
+    tensors, values = load_checkpoint(one.checkpoint)
+    tensors_other, values_other = load_checkpoint(other.checkpoint)
+    assert tensors.keys() == tensors_other.keys()
+    assert all(torch.equal(tensors[name], tensors_other[name]) for name in tensors)
+    assert values | {"seconds": 0} == values_other | {"seconds": 0}
+    rows, rows_other = ([row | {"seconds": 0} for row in run.metrics_rows()] for run in (one, other))
+    assert rows == rows_other
+
+
+def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
+    run = trained(tiny, tmp_path / "run", seed=3)
+    assert load_recipe(str(run.recipe)) == tiny.model_copy(update={"seeds": (3,)})
+    environment = json.loads(run.environment.read_text())
+    assert environment["seed"] == 3
+    assert environment["packages"]["torch"] == torch.__version__
+    assert [row["step"] for row in run.metrics_rows()] == list(range(2, 25, 2))
+    assert run.status == "finished"
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(tiny: Recipe, tmp_path: Path) -> None:
+    first, second, other = (trained(tiny, tmp_path / str(i), seed) for i, seed in enumerate((1, 1, 2)))
+    assert_equal_runs(first, second)
+    assert first.metrics_rows()[0]["loss"] != other.metrics_rows()[0]["loss"]
+
+
+def test_a_finished_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
+    run = trained(tiny, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert train_run(tiny, 0, tmp_path) is Outcome.NOTHING_TO_DO
+    assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_interrupted_again_and_again(tiny: Recipe, tmp_path: Path, every: int) -> None:
+    calls = itertools.count(1)
+    outcomes = [Outcome.INTERRUPTED]
+    while outcomes[-1] is Outcome.INTERRUPTED:
+        outcomes.append(train_run(tiny, 0, tmp_path / "stopped", stop=lambda: next(calls) % every == 0))
+    assert len(outcomes) - 1 == -(-tiny.training.steps // every)
+    assert_equal_runs(RunFolder(tmp_path / "stopped"), trained(tiny, tmp_path / "whole"))
+    assert len(json.loads((tmp_path / "stopped" / "environment.json").read_text())["resumed"]) == len(outcomes) - 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lengthwise.experiments.recipe import load_recipe
+from lengthwise.experiments.run import train_run
+from lengthwise.training import checkpoint
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def tear(descriptor):
+    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+    die()
+
+recipe, folder, point, when = load_recipe(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+
+def progress(trainer, metrics):
+    if trainer.step == when:
+        match point:
+            case "step":
+                die()
+            case "torn write":
+                checkpoint.os.fsync = tear
+            case "before the name":
+                checkpoint.Path.replace = die
+            case "after the name":
+                checkpoint._sync_folder = die
+
+train_run(recipe, 0, folder, progress)
+"""
+
+
+def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    points = [("step", 3), ("torn write", 5), ("step", 9), ("before the name", 10), ("after the name", 15), ("step", 24)]
+    for point, when in points:
+        arguments = [sys.executable, "-c", KILLED, str(tiny_file), str(folder), point, str(when)]
+        assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL, (point, when)
+        assert RunFolder(folder).status == "unfinished"
+        load_checkpoint(RunFolder(folder).checkpoint)
+    assert_equal_runs(trained(tiny, folder), trained(tiny, tmp_path / "whole"))
+
+
+def test_a_torn_last_row_of_metrics_is_made_again(tiny: Recipe, tmp_path: Path) -> None:
+    calls = itertools.count(1)
+    train_run(tiny, 0, tmp_path / "torn", stop=lambda: next(calls) == 13)
+    with RunFolder(tmp_path / "torn").metrics.open("a") as file:
+        file.write('{"step": 14, "lo')
+    assert_equal_runs(trained(tiny, tmp_path / "torn"), trained(tiny, tmp_path / "whole"))
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from lengthwise.errors import RunError
+from lengthwise.experiments.recipe import load_recipe
+from lengthwise.experiments.run import train_run
+
+def progress(trainer, metrics):
+    if trainer.step == 11:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+
+try:
+    train_run(load_recipe(sys.argv[1]), 0, Path(sys.argv[2]), progress)
+except RunError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_no_space_left_during_a_checkpoint(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    arguments = [sys.executable, "-c", FULL, str(tiny_file), str(folder)]
+    ended = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert f"cannot write the checkpoint {folder / 'checkpoint.safetensors'}: File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert load_checkpoint(folder / "checkpoint.safetensors")[1]["step"] == 10
+    assert_equal_runs(trained(tiny, folder), trained(tiny, tmp_path / "whole"))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tiny_file: Path, tmp_path: Path) -> None:
+    wild = load_recipe(
+        str(tiny_file),
+        ["training.optimiser.learning_rate=1e38", "training.optimiser.warm_up=0", "training.checkpoint_every=1"],
+    )
+    with pytest.raises(RunError, match=r"the loss became (nan|inf) at step (\d+) .*checkpoint, of step \d+, is kept"):
+        train_run(wild, 0, tmp_path / "wild")
+    run = RunFolder(tmp_path / "wild")
+    assert run.status == "unfinished"
+    load_checkpoint(run.checkpoint)
+
+
+def test_a_folder_of_another_recipe_is_refused(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    trained(tiny, tmp_path / "run")
+    other = load_recipe(str(tiny_file), ["training.steps=99", "model.width=16"])
+    with pytest.raises(InputError) as caught:
+        train_run(other, 0, tmp_path / "run")
+    assert "model.width: 8, now 16" in str(caught.value)
+    assert "training.steps: 24, now 99" in str(caught.value)
+    with pytest.raises(InputError, match=r"seeds: \[0\], now \[1\]"):
+        train_run(tiny, 1, tmp_path / "run")
+
+
+def test_a_folder_in_use_is_refused(tiny: Recipe, tmp_path: Path) -> None:
+    tmp_path.joinpath("lock").write_text("process 123 on here\n")
+    with tmp_path.joinpath("lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert RunFolder(tmp_path).status == "running"
+        with pytest.raises(InputError, match="in use by process 123 on here"):
+            train_run(tiny, 0, tmp_path)
+    trained(tiny, tmp_path)
+
+
+def test_a_folder_that_cannot_be_made(tiny: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot use .*file/run as a run folder: Not a directory"):
+        train_run(tiny, 0, tmp_path / "file" / "run")
+
+
+def test_a_corrupt_checkpoint_is_named_and_kept(tiny: Recipe, tmp_path: Path) -> None:
+    train_run(tiny, 0, tmp_path, stop=lambda: True)
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    os.truncate(checkpoint, 1000)
+    with pytest.raises(InputError, match=r"checkpoint\.safetensors is truncated"):
+        train_run(tiny, 0, tmp_path)
+    assert checkpoint.stat().st_size == 1000
+
+
+def test_evaluation_rows_say_where_they_come_from(tiny: Recipe, tmp_path: Path) -> None:
+    run = trained(tiny, tmp_path)
+    rows = evaluate_run(tmp_path)
+    assert run.status == "evaluated"
+    assert run.evaluation_rows() == rows
+    standard = [row for row in rows if row.distribution == "standard"]
+    assert [row.length for row in standard] == [*range(1, 17), 40]
+    assert [(row.length, row.samples) for row in rows if row.distribution == "near_miss"] == [(10, 8)]
+    for row in rows:
+        assert (row.recipe, row.digest, row.model, row.task, row.seed) == ("tiny", tiny.digest(), "ldru", "parity", 0)
+        assert (row.step, row.sequences, row.training_length, row.metric) == (24, 96, 12, "accuracy")
+        assert row.value * row.samples == int(row.value * row.samples)
+
+
+def test_an_evaluation_is_not_repeated_unless_asked(tiny: Recipe, tmp_path: Path) -> None:
+    trained(tiny, tmp_path)
+    seen: list[int] = []
+    rows = evaluate_run(tmp_path)
+    assert evaluate_run(tmp_path, lambda row: seen.append(row.length)) == rows
+    assert seen == []
+    assert evaluate_run(tmp_path, lambda row: seen.append(row.length), again=True) == rows
+    assert seen == [row.length for row in rows]
+
+
+def test_an_unfinished_run_is_not_evaluated(tiny: Recipe, tmp_path: Path) -> None:
+    train_run(tiny, 0, tmp_path, stop=lambda: True)
+    with pytest.raises(InputError, match="not trained to its end"):
+        evaluate_run(tmp_path)
+
+
+def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train_run(tiny, seed, run_path(tmp_path, "some/name", seed), stop=lambda: True)
+    expected = [tmp_path / "some" / "name" / f"seed-{seed}" for seed in (0, 1)]
+    assert [run.path for run in find_runs(tmp_path)] == expected
+    assert [run.path for run in open_runs([expected[1], tmp_path])] == expected[::-1]
+    with pytest.raises(InputError, match="there is no run in .*nowhere"):
+        open_runs([tmp_path / "nowhere"])
+
+
+def test_a_row_that_is_not_valid_is_named(tiny: Recipe, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.evaluation.write_text("{}\n{\n")
+    with pytest.raises(InputError, match=r"evaluation\.jsonl, line 2: not JSON"):
+        run.evaluation_rows()
+    run.evaluation.write_text("{}\n")
+    with pytest.raises(InputError, match="not an evaluation row"):
+        run.evaluation_rows()
+
+
+def test_devices() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in {"cpu", "cuda", "mps"}
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="device 'cuda' is not available here; there is: .*cpu"):
+            pick_device("cuda")
