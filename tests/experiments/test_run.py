@@ -101,7 +101,14 @@ train_run(recipe, 0, folder, progress)
 
 def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    points = [("step", 3), ("torn write", 5), ("step", 9), ("before the name", 10), ("after the name", 15), ("step", 24)]
+    points = [
+        ("step", 3),
+        ("torn write", 5),
+        ("step", 9),
+        ("before the name", 10),
+        ("after the name", 15),
+        ("step", 24),
+    ]
     for point, when in points:
         arguments = [sys.executable, "-c", KILLED, str(tiny_file), str(folder), point, str(when)]
         assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL, (point, when)
@@ -182,7 +189,7 @@ def test_a_folder_in_use_is_refused(tiny: Recipe, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tiny: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot use .*file/run as a run folder: Not a directory"):
+    with pytest.raises(InputError, match=r"cannot use .*file/run as a run folder: Not a directory"):
         train_run(tiny, 0, tmp_path / "file" / "run")
 
 
@@ -231,7 +238,7 @@ def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) ->
     expected = [tmp_path / "some" / "name" / f"seed-{seed}" for seed in (0, 1)]
     assert [run.path for run in find_runs(tmp_path)] == expected
     assert [run.path for run in open_runs([expected[1], tmp_path])] == expected[::-1]
-    with pytest.raises(InputError, match="there is no run in .*nowhere"):
+    with pytest.raises(InputError, match=r"there is no run in .*nowhere"):
         open_runs([tmp_path / "nowhere"])
 
 
@@ -249,5 +256,5 @@ def test_devices() -> None:
     assert pick_device("cpu") == torch.device("cpu")
     assert pick_device("auto").type in {"cpu", "cuda", "mps"}
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="device 'cuda' is not available here; there is: .*cpu"):
+        with pytest.raises(InputError, match=r"device 'cuda' is not available here; there is: .*cpu"):
             pick_device("cuda")
