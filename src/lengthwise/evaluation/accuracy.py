@@ -35,6 +35,12 @@ class EvaluationConfig(BaseModel):
     """Lengths evaluated one by one beyond."""
     long_samples: int = Field(512, ge=1)
     """Strings at each of those."""
+    curve_every: int = Field(0, ge=0)
+    """Steps between points of the curve of accuracy against strings seen; none by default. No choice rests on it."""
+    curve_lengths: tuple[int, ...] = (40, 100, 200, 500)
+    """Lengths of those points."""
+    curve_samples: int = Field(128, ge=1)
+    """Strings a length of those points."""
     near_misses: tuple[int, ...] = tuple(range(50, 501, 50))
     """Lengths at which near misses alone are evaluated."""
 
@@ -99,6 +105,21 @@ def evaluate_lengths(
         yield _strings(model, task, rng, length, config.samples, "near_miss")
     for length in existing_lengths(task, config.long_lengths):
         yield _strings(model, task, rng, length, config.long_samples, "standard")
+
+
+def evaluate_point(model: SequenceModel, task: Language, config: EvaluationConfig, seed: int) -> dict[int, float]:
+    """Return the accuracy at each length of the learning curve, dropout off, on strings of its own.
+
+    Args:
+        model: the model, left in evaluation mode.
+        task: where the strings come from.
+        config: the lengths and how many strings.
+        seed: of the strings; the same strings for the same seed.
+    """
+    rng = np.random.default_rng([seed, 0xC02E])
+    model.eval()
+    lengths = existing_lengths(task, config.curve_lengths)
+    return {length: _strings(model, task, rng, length, config.curve_samples, "standard").value for length in lengths}
 
 
 def existing_lengths(task: Language, lengths: Sequence[int]) -> list[int]:

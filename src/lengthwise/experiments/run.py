@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.evaluation.accuracy import evaluate_lengths
+from lengthwise.evaluation.accuracy import evaluate_lengths, evaluate_point
 from lengthwise.experiments.environment import describe_environment, source_commit
 from lengthwise.experiments.lock import hold
 from lengthwise.experiments.recipe import Recipe, validate_recipe
@@ -71,6 +71,7 @@ def train_run(
         with _appending(run.metrics) as log:
             while not trainer.finished:
                 metrics = _step(trainer, run)
+                metrics |= _curve(trainer, recipe, seed)
                 _log(log, trainer, metrics, recipe.training.log_every)
                 if progress:
                     progress(trainer, metrics)
@@ -222,8 +223,17 @@ def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
         raise RunError(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
 
 
+def _curve(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, float]:
+    """Return a point of the learning curve where the recipe asks for one, as ``accuracy_<length>``."""
+    every = recipe.evaluation.curve_every
+    if not every or (trainer.step % every and not trainer.finished):
+        return {}
+    point = evaluate_point(trainer.model, trainer.task, recipe.evaluation, seed)
+    return {f"accuracy_{length}": value for length, value in point.items()}
+
+
 def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int) -> None:
-    if trainer.step % every == 0 or trainer.finished:
+    if trainer.step % every == 0 or trainer.finished or any(name.startswith("accuracy_") for name in metrics):
         counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
         with _disk(log.name):
             log.write(json.dumps(counters | dict(metrics)) + "\n")
