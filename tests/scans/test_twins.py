@@ -220,3 +220,21 @@ def test_many_seeds_at_once_under_vmap(length):
 
     together = torch.func.vmap(scan_with)(weights)
     torch.testing.assert_close(together, torch.stack([scan_with(weight) for weight in weights]))
+
+
+@given(chunks=st.integers(0, 4), rest=st.integers(1, 31))
+@settings(max_examples=25, deadline=None)
+def test_shared_dyadic_blocks_continue_a_stream(chunks, rest):
+    sizes = [32] * chunks + [rest]
+    tokens = torch.randint(2, (3, sum(sizes)), generator=torch.Generator().manual_seed(rest))
+    operator, table = Bilinear(), elements(2, rows=1)[0]
+    online = OnlineReduction(operator)
+    for piece in tokens.split(sizes, 1):
+        for level, block in SharedNodes(table, piece).dyadic_blocks(operator):
+            online.push(block, level)
+    assert online.count == sum(sizes)
+    assert_same(online.reduced(), tree_reduce(operator, table[tokens]), [table, *operator.parameters()])
+
+
+def test_a_string_without_symbols_has_no_dyadic_blocks():
+    assert SharedNodes(torch.zeros(2, 3), torch.zeros(4, 0, dtype=torch.int64)).dyadic_blocks(Bilinear()) == []

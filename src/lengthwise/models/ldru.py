@@ -157,15 +157,10 @@ class LDRU(SequenceModel):
         """
         if self.config.readout == "prefixes":
             return super().string_logits(tokens, chunk)
-        online, levels = OnlineReduction(self.join), chunk.bit_length() - 1
+        online = OnlineReduction(self.join)
         for piece in tokens.split(chunk, 1):
-            nodes = self.leaves(piece)
-            if piece.shape[1] < chunk:
-                online.push(nodes.dense())
-                continue
-            for _ in range(levels):
-                nodes = nodes.blocks(self.join)
-            online.push(nodes.dense(), levels)
+            for level, block in self.leaves(piece).dyadic_blocks(self.join):
+                online.push(block, level)
         return self.readout(online.reduced(self.config.odd, self.padding()))
 
     def leaves(self, tokens: Tensor) -> SharedNodes:

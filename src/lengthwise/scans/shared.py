@@ -68,6 +68,24 @@ class SharedNodes:
         """Return the dyadic blocks of the next level; a lone last node is left out."""
         return self._join(operator, self.index_BM[:, : self.index_BM.shape[1] // 2 * 2])
 
+    def dyadic_blocks(self, operator: Operator) -> list[tuple[int, Tensor]]:
+        """Return the values that the binary digits of the row's length cut it into, the first in time first.
+
+        Args:
+            operator: joins left and right values [1, U, D...].
+
+        Returns:
+            (level, [B, 1, D...]) of each block of ``2^level`` elements, ready for `OnlineReduction.push`.
+        """
+        nodes, level, found = self, 0, list[tuple[int, Tensor]]()
+        while nodes.index_BM.shape[1]:
+            if nodes.index_BM.shape[1] % 2:
+                found.insert(0, (level, nodes.table_UD[nodes.index_BM[:, -1:]]))
+            if nodes.index_BM.shape[1] == 1:
+                break
+            nodes, level = nodes.blocks(operator), level + 1
+        return found
+
     def _join(self, operator: Operator, index_BM: Tensor) -> SharedNodes:
         distinct = len(self.table_UD)
         keys = index_BM[:, 0::2] * distinct + index_BM[:, 1::2]
