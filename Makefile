@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 ENVIRONMENT := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 RUNS := runs
 

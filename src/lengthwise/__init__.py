@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lengthwise.errors import InputError, LengthwiseError, RunError
     from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
     from lengthwise.experiments.recipe import Recipe, load_recipe
-    from lengthwise.experiments.run import evaluate_run, train_run
+    from lengthwise.experiments.run import evaluate_run, load_run, train_run
     from lengthwise.models.base import ModelConfig, SequenceModel
     from lengthwise.models.ldru import LDRU, LDRUConfig
     from lengthwise.scans import OnlineReduction, tree_reduce, tree_scan
@@ -45,6 +45,7 @@ __all__ = [
     "evaluate_run",
     "get_task",
     "load_recipe",
+    "load_run",
     "train_run",
     "tree_reduce",
     "tree_scan",
@@ -55,7 +56,7 @@ _MODULES = {
     "errors": ("InputError", "LengthwiseError", "RunError"),
     "evaluation.accuracy": ("EvaluationConfig", "evaluate_lengths"),
     "experiments.recipe": ("Recipe", "load_recipe"),
-    "experiments.run": ("evaluate_run", "train_run"),
+    "experiments.run": ("evaluate_run", "load_run", "train_run"),
     "models.base": ("ModelConfig", "SequenceModel"),
     "models.ldru": ("LDRU", "LDRUConfig"),
     "scans": ("OnlineReduction", "tree_reduce", "tree_scan"),

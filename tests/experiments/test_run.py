@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.recipe import Recipe, load_recipe
 from lengthwise.experiments.results import RunFolder, find_runs, open_runs, run_path
-from lengthwise.experiments.run import Outcome, evaluate_run, pick_device, train_run
+from lengthwise.experiments.run import Outcome, evaluate_run, load_run, pick_device, train_run
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -230,6 +231,24 @@ def test_an_unfinished_run_is_not_evaluated(tiny: Recipe, tmp_path: Path) -> Non
     train_run(tiny, 0, tmp_path, stop=lambda: True)
     with pytest.raises(InputError, match="not trained to its end"):
         evaluate_run(tmp_path)
+
+
+def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path) -> None:
+    trained(tiny, tmp_path)
+    trainer = load_run(tmp_path)
+    tokens = torch.from_numpy(trainer.task.sample(np.random.default_rng(0), 4, 9).tokens)
+    assert torch.equal(trainer.model(tokens).logits, load_run(tmp_path).model(tokens).logits)
+    assert trainer.step == tiny.training.steps
+    with pytest.raises(InputError, match="not a run"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_a_checkpoint_of_another_model_is_named(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    trained(tiny, tmp_path / "one")
+    trained(load_recipe(str(tiny_file), ["model.width=16"]), tmp_path / "two")
+    (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
+    with pytest.raises(InputError, match=r"one/checkpoint\.safetensors does not fit the model of its recipe"):
+        evaluate_run(tmp_path / "one")
 
 
 def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) -> None:

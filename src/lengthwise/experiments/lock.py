@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -34,9 +35,11 @@ def hold(folder: Path) -> Generator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise InputError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        # Who holds it is told as a courtesy; a full disk that cannot hold the line does not end the run.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
         yield
         file.truncate(0)
 

@@ -81,7 +81,8 @@ def train_run(
                     save_checkpoint(run.checkpoint, *trainer.state())
                 if stopping and not trainer.finished:
                     return Outcome.INTERRUPTED
-        run.finished.touch()
+        with _disk(str(run.finished)):
+            run.finished.touch()
     return Outcome.TRAINED
 
 
@@ -110,7 +111,7 @@ def evaluate_run(
         if run.evaluation.exists() and not again:
             return run.evaluation_rows()
         trainer = _build(recipe, seed)
-        trainer.restore(*load_checkpoint(run.checkpoint))
+        _restore(run, trainer)
         rows: list[EvaluationRow] = []
         for row in _evaluate(trainer, recipe, seed):
             rows.append(row)
@@ -119,6 +120,22 @@ def evaluate_run(
         text = "".join(f"{row.model_dump_json()}\n" for row in rows)
         write_atomically(run.evaluation, text.encode(), "evaluation")
     return rows
+
+
+def load_run(folder: Path) -> Trainer:
+    """Return the trainer of a run at its last checkpoint: its ``model`` with the trained parameters, and its ``task``.
+
+    Args:
+        folder: the run's folder, finished or not.
+
+    Raises:
+        InputError: the folder is not that of a run, or its checkpoint is missing or corrupt.
+    """
+    run = RunFolder(folder)
+    trainer = _build(*read_run(run))
+    _restore(run, trainer)
+    trainer.model.eval()
+    return trainer
 
 
 def read_run(run: RunFolder) -> tuple[Recipe, int]:
@@ -207,12 +224,20 @@ def _build(recipe: Recipe, seed: int) -> Trainer:
 def _resume(run: RunFolder, trainer: Trainer) -> None:
     """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
     if run.checkpoint.exists():
-        trainer.restore(*load_checkpoint(run.checkpoint))
+        _restore(run, trainer)
     else:
         save_checkpoint(run.checkpoint, *trainer.state())
     kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
     text = "".join(f"{json.dumps(row)}\n" for row in kept)
     write_atomically(run.metrics, text.encode(), "metrics")
+
+
+def _restore(run: RunFolder, trainer: Trainer) -> None:
+    tensors, values = load_checkpoint(run.checkpoint)
+    try:
+        trainer.restore(tensors, values)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {error}") from error
 
 
 def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
