@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -21,7 +22,7 @@ _LABEL_GAP = 0.09
 _SHORT_NUMBER = "format(datum.value, '~s')"
 
 
-def accuracy_by_length(results: Results, task: str) -> alt.LayerChart:
+def accuracy_by_length(results: Results, task: str, hover: bool = False) -> alt.LayerChart:
     """Return a panel: accuracy of one task against length.
 
     The line is the mean over seeds, the band reaches from the lowest seed to the highest, dots are single long
@@ -30,6 +31,7 @@ def accuracy_by_length(results: Results, task: str) -> alt.LayerChart:
     Args:
         results: the runs.
         task: one of `Results.tasks`.
+        hover: whether the values under the pointer are shown, where the chart is drawn by a script.
     """
     rows = results.accuracy.filter(pl.col("task") == task)
     longest = max(
@@ -42,43 +44,65 @@ def accuracy_by_length(results: Results, task: str) -> alt.LayerChart:
     dense = standard.filter(pl.col("length") <= longest)
     far = standard.filter(pl.col("length") > longest)
     near = spread.filter(pl.col("distribution") == "near_miss")
-    end = int(rows["length"].max())  # type: ignore[arg-type]
+    end = int(rows["length"].to_numpy().max())
     axis = alt.X(
         "length:Q",
         title="length in symbols",
         scale=alt.Scale(type="log", domain=[1, end], nice=False),
-        axis=alt.Axis(values=_powers(1, end), labelExpr=_SHORT_NUMBER, grid=False),
+        axis=alt.Axis(values=_ticks(1, end), labelExpr=_SHORT_NUMBER, grid=False, labelFlush=False),
     )
     colour = _colour(results)
     layers = [
         *_guides(task, sorted(set(rows["training_length"].to_list())), axis),
-        *_line(dense, axis, colour, f"{task} length"),
+        *_line(dense, axis, colour),
+        *(_probe(dense, axis, colour, f"{task} length") if hover else []),
         *_points(far, axis, colour, hollow=False),
         *_points(near, axis, colour, hollow=True),
         *_labels(standard, "length", colour),
     ]
-    return alt.layer(*layers, description=f"Accuracy of {title(task)} against length")
+    return alt.LayerChart(layer=layers, description=f"Accuracy of {title(task)} against length")
 
 
-def accuracy_by_sequences(results: Results, task: str) -> alt.LayerChart:
-    """Return a panel: accuracy on training batches of one task against the strings seen.
+def training_accuracy(results: Results, task: str, hover: bool = False) -> alt.LayerChart:
+    """Return a panel: accuracy on the training batches of one task against the strings seen.
 
     Args:
         results: the runs.
-        task: one of `Results.tasks`.
+        task: a task of `Results.training`.
+        hover: whether the values under the pointer are shown, where the chart is drawn by a script.
     """
     rows = results.training.filter(pl.col("task") == task)
+    return _by_sequences(rows, results, f"{task} training", hover)
+
+
+def learning_curve(results: Results, task: str, hover: bool = False) -> alt.LayerChart:
+    """Return a panel: accuracy of one task on fresh strings of the longest length of its curves, as it was trained.
+
+    Args:
+        results: the runs.
+        task: a task of `Results.learning`.
+        hover: whether the values under the pointer are shown, where the chart is drawn by a script.
+    """
+    rows = results.learning.filter(pl.col("task") == task)
+    return _by_sequences(rows.filter(pl.col("length") == pl.col("length").max()), results, f"{task} learning", hover)
+
+
+def _by_sequences(rows: pl.DataFrame, results: Results, name: str, hover: bool) -> alt.LayerChart:
     spread = _over_seeds(rows, ["series", "sequences"], "accuracy")
-    begin, end = (int(value) for value in (rows["sequences"].min() or 1, rows["sequences"].max() or 1))  # type: ignore[arg-type]
+    begin, end = int(spread["sequences"].to_numpy().min()), int(spread["sequences"].to_numpy().max())
     axis = alt.X(
         "sequences:Q",
         title="training strings seen",
         scale=alt.Scale(type="log", domain=[begin, end], nice=False),
-        axis=alt.Axis(values=_powers(begin, end), labelExpr=_SHORT_NUMBER, grid=False),
+        axis=alt.Axis(values=_ticks(begin, end), labelExpr=_SHORT_NUMBER, grid=False, labelFlush=False),
     )
     colour = _colour(results)
-    layers = [*_line(spread, axis, colour, f"{task} sequences"), *_labels(spread, "sequences", colour)]
-    return alt.layer(*layers, description=f"Training accuracy of {title(task)} against strings seen")
+    layers = [
+        *_line(spread, axis, colour),
+        *(_probe(spread, axis, colour, f"{name} sequences") if hover else []),
+        *_labels(spread, "sequences", colour),
+    ]
+    return alt.LayerChart(layer=layers, description=f"Accuracy of {name} against strings seen")
 
 
 def overview(panels: dict[str, alt.LayerChart], heading: str, note: str, theme: Theme) -> dict[str, Any]:
@@ -100,8 +124,21 @@ def overview(panels: dict[str, alt.LayerChart], heading: str, note: str, theme: 
 def embedded(panel: alt.LayerChart) -> dict[str, Any]:
     """Return the specification of one panel that is as wide as the page lets it be, without colours of its own."""
     specification = panel.properties(width="container", height=HEIGHT).to_dict()
-    specification.pop("config", None)
-    return specification | {"autosize": {"type": "fit-x", "contains": "padding"}}
+    # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
+    kept = {key: value for key, value in specification.items() if key not in {"config", "$schema"}}
+    return _share_data(kept) | {"autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def _share_data(specification: dict[str, Any]) -> dict[str, Any]:
+    """Name the data of the layers, so that equal data stand in the page once."""
+    names: dict[str, str] = {}
+    datasets: dict[str, Any] = {}
+    for layer in specification["layer"]:
+        values = layer["data"]["values"]
+        name = names.setdefault(json.dumps(values), f"data{len(names)}")
+        datasets[name] = values
+        layer["data"] = {"name": name}
+    return specification | {"datasets": datasets}
 
 
 def title(task: str) -> str:
@@ -111,19 +148,21 @@ def title(task: str) -> str:
 
 def _over_seeds(rows: pl.DataFrame, keys: list[str], value: str) -> pl.DataFrame:
     spread = rows.group_by(keys).agg(
-        mean=pl.col(value).mean().round(6), low=pl.col(value).min(), high=pl.col(value).max(), seeds=pl.len()
+        mean=pl.col(value).mean().round(6), low=pl.col(value).min().round(6), high=pl.col(value).max().round(6)
     )
     return spread.sort(keys).with_columns(kind=pl.col("series").map_elements(kind, return_dtype=pl.String))
 
 
 def _data(frame: pl.DataFrame) -> alt.Data:
-    return alt.Data(values=frame.to_dicts())
+    return alt.Data(values=frame.drop("distribution", strict=False).to_dicts())
 
 
-def _powers(begin: int, end: int) -> list[int]:
-    """Ticks of a logarithmic axis: powers of ten, or its ends where there are fewer than two."""
-    powers = [10**power for power in range(len(str(end))) if begin <= 10**power <= end]
-    return powers if len(powers) > 1 else [begin, end]
+def _ticks(begin: int, end: int) -> list[int]:
+    """Ticks of a logarithmic axis: powers of ten, and where there are few of them 2 and 5 times those."""
+    powers = [10**power for power in range(len(str(end)))]
+    between = [factor * power for power in powers for factor in (1, 2, 5)]
+    fine, coarse = ([tick for tick in ticks if begin <= tick <= end] for ticks in (between, powers))
+    return coarse if len(coarse) > 2 else fine
 
 
 def _y(field: str) -> alt.Y:
@@ -140,21 +179,28 @@ def _colour(results: Results) -> alt.Scale:
     return alt.Scale(domain=kinds(results))
 
 
-def _line(frame: pl.DataFrame, x: alt.X, colour: alt.Scale, name: str) -> list[alt.Chart]:
-    """A mean line and its band, with the values of the nearest position on hover."""
-    key = name.rpartition(" ")[2]
+def _line(frame: pl.DataFrame, x: alt.X, colour: alt.Scale) -> list[alt.Chart]:
+    """A mean line and its band."""
     base = alt.Chart(_data(frame)).encode(x=x, color=alt.Color("kind:N", scale=colour, legend=None))
     band = base.mark_area(opacity=0.2, line=False).encode(y=_y("low"), y2="high:Q")
-    line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=_y("mean"))
+    return [band, base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=_y("mean"))]
+
+
+def _probe(frame: pl.DataFrame, x: alt.X, colour: alt.Scale, name: str) -> list[alt.Chart]:
+    """Points that show themselves and their values where the pointer is nearest; `name` ends in their field."""
+    key = name.rpartition(" ")[2]
     nearest = alt.selection_point(
         name=re.sub(r"\W", "_", name), nearest=True, on="pointerover", fields=[key], empty=False
     )
-    probe = (
-        base.mark_point(size=40, filled=True)
-        .encode(y=_y("mean"), opacity=alt.condition(nearest, alt.value(1), alt.value(0)), tooltip=_tooltip(key))
-        .add_params(nearest)
+    points = alt.Chart(_data(frame)).mark_point(size=40, filled=True)
+    shown = points.encode(
+        x=x,
+        y=_y("mean"),
+        color=alt.Color("kind:N", scale=colour, legend=None),
+        opacity=alt.condition(nearest, alt.value(1), alt.value(0)),
+        tooltip=_tooltip(key),
     )
-    return [band, line, probe]
+    return [shown.add_params(nearest)]
 
 
 def _points(frame: pl.DataFrame, x: alt.X, colour: alt.Scale, hollow: bool) -> list[alt.Chart]:
@@ -167,7 +213,7 @@ def _points(frame: pl.DataFrame, x: alt.X, colour: alt.Scale, hollow: bool) -> l
     )
     stroke = alt.Stroke("kind:N", scale=colour, legend=None)
     if hollow:
-        marks = base.mark_point(style="hollow", shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
+        marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
     else:
         fill = alt.Fill("kind:N", scale=colour, legend=None)
         marks = base.mark_point(shape="circle", size=46, filled=True).encode(stroke=stroke, fill=fill)

@@ -46,12 +46,15 @@ class Results:
         runs: in the order given.
         accuracy: one row a run, distribution and length, with `series`, `task`, `seed`, `distribution`, `length`,
             `value`, `samples`, `correct`, `training_length`, `sequences`.
-        training: one row a run and logged step, with `series`, `task`, `seed`, `sequences`, `accuracy`, `loss`.
+        training: one row a run and logged step, with `series`, `task`, `seed`, `sequences`, `accuracy` (of the batch).
+        learning: one row a run, point of its learning curve and length, with the same columns and `length`; the
+            accuracy is that on fresh strings of the length.
     """
 
     runs: list[Run]
     accuracy: pl.DataFrame
     training: pl.DataFrame
+    learning: pl.DataFrame
 
     @property
     def tasks(self) -> list[str]:
@@ -86,22 +89,36 @@ def read_results(paths: Iterable[Path]) -> Results:
     return Results(
         runs,
         pl.concat(_named(rows, run, names) for rows, run in zip(accuracy, runs, strict=True)),
-        pl.concat((_named(_training(run.folder), run, names) for run in runs), how="vertical"),
+        pl.concat(_named(_training(run.folder), run, names) for run in runs),
+        pl.concat(_named(_learning(run.folder), run, names) for run in runs),
     )
 
 
 def _accuracy(folder: RunFolder) -> pl.DataFrame:
     rows = [row.model_dump() for row in folder.evaluation_rows()]
     if not rows:
-        raise InputError(f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}")
+        raise InputError(
+            f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
+        )
     frame = pl.DataFrame(rows, infer_schema_length=None)
     return frame.with_columns(correct=(pl.col("value") * pl.col("samples")).round().cast(pl.Int64))
 
 
 def _training(folder: RunFolder) -> pl.DataFrame:
-    schema = {"sequences": pl.Int64, "accuracy": pl.Float64, "loss": pl.Float64}
-    rows = [{name: row.get(name) for name in schema} for row in folder.metrics_rows()]
-    return pl.DataFrame(rows, schema=schema)
+    rows = [(row["sequences"], row["accuracy"]) for row in folder.metrics_rows() if "accuracy" in row]
+    return pl.DataFrame(rows, schema={"sequences": pl.Int64, "accuracy": pl.Float64}, orient="row")
+
+
+def _learning(folder: RunFolder) -> pl.DataFrame:
+    """Points are logged among the metrics as ``accuracy_<length>``."""
+    rows = [
+        (row["sequences"], int(name.removeprefix("accuracy_")), value)
+        for row in folder.metrics_rows()
+        for name, value in row.items()
+        if name.startswith("accuracy_")
+    ]
+    schema = {"sequences": pl.Int64, "length": pl.Int64, "accuracy": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _named(rows: pl.DataFrame, run: Run, names: dict[str, str]) -> pl.DataFrame:
@@ -148,9 +165,7 @@ def _refuse_twins(runs: list[Run]) -> None:
     for run in runs:
         key = (run.digest, run.seed)
         if key in seen:
-            raise InputError(
-                f"{run.folder.path} and {seen[key]} are the same recipe and seed; report one of them"
-            )
+            raise InputError(f"{run.folder.path} and {seen[key]} are the same recipe and seed; report one of them")
         seen[key] = run.folder.path
 
 

@@ -122,7 +122,7 @@ def lengths_in_a_row(accuracy: pl.DataFrame, settings: dict[str, object]) -> int
     evaluation = settings.get("evaluation")
     if isinstance(evaluation, dict) and isinstance(longest := evaluation.get("longest"), int):
         return longest
-    return int(accuracy.filter(pl.col("distribution") == "standard")["length"].max())  # type: ignore[arg-type]
+    return int(accuracy.filter(pl.col("distribution") == "standard")["length"].to_numpy().max())
 
 
 def _summary(results: Results, task: str, series: str) -> Summary:
@@ -165,10 +165,10 @@ def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
     """Mean over lengths and seeds; with `shared`, only strings of different seeds count as independent."""
     if rows.is_empty():
         return None
-    # From counts, so that a flawless series is exactly 1.
     per_length = rows.group_by("length").agg(pl.col("correct").sum(), pl.col("samples").sum())
-    missed = per_length["samples"].sum() - per_length["correct"].sum()
-    value = _EXACT if missed == 0 else float((per_length["correct"] / per_length["samples"]).mean())  # type: ignore[arg-type]
+    right, of = per_length["correct"].to_numpy(), per_length["samples"].to_numpy()
+    # From counts, so that a flawless series is exactly 1.
+    value = _EXACT if (right == of).all() else float((right / of).mean())
     strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
     return Score(value, *wilson_interval(value, int(strings["samples"].sum())))
 

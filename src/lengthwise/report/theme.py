@@ -57,7 +57,6 @@ class Theme:
             "style": {
                 "guide": {"color": self.muted, "stroke": self.muted, "strokeWidth": 1},
                 "note": {"fill": self.muted, "color": self.muted, "fontSize": 11},
-                "hollow": {"fill": self.ground},
             },
             "concat": {"spacing": 28},
         }

@@ -1,0 +1,194 @@
+"""The report: one page that needs nothing but itself, and the same figures as files beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import altair as alt
+import polars as pl
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lengthwise.report import charts, tables
+from lengthwise.report.provenance import describe_provenance
+from lengthwise.report.rows import Results, read_results
+from lengthwise.report.summary import Summary, percent, summarise
+from lengthwise.report.theme import DARK, FONT, LIGHT
+
+_COLUMNS = ["task", "recipe", "digest", "seed", "distribution", "length", "value", "samples", "training_length"]
+_MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long lengths; diamonds: near misses."
+_SEEDS = "Line: mean over seeds; band: lowest to highest seed."
+
+
+def write_report(runs: Sequence[Path], out: Path) -> Path:
+    """Write a page with figures and tables of some runs.
+
+    Args:
+        runs: evaluated run folders, or folders that hold some.
+        out: folder of the page; made where it is missing. Files of an earlier report in it are replaced.
+
+    Returns:
+        The page, ``out/index.html``. Beside it lie each figure as SVG (also on dark ground) and PNG,
+        ``accuracy.csv`` with every row, and ``provenance.json``.
+
+    Raises:
+        InputError: there is no run, a run was not evaluated, or two are of the same recipe and seed.
+    """
+    results = read_results(runs)
+    summaries = summarise(results)
+    out.mkdir(parents=True, exist_ok=True)
+    figures = _figures(results, summaries)
+    for figure in figures:
+        _write_figure(figure, results, out)
+    results.accuracy.select(_COLUMNS).write_csv(out / "accuracy.csv")
+    provenance = describe_provenance(results)
+    (out / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    page = out / "index.html"
+    page.write_text(_render(results, summaries, figures, provenance), encoding="utf-8")
+    return page
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of one panel a task.
+
+    Args:
+        name: of its files.
+        heading: its title.
+        note: what the marks mean.
+        caption: what one sees.
+        draw: draws the panel of a task, with or without values under the pointer.
+        tasks: one panel each.
+    """
+
+    name: str
+    heading: str
+    note: str
+    caption: str
+    draw: Callable[[Results, str, bool], alt.LayerChart]
+    tasks: list[str]
+
+    def panels(self, results: Results, hover: bool) -> dict[str, alt.LayerChart]:
+        """Return title -> panel."""
+        return {charts.title(task): self.draw(results, task, hover) for task in self.tasks}
+
+
+def _figures(results: Results, summaries: Sequence[Summary]) -> list[Figure]:
+    accuracy = Figure(
+        name="accuracy",
+        heading="Accuracy against length",
+        note=_MARKS,
+        caption=caption(summaries),
+        draw=charts.accuracy_by_length,
+        tasks=results.tasks,
+    )
+    learning = Figure(
+        name="learning",
+        heading="Accuracy beyond the training length, as training went on",
+        note=_SEEDS,
+        caption=f"Accuracy on fresh strings of length {_curve_lengths(results)} against the training strings seen.",
+        draw=charts.learning_curve,
+        tasks=_tasks_in(results.learning),
+    )
+    training = Figure(
+        name="training",
+        heading="Accuracy in training",
+        note=_SEEDS,
+        caption="Accuracy on the training batches, each of one length, against the training strings seen.",
+        draw=charts.training_accuracy,
+        tasks=_tasks_in(results.training),
+    )
+    return [figure for figure in (accuracy, learning, training) if figure.tasks]
+
+
+def _tasks_in(rows: pl.DataFrame) -> list[str]:
+    return rows["task"].unique(maintain_order=True).to_list()
+
+
+def _curve_lengths(results: Results) -> str:
+    longest = results.learning.group_by("task").agg(pl.col("length").max())["length"].unique().sort()
+    return " or ".join(map(str, longest))
+
+
+def caption(summaries: Sequence[Summary]) -> str:
+    """Say what the figure of accuracy against length shows.
+
+    Args:
+        summaries: of all series in it.
+    """
+    flawless = sum(summary.flawless for summary in summaries)
+    count = "recipe" if len(summaries) == 1 else "recipes"
+    start = f"{flawless} of {len(summaries)} {count} classified every string right"
+    if len(summaries) == flawless:
+        start = "Every string was classified right" + ("" if flawless == 1 else f", by all {flawless} {count}")
+    rest = [summary for summary in summaries if not summary.flawless]
+    if not rest:
+        return f"{start}."
+    lowest = min(rest, key=lambda summary: summary.worst[1])
+    length, value = lowest.worst
+    return f"{start}; the lowest mean is {percent(value)} %, of {lowest.series} at length {length:,}."
+
+
+def _write_figure(figure: Figure, results: Results, out: Path) -> None:
+    panels = figure.panels(results, hover=False)
+    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
+        specification = charts.overview(panels, figure.heading, figure.note, theme)
+        svg = vl_convert.vegalite_to_svg(specification)
+        (out / f"{figure.name}{suffix}.svg").write_text(svg, encoding="utf-8")
+        if theme is LIGHT:
+            (out / f"{figure.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
+
+
+def _render(
+    results: Results, summaries: Sequence[Summary], figures: Sequence[Figure], provenance: dict[str, list[str]]
+) -> str:
+    environment = Environment(
+        loader=PackageLoader("lengthwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    panels = {
+        figure.name: {title: charts.embedded(panel) for title, panel in figure.panels(results, hover=True).items()}
+        for figure in figures
+    }
+    return environment.get_template("page.html.j2").render(
+        title=_title(summaries),
+        lead=_lead(results, summaries),
+        figures=figures,
+        titles={figure.name: list(panels[figure.name]) for figure in figures},
+        columns=tables.columns(summaries),
+        rows=tables.rows(summaries),
+        provenance=provenance,
+        font=FONT,
+        light=LIGHT,
+        dark=DARK,
+        # In a script element the only thing that ends it early is a closing tag.
+        panels=json.dumps(panels, separators=(",", ":")).replace("</", "<\\/"),
+        themes=json.dumps({"light": LIGHT.config(), "dark": DARK.config()}),
+        vega=_vega(),
+    )
+
+
+def _title(summaries: Sequence[Summary]) -> str:
+    trained = sorted({summary.training_length for summary in summaries})
+    tested = max(max([*summary.far, summary.longest]) for summary in summaries)
+    return f"Trained to length {' and '.join(map(str, trained))}, tested to {tested:,}"
+
+
+def _lead(results: Results, summaries: Sequence[Summary]) -> str:
+    def count(number: int, noun: str) -> str:
+        return f"{number} {noun}{'' if number == 1 else 's'}"
+
+    seeds = sorted({run.seed for run in results.runs})
+    return (
+        f"{count(len(results.runs), 'run')} of {count(len(summaries), 'recipe')} on "
+        f"{count(len(results.tasks), 'task')}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
+    )
+
+
+@cache
+def _vega() -> str:
+    """Return the drawing library as one script that can stand inside a script element."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
