@@ -27,7 +27,7 @@ from lengthwise.models.operators import (
     StochasticOperatorConfig,
     SumOperatorConfig,
 )
-from lengthwise.scans import Odd, OnlineReduction, RightFold, SharedNodes
+from lengthwise.scans import Odd, OnlineReduction, RightFold, SharedNodes, tree_reduce, tree_scan
 from lengthwise.state import Kind, State
 
 AnyOperatorConfig = Annotated[
@@ -122,7 +122,7 @@ class LDRU(SequenceModel):
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         """Read tokens [B, T] and return logits [B, C] of all that was read, or [B, T, C] of each prefix."""
         online = self._online(self.initial_state(tokens.shape[0]) if state is None else state)
-        leaves_BTD = self.leaves(tokens).dense()
+        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
         if self.config.readout == "prefixes":
             values = online.scan(leaves_BTD)
         else:
@@ -172,6 +172,20 @@ class LDRU(SequenceModel):
         """Return the [D] element that pads to a power of two where odd levels are read that way."""
         return self.encoder.padding() if self.config.odd == "pad" else None
 
+    def roots(self, tokens: Tensor, carry_first: Sequence[bool] = ()) -> Tensor:
+        """Return the values [B, D] at the roots of the trees over tokens [B, T], every node computed by itself.
+
+        Args:
+            tokens: [B, T] symbols.
+            carry_first: for each level whether its first node goes up unpaired.
+        """
+        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        return tree_reduce(self.join, leaves_BTD, odd=self.config.odd, pad_D=self.padding(), carry_first=carry_first)
+
+    def prefixes(self, tokens: Tensor) -> Tensor:
+        """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
+        return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
+
     def nodes(self, tokens: Tensor, carry_first: Sequence[bool]) -> list[Nodes]:
         """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.
 
@@ -182,7 +196,9 @@ class LDRU(SequenceModel):
             carry_first: for each level whether its first node goes up unpaired.
         """
         starts = list(range(tokens.shape[1]))
-        level = Nodes(self.leaves(tokens), starts, [start + 1 for start in starts])
+        leaves = self.leaves(tokens)
+        leaves = SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
+        level = Nodes(leaves, starts, [start + 1 for start in starts])
         levels = [level]
         for first in carry_first:
             level = level.ascend(self.join, first)
@@ -220,7 +236,6 @@ class LeafEncoder(nn.Module):
             nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
             self.norm = nn.LayerNorm(config.width)
             self.feed_forward = FeedForward(config.width)
-        self.dropout = nn.Dropout(config.dropout)
         self.kernel = config.kernel
         self.admit = operator.admit
 
@@ -234,9 +249,9 @@ class LeafEncoder(nn.Module):
 
     def _encode(self, embedded: Tensor) -> Tensor:
         if self.plain:
-            return self.dropout(self.admit(embedded))
+            return self.admit(embedded)
         normed = self.norm(embedded)
-        return self.dropout(self.admit(_residual(normed, self.feed_forward, self.kernel)))
+        return self.admit(_residual(normed, self.feed_forward, self.kernel))
 
 
 def _residual(x: Tensor, feed_forward: FeedForward, kernel: str) -> Tensor:

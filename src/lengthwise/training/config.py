@@ -58,12 +58,13 @@ class TrainingConfig(_Settings):
     """The optimiser and its schedule."""
     bracketing: Literal["balanced", "random"] = "balanced"
     """``random``: each level carries its first node up unpaired with probability 1/2, drawn for the batch."""
-    supervision: Literal["root", "nodes"] = "root"
-    """``root``: one label a string; ``nodes``: every node also learns the label of the substring under it."""
+    supervision: Literal["root", "prefixes", "nodes"] = "root"
+    """``root``: one label a string; ``prefixes``: one for each of its prefixes, over `tree_scan`; ``nodes``: beside the
+    root every node learns the label of the substring under it."""
     node_weight: float = Field(1.0, ge=0)
     """Factor of the nodes' mean loss beside that of the root."""
     share_subtrees: bool = True
-    """Whether equal substrings of a batch are computed once."""
+    """Whether equal substrings of a batch are computed once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
     """A penalty that makes the operator associative."""
     checkpoint_every: int = Field(500, ge=1)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.errors import RunError
-from lengthwise.models.ldru import LDRU
+from lengthwise.errors import InputError, RunError
+from lengthwise.models.ldru import LDRU, LDRUConfig
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
-from lengthwise.training.objective import tree_loss
+from lengthwise.training.objective import batch_loss
 from lengthwise.training.optimisation import build_optimiser, learning_rate, prepare_gradients
 
 
@@ -26,11 +26,14 @@ class Trainer:
         task: where strings and labels come from.
         config: the settings.
         seed: of data, brackets, dropout and noise.
+
+    Raises:
+        InputError: the settings of training and of the model do not go together.
     """
 
     def __init__(self, model: LDRU, task: Language, config: TrainingConfig, seed: int) -> None:
+        _check(config, model.config)
         self.model, self.task, self.config = model, task, config
-        self.device = next(model.parameters()).device
         self.rng = np.random.default_rng(seed)
         self.optimiser = build_optimiser(model.parameters(), config.optimiser)
         self.step = 0
@@ -60,14 +63,7 @@ class Trainer:
         # Dropout and noise draw from torch's global generator; seeding it here keeps a resumed run bit-equal.
         torch.manual_seed(int(self.rng.integers(2**63)))
         generator = torch.Generator().manual_seed(int(self.rng.integers(2**63)))
-        loss, accuracy = tree_loss(
-            self.model,
-            torch.from_numpy(batch.tokens).to(self.device),
-            torch.from_numpy(batch.targets).to(self.device),
-            self._spans(batch.tokens),
-            config,
-            generator,
-        )
+        loss, accuracy = batch_loss(self.model, self.task.automaton, batch, config, generator)
         if not math.isfinite(value := float(loss.detach())):
             raise RunError(f"the loss became {value} at step {self.step + 1} (length {length})")
         self.optimiser.zero_grad(set_to_none=True)
@@ -87,11 +83,6 @@ class Trainer:
             "gradient_norm": float(norm),
             "length": length,
         }
-
-    def _spans(self, tokens_BT: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor | None:
-        if self.config.supervision == "root":
-            return None
-        return torch.from_numpy(self.task.automaton.label_spans(tokens_BT)).to(self.device)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that a resumed run needs: tensors, and values that JSON can hold."""
@@ -115,3 +106,15 @@ class Trainer:
         self.optimiser.load_state_dict(optimiser)
         self.step, self.sequences, self.seconds = values["step"], values["sequences"], values["seconds"]
         self.rng.bit_generator.state = values["rng"]
+
+
+def _check(training: TrainingConfig, model: LDRUConfig) -> None:
+    if (training.supervision == "prefixes") != (model.readout == "prefixes"):
+        raise InputError("training.supervision and model.readout must both be 'prefixes', or neither")
+    if training.supervision == "prefixes":
+        return
+    if training.share_subtrees and model.odd != "carry":
+        raise InputError(f"model.odd {model.odd!r} needs training.share_subtrees: false; only 'carry' can share")
+    nodes_needed = training.supervision == "nodes" or training.associativity.weight > 0
+    if nodes_needed and not training.share_subtrees:
+        raise InputError("supervision of nodes and the associativity penalty need training.share_subtrees: true")

@@ -13,7 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.scans import random_bracketing
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED, Batch
 from lengthwise.training.config import TrainingConfig
 
 
@@ -24,38 +25,44 @@ class Loss(NamedTuple):
     accuracy: Tensor
 
 
-def tree_loss(
-    model: LDRU,
-    tokens_BT: Tensor,
-    targets_B: Tensor,
-    spans_BTT: Tensor | None,
-    config: TrainingConfig,
-    generator: torch.Generator,
+def batch_loss(
+    model: LDRU, automaton: Automaton, batch: Batch, config: TrainingConfig, generator: torch.Generator
 ) -> Loss:
-    """Return the loss of one batch.
+    """Return the loss of one batch, in the kind of supervision that the settings ask for.
 
     Args:
-        model: a unit that reads out the root.
-        tokens_BT: [B, T] symbols.
-        targets_B: [B] classes.
-        spans_BTT: [B, T, T + 1] the class of each substring ``tokens[b, i:j]`` at ``[b, i, j]``; for supervision of nodes.
+        model: the unit.
+        automaton: knows the labels of prefixes and substrings.
+        batch: the strings.
         config: the settings of training.
         generator: source of the brackets and triples.
     """
-    length = tokens_BT.shape[1]
-    carry = random_bracketing(length, generator, 0.5 if config.bracketing == "random" else 0.0)
-    levels = model.nodes(tokens_BT, carry)
-    root_BC = model.readout(levels[-1].shared.dense()[:, 0])
-    total = F.cross_entropy(root_BC, targets_B)
-    if spans_BTT is not None and len(levels) > 1:
-        total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
-    if config.associativity.weight and length >= 3:
-        total = total + config.associativity.weight * associativity_penalty(
-            model, levels, config.associativity.triples, generator
-        )
+    device = model.classifier.weight.device
+    tokens_BT = torch.from_numpy(batch.tokens).to(device)
+    if config.supervision == "prefixes":
+        labels_BT = torch.from_numpy(automaton.label_prefixes(batch.tokens)).to(device)
+        logits_BTC = model.readout(model.prefixes(tokens_BT))
+        total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=UNLABELLED)
+        last_BC, targets_B = logits_BTC[:, -1], labels_BT[:, -1]
+    else:
+        targets_B = torch.from_numpy(batch.targets).to(device)
+        carry = random_bracketing(tokens_BT.shape[1], generator, 0.5 if config.bracketing == "random" else 0.0)
+        if config.share_subtrees:
+            levels = model.nodes(tokens_BT, carry)
+            last_BC = model.readout(levels[-1].shared.dense()[:, 0])
+        else:
+            levels = []
+            last_BC = model.readout(model.roots(tokens_BT, carry))
+        total = F.cross_entropy(last_BC, targets_B)
+        if config.supervision == "nodes" and len(levels) > 1:
+            spans_BTT = torch.from_numpy(automaton.label_spans(batch.tokens)).to(device)
+            total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
+        if config.associativity.weight and tokens_BT.shape[1] >= 3:
+            penalty = associativity_penalty(model, levels, config.associativity.triples, generator)
+            total = total + config.associativity.weight * penalty
     if (penalty := model.penalty()) is not None:
         total = total + penalty
-    return Loss(total, (root_BC.argmax(-1) == targets_B).double().mean())
+    return Loss(total, (last_BC.argmax(-1) == targets_B).double().mean())
 
 
 def _node_loss(model: LDRU, levels: list[Nodes], spans_BTT: Tensor) -> Tensor:
