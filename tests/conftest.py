@@ -24,7 +24,16 @@ TINY = {
         "checkpoint_every": 5,
         "log_every": 2,
     },
-    "evaluation": {"longest": 16, "samples": 8, "long_lengths": [40], "long_samples": 4, "near_misses": [10]},
+    "evaluation": {
+        "longest": 16,
+        "samples": 8,
+        "long_lengths": [40],
+        "long_samples": 4,
+        "near_misses": [10],
+        "curve_every": 7,
+        "curve_lengths": [12, 20],
+        "curve_samples": 4,
+    },
 }
 """Every source of randomness that a resumed run must get back is in use."""
 

@@ -40,7 +40,9 @@ def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
     environment = json.loads(run.environment.read_text())
     assert environment["seed"] == 3
     assert environment["packages"]["torch"] == torch.__version__
-    assert [row["step"] for row in run.metrics_rows()] == list(range(2, 25, 2))
+    assert [row["step"] for row in run.metrics_rows()] == sorted({*range(2, 25, 2), 7, 14, 21})
+    curve = [row for row in run.metrics_rows() if "accuracy_20" in row]
+    assert [row["step"] for row in curve] == [7, 14, 21, 24]
     assert run.status == "finished"
 
 
