@@ -75,6 +75,19 @@ def test_gradients_against_finite_differences():
     assert torch.autograd.gradcheck(lambda x, *_: fused.residual_feed_forward(x, layers), rows(6, 3))
 
 
+@pytest.mark.parametrize("count", [0, 3, 4, 11])
+@pytest.mark.usefixtures("small_blocks")
+def test_values_without_gradients_are_the_same(count):
+    operator, layers = shaken(MLPOperator(6)), shaken(FeedForward(6))
+    pairs, x = rows(count, 12), rows(count, 6)
+    with torch.no_grad():
+        joined, added = fused.mlp_operator(pairs, operator), fused.residual_feed_forward(x, layers)
+    assert not joined.requires_grad
+    assert not added.requires_grad
+    assert torch.equal(joined, fused.mlp_operator(pairs, operator))
+    assert torch.equal(added, fused.residual_feed_forward(x, layers))
+
+
 def test_gradient_that_is_the_same_in_all_places():
     operator, pairs = shaken(MLPOperator(4)), rows(5, 8)
     fast = torch.autograd.grad(fused.mlp_operator(pairs, operator).sum(), pairs)

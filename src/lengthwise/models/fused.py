@@ -44,7 +44,10 @@ def mlp_operator(pairs: Tensor, operator: MLPOperator) -> Tensor:
     left, right, out = operator.left, operator.right, operator.out
     weight = out.weight @ torch.cat([left.weight, right.weight], 1)
     bias = torch.addmv(out.bias, out.weight, left.bias + right.bias)
-    return cast(Tensor, _Gated.apply(pairs, *_linear_parameters(operator.gates), weight, bias))
+    parameters = [*_linear_parameters(operator.gates), weight, bias]
+    if torch.is_grad_enabled():
+        return cast(Tensor, _Gated.apply(pairs, *parameters))
+    return _gated(pairs, parameters, min(len(pairs), BLOCK_ROWS))[0]
 
 
 def residual_feed_forward(x_ND: Tensor, feed_forward: FeedForward) -> Tensor:
@@ -62,7 +65,9 @@ def residual_feed_forward(x_ND: Tensor, feed_forward: FeedForward) -> Tensor:
     """
     parameters = _linear_parameters(feed_forward)
     _check_rows(x_ND, parameters[0].shape[1])
-    return cast(Tensor, _Residual.apply(x_ND, *parameters))
+    if torch.is_grad_enabled():
+        return cast(Tensor, _Residual.apply(x_ND, *parameters))
+    return _residual(x_ND, parameters, min(len(x_ND), BLOCK_ROWS))[0]
 
 
 def _check_rows(x: Tensor, width: int) -> None:
@@ -76,8 +81,12 @@ def _linear_parameters(layers: nn.Sequential) -> list[Tensor]:
     return [tensor for layer in linear for tensor in (layer.weight, layer.bias)]
 
 
-def _blocks(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    return zip(*(tensor.split(BLOCK_ROWS) for tensor in rows), strict=True)
+def _blocks(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Walk over blocks of rows; of a tensor shorter than the first one, the same rows come again each time."""
+    for start in range(0, len(first), BLOCK_ROWS):
+        block = first[start : start + BLOCK_ROWS]
+        here, again = slice(start, start + BLOCK_ROWS), slice(len(block))
+        yield block, *(tensor[again if len(tensor) < len(first) else here] for tensor in others)
 
 
 def _linear(x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor, out_NO: Tensor) -> Tensor:
@@ -102,16 +111,30 @@ class _LayerGradient:
         self.of_weight.addmm_(delta_NO.t(), x_NI)
         self.of_bias.addmv_(delta_NO.t(), self.ones[: len(delta_NO)])
 
-    def back(self, delta_NO: Tensor, scratch: Tensor) -> Tensor:
-        return torch.mm(delta_NO, self.weight_OI, out=scratch[: len(delta_NO)])
+    def back(self, delta_NO: Tensor, out_NI: Tensor) -> Tensor:
+        return torch.mm(delta_NO, self.weight_OI, out=out_NI)
 
 
 def _layer_gradients(parameters: Sequence[Tensor]) -> list[_LayerGradient]:
     return [_LayerGradient(w, b) for w, b in zip(parameters[0::2], parameters[1::2], strict=True)]
 
 
-def _collected(layers: list[_LayerGradient]) -> list[Tensor]:
+def _collected(layers: Sequence[_LayerGradient]) -> list[Tensor]:
     return [tensor for layer in layers for tensor in (layer.of_weight, layer.of_bias)]
+
+
+def _gated(pairs: Tensor, parameters: Sequence[Tensor], kept: int) -> tuple[Tensor, ...]:
+    """Return the joined values, and the activations of as many rows as are kept."""
+    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
+    first, second, gates = (pairs.new_empty(kept, len(bias)) for bias in (b1, b2, b3))
+    out = pairs.new_empty(len(pairs), len(b4))
+    gated = pairs.new_empty(min(len(pairs), BLOCK_ROWS), len(b3))
+    for u, h1, h2, g, ug, z in _blocks(pairs, first, second, gates, gated, out):
+        _linear(u, w1, b1, h1).relu_()
+        _linear(h1, w2, b2, h2).relu_()
+        _linear(h2, w3, b3, g)
+        _linear(torch.mul(u, g, out=ug), w4, b4, z)
+    return out, first, second, gates
 
 
 class _Gated(torch.autograd.Function):
@@ -119,15 +142,8 @@ class _Gated(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pairs: Tensor, *parameters: Tensor) -> Tensor:
-        w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-        first, second, gates, out = (pairs.new_empty(len(pairs), len(bias)) for bias in (b1, b2, b3, b4))
-        scratch = pairs.new_empty(min(len(pairs), BLOCK_ROWS), len(b3))
-        for u, h1, h2, g, z in _blocks(pairs, first, second, gates, out):
-            _linear(u, w1, b1, h1).relu_()
-            _linear(h1, w2, b2, h2).relu_()
-            _linear(h2, w3, b3, g)
-            _linear(torch.mul(u, g, out=scratch[: len(u)]), w4, b4, z)
-        ctx.save_for_backward(pairs, first, second, gates, *parameters)
+        out, *activations = _gated(pairs, parameters, len(pairs))
+        ctx.save_for_backward(pairs, *activations, *parameters)
         return out
 
     @staticmethod
@@ -139,9 +155,10 @@ class _Gated(torch.autograd.Function):
         layers = layer1, layer2, layer3, layer4 = _layer_gradients(parameters)
         grad_pairs = torch.empty_like(pairs)
         rows = min(len(pairs), BLOCK_ROWS)
-        narrow, wide = pairs.new_empty(rows, pairs.shape[1]), pairs.new_empty(rows, second.shape[1])
-        for u, h1, h2, g, dz, du in _blocks(pairs, first, second, gates, *grad_outputs, grad_pairs):
-            layer4.add(dz, torch.mul(u, g, out=narrow[: len(u)]))
+        scratch = [pairs.new_empty(rows, width) for width in (pairs.shape[1], second.shape[1])]
+        saved = (first, second, gates)
+        for u, h1, h2, g, dz, du, narrow, wide in _blocks(pairs, *saved, *grad_outputs, grad_pairs, *scratch):
+            layer4.add(dz, torch.mul(u, g, out=narrow))
             dug = layer4.back(dz, narrow)
             torch.mul(dug, g, out=du)
             dg = dug.mul_(u)
@@ -151,7 +168,17 @@ class _Gated(torch.autograd.Function):
             dh1 = _mask(layer2.back(dh2, narrow), h1)
             layer1.add(dh1, u)
             du.addmm_(dh1, layer1.weight_OI)
-        return grad_pairs, *_collected(list(layers))
+        return grad_pairs, *_collected(layers)
+
+
+def _residual(x_ND: Tensor, parameters: Sequence[Tensor], kept: int) -> tuple[Tensor, Tensor]:
+    """Return the values with the branch added, and the activations of as many rows as are kept."""
+    w1, b1, w2, b2 = parameters
+    inner, out = x_ND.new_empty(kept, len(b1)), x_ND + b2
+    for x, h, y in _blocks(x_ND, inner, out):
+        _linear(x, w1, b1, h).relu_()
+        y.addmm_(h, w2.t())
+    return out, inner
 
 
 class _Residual(torch.autograd.Function):
@@ -159,11 +186,7 @@ class _Residual(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_ND: Tensor, *parameters: Tensor) -> Tensor:
-        w1, b1, w2, b2 = parameters
-        inner, out = x_ND.new_empty(len(x_ND), len(b1)), x_ND + b2
-        for x, h, y in _blocks(x_ND, inner, out):
-            _linear(x, w1, b1, h).relu_()
-            y.addmm_(h, w2.t())
+        out, inner = _residual(x_ND, parameters, len(x_ND))
         ctx.save_for_backward(x_ND, inner, *parameters)
         return out
 
@@ -176,9 +199,9 @@ class _Residual(torch.autograd.Function):
         layers = layer1, layer2 = _layer_gradients(parameters)
         grad_x = torch.empty_like(x_ND)
         scratch = inner.new_empty(min(len(inner), BLOCK_ROWS), inner.shape[1])
-        for x, h, dy, dx in _blocks(x_ND, inner, *grad_outputs, grad_x):
+        for x, h, dy, dx, wide in _blocks(x_ND, inner, *grad_outputs, grad_x, scratch):
             layer2.add(dy, h)
-            dh = _mask(layer2.back(dy, scratch), h)
+            dh = _mask(layer2.back(dy, wide), h)
             layer1.add(dh, x)
             torch.addmm(dy, dh, layer1.weight_OI, out=dx)
-        return grad_x, *_collected(list(layers))
+        return grad_x, *_collected(layers)
