@@ -1,0 +1,134 @@
+import itertools
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import vl_convert
+from run_folders import write_run
+
+from lengthwise.report import charts
+from lengthwise.report.page import caption, write_report
+from lengthwise.report.rows import read_results
+from lengthwise.report.summary import summarise
+
+
+class Outline(HTMLParser):
+    """What a page refers to, and its text outside of scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.labels: list[str] = []
+        self.text = ""
+        self._inside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        self.references += [value for name in ("src", "href") if (value := named.get(name))]
+        self.ids += [value for value in (named.get("id"),) if value]
+        self.labels += [value for value in (named.get("aria-labelledby"),) if value]
+        if tag in {"script", "style"}:
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._inside and tag == self._inside[-1]:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    for seed in (0, 1):
+        write_run(root, "parity", seed)
+        write_run(root, "tomita_3", seed, wrong={("standard", 55): 100 * (seed + 1)})
+    write_run(root, "regex:</script>&lt;", recipe="own/hostile", lengths=(1, 2, 41, 60))
+    return write_report([root], root / "out")
+
+
+def test_the_page_needs_no_network(report: Path) -> None:
+    outline = Outline(report.read_text())
+    assert outline.references
+    for reference in outline.references:
+        assert reference == "data:," or (report.parent / reference).is_file(), reference
+
+
+def test_the_page_says_what_was_measured_and_what_made_it(report: Path) -> None:
+    text = " ".join(Outline(report.read_text()).text.split())
+    assert "Trained to length 40, tested to 1,000" in text
+    assert "lengthwise train fast/tomita_3 --seed 1" in text
+    assert "0123abcd" in text
+    assert "2 of 3 recipes classified every string right" in text
+    assert "the lowest mean is 85.00 %, of fast/tomita_3 at length 55" in text
+    assert "regex:</script>&lt;" in text, "names are shown as they are"
+
+
+def test_labels_point_at_headings(report: Path) -> None:
+    outline = Outline(report.read_text())
+    assert set(outline.labels) <= set(outline.ids)
+    assert len(set(outline.ids)) == len(outline.ids)
+
+
+def test_every_panel_of_the_page_can_be_drawn(report: Path) -> None:
+    (line,) = re.findall(r"^const panels = (.*);$", report.read_text(), re.MULTILINE)
+    figures = json.loads(line)
+    assert {name: len(panels) for name, panels in figures.items()} == {"accuracy": 3, "learning": 3, "training": 3}
+    for specification in figures["accuracy"].values():
+        svg = vl_convert.vegalite_to_svg(specification | {"width": 300})
+        assert "trained to 40" in svg
+
+
+@pytest.mark.parametrize("name", ["accuracy", "accuracy-dark", "learning", "training"])
+def test_figures_lie_beside_the_page(report: Path, name: str) -> None:
+    drawing = report.with_name(f"{name}.svg")
+    words = {"".join(text.itertext()) for text in ElementTree.parse(drawing).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Parity", "Tomita 3", "100%"} <= words
+    if "dark" not in name:
+        assert drawing.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_and_provenance_lie_beside_the_page(report: Path) -> None:
+    lines = report.with_name("accuracy.csv").read_text().splitlines()
+    assert len(lines) == 1 + 4 * 62 + 5
+    assert json.loads(report.with_name("provenance.json").read_text())["seeds"] == ["0", "1"]
+
+
+def test_kinds_of_recipes_keep_their_colour_over_panels(tmp_path: Path) -> None:
+    for recipe, task in (("fast/parity", "parity"), ("matrix/parity", "parity"), ("matrix/tomita_3", "tomita_3")):
+        write_run(tmp_path, task, recipe=recipe)
+    results = read_results([tmp_path])
+    assert charts.kinds(results) == ["fast", "matrix"]
+    for task in results.tasks:
+        layers = charts.embedded(charts.accuracy_by_length(results, task))["layer"]
+        scales = [layer["encoding"]["color"]["scale"] for layer in layers if "color" in layer["encoding"]]
+        assert all(scale == {"domain": ["fast", "matrix"]} for scale in scales)
+
+
+def test_names_beside_the_lines_do_not_overlap(tmp_path: Path) -> None:
+    for kind in ("fast", "matrix", "paper"):
+        write_run(tmp_path, recipe=f"{kind}/parity")
+    results = read_results([tmp_path])
+    specification = charts.embedded(charts.accuracy_by_length(results, "parity"))
+    (places,) = [[row["place"] for row in rows] for rows in specification["datasets"].values() if "place" in rows[0]]
+    assert len(places) == 3
+    assert all(above - below > 0.08 for above, below in itertools.pairwise(places))
+
+
+def test_a_flawless_report_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    assert caption(summarise(read_results([tmp_path]))) == "Every string was classified right."
+
+
+def test_reports_do_not_need_torch() -> None:
+    program = "import sys, lengthwise.report.page; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
