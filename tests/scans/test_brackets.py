@@ -230,3 +230,30 @@ def test_shared_nodes_build_the_same_tree_and_no_subtree_twice(strings, flags):
         assert brackets.applications - before == len(keys)
         level += 1
     assert torch.equal(nodes.dense()[:, 0], reduce_reference(brackets, table[tokens], carry_first=flags))
+
+
+class NeighbourBrackets(Brackets):
+    """Joins neighbours where they lie, and says so."""
+
+    in_place = 0
+
+    def neighbours(self, x_BTD):
+        self.in_place += x_BTD[:, 0::2].numel()
+        return self(x_BTD[:, 0::2], x_BTD[:, 1::2])
+
+
+@given(length=st.integers(2, 70), cut=st.integers(1, 69))
+@settings(max_examples=30, deadline=None)
+def test_an_operator_that_reads_neighbours_in_place_is_given_all_of_them(length, cut):
+    brackets = NeighbourBrackets()
+    x = brackets.leaves(2, length)
+    assert brackets.shown(tree_reduce(brackets, x)) == [balanced(row, 0, length) for row in range(2)]
+    assert brackets.in_place >= 2 * (length - length.bit_count())
+    expected = [folded(row, t + 1) for row in range(2) for t in range(length)]
+    assert brackets.shown(tree_scan(brackets, x)) == expected
+    online = OnlineReduction(brackets)
+    values = [online.scan(chunk) for chunk in (x[:, :cut], x[:, cut:]) if chunk.shape[1]]
+    assert brackets.shown(torch.cat(values, 1)) == expected
+    lengths = [length, (length + 1) // 2]
+    roots = brackets.shown(tree_reduce_prefixes(brackets, x, lengths))
+    assert roots == [balanced(row, 0, n) for row in range(2) for n in lengths]

@@ -283,10 +283,22 @@ class Level(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Join [..., D] and [..., D] to [..., D]."""
         if self.kernel == "fused":
-            pairs = torch.cat([left, right], -1).flatten(0, -2)
-            joined = mlp_operator(pairs, cast(MLPOperator, self.operator)).view(left.shape)
-        else:
-            joined = self.operator(left, right)
+            return self._after(self._fused(torch.cat([left, right], -1)))
+        return self._after(self.operator(left, right))
+
+    def neighbours(self, x_BMD: Tensor) -> Tensor:
+        """Join nodes 0 and 1, 2 and 3 and so on: [B, M, D] to [B, M / 2, D]."""
+        if self.kernel == "fused":
+            return self._after(self._fused(x_BMD.unflatten(1, (-1, 2)).flatten(2)))
+        return self(x_BMD[:, 0::2], x_BMD[:, 1::2])
+
+    def _fused(self, pairs: Tensor) -> Tensor:
+        """Join pairs [..., 2D], left and right side by side."""
+        joined = mlp_operator(pairs.flatten(0, -2), cast(MLPOperator, self.operator))
+        return joined.view(*pairs.shape[:-1], joined.shape[-1])
+
+    def _after(self, joined: Tensor) -> Tensor:
+        """Apply what follows the operator."""
         if not self.plain:
             joined = self.norm(_residual(joined, self.feed_forward, self.kernel))
         if self.training and self.noise:

@@ -21,6 +21,7 @@ from lengthwise.scans.tree import (
     Operator,
     check_elements,
     interleave,
+    join_neighbours,
     join_pads,
     raise_lone,
 )
@@ -123,7 +124,7 @@ class OnlineReduction:
             self.partials[level] = x_BTD[:, -1]
         if not pairs:
             return x_BTD[:, :0]
-        return self.operator(x_BTD[:, 0 : 2 * pairs : 2], x_BTD[:, 1 : 2 * pairs : 2])
+        return join_neighbours(self.operator, x_BTD[:, : 2 * pairs])
 
     def value(self) -> Tensor:
         """Return [B, D...] the value of everything pushed so far, with the brackets of `tree_scan`.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lengthwise.scans.tree import Operator
+from lengthwise.scans.tree import Operator, join_neighbours
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class SharedNodes:
         distinct = len(self.table_UD)
         keys = index_BM[:, 0::2] * distinct + index_BM[:, 1::2]
         pairs, index = _distinct(keys, distinct * distinct)
-        left, right = self.table_UD[pairs // distinct], self.table_UD[pairs % distinct]
-        return SharedNodes(operator(left[None], right[None])[0], index)
+        sides = torch.stack([pairs // distinct, pairs % distinct], 1).flatten()
+        return SharedNodes(join_neighbours(operator, self.table_UD[sides][None])[0], index)
 
 
 def _distinct(keys: Tensor, bound: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -28,8 +28,17 @@ Operator = Callable[[Tensor, Tensor], Tensor]
 class Columns(Protocol):
     """Nodes of a level, [B, M, D...], from which columns can be taken."""
 
-    def __getitem__(self, key: tuple[slice, slice | Tensor]) -> Tensor:
+    def __getitem__(self, key: tuple[slice, slice | Tensor], /) -> Tensor:
         """Return the chosen columns of all rows as a tensor."""
+        ...
+
+
+@runtime_checkable
+class NeighbourOperator(Protocol):
+    """An operator that can also read neighbours where they lie, which spares a copy of each side."""
+
+    def neighbours(self, x_BTD: Tensor) -> Tensor:
+        """Join elements 0 and 1, 2 and 3 and so on: [B, 2M, D...] -> [B, M, D...]."""
         ...
 
 
@@ -115,10 +124,10 @@ def _ascend(
     """One level: elements before `first` go up, the rest is paired, a lone last one does as `odd` says."""
     pairs = (x_BTD.shape[1] - first) // 2
     paired = first + 2 * pairs
-    left, right = x_BTD[:, first:paired:2], x_BTD[:, first + 1 : paired : 2]
     if remaining_B is None:
-        joined = [operator(left, right)]
+        joined = [join_neighbours(operator, x_BTD[:, first:paired])]
     else:
+        left, right = x_BTD[:, first:paired:2], x_BTD[:, first + 1 : paired : 2]
         joined = [_join_ragged(operator, left, right, remaining_B - first, odd, pad_D)]
     if paired < x_BTD.shape[1]:
         lone = x_BTD[:, paired:]
@@ -180,7 +189,7 @@ def _scan(operator: Operator, x_BTD: Tensor, initial_BD: Tensor | None) -> Tenso
     if length == 1:
         return even if initial_BD is None else operator(initial_BD[:, None], even)
     pairs = length // 2
-    after_pairs = _scan(operator, operator(x_BTD[:, 0 : 2 * pairs : 2], x_BTD[:, 1::2]), initial_BD)
+    after_pairs = _scan(operator, join_neighbours(operator, x_BTD[:, : 2 * pairs]), initial_BD)
     before_even = after_pairs[:, : even.shape[1] - 1]
     if initial_BD is None:
         rest = operator(before_even, even[:, 1:]) if even.shape[1] > 1 else even[:, 1:]
@@ -188,6 +197,13 @@ def _scan(operator: Operator, x_BTD: Tensor, initial_BD: Tensor | None) -> Tenso
     else:
         after_even = operator(torch.cat([initial_BD[:, None], before_even], 1), even)
     return interleave(after_even, after_pairs)
+
+
+def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:
+    """Join [B, 2M, D...] elements 0 and 1, 2 and 3 and so on to [B, M, D...]."""
+    if isinstance(operator, NeighbourOperator):
+        return operator.neighbours(x_BTD)
+    return operator(x_BTD[:, 0::2], x_BTD[:, 1::2])
 
 
 def interleave(even: Tensor, odd: Tensor) -> Tensor:
@@ -233,7 +249,7 @@ def tree_reduce_prefixes(
     while not fold.finished:
         fold.ascend(blocks)
         paired = blocks[:, : blocks.shape[1] // 2 * 2]
-        blocks = operator(paired[:, 0::2], paired[:, 1::2]) if paired.shape[1] else paired
+        blocks = join_neighbours(operator, paired) if paired.shape[1] else paired
     return fold.value_BND
 
 
