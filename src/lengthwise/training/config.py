@@ -35,12 +35,19 @@ class OptimiserConfig(_Settings):
 
 
 class AssociativityConfig(_Settings):
-    """A penalty on ``(a b) c - a (b c)`` over neighbouring nodes of the trees."""
+    """A penalty on the difference that brackets make, on unlabelled strings longer than those trained on.
+
+    The strings are put together from nodes of the batch's trees and reduced twice, with different brackets.
+    """
 
     weight: float = Field(0.0, ge=0)
-    """Factor of the mean squared difference."""
-    triples: int = Field(256, ge=1)
-    """Triples drawn a step."""
+    """Factor of the mean squared difference of the roots."""
+    strings: int = Field(32, ge=1)
+    """Strings a step."""
+    pieces: int = Field(16, ge=3)
+    """Nodes in a string."""
+    start: float = Field(0.0, ge=0, lt=1)
+    """The fraction of training after which the penalty counts."""
 
 
 class TrainingConfig(_Settings):

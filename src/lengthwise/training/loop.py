@@ -63,7 +63,7 @@ class Trainer:
         # Dropout and noise draw from torch's global generator; seeding it here keeps a resumed run bit-equal.
         torch.manual_seed(int(self.rng.integers(2**63)))
         generator = torch.Generator().manual_seed(int(self.rng.integers(2**63)))
-        loss, accuracy = batch_loss(self.model, self.task.automaton, batch, config, generator)
+        loss, accuracy = batch_loss(self.model, self.task.automaton, batch, config, progress, generator)
         if not math.isfinite(value := float(loss.detach())):
             raise RunError(f"the loss became {value} at step {self.step + 1} (length {length})")
         self.optimiser.zero_grad(set_to_none=True)

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.ldru import LDRU, Nodes
-from lengthwise.scans import random_bracketing
+from lengthwise.scans import random_bracketing, tree_reduce
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Batch
-from lengthwise.training.config import TrainingConfig
+from lengthwise.training.config import AssociativityConfig, TrainingConfig
 
 
 class Loss(NamedTuple):
@@ -26,7 +26,12 @@ class Loss(NamedTuple):
 
 
 def batch_loss(
-    model: LDRU, automaton: Automaton, batch: Batch, config: TrainingConfig, generator: torch.Generator
+    model: LDRU,
+    automaton: Automaton,
+    batch: Batch,
+    config: TrainingConfig,
+    progress: float,
+    generator: torch.Generator,
 ) -> Loss:
     """Return the loss of one batch, in the kind of supervision that the settings ask for.
 
@@ -35,7 +40,8 @@ def batch_loss(
         automaton: knows the labels of prefixes and substrings.
         batch: the strings.
         config: the settings of training.
-        generator: source of the brackets and triples.
+        progress: the fraction of training that is over, from 0 to 1.
+        generator: source of the brackets and of the strings of the associativity penalty.
     """
     device = model.classifier.weight.device
     tokens_BT = torch.from_numpy(batch.tokens).to(device)
@@ -57,8 +63,8 @@ def batch_loss(
         if config.supervision == "nodes" and len(levels) > 1:
             spans_BTT = torch.from_numpy(automaton.label_spans(batch.tokens)).to(device)
             total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
-        if config.associativity.weight and tokens_BT.shape[1] >= 3:
-            penalty = associativity_penalty(model, levels, config.associativity.triples, generator)
+        if config.associativity.weight and progress > config.associativity.start:
+            penalty = associativity_penalty(model, levels, config.associativity, generator)
             total = total + config.associativity.weight * penalty
     if (penalty := model.penalty()) is not None:
         total = total + penalty
@@ -82,23 +88,24 @@ def _node_loss(model: LDRU, levels: list[Nodes], spans_BTT: Tensor) -> Tensor:
     return torch.stack(losses).mean() if losses else torch.zeros((), device=spans_BTT.device)
 
 
-def associativity_penalty(model: LDRU, levels: list[Nodes], triples: int, generator: torch.Generator) -> Tensor:
-    """Return the mean squared difference of ``(a b) c`` and ``a (b c)`` over neighbouring nodes.
+def associativity_penalty(
+    model: LDRU, levels: list[Nodes], config: AssociativityConfig, generator: torch.Generator
+) -> Tensor:
+    """Return the mean squared difference between two bracketings of strings put together from nodes.
 
     Args:
         model: the unit.
-        levels: its nodes, from the leaves up.
-        triples: how many triples to draw from each level that has three nodes or more.
-        generator: source of the triples.
+        levels: the nodes to draw from, each level as often as the others.
+        config: how many strings, of how many pieces.
+        generator: source of the strings and brackets.
     """
-    wide = [level for level in levels if len(level.starts) >= 3]
-    chosen = wide[int(torch.randint(len(wide), (), generator=generator))].shared
-    rows, nodes = chosen.index_BM.shape
-    row = torch.randint(rows, (triples,), generator=generator)
-    node = torch.randint(nodes - 2, (triples,), generator=generator)
-    a, b, c = (chosen.table_UD[chosen.index_BM[row, node + k]] for k in range(3))
-    inner = model.join(torch.cat([a, b]), torch.cat([b, c]))
-    ab, bc = inner.split(triples)
-    outer = model.join(torch.cat([ab, a]), torch.cat([c, bc]))
-    left, right = outer.split(triples)
-    return F.mse_loss(left, right)
+    shape = (config.strings, config.pieces)
+    tables = [level.shared.table_UD for level in levels]
+    sizes = torch.tensor([len(table) for table in tables])
+    level = torch.randint(len(tables), shape, generator=generator)
+    place = (torch.rand(shape, generator=generator) * sizes[level]).long()
+    offsets = torch.cumsum(sizes, 0) - sizes
+    pieces = torch.cat(tables)[offsets[level] + place]
+    flags = [random_bracketing(config.pieces, generator) for _ in range(2)]
+    one, other = (tree_reduce(model.join, pieces, carry_first=flag) for flag in flags)
+    return F.mse_loss(one, other)
