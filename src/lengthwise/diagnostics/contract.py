@@ -107,8 +107,8 @@ def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[in
     return _Reading(
         [last.detach()],
         [t.detach() for t in final],
-        [p.grad for p in model.parameters() if p.grad is not None],
-        [start[name].grad for name in sorted(start) if start[name].grad is not None],
+        [gradient for p in model.parameters() if (gradient := p.grad) is not None],
+        [gradient for name in sorted(start) if (gradient := start[name].grad) is not None],
     )
 
 

@@ -27,19 +27,19 @@ class EvaluationConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    longest: int = Field(500, ge=0)
+    longest: int = Field(default=500, ge=0)
     """Every length from 1 to this one is evaluated."""
-    samples: int = Field(512, ge=1)
+    samples: int = Field(default=512, ge=1)
     """Strings a length."""
     long_lengths: tuple[int, ...] = (1_000, 10_000, 100_000)
     """Lengths evaluated one by one beyond."""
-    long_samples: int = Field(512, ge=1)
+    long_samples: int = Field(default=512, ge=1)
     """Strings at each of those."""
-    curve_every: int = Field(0, ge=0)
+    curve_every: int = Field(default=0, ge=0)
     """Steps between points of the curve of accuracy against strings seen; none by default. No choice rests on it."""
     curve_lengths: tuple[int, ...] = (40, 100, 200, 500)
     """Lengths of those points."""
-    curve_samples: int = Field(128, ge=1)
+    curve_samples: int = Field(default=128, ge=1)
     """Strings a length of those points."""
     near_misses: tuple[int, ...] = tuple(range(50, 501, 50))
     """Lengths at which near misses alone are evaluated."""

@@ -46,7 +46,7 @@ class LDRUConfig(ModelConfig):
     """Settings of a log-depth recurrent unit."""
 
     name: Literal["ldru"] = "ldru"
-    width: int = Field(64, ge=1)
+    width: int = Field(default=64, ge=1)
     """D, the size of the value of a substring."""
     operator: AnyOperatorConfig = MLPOperatorConfig()
     """How two neighbouring substrings are joined."""
@@ -56,9 +56,9 @@ class LDRUConfig(ModelConfig):
     """What becomes of the lone last element of an odd level."""
     readout: Literal["root", "prefixes"] = "root"
     """Logits for the whole string, brackets as in `tree_reduce`, or for every prefix, brackets as in `tree_scan`."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of zeroing a channel of a leaf or of a join, in training."""
-    noise: float = Field(0.0, ge=0)
+    noise: float = Field(default=0.0, ge=0)
     """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
 
     kernel: Literal["eager", "fused"] = "eager"

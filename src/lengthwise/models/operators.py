@@ -253,18 +253,18 @@ class StochasticOperatorConfig(OperatorConfig):
     """A product of row-stochastic matrices: a soft automaton."""
 
     name: Literal["stochastic"] = "stochastic"
-    heads: int = Field(1, ge=1)
+    heads: int = Field(default=1, ge=1)
     """Independent automata side by side; each has ``sqrt(width / heads)`` states."""
     sharpness: tuple[float, float] = (3.0, 15.0)
     """Scale of the logits under the softmax at the start and at the end of training."""
-    sharpen_from: float = Field(0.4, ge=0, le=1)
+    sharpen_from: float = Field(default=0.4, ge=0, le=1)
     """The fraction of training after which the sharpness grows, linearly to the end."""
 
     readout: Literal["start", "all"] = "start"
     """Whether the readout sees where the first state of each automaton is taken, or all rows."""
-    determinism: float = Field(0.1, ge=0)
+    determinism: float = Field(default=0.1, ge=0)
     """Factor of the rows' mean entropy in the loss; it comes in as the sharpness grows."""
-    round_from: float = Field(0.9, ge=0, le=1)
+    round_from: float = Field(default=0.9, ge=0, le=1)
     """The fraction of training after which every row is rounded to one-hot, its gradient that of the soft row."""
 
     def build(self, width: int) -> BinaryOperator:

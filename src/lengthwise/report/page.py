@@ -164,8 +164,8 @@ def _render(
         font=FONT,
         light=LIGHT,
         dark=DARK,
-        # In a script element the only thing that ends it early is a closing tag.
-        panels=json.dumps(panels, separators=(",", ":")).replace("</", "<\\/"),
+        # A name may hold what ends or nests a script element.
+        panels=json.dumps(panels, separators=(",", ":")).replace("<", "\\u003c"),
         themes=json.dumps({"light": LIGHT.config(), "dark": DARK.config()}),
         vega=_vega(),
     )

@@ -16,19 +16,19 @@ class _Settings(BaseModel):
 class OptimiserConfig(_Settings):
     """Settings of the optimiser and its learning-rate schedule."""
 
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """The peak learning rate."""
     amsgrad: bool = True
     """Whether second moments keep their maximum."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of the first and second moments."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
-    warm_up: float = Field(0.2, ge=0, le=1)
+    warm_up: float = Field(default=0.2, ge=0, le=1)
     """The fraction of training over which the learning rate rises linearly."""
     tail: Literal["constant", "cosine"] = "constant"
     """What the learning rate does after the warm-up."""
-    clip: float | None = Field(1.0, gt=0)
+    clip: float | None = Field(default=1.0, gt=0)
     """Largest global norm of the gradient; none for no bound."""
     centralise: bool = True
     """Whether the mean over the output axis is taken off the gradient of every matrix."""
@@ -40,22 +40,22 @@ class AssociativityConfig(_Settings):
     The strings are put together from nodes of the batch's trees and reduced twice, with different brackets.
     """
 
-    weight: float = Field(0.0, ge=0)
+    weight: float = Field(default=0.0, ge=0)
     """Factor of the mean squared difference of the roots."""
-    strings: int = Field(32, ge=1)
+    strings: int = Field(default=32, ge=1)
     """Strings a step."""
-    pieces: int = Field(16, ge=3)
+    pieces: int = Field(default=16, ge=3)
     """Nodes in a string."""
-    start: float = Field(0.0, ge=0, lt=1)
+    start: float = Field(default=0.0, ge=0, lt=1)
     """The fraction of training after which the penalty counts."""
 
 
 class TrainingConfig(_Settings):
     """Settings of training."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(default=1000, ge=1)
     """Optimiser steps."""
-    batch_size: int = Field(256, ge=1)
+    batch_size: int = Field(default=256, ge=1)
     """Strings a step."""
     lengths: AnyLengths = UniformLengths()
     """Which length the next batch has."""
@@ -68,13 +68,13 @@ class TrainingConfig(_Settings):
     supervision: Literal["root", "prefixes", "nodes"] = "root"
     """``root``: one label a string; ``prefixes``: one for each of its prefixes, over `tree_scan`; ``nodes``: beside the
     root every node learns the label of the substring under it."""
-    node_weight: float = Field(1.0, ge=0)
+    node_weight: float = Field(default=1.0, ge=0)
     """Factor of the nodes' mean loss beside that of the root."""
     share_subtrees: bool = True
     """Whether equal substrings of a batch are computed once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
     """A penalty that makes the operator associative."""
-    checkpoint_every: int = Field(500, ge=1)
+    checkpoint_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
-    log_every: int = Field(50, ge=1)
+    log_every: int = Field(default=50, ge=1)
     """Steps between rows of metrics."""

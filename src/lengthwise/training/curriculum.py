@@ -15,9 +15,9 @@ class Lengths(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    minimum: int = Field(1, ge=1)
+    minimum: int = Field(default=1, ge=1)
     """The shortest length."""
-    maximum: int = Field(40, ge=1)
+    maximum: int = Field(default=40, ge=1)
     """The longest length that is ever trained on."""
 
     @model_validator(mode="after")
@@ -58,7 +58,7 @@ class GrowingLengths(Lengths):
     """Uniform up to a bound that grows linearly to the maximum."""
 
     name: Literal["growing"] = "growing"
-    until: float = Field(0.5, gt=0, le=1)
+    until: float = Field(default=0.5, gt=0, le=1)
     """The fraction of training after which all lengths are drawn."""
 
     def draw(self, rng: np.random.Generator, progress: float) -> int:
