@@ -129,6 +129,12 @@ def test_a_flawless_report_says_so(tmp_path: Path) -> None:
     assert caption(summarise(read_results([tmp_path]))) == "Every string was classified right."
 
 
+def test_a_report_that_fails_on_near_misses_only_says_so(tmp_path: Path) -> None:
+    write_run(tmp_path, wrong={("near_miss", 50): 250})
+    shown = caption(summarise(read_results([tmp_path])))
+    assert shown.endswith("the lowest mean is 75.00 %, of fast/parity on near misses.")
+
+
 def test_reports_do_not_need_torch() -> None:
     program = "import sys, lengthwise.report.page; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

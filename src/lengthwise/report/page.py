@@ -125,12 +125,12 @@ def caption(summaries: Sequence[Summary]) -> str:
     start = f"{flawless} of {len(summaries)} {count} classified every string right"
     if len(summaries) == flawless:
         start = "Every string was classified right" + ("" if flawless == 1 else f", by all {flawless} {count}")
-    rest = [summary for summary in summaries if not summary.flawless]
-    if not rest:
-        return f"{start}."
-    lowest = min(rest, key=lambda summary: summary.worst[1])
-    length, value = lowest.worst
-    return f"{start}; the lowest mean is {percent(value)} %, of {lowest.series} at length {length:,}."
+    lows = [(summary.worst[1], f"{summary.series} at length {summary.worst[0]:,}") for summary in summaries]
+    lows += [
+        (summary.near_misses.value, f"{summary.series} on near misses") for summary in summaries if summary.near_misses
+    ]
+    value, place = min(lows)
+    return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
 
 
 def _write_figure(figure: Figure, results: Results, out: Path) -> None:
