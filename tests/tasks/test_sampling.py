@@ -135,6 +135,7 @@ def test_near_misses_are_one_or_two_edits_from_a_string_of_another_class(name: s
     language, rule = get_task(name), RULES[name]
     symbols = "01234567"[: language.vocabulary]
     length = 5 if language.vocabulary == 8 else 8
+    assert language.has_near_misses(length)
     batch = language.sample_near_miss(generator(), 24, length)
     assert batch.tokens.shape == (24, language.nearest_length(length))
     for tokens, label in zip(batch.tokens, batch.targets, strict=True):
@@ -157,6 +158,7 @@ def test_near_misses_of_a_settled_class_touch_what_decides_it_however_long_the_s
 @pytest.mark.parametrize(("name", "length"), [("dyck_4", 7), ("tomita_4", 2), ("tomita_7", 3)])
 def test_lengths_without_near_misses_are_refused_and_replaced_in_mixtures(name: str, length: int):
     language = get_task(name)
+    assert not language.has_near_misses(length)
     with pytest.raises(InputError, match=f"no near miss of length {length} was found in {name}"):
         language.sample_near_miss(generator(), 4, length)
     replaced = language.sample_training(generator(), 16, length, {"near_miss": 1.0, "hard": 1.0})

@@ -98,11 +98,8 @@ def evaluate_lengths(
         for length in lengths:
             yield _strings(model, task, rng, length, config.samples, "standard")
     for length in existing_lengths(task, config.near_misses):
-        try:
-            task.sample_near_miss(np.random.default_rng(0), 1, length)
-        except InputError:
-            continue
-        yield _strings(model, task, rng, length, config.samples, "near_miss")
+        if task.has_near_misses(length):
+            yield _strings(model, task, rng, length, config.samples, "near_miss")
     for length in existing_lengths(task, config.long_lengths):
         yield _strings(model, task, rng, length, config.long_samples, "standard")
 
@@ -166,7 +163,7 @@ def _strings(
     distribution: str,
 ) -> LengthAccuracy:
     correct, done = 0, 0
-    rows = max(1, min(samples, ELEMENTS // max(length, 1)))
+    rows = max(1, min(samples, ELEMENTS // (2 * max(length, 1))))
     while done < samples:
         count = min(rows, samples - done)
         sampler = task.sample if distribution == "standard" else task.sample_near_miss

@@ -173,9 +173,26 @@ class Language(Task):
             InputError: no near miss of this length turned up in up to 4,096 trials.
         """
         length = self.nearest_length(length)
-        if not self._has_near_misses(length):
+        if not self.has_near_misses(length):
             raise InputError(f"no near miss of length {length} was found in {self.name}")
         return near_misses.collect(rng, self.automaton, self._near_miss_source(length), batch_size, self._horizon)
+
+    def has_near_misses(self, length: int) -> bool:
+        """Return whether near misses of a length turn up; see `sample_near_miss`.
+
+        Args:
+            length: number of symbols; see `nearest_length`.
+
+        Raises:
+            InputError: no string of the length exists.
+        """
+        length = self.nearest_length(length)
+        if length not in self._probed:
+            possible = self.classes != 2 or self._has_accepted(length)
+            self._probed[length] = possible and near_misses.probe(
+                self.automaton, self._near_miss_source(length), length, self._horizon
+            )
+        return self._probed[length]
 
     def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
         """Draw the strings that are hardest to tell apart: near misses, unless a language knows better.
@@ -183,7 +200,7 @@ class Language(Task):
         Where a length has none, the standard distribution. Arguments and errors as in `sample`.
         """
         length = self.nearest_length(length)
-        if self._has_near_misses(length):
+        if self.has_near_misses(length):
             return self.sample_near_miss(rng, batch_size, length)
         return self.sample(rng, batch_size, length)
 
@@ -234,20 +251,12 @@ class Language(Task):
             "standard": self.sample,
             "uniform": self.sample_uniform,
             "accepted": accepted if self._has_accepted(length) else None,
-            "near_miss": self.sample_near_miss if self._has_near_misses(length) else None,
+            "near_miss": self.sample_near_miss if self.has_near_misses(length) else None,
             "hard": self.sample_hard,
         }
 
     def _has_accepted(self, length: int) -> bool:
         return self.classes == 2 and self._sampler(ACCEPTED).exists(length)
-
-    def _has_near_misses(self, length: int) -> bool:
-        if length not in self._probed:
-            possible = self.classes != 2 or self._has_accepted(length)
-            self._probed[length] = possible and near_misses.probe(
-                self.automaton, self._near_miss_source(length), length, self._horizon
-            )
-        return self._probed[length]
 
     def _near_miss_source(self, length: int) -> near_misses.Draw:
         if self.classes == 2:
@@ -268,6 +277,12 @@ class Language(Task):
 
 def mix(rng: np.random.Generator, parts: list[Batch]) -> Batch:
     """Return the strings of several batches in random order."""
-    tokens = np.concatenate([part.tokens for part in parts])
-    order = rng.permutation(len(tokens))
-    return Batch(tokens[order], np.concatenate([part.targets for part in parts])[order])
+    targets = np.concatenate([part.targets for part in parts])
+    order = rng.permutation(len(targets))
+    # Each part goes straight to its places: joining them first would hold long strings three times.
+    places = np.argsort(order)
+    tokens = np.empty((len(targets), parts[0].tokens.shape[1]), dtype=np.int64)
+    for part in parts:
+        here, places = np.split(places, [len(part.targets)])
+        tokens[here] = part.tokens
+    return Batch(tokens, targets[order])
