@@ -1,6 +1,7 @@
 """Every function of `scans` builds exactly the brackets that it documents."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from operators_for_tests import Brackets, balanced, folded, reduced
 from lengthwise.scans import (
     OnlineReduction,
     SharedNodes,
+    balanced_rounds,
     random_bracketing,
+    random_tree,
     reduce_chunks,
     tree_reduce,
     tree_reduce_prefixes,
@@ -218,18 +221,26 @@ def test_shared_nodes_build_the_same_tree_and_no_subtree_twice(strings, flags):
     table = torch.tensor([[brackets.number(symbol)] for symbol in "abc"])
     tokens = torch.tensor(strings)
     nodes = SharedNodes(table, tokens)
-    level = 0
-    while nodes.index_BM.shape[1] > 1:
-        first = level < len(flags) and flags[level] and nodes.index_BM.shape[1] > 2
+    for lefts in balanced_rounds(tokens.shape[1], flags):
         before = brackets.applications
-        keys = set()
-        paired = nodes.index_BM[:, int(first) :]
-        for row in paired[:, : paired.shape[1] // 2 * 2].unflatten(1, (-1, 2)).tolist():
-            keys.update(map(tuple, row))
-        nodes = nodes.ascend(brackets, first)
+        keys = {(row[left], row[left + 1]) for row in nodes.index_BM.tolist() for left in lefts}
+        nodes = nodes.join(brackets, lefts)
         assert brackets.applications - before == len(keys)
-        level += 1
     assert torch.equal(nodes.dense()[:, 0], reduce_reference(brackets, table[tokens], carry_first=flags))
+
+
+@given(st.integers(1, 40), st.integers(0, 50))
+@settings(max_examples=60, deadline=None)
+def test_random_trees_keep_the_order_and_join_everything_once(length, seed):
+    brackets = Brackets()
+    table = torch.tensor([[brackets.number(symbol)] for symbol in map(chr, range(200, 200 + length))])
+    nodes = SharedNodes(table, torch.arange(length)[None])
+    for lefts in random_tree(length, torch.Generator().manual_seed(seed)):
+        assert all(later - left >= 2 for left, later in pairwise(lefts))
+        nodes = nodes.join(brackets, lefts)
+    (shown,) = brackets.shown(nodes.dense()[:, 0])
+    assert "".join(c for c in shown if c not in "()") == "".join(map(chr, range(200, 200 + length)))
+    assert brackets.applications == length - 1
 
 
 class NeighbourBrackets(Brackets):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._higher_order_ops.associative_scan import associative_scan
 
-from lengthwise.scans import SharedNodes, reduce_chunks, tree_reduce, tree_reduce_prefixes, tree_scan
+from lengthwise.scans import SharedNodes, balanced_rounds, reduce_chunks, tree_reduce, tree_reduce_prefixes, tree_scan
 
 MILLION = 1_000_000
 
@@ -39,8 +39,8 @@ def test_a_million_shared_symbols_reduce_as_at_once():
     tokens = torch.randint(2, (1, MILLION), generator=torch.Generator().manual_seed(0))
     table = torch.tensor([[0.3], [-1.1]], dtype=torch.float64)
     nodes = SharedNodes(table, tokens)
-    while nodes.index_BM.shape[1] > 1:
-        nodes = nodes.ascend(not_associative)
+    for lefts in balanced_rounds(MILLION):
+        nodes = nodes.join(not_associative, lefts)
     torch.testing.assert_close(nodes.dense()[:, 0], tree_reduce(not_associative, table[tokens]), rtol=0, atol=1e-12)
 
 

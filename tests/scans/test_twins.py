@@ -12,7 +12,9 @@ from lengthwise.models.operators import MLPOperator
 from lengthwise.scans import (
     OnlineReduction,
     SharedNodes,
+    balanced_rounds,
     random_bracketing,
+    random_tree,
     tree_reduce,
     tree_reduce_prefixes,
     tree_scan,
@@ -181,9 +183,8 @@ def test_shared_nodes_have_the_values_and_gradients_of_all_nodes(length, seed, s
     operator = Bilinear()
     table = elements(3, rows=1, seed=seed)
     nodes = SharedNodes(table[0], tokens)
-    for level in range((length - 1).bit_length() + len(flags)):
-        if nodes.index_BM.shape[1] > 1:
-            nodes = nodes.ascend(operator, level < len(flags) and flags[level])
+    for lefts in balanced_rounds(length, flags):
+        nodes = nodes.join(operator, lefts)
     dense = tree_reduce(operator, table[0][tokens], carry_first=flags)
     assert_same(nodes.dense()[:, 0], dense, [table, *operator.parameters()])
 
@@ -191,11 +192,11 @@ def test_shared_nodes_have_the_values_and_gradients_of_all_nodes(length, seed, s
 def test_shared_nodes_name_a_place_where_each_row_of_the_table_stands():
     tokens = torch.randint(2, (8, 21), generator=torch.Generator().manual_seed(0))
     nodes = SharedNodes(elements(2, rows=1)[0].detach(), tokens)
-    while nodes.index_BM.shape[1] > 1:
+    for lefts in random_tree(21, torch.Generator().manual_seed(1)):
+        nodes = nodes.join(Bilinear(), lefts)
         flat = nodes.index_BM.flatten()
-        assert torch.equal(flat[nodes.occurrence()], torch.arange(len(nodes.table_UD)))
+        assert torch.equal(flat[nodes.occurrence()], torch.arange(nodes.fresh or len(nodes.table_UD)))
         assert len(flat.unique()) == len(nodes.table_UD)
-        nodes = nodes.ascend(Bilinear())
 
 
 @given(st.integers(1, 40))

@@ -27,7 +27,7 @@ from lengthwise.models.operators import (
     StochasticOperatorConfig,
     SumOperatorConfig,
 )
-from lengthwise.scans import Odd, OnlineReduction, RightFold, SharedNodes, tree_reduce, tree_scan
+from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
 from lengthwise.state import Kind, State
 
 AnyOperatorConfig = Annotated[
@@ -186,22 +186,25 @@ class LDRU(SequenceModel):
         """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
         return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
 
-    def nodes(self, tokens: Tensor, carry_first: Sequence[bool]) -> list[Nodes]:
+    def nodes(self, tokens: Tensor, rounds: Rounds) -> list[Nodes]:
         """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.
 
         Dropout and noise are drawn once for each distinct substring.
 
         Args:
             tokens: [B, T] symbols.
-            carry_first: for each level whether its first node goes up unpaired.
+            rounds: which neighbours each round joins.
+
+        Returns:
+            The nodes before the first round and after each.
         """
         starts = list(range(tokens.shape[1]))
         leaves = self.leaves(tokens)
         leaves = SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
         level = Nodes(leaves, starts, [start + 1 for start in starts])
         levels = [level]
-        for first in carry_first:
-            level = level.ascend(self.join, first)
+        for lefts in rounds:
+            level = level.join(self.join, lefts)
             levels.append(level)
         return levels
 
@@ -320,11 +323,11 @@ class Nodes:
     starts: list[int]
     ends: list[int]
 
-    def ascend(self, join: Level, carry_first: bool) -> Nodes:
-        """Return the next level."""
-        first = int(carry_first)
-        return Nodes(
-            self.shared.ascend(join, carry_first),
-            self.starts[:first] + self.starts[first::2],
-            self.ends[:first] + self.ends[first + 1 :: 2] + (self.ends[-1:] if (len(self.ends) - first) % 2 else []),
-        )
+    def join(self, operator: Level, lefts: Sequence[int]) -> Nodes:
+        """Return the nodes after one more round."""
+        shared = self.shared.join(operator, lefts)
+        inner = {left + 1 for left in lefts}
+        starts = [start for place, start in enumerate(self.starts) if place not in inner]
+        kept = set(range(len(self.ends))).difference(lefts)
+        ends = [end for place, end in enumerate(self.ends) if place in kept]
+        return Nodes(shared, starts, ends)

@@ -1,5 +1,6 @@
 """The mathematics: pure functions on tensors, each with a slow twin in `reference`."""
 
+from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
 from lengthwise.scans.online import OnlineReduction, reduce_chunks
 from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
@@ -17,8 +18,11 @@ __all__ = [
     "OnlineReduction",
     "Operator",
     "RightFold",
+    "Rounds",
     "SharedNodes",
+    "balanced_rounds",
     "random_bracketing",
+    "random_tree",
     "reduce_chunks",
     "tree_reduce",
     "tree_reduce_prefixes",

@@ -9,6 +9,7 @@ Shape letters: B batch rows, M nodes of a level, U distinct nodes, V symbols, D.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +25,12 @@ class SharedNodes:
     Args:
         table_UD: [U, D...] the distinct nodes' values.
         index_BM: [B, M] for each node its row in the table.
+        fresh: how many of the table's first rows are new in this round; the others were carried up. All by default.
     """
 
     table_UD: Tensor  # noqa: N815
     index_BM: Tensor  # noqa: N815
+    fresh: int | None = None
 
     def dense(self) -> Tensor:
         """Return the values of all nodes, [B, M, D...]."""
@@ -38,31 +41,32 @@ class SharedNodes:
         return self.table_UD[self.index_BM[key]]
 
     def occurrence(self) -> Tensor:
-        """Return for each row of the table one place where it stands, [U] indices into flattened B x M."""
+        """Return for each fresh row of the table one place where it stands, indices into flattened B x M."""
         flat = self.index_BM.flatten()
         places = torch.zeros(len(self.table_UD), dtype=torch.int64, device=flat.device)
-        return places.scatter_(0, flat, torch.arange(len(flat), device=flat.device))
+        return places.scatter_(0, flat, torch.arange(len(flat), device=flat.device))[: self.fresh]
 
-    def ascend(self, operator: Operator, carry_first: bool = False) -> SharedNodes:
-        """Return the next level of `tree_reduce`, a lone last node carried up.
+    def join(self, operator: Operator, lefts: Sequence[int]) -> SharedNodes:
+        """Return the next round of a tree: the chosen neighbours joined, all others carried up.
 
         Args:
             operator: joins left and right values [1, U, D...].
-            carry_first: whether the first node goes up unpaired.
+            lefts: increasing places of left operands, each joined with the node after it; at least one.
+
+        Returns:
+            The next nodes in order. The distinct joined values come first in the table, then those carried.
         """
-        first = int(carry_first)
+        pairs_P = torch.as_tensor(lefts, device=self.index_BM.device)
+        joined = self._join(operator, self.index_BM[:, torch.stack([pairs_P, pairs_P + 1], 1).flatten()])
         nodes = self.index_BM.shape[1]
-        paired = first + (nodes - first) // 2 * 2
-        joined = self._join(operator, self.index_BM[:, first:paired])
-        carried = torch.cat([self.index_BM[:, :first], self.index_BM[:, paired:]], 1)
-        if not carried.shape[1]:
+        alone = torch.ones(nodes, dtype=torch.bool, device=pairs_P.device)
+        alone[pairs_P] = alone[pairs_P + 1] = False
+        if not alone.any():
             return joined
-        kept, place = _distinct(carried, len(self.table_UD))
-        place = place + len(joined.table_UD)
-        return SharedNodes(
-            torch.cat([joined.table_UD, self.table_UD[kept]]),
-            torch.cat([place[:, :first], joined.index_BM, place[:, first:]], 1),
-        )
+        kept, place = _distinct(self.index_BM[:, alone], len(self.table_UD))
+        order = torch.argsort(torch.cat([pairs_P, alone.nonzero().flatten()]))
+        index_BM = torch.cat([joined.index_BM, place + len(joined.table_UD)], 1)[:, order]
+        return SharedNodes(torch.cat([joined.table_UD, self.table_UD[kept]]), index_BM, len(joined.table_UD))
 
     def blocks(self, operator: Operator) -> SharedNodes:
         """Return the dyadic blocks of the next level; a lone last node is left out."""

@@ -63,8 +63,9 @@ class TrainingConfig(_Settings):
     """Share of each kind of string in a batch; the task says which kinds it knows."""
     optimiser: OptimiserConfig = OptimiserConfig()
     """The optimiser and its schedule."""
-    bracketing: Literal["balanced", "random"] = "balanced"
-    """``random``: each level carries its first node up unpaired with probability 1/2, drawn for the batch."""
+    bracketing: Literal["balanced", "shifted", "random"] = "balanced"
+    """Drawn for each batch. ``shifted``: each level carries its first node up unpaired with probability 1/2;
+    ``random``: trees of any shape from balanced to very deep (see `random_tree`)."""
     supervision: Literal["root", "prefixes", "nodes"] = "root"
     """``root``: one label a string; ``prefixes``: one for each of its prefixes, over `tree_scan`; ``nodes``: beside the
     root every node learns the label of the substring under it."""

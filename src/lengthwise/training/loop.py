@@ -115,6 +115,8 @@ def _check(training: TrainingConfig, model: LDRUConfig) -> None:
         return
     if training.share_subtrees and model.odd != "carry":
         raise InputError(f"model.odd {model.odd!r} needs training.share_subtrees: false; only 'carry' can share")
+    if training.bracketing == "random" and not training.share_subtrees:
+        raise InputError("training.bracketing 'random' needs training.share_subtrees: true; 'shifted' does not")
     nodes_needed = training.supervision == "nodes" or training.associativity.weight > 0
     if nodes_needed and not training.share_subtrees:
         raise InputError("supervision of nodes and the associativity penalty need training.share_subtrees: true")

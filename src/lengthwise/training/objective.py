@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.ldru import LDRU, Nodes
-from lengthwise.scans import random_bracketing, tree_reduce
+from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Batch
 from lengthwise.training.config import AssociativityConfig, TrainingConfig
@@ -52,9 +52,12 @@ def batch_loss(
         last_BC, targets_B = logits_BTC[:, -1], labels_BT[:, -1]
     else:
         targets_B = torch.from_numpy(batch.targets).to(device)
-        carry = random_bracketing(tokens_BT.shape[1], generator, 0.5 if config.bracketing == "random" else 0.0)
+        length = tokens_BT.shape[1]
+        carry = random_bracketing(length, generator) if config.bracketing == "shifted" else []
         if config.share_subtrees:
-            levels = model.nodes(tokens_BT, carry)
+            any_tree = config.bracketing == "random"
+            rounds = random_tree(length, generator) if any_tree else balanced_rounds(length, carry)
+            levels = model.nodes(tokens_BT, rounds)
             last_BC = model.readout(levels[-1].shared.dense()[:, 0])
         else:
             levels = []
@@ -83,7 +86,7 @@ def _node_loss(model: LDRU, levels: list[Nodes], spans_BTT: Tensor) -> Tensor:
         labels_U = spans_BTT[row_U, starts[node_U], ends[node_U]]
         known_U = labels_U != UNLABELLED
         if known_U.any():
-            logits_UC = model.readout(level.shared.table_UD)
+            logits_UC = model.readout(level.shared.table_UD[: level.shared.fresh])
             losses.append(F.cross_entropy(logits_UC, labels_U, ignore_index=UNLABELLED))
     return torch.stack(losses).mean() if losses else torch.zeros((), device=spans_BTT.device)
 
