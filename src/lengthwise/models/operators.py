@@ -262,7 +262,7 @@ class StochasticOperatorConfig(OperatorConfig):
 
     readout: Literal["start", "all"] = "start"
     """Whether the readout sees where the first state of each automaton is taken, or all rows."""
-    determinism: float = Field(default=0.1, ge=0)
+    determinism: float = Field(default=0.0, ge=0)
     """Factor of the rows' mean entropy in the loss; it comes in as the sharpness grows."""
     round_from: float = Field(default=0.9, ge=0, le=1)
     """The fraction of training after which every row is rounded to one-hot, its gradient that of the soft row."""
