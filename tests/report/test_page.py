@@ -13,6 +13,7 @@ from run_folders import write_run
 
 from lengthwise.report import charts
 from lengthwise.report.page import caption, write_report
+from lengthwise.report.panels import kinds
 from lengthwise.report.rows import read_results
 from lengthwise.report.summary import summarise
 
@@ -107,7 +108,7 @@ def test_kinds_of_recipes_keep_their_colour_over_panels(tmp_path: Path) -> None:
     for recipe, task in (("fast/parity", "parity"), ("matrix/parity", "parity"), ("matrix/tomita_3", "tomita_3")):
         write_run(tmp_path, task, recipe=recipe)
     results = read_results([tmp_path])
-    assert charts.kinds(results) == ["fast", "matrix"]
+    assert kinds(results) == ["fast", "matrix"]
     for task in results.tasks:
         layers = charts.embedded(charts.accuracy_by_length(results, task))["layer"]
         scales = [layer["encoding"]["color"]["scale"] for layer in layers if "color" in layer["encoding"]]
@@ -122,6 +123,18 @@ def test_names_beside_the_lines_do_not_overlap(tmp_path: Path) -> None:
     (places,) = [[row["place"] for row in rows] for rows in specification["datasets"].values() if "place" in rows[0]]
     assert len(places) == 3
     assert all(above - below > 0.08 for above, below in itertools.pairwise(places))
+
+
+def test_values_under_the_pointer_name_their_recipe(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    panel = charts.accuracy_by_length(read_results([tmp_path]), "parity")
+    drawn = json.dumps(vl_convert.vegalite_to_vega(charts.embedded(panel) | {"width": 300}))
+    shown = re.findall(r'"tooltip": \{"signal": "(.*?)"\}', drawn)
+    assert len(shown) == 3, "of the line, the dots and the diamonds"
+    for text in shown:
+        fields = re.findall(r"datum[^ ,)]*", text)
+        assert {r"datum[\"series\"]", r"datum[\"mean\"]"} <= set(fields)
+        assert not any("datum.datum" in field for field in fields)
 
 
 def test_a_flawless_report_says_so(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import altair as alt
 import polars as pl
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lengthwise.report import charts, tables
+from lengthwise.report.panels import Panel
 from lengthwise.report.provenance import describe_provenance
 from lengthwise.report.rows import Results, read_results
 from lengthwise.report.summary import Summary, percent, summarise
@@ -43,7 +43,7 @@ def write_report(runs: Sequence[Path], out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     figures = _figures(results, summaries)
     for figure in figures:
-        _write_figure(figure, results, out)
+        _write_figure(figure, out)
     results.accuracy.select(_COLUMNS).write_csv(out / "accuracy.csv")
     provenance = describe_provenance(results)
     (out / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
@@ -61,20 +61,14 @@ class Figure:
         heading: its title.
         note: what the marks mean.
         caption: what one sees.
-        draw: draws the panel of a task, with or without values under the pointer.
-        tasks: one panel each.
+        panels: one a task.
     """
 
     name: str
     heading: str
     note: str
     caption: str
-    draw: Callable[[Results, str, bool], alt.LayerChart]
-    tasks: list[str]
-
-    def panels(self, results: Results, hover: bool) -> dict[str, alt.LayerChart]:
-        """Return title -> panel."""
-        return {charts.title(task): self.draw(results, task, hover) for task in self.tasks}
+    panels: list[Panel]
 
 
 def _figures(results: Results, summaries: Sequence[Summary]) -> list[Figure]:
@@ -83,26 +77,23 @@ def _figures(results: Results, summaries: Sequence[Summary]) -> list[Figure]:
         heading="Accuracy against length",
         note=_MARKS,
         caption=caption(summaries),
-        draw=charts.accuracy_by_length,
-        tasks=results.tasks,
+        panels=[charts.accuracy_by_length(results, task) for task in results.tasks],
     )
     learning = Figure(
         name="learning",
         heading="Accuracy beyond the training length, as training went on",
         note=_SEEDS,
         caption=f"Accuracy on fresh strings of length {_curve_lengths(results)} against the training strings seen.",
-        draw=charts.learning_curve,
-        tasks=_tasks_in(results.learning),
+        panels=[charts.learning_curve(results, task) for task in _tasks_in(results.learning)],
     )
     training = Figure(
         name="training",
         heading="Accuracy in training",
         note=_SEEDS,
         caption="Accuracy on the training batches, each of one length, against the training strings seen.",
-        draw=charts.training_accuracy,
-        tasks=_tasks_in(results.training),
+        panels=[charts.training_accuracy(results, task) for task in _tasks_in(results.training)],
     )
-    return [figure for figure in (accuracy, learning, training) if figure.tasks]
+    return [figure for figure in (accuracy, learning, training) if figure.panels]
 
 
 def _tasks_in(rows: pl.DataFrame) -> list[str]:
@@ -133,10 +124,9 @@ def caption(summaries: Sequence[Summary]) -> str:
     return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
 
 
-def _write_figure(figure: Figure, results: Results, out: Path) -> None:
-    panels = figure.panels(results, hover=False)
+def _write_figure(figure: Figure, out: Path) -> None:
     for suffix, theme in (("", LIGHT), ("-dark", DARK)):
-        specification = charts.overview(panels, figure.heading, figure.note, theme)
+        specification = charts.overview(figure.panels, figure.heading, figure.note, theme)
         svg = vl_convert.vegalite_to_svg(specification)
         (out / f"{figure.name}{suffix}.svg").write_text(svg, encoding="utf-8")
         if theme is LIGHT:
@@ -149,15 +139,11 @@ def _render(
     environment = Environment(
         loader=PackageLoader("lengthwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    panels = {
-        figure.name: {title: charts.embedded(panel) for title, panel in figure.panels(results, hover=True).items()}
-        for figure in figures
-    }
+    panels = {figure.name: {panel.title: charts.embedded(panel) for panel in figure.panels} for figure in figures}
     return environment.get_template("page.html.j2").render(
         title=_title(summaries),
         lead=_lead(results, summaries),
         figures=figures,
-        titles={figure.name: list(panels[figure.name]) for figure in figures},
         columns=tables.columns(summaries),
         rows=tables.rows(summaries),
         provenance=provenance,
