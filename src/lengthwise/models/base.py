@@ -64,7 +64,7 @@ class SequenceModel(nn.Module, ABC):
         for length in lengths:
             output = self(tokens[:, read:length], state)
             state, read = output.state, length
-            logits.append(output.logits)
+            logits.append(output.logits[:, -1] if output.logits.ndim == 3 else output.logits)
         return torch.stack(logits, 1)
 
     def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:

@@ -60,6 +60,8 @@ class LDRUConfig(ModelConfig):
     """Chance of zeroing a channel of a leaf or of a join, in training."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
+    noise_warm_up: float = Field(default=0.0, ge=0, le=1)
+    """The fraction of training over which the noise grows to its full size; from the start by default."""
 
     kernel: Literal["eager", "fused"] = "eager"
     """``fused``: the products of a level in blocks that stay in cache, for the MLP operator; equal but for rounding."""
@@ -107,7 +109,9 @@ class LDRU(SequenceModel):
         return self.classifier(self.join.operator.features(values))
 
     def anneal(self, progress: float) -> None:
-        """Pass the progress of training on to the operator."""
+        """Set the noise, and pass the progress of training on to the operator."""
+        ramp = self.config.noise_warm_up
+        self.join.noise = self.config.noise * (min(progress / ramp, 1.0) if ramp else 1.0)
         self.join.operator.anneal(progress)
 
     def penalty(self) -> Tensor | None:

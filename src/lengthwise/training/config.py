@@ -16,6 +16,9 @@ class _Settings(BaseModel):
 class OptimiserConfig(_Settings):
     """Settings of the optimiser and its learning-rate schedule."""
 
+    name: Literal["adamw", "muon"] = "adamw"
+    """``muon``: matrices inside the operator and the feed-forward layers take orthogonalised steps of the size that
+    AdamW's have; all other parameters stay with AdamW."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """The peak learning rate."""
     amsgrad: bool = True

@@ -15,7 +15,7 @@ from lengthwise.models.ldru import LDRU, LDRUConfig
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objective import batch_loss
-from lengthwise.training.optimisation import build_optimiser, learning_rate, prepare_gradients
+from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
 
 
 class Trainer:
@@ -35,7 +35,7 @@ class Trainer:
         _check(config, model.config)
         self.model, self.task, self.config = model, task, config
         self.rng = np.random.default_rng(seed)
-        self.optimiser = build_optimiser(model.parameters(), config.optimiser)
+        self.optimisers = build_optimisers(model, config.optimiser)
         self.step = 0
         self.sequences = 0
         self.seconds = 0.0
@@ -66,13 +66,14 @@ class Trainer:
         loss, accuracy = batch_loss(self.model, self.task.automaton, batch, config, progress, generator)
         if not math.isfinite(value := float(loss.detach())):
             raise RunError(f"the loss became {value} at step {self.step + 1} (length {length})")
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = prepare_gradients(self.model.parameters(), config.optimiser)
         rate = learning_rate(config.optimiser, progress)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.step()
         self.step += 1
         self.sequences += len(batch.tokens)
         self.seconds += time.perf_counter() - began
@@ -87,8 +88,9 @@ class Trainer:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that a resumed run needs: tensors, and values that JSON can hold."""
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        for number, optimiser in enumerate(self.optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser.{number}.{index}.{name}": value for name, value in moments.items()}
         counters = {"step": self.step, "sequences": self.sequences, "seconds": self.seconds}
         return tensors, counters | {"rng": self.rng.bit_generator.state}
 
@@ -97,13 +99,14 @@ class Trainer:
         self.model.load_state_dict(
             {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
         )
-        optimiser = self.optimiser.state_dict()
-        optimiser["state"] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, moment = name.split(".", 2)
-                optimiser["state"].setdefault(int(index), {})[moment] = value
-        self.optimiser.load_state_dict(optimiser)
+        for number, optimiser in enumerate(self.optimisers):
+            moments = optimiser.state_dict()
+            moments["state"] = {}
+            for name, value in tensors.items():
+                if name.startswith(f"optimiser.{number}."):
+                    _, _, index, moment = name.split(".", 3)
+                    moments["state"].setdefault(int(index), {})[moment] = value
+            optimiser.load_state_dict(moments)
         self.step, self.sequences, self.seconds = values["step"], values["sequences"], values["seconds"]
         self.rng.bit_generator.state = values["rng"]
 

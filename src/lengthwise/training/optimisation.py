@@ -1,4 +1,4 @@
-"""The optimiser: AdamW or AMSGrad with warm-up, clipping and gradient centralisation."""
+"""Optimisers: AdamW, AMSGrad or Muon, with warm-up, clipping and gradient centralisation."""
 
 from __future__ import annotations
 
@@ -11,16 +11,39 @@ from torch import Tensor, nn
 from lengthwise.training.config import OptimiserConfig
 
 
-def build_optimiser(parameters: Iterable[nn.Parameter], config: OptimiserConfig) -> torch.optim.AdamW:
-    """Return AdamW over the parameters, with AMSGrad where the settings ask for it."""
-    return torch.optim.AdamW(
-        list(parameters),
+def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+    """Return the optimisers that share a model's parameters between them.
+
+    Args:
+        model: whose parameters are trained.
+        config: the settings; with ``muon`` every matrix but those of embeddings and of the classifier is Muon's.
+
+    Source: Loshchilov, Hutter 2019 (AdamW); Reddi et al. 2018 (AMSGrad); Jordan et al. 2024 (Muon), with steps scaled
+    to the size of AdamW's after Liu et al. 2025.
+    """
+    named = list(model.named_parameters())
+    inner = {
+        name
+        for name, parameter in named
+        if config.name == "muon" and parameter.ndim == 2 and not name.startswith(("encoder.embedding", "classifier"))
+    }
+    adamw = torch.optim.AdamW(
+        [parameter for name, parameter in named if name not in inner],
         lr=config.learning_rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
         amsgrad=config.amsgrad,
         fused=True,
     )
+    if not inner:
+        return [adamw]
+    muon = torch.optim.Muon(
+        [parameter for name, parameter in named if name in inner],
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return [adamw, muon]
 
 
 def learning_rate(config: OptimiserConfig, progress: float) -> float:
