@@ -89,23 +89,38 @@ def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, f
     }
     for clause, field in clauses.items():
         worst = max(_difference(getattr(whole, field), getattr(piece, field)) for piece in pieces)
+        if field == "state_gradients" and _gradient_is_missing(model, tokens, before):
+            worst = float("inf")
         yield f"cut anywhere: {clause}", worst
 
 
+def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) -> bool:
+    """Return whether an entry of the state changes the logits without a gradient: every cut lacks it alike."""
+    for name in (name for name in before if before[name].is_floating_point()):
+        entry = before[name].clone().requires_grad_()
+        logits = model(tokens, State({**before, name: entry}, before.kinds)).logits
+        moved = model(tokens, State({**before, name: 1.1 * entry + 0.1}, before.kinds)).logits
+        (gradient,) = torch.autograd.grad(logits.sum(), entry, allow_unused=True) if logits.requires_grad else (None,)
+        if gradient is None and not torch.equal(logits, moved):
+            return True
+    return False
+
+
 def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> _Reading:
-    """Read tokens after a state in pieces; differentiate the last logits and the final state together."""
+    """Read tokens after a state in pieces; differentiate the logits and the final state together."""
     model.zero_grad(set_to_none=True)
     start = before.map(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t)
-    state, logits = start, torch.empty(0)
+    state, pieces = start, list[Tensor]()
     for piece in tokens.tensor_split(list(cuts), 1):
         logits, state = model(piece, state)
-    last = _last(logits)
+        pieces.append(logits)
+    outputs = torch.cat(pieces, 1) if pieces[-1].ndim == 3 else pieces[-1]
     final = [state[name] for name in sorted(state) if state[name].is_floating_point()]
     # Cosines give every entry a weight of its own, the same for every way of reading.
-    weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (last, *final)]
+    weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (outputs, *final)]
     torch.stack(weighted).sum().backward()
     return _Reading(
-        [last.detach()],
+        [outputs.detach()],
         [t.detach() for t in final],
         [gradient for p in model.parameters() if (gradient := p.grad) is not None],
         [gradient for name in sorted(start) if (gradient := start[name].grad) is not None],
@@ -128,7 +143,15 @@ def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> float:
     ends = [1, 3, tokens.shape[1] // 2]
     changed = tokens.clone()
     changed[:, ends[-1] :] = (changed[:, ends[-1] :] + 1) % vocabulary
-    return _difference([model.prefix_logits(tokens, ends)], [model.prefix_logits(changed, ends)])
+    before, after = (
+        [model.prefix_logits(t, ends), *_known_before(model(t).logits, ends[-1])] for t in (tokens, changed)
+    )
+    return _difference(before, after)
+
+
+def _known_before(logits: Tensor, end: int) -> list[Tensor]:
+    """Return the logits of the prefixes shorter than the end, where a model gives those of every prefix."""
+    return [logits[:, :end]] if logits.ndim == 3 else []
 
 
 @torch.no_grad()

@@ -1,0 +1,50 @@
+from importlib.metadata import EntryPoint
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lengthwise.errors import InputError
+from lengthwise.registry import Registry, nearest_name
+
+TARGETS = {"lengths": "collections:Counter", "ordered": "collections:OrderedDict", "missing": "no_such_module:Thing"}
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry("test thing", dict(TARGETS))
+
+
+def test_names_come_in_the_order_of_registration(registry: Registry) -> None:
+    assert registry.names() == list(registry) == list(TARGETS)
+    assert "ordered" in registry
+    assert "Ordered" not in registry
+
+
+def test_an_object_is_imported_only_when_it_is_asked_for(registry: Registry) -> None:
+    assert registry.load("ordered").__name__ == "OrderedDict"
+    with pytest.raises(ModuleNotFoundError):
+        registry.load("missing")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(registry: Registry) -> None:
+    with pytest.raises(InputError, match="unknown test thing 'orderd'; did you mean 'ordered'"):
+        registry.load("orderd")
+    with pytest.raises(InputError, match="'xyz'; known: lengths, ordered, missing"):
+        registry.load("xyz")
+
+
+def test_other_packages_add_names_with_entry_points(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [EntryPoint("outside", "fractions:Fraction", group)] if group == "lengthwise.test_things" else []
+
+    monkeypatch.setattr("lengthwise.registry.entry_points", entry_points)
+    assert registry.names() == [*TARGETS, "outside"]
+    assert registry.load("outside").__name__ == "Fraction"
+
+
+@given(place=st.integers(0, 2), at=st.integers(0, 6), letter=st.characters(categories=["Ll"]))
+def test_one_wrong_letter_still_finds_the_name(place: int, at: int, letter: str) -> None:
+    name = list(TARGETS)[place]
+    misspelt = name[:at] + letter + name[at + 1 :]
+    assert nearest_name(misspelt, list(TARGETS)) == f"did you mean {name!r}?"
