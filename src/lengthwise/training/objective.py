@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Batch
+from lengthwise.tasks.base import UNLABELLED, Batch, Ints
 from lengthwise.training.config import AssociativityConfig, TrainingConfig
 
 
@@ -43,35 +43,58 @@ def batch_loss(
         progress: the fraction of training that is over, from 0 to 1.
         generator: source of the brackets and of the strings of the associativity penalty.
     """
-    device = model.classifier.weight.device
-    tokens_BT = torch.from_numpy(batch.tokens).to(device)
     if config.supervision == "prefixes":
-        labels_BT = torch.from_numpy(automaton.label_prefixes(batch.tokens)).to(device)
-        logits_BTC = model.readout(model.prefixes(tokens_BT))
-        total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=UNLABELLED)
-        last_BC, targets_B = logits_BTC[:, -1], labels_BT[:, -1]
+        loss = _prefix_loss(model, automaton, batch)
     else:
-        targets_B = torch.from_numpy(batch.targets).to(device)
-        length = tokens_BT.shape[1]
-        carry = random_bracketing(length, generator) if config.bracketing == "shifted" else []
-        if config.share_subtrees:
-            any_tree = config.bracketing == "random"
-            rounds = random_tree(length, generator) if any_tree else balanced_rounds(length, carry)
-            levels = model.nodes(tokens_BT, rounds)
-            last_BC = model.readout(levels[-1].shared.dense()[:, 0])
-        else:
-            levels = []
-            last_BC = model.readout(model.roots(tokens_BT, carry))
-        total = F.cross_entropy(last_BC, targets_B)
-        if config.supervision == "nodes" and len(levels) > 1:
-            spans_BTT = torch.from_numpy(automaton.label_spans(batch.tokens)).to(device)
-            total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
-        if config.associativity.weight and progress > config.associativity.start:
-            penalty = associativity_penalty(model, levels, config.associativity, generator)
-            total = total + config.associativity.weight * penalty
+        loss = _tree_loss(model, automaton, batch, config, progress, generator)
     if (penalty := model.penalty()) is not None:
-        total = total + penalty
-    return Loss(total, (last_BC.argmax(-1) == targets_B).double().mean())
+        loss = loss._replace(total=loss.total + penalty)
+    return loss
+
+
+def _prefix_loss(model: LDRU, automaton: Automaton, batch: Batch) -> Loss:
+    """Mean loss over all prefixes that have a label."""
+    tokens_BT, labels_BT = _on_device(model, batch.tokens, automaton.label_prefixes(batch.tokens))
+    logits_BTC = model.readout(model.prefixes(tokens_BT))
+    total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=UNLABELLED)
+    return Loss(total, _accuracy(logits_BTC[:, -1], labels_BT[:, -1]))
+
+
+def _tree_loss(
+    model: LDRU,
+    automaton: Automaton,
+    batch: Batch,
+    config: TrainingConfig,
+    progress: float,
+    generator: torch.Generator,
+) -> Loss:
+    """Loss at the roots, and what is asked for of the nodes below them."""
+    tokens_BT, targets_B = _on_device(model, batch.tokens, batch.targets)
+    length = tokens_BT.shape[1]
+    carry_first = random_bracketing(length, generator) if config.bracketing == "shifted" else []
+    if not config.share_subtrees:
+        root_BC = model.readout(model.roots(tokens_BT, carry_first))
+        return Loss(F.cross_entropy(root_BC, targets_B), _accuracy(root_BC, targets_B))
+    any_shape = config.bracketing == "random"
+    rounds = random_tree(length, generator) if any_shape else balanced_rounds(length, carry_first)
+    levels = model.nodes(tokens_BT, rounds)
+    root_BC = model.readout(levels[-1].shared.dense()[:, 0])
+    total = F.cross_entropy(root_BC, targets_B)
+    if config.supervision == "nodes" and len(levels) > 1:
+        (spans_BTT,) = _on_device(model, automaton.label_spans(batch.tokens))
+        total = total + config.node_weight * _node_loss(model, levels[:-1], spans_BTT)
+    if config.associativity.weight and progress > config.associativity.start:
+        penalty = associativity_penalty(model, levels, config.associativity, generator)
+        total = total + config.associativity.weight * penalty
+    return Loss(total, _accuracy(root_BC, targets_B))
+
+
+def _on_device(model: LDRU, *arrays: Ints) -> list[Tensor]:
+    return [torch.from_numpy(array).to(model.classifier.weight.device) for array in arrays]
+
+
+def _accuracy(logits_BC: Tensor, targets_B: Tensor) -> Tensor:
+    return (logits_BC.argmax(-1) == targets_B).double().mean()
 
 
 def _node_loss(model: LDRU, levels: list[Nodes], spans_BTT: Tensor) -> Tensor:
