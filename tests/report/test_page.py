@@ -54,7 +54,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, "parity", seed)
         write_run(root, "tomita_3", seed, wrong={("standard", 55): 100 * (seed + 1)})
     write_run(root, "regex:</script>&lt;", recipe="own/hostile", lengths=(1, 2, 41, 60))
-    return write_report([root], root / "out")
+    return write_report(read_results([root]), root / "out")
 
 
 def test_the_page_needs_no_network(report: Path) -> None:

@@ -8,6 +8,9 @@ import typer
 
 RECIPE: Any = typer.Argument(help="A shipped recipe such as fast/parity, or a YAML file.", show_default=False)
 RUN_FOLDERS: Any = typer.Argument(help="Run folders, or folders that hold some.", show_default=False)
+RESULTS: Any = typer.Argument(
+    help="Evaluated run folders, folders of kept results, or folders that hold some.", show_default=False
+)
 RUNS: Any = typer.Option("--runs", metavar="DIR", help="The folder of all runs.")
 SET: Any = typer.Option(
     "--set", metavar="PATH=VALUE", help="Replace a setting, such as training.steps=100; may be given several times."

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from lengthwise import __version__
 from lengthwise.cli.check import check
 from lengthwise.cli.evaluate import evaluate
+from lengthwise.cli.keep import keep
 from lengthwise.cli.label import label
 from lengthwise.cli.listing import list_
 from lengthwise.cli.report import report
@@ -42,6 +43,7 @@ for name, command in {
     "train": train,
     "evaluate": evaluate,
     "report": report,
+    "keep": keep,
     "list": list_,
     "show": show,
     "check": check,

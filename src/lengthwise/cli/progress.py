@@ -34,6 +34,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(table)
 
 
+def print_drawn(table: Table) -> None:
+    """Print a table that is made for reading, also where it goes to a file."""
+    console = Console()
+    # A file has no width of its own, and the usual guess of 80 would cut the columns.
+    Console(width=console.width if console.is_terminal else 200).print(table)
+
+
 class TrainingBar:
     """Shows loss, accuracy and time left.
 

@@ -7,18 +7,22 @@ from typing import Annotated
 
 import typer
 
-from lengthwise.cli.arguments import RUN_FOLDERS
-from lengthwise.cli.progress import say
+from lengthwise.cli.arguments import RESULTS
+from lengthwise.cli.progress import print_drawn, say
 
 
 def report(
-    run: Annotated[list[Path], RUN_FOLDERS],
+    run: Annotated[list[Path], RESULTS],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page and its figures are written.")] = Path(
         "report"
     ),
 ) -> None:
-    """Draw accuracy against length for evaluated runs, and write a page with the figures and the tables."""
-    from lengthwise.experiments.results import open_runs
+    """Print the table of evaluated runs, and write a page with it and with the figures."""
     from lengthwise.report.page import write_report
+    from lengthwise.report.rows import read_results
+    from lengthwise.report.summary import summarise
+    from lengthwise.report.tables import terminal_table
 
-    say(str(write_report([folder.path for folder in open_runs(run)], out)))
+    results = read_results(run)
+    print_drawn(terminal_table(summarise(results)))
+    say(str(write_report(results, out)))

@@ -24,7 +24,7 @@ def describe_environment(seed: int) -> dict[str, Any]:
         "lengthwise": lengthwise.__version__,
         "commit": commit,
         "modified": modified,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*_program(), *sys.argv[1:]]),
         "seed": seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -49,6 +49,13 @@ def source_commit() -> tuple[str | None, bool]:
     if not _git(package, "ls-files", "__init__.py"):
         return None, False
     return _git(package, "rev-parse", "HEAD"), bool(_git(package, "status", "--porcelain", "--", "."))
+
+
+def _program() -> list[str]:
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    if module is None:
+        return [Path(sys.argv[0]).name]
+    return ["python", "-m", module.name.removesuffix(".__main__")]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

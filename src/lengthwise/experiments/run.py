@@ -65,8 +65,8 @@ def train_run(
         _claim(run, recipe, seed)
         if run.finished.exists():
             return Outcome.NOTHING_TO_DO
-        _record_environment(run, seed)
         trainer = _build(recipe, seed)
+        _record_environment(run, trainer, seed)
         _resume(run, trainer)
         with _appending(run.metrics) as log:
             while not trainer.finished:
@@ -197,9 +197,10 @@ def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
         )
 
 
-def _record_environment(run: RunFolder, seed: int) -> None:
-    """Describe this process; processes after the first are listed as those that resumed the run."""
-    now = describe_environment(seed)
+def _record_environment(run: RunFolder, trainer: Trainer, seed: int) -> None:
+    """Describe this process and the model; processes after the first are listed as those that resumed the run."""
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+    now = describe_environment(seed) | {"parameters": parameters}
     if run.environment.exists():
         first = json.loads(run.environment.read_text(encoding="utf-8"))
         first["resumed"] = [*first.get("resumed", []), now]

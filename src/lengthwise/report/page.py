@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lengthwise.report import charts, tables
 from lengthwise.report.panels import Panel
 from lengthwise.report.provenance import describe_provenance
-from lengthwise.report.rows import Results, read_results
+from lengthwise.report.rows import Results
 from lengthwise.report.summary import Summary, percent, summarise
 from lengthwise.report.theme import DARK, FONT, LIGHT
 
@@ -24,21 +24,17 @@ _MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long
 _SEEDS = "Line: mean over seeds; band: lowest to highest seed."
 
 
-def write_report(runs: Sequence[Path], out: Path) -> Path:
+def write_report(results: Results, out: Path) -> Path:
     """Write a page with figures and tables of some runs.
 
     Args:
-        runs: evaluated run folders, or folders that hold some.
+        results: the runs, as `read_results` reads them.
         out: folder of the page; made where it is missing. Files of an earlier report in it are replaced.
 
     Returns:
         The page, ``out/index.html``. Beside it lie each figure as SVG (also on dark ground) and PNG,
         ``accuracy.csv`` with every row, and ``provenance.json``.
-
-    Raises:
-        InputError: there is no run, a run was not evaluated, or two are of the same recipe and seed.
     """
-    results = read_results(runs)
     summaries = summarise(results)
     out.mkdir(parents=True, exist_ok=True)
     figures = _figures(results, summaries)

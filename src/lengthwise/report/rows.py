@@ -1,27 +1,23 @@
-"""Run folders to data frames."""
+"""Run folders and kept results to data frames."""
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import yaml
+from polars import selectors as cs
 
-from lengthwise.errors import InputError
-from lengthwise.experiments.results import RunFolder, open_runs
+from lengthwise.report.kept import read_kept
+from lengthwise.report.records import Record, find_sources, read_record, refuse_twins, refuse_waiting
 
 
 @dataclass(frozen=True)
 class Run:
     """What one run was, apart from its numbers."""
 
-    folder: RunFolder
     recipe: str
     digest: str
     task: str
@@ -31,7 +27,7 @@ class Run:
     environment: dict[str, Any]
     """Command, commit and machine; empty where the run did not record them."""
     parameters: int | None
-    """None where the run's checkpoint is not there."""
+    """None where neither the run nor its checkpoint tells."""
     seconds: float
     """Time spent in training steps."""
 
@@ -70,7 +66,7 @@ def read_results(paths: Iterable[Path]) -> Results:
     """Read evaluated runs.
 
     Args:
-        paths: run folders, or folders that hold some.
+        paths: run folders, folders of kept results (see `keep`), or folders that hold some.
 
     Returns:
         All their rows.
@@ -78,95 +74,55 @@ def read_results(paths: Iterable[Path]) -> Results:
     Raises:
         InputError: there is no run in a folder, a run was not evaluated, or two runs have the same recipe and seed.
     """
-    folders = open_runs(paths)
-    waiting = [str(folder.path) for folder in folders if not folder.evaluation.exists()]
-    if waiting:
-        raise InputError(f"no evaluation yet in {', '.join(waiting)}; make it with: lengthwise evaluate {waiting[0]}")
-    accuracy = [_accuracy(folder) for folder in folders]
-    runs = [_run(folder, rows) for folder, rows in zip(folders, accuracy, strict=True)]
-    _refuse_twins(runs)
+    folders, kept = find_sources(paths)
+    refuse_waiting(folders)
+    records = [read_record(folder) for folder in folders]
+    records += [record for folder in kept for record in read_kept(folder)]
+    refuse_twins(records)
+    runs = [_run(record) for record in records]
     names = _series_names(runs)
-    return Results(
-        runs,
-        pl.concat(_named(rows, run, names) for rows, run in zip(accuracy, runs, strict=True)),
-        pl.concat(_named(_training(run.folder), run, names) for run in runs),
-        pl.concat(_named(_learning(run.folder), run, names) for run in runs),
-    )
+    tables = (_accuracy, _training, _learning)
+    return Results(runs, *(pl.concat(_named(table(record), record, names) for record in records) for table in tables))
 
 
-def _accuracy(folder: RunFolder) -> pl.DataFrame:
-    rows = [row.model_dump() for row in folder.evaluation_rows()]
-    if not rows:
-        raise InputError(
-            f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
-        )
-    frame = pl.DataFrame(rows, infer_schema_length=None)
-    return frame.with_columns(correct=(pl.col("value") * pl.col("samples")).round().cast(pl.Int64))
+def _accuracy(record: Record) -> pl.DataFrame:
+    correct = (pl.col("value") * pl.col("samples")).round().cast(pl.Int64)
+    return record.evaluation.with_columns(correct=correct)
 
 
-def _training(folder: RunFolder) -> pl.DataFrame:
-    rows = [(row["sequences"], row["accuracy"]) for row in folder.metrics_rows() if "accuracy" in row]
-    return pl.DataFrame(rows, schema={"sequences": pl.Int64, "accuracy": pl.Float64}, orient="row")
+def _training(record: Record) -> pl.DataFrame:
+    return record.metrics.select("sequences", "accuracy").drop_nulls()
 
 
-def _learning(folder: RunFolder) -> pl.DataFrame:
+def _learning(record: Record) -> pl.DataFrame:
     """Points are logged among the metrics as ``accuracy_<length>``."""
-    rows = [
-        (row["sequences"], int(name.removeprefix("accuracy_")), value)
-        for row in folder.metrics_rows()
-        for name, value in row.items()
-        if name.startswith("accuracy_")
-    ]
-    schema = {"sequences": pl.Int64, "length": pl.Int64, "accuracy": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    points = record.metrics.select("sequences", cs.starts_with("accuracy_").cast(pl.Float64))
+    points = points.unpivot(index="sequences", variable_name="length", value_name="accuracy").drop_nulls()
+    length = pl.col("length").str.strip_prefix("accuracy_").cast(pl.Int64)
+    return points.select("sequences", length, pl.col("accuracy").cast(pl.Float64)).sort("sequences", "length")
 
 
-def _named(rows: pl.DataFrame, run: Run, names: dict[str, str]) -> pl.DataFrame:
+def _named(rows: pl.DataFrame, record: Record, names: dict[str, str]) -> pl.DataFrame:
     return rows.with_columns(
-        series=pl.lit(names[run.digest]),
-        task=pl.lit(run.task),
-        seed=pl.lit(run.seed, dtype=pl.Int64),
-        digest=pl.lit(run.digest),
+        series=pl.lit(names[record.digest]),
+        task=pl.lit(str(record.evaluation["task"][0])),
+        seed=pl.lit(record.seed, dtype=pl.Int64),
+        digest=pl.lit(record.digest),
     )
 
 
-def _run(folder: RunFolder, accuracy: pl.DataFrame) -> Run:
-    first = accuracy.row(0, named=True)
-    environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
-    metrics = folder.metrics_rows()
+def _run(record: Record) -> Run:
+    seconds = record.metrics["seconds"].drop_nulls()
     return Run(
-        folder=folder,
-        recipe=first["recipe"],
-        digest=first["digest"],
-        task=first["task"],
-        seed=first["seed"],
-        settings=yaml.safe_load(folder.recipe.read_text(encoding="utf-8")),
-        environment=environment,
-        parameters=environment.get("parameters") or _count_parameters(folder.checkpoint),
-        seconds=metrics[-1].get("seconds", 0.0) if metrics else 0.0,
+        recipe=record.recipe,
+        digest=record.digest,
+        task=str(record.evaluation["task"][0]),
+        seed=record.seed,
+        settings=record.settings,
+        environment=record.environment,
+        parameters=record.parameters,
+        seconds=float(seconds[-1]) if len(seconds) else 0.0,
     )
-
-
-def _count_parameters(checkpoint: Path) -> int | None:
-    """Count what the optimiser keeps a first moment of, from the head of a safetensors file alone."""
-    if not checkpoint.exists():
-        return None
-    try:
-        with checkpoint.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            head = json.loads(file.read(size))
-    except (struct.error, OverflowError, ValueError) as error:
-        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
-    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name.endswith(".exp_avg"))
-
-
-def _refuse_twins(runs: list[Run]) -> None:
-    seen: dict[tuple[str, int], Path] = {}
-    for run in runs:
-        key = (run.digest, run.seed)
-        if key in seen:
-            raise InputError(f"{run.folder.path} and {seen[key]} are the same recipe and seed; report one of them")
-        seen[key] = run.folder.path
 
 
 def _series_names(runs: list[Run]) -> dict[str, str]:

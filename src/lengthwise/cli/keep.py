@@ -1,0 +1,22 @@
+"""``lengthwise keep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lengthwise.cli.arguments import RESULTS
+from lengthwise.cli.progress import say
+
+
+def keep(
+    run: Annotated[list[Path], RESULTS],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the three files; replaced where they exist.")],
+) -> None:
+    """Keep the rows of evaluated runs, without checkpoints, in three small files that 'lengthwise report' reads."""
+    from lengthwise.report.kept import keep as keep_runs
+
+    records = keep_runs(run, out)
+    say(f"{out}: {len(records)} runs, {sum(record.evaluation.height for record in records):,} evaluation rows")

@@ -1,0 +1,171 @@
+"""Results without their runs: the rows, recipes and environments of many runs in three small files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.experiments.results import RunFolder, run_path
+from lengthwise.report.records import (
+    EVALUATION,
+    INDEX,
+    METRICS,
+    Record,
+    find_sources,
+    read_record,
+    refuse_twins,
+    refuse_waiting,
+)
+
+_FORMAT = "lengthwise-results-1"
+_TABLES = ("evaluation.parquet", "metrics.parquet")
+_KEY = ("digest", "seed")
+_MOST_STEPS = 500
+"""Logged steps kept of a run; more cannot be told apart in a figure."""
+
+
+def keep(paths: Sequence[Path], out: Path) -> list[Record]:
+    """Write what reports are drawn from, without checkpoints, for a repository to hold.
+
+    Every evaluation row is kept. Of the metrics, evenly spaced steps are, 500 at most, and all points of the learning
+    curve.
+
+    Args:
+        paths: evaluated run folders, folders that hold some, or folders of kept results.
+        out: made where it is missing; results kept there before are replaced, other files are not touched.
+            It holds ``runs.json`` (name, recipe, environment and number of parameters of each run),
+            ``evaluation.parquet`` and ``metrics.parquet``, whose rows name their run by `digest` and `seed`.
+
+    Returns:
+        What was kept.
+
+    Raises:
+        InputError: there is no run, a run is not finished or not evaluated, or two are of the same recipe and seed.
+        RunError: the files cannot be written; those of an earlier call may then have to be made again.
+    """
+    runs, folders = find_sources(paths)
+    _refuse_unfinished(runs)
+    refuse_waiting(runs)
+    records = [_thinned(read_record(run)) for run in runs]
+    records += [record for folder in folders for record in read_kept(folder)]
+    refuse_twins(records)
+    records.sort(key=lambda record: (record.recipe, record.seed, record.digest))
+    evaluation = pl.concat(record.evaluation for record in records)
+    metrics = pl.concat((_keyed(record) for record in records), how="diagonal_relaxed")
+    tables = {name: _parquet(table) for name, table in zip(_TABLES, (evaluation, metrics), strict=True)}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in tables.items():
+            _replace(out / name, data)
+        # Last, because it vouches for the tables.
+        _replace(out / INDEX, _index(records, tables).encode())
+    except OSError as error:
+        raise RunError(f"cannot keep results in {out}: {error.strerror}") from error
+    return records
+
+
+def read_kept(folder: Path) -> list[Record]:
+    """Read what `keep` wrote.
+
+    Args:
+        folder: one that holds a ``runs.json``.
+
+    Returns:
+        The runs, without the steps that were not kept.
+
+    Raises:
+        InputError: files are missing, changed, or not those of kept results.
+    """
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{folder / INDEX} is not JSON: {error}") from error
+    if not isinstance(index, dict) or index.get("format") != _FORMAT:
+        raise InputError(f"{folder / INDEX} does not list kept results; 'lengthwise keep RUN... --out DIR' writes some")
+    evaluation, metrics = (_table(folder / name, index["files"][name]) for name in _TABLES)
+    return [
+        Record(
+            path=folder / run["run"],
+            settings=run["recipe"],
+            environment=run["environment"],
+            parameters=run["parameters"],
+            evaluation=evaluation[run["digest"], run["seed"]].select(EVALUATION.names()),
+            metrics=metrics.get((run["digest"], run["seed"]), pl.DataFrame(schema=METRICS)).drop(_KEY, strict=False),
+        )
+        for run in index["runs"]
+    ]
+
+
+def _refuse_unfinished(runs: Sequence[RunFolder]) -> None:
+    unfinished = [str(run.path) for run in runs if not run.finished.exists()]
+    if unfinished:
+        raise InputError(f"not trained to the end: {', '.join(unfinished)}; 'lengthwise train' with its recipe goes on")
+
+
+def _thinned(record: Record) -> Record:
+    metrics = record.metrics
+    stride = -(-metrics.height // _MOST_STEPS) or 1
+    points = [pl.col(name).is_not_null() for name in metrics.columns if name.startswith("accuracy_")]
+    # Counted from the end, because the last row holds the time that training took.
+    from_end = metrics.height - 1 - pl.int_range(pl.len())
+    return replace(record, metrics=metrics.filter(pl.any_horizontal(from_end % stride == 0, *points)))
+
+
+def _keyed(record: Record) -> pl.DataFrame:
+    return record.metrics.with_columns(digest=pl.lit(record.digest), seed=pl.lit(record.seed, dtype=pl.Int64))
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer, compression="zstd", compression_level=12)
+    return buffer.getvalue()
+
+
+def _index(records: Sequence[Record], tables: Mapping[str, bytes]) -> str:
+    """Return the index with a run a line, so that a change of one run is a change of one line."""
+    head = json.dumps({"format": _FORMAT, "files": {name: _checksum(data) for name, data in tables.items()}})
+    runs = ",\n".join(json.dumps(_entry(record), ensure_ascii=False) for record in records)
+    return f'{head[:-1]}, "runs": [\n{runs}\n]}}\n'
+
+
+def _entry(record: Record) -> dict[str, Any]:
+    return {
+        "run": run_path(Path(), record.recipe, record.seed).as_posix(),
+        "digest": record.digest,
+        "seed": record.seed,
+        "parameters": record.parameters,
+        "recipe": record.settings,
+        "environment": record.environment,
+    }
+
+
+def _table(path: Path, checksum: str) -> dict[tuple[Any, ...], pl.DataFrame]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if _checksum(data) != checksum:
+        raise InputError(f"{path} is not the table that {path.parent / INDEX} was written with; keep the runs again")
+    return pl.read_parquet(io.BytesIO(data)).partition_by(_KEY, as_dict=True)
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

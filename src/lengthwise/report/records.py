@@ -1,0 +1,160 @@
+"""What evaluated runs left behind, read from their folders or from where `keep` put it."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from lengthwise.errors import InputError
+from lengthwise.experiments.results import RunFolder, find_runs
+
+INDEX = "runs.json"
+"""The file that marks a folder of kept results."""
+
+EVALUATION = pl.Schema(
+    {
+        "recipe": pl.String,
+        "digest": pl.String,
+        "model": pl.String,
+        "task": pl.String,
+        "task_version": pl.Int64,
+        "seed": pl.Int64,
+        "metric": pl.String,
+        "distribution": pl.String,
+        "length": pl.Int64,
+        "value": pl.Float64,
+        "samples": pl.Int64,
+        "training_length": pl.Int64,
+        "step": pl.Int64,
+        "sequences": pl.Int64,
+        "commit": pl.String,
+    }
+)
+"""The columns of `EvaluationRow`."""
+
+METRICS = pl.Schema({"step": pl.Int64, "sequences": pl.Int64, "seconds": pl.Float64, "accuracy": pl.Float64})
+"""The columns that metrics have at least."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that one evaluated run left behind, but for its checkpoint."""
+
+    path: Path
+    """The run's folder when it was read."""
+    settings: dict[str, Any]
+    """The resolved recipe."""
+    environment: dict[str, Any]
+    """Command, commit and machine; empty where the run did not record them."""
+    parameters: int | None
+    """Trained numbers; None where neither the run nor its checkpoint tells."""
+    evaluation: pl.DataFrame
+    """At least one row, with the columns of `EVALUATION`."""
+    metrics: pl.DataFrame
+    """One row a logged step, with the columns of `METRICS` and others."""
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return str(self.evaluation["recipe"][0])
+
+    @property
+    def digest(self) -> str:
+        """The hash of the recipe; with the seed it is the key of the run."""
+        return str(self.evaluation["digest"][0])
+
+    @property
+    def seed(self) -> int:
+        """The seed of the initial parameters and of the data."""
+        return int(self.evaluation["seed"][0])
+
+
+def find_sources(paths: Iterable[Path]) -> tuple[list[RunFolder], list[Path]]:
+    """Return the run folders, and the folders of kept results, at or below some paths, each once.
+
+    Raises:
+        InputError: there is neither at or below one of them.
+    """
+    runs: dict[Path, RunFolder] = {}
+    kept: dict[Path, None] = {}
+    for path in paths:
+        found, indices = find_runs(path), sorted(path.rglob(INDEX))
+        if not found and not indices:
+            raise InputError(f"there is no run in {path}; a run is a folder such as runs/fast/parity/seed-0")
+        runs |= {run.path: run for run in found}
+        kept |= dict.fromkeys(index.parent for index in indices)
+    return list(runs.values()), list(kept)
+
+
+def read_record(folder: RunFolder) -> Record:
+    """Read an evaluated run.
+
+    Raises:
+        InputError: it was not evaluated, or one of its files is not valid.
+    """
+    rows = [row.model_dump() for row in folder.evaluation_rows()]
+    if not rows:
+        raise InputError(
+            f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
+        )
+    environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
+    return Record(
+        path=folder.path,
+        settings=yaml.safe_load(folder.recipe.read_text(encoding="utf-8")),
+        environment=environment,
+        parameters=environment.get("parameters") or _count_parameters(folder.checkpoint),
+        evaluation=pl.DataFrame(rows, schema=EVALUATION),
+        metrics=_metrics(folder),
+    )
+
+
+def refuse_waiting(folders: Iterable[RunFolder]) -> None:
+    """Refuse runs that were not evaluated.
+
+    Raises:
+        InputError: it names them and the command that evaluates them.
+    """
+    waiting = [str(folder.path) for folder in folders if not folder.evaluation.exists()]
+    if waiting:
+        raise InputError(f"no evaluation yet in {', '.join(waiting)}; make it with: lengthwise evaluate {waiting[0]}")
+
+
+def refuse_twins(records: Iterable[Record]) -> None:
+    """Refuse runs that are the same recipe and seed.
+
+    Raises:
+        InputError: it names the first two.
+    """
+    seen: dict[tuple[str, int], Path] = {}
+    for record in records:
+        key = (record.digest, record.seed)
+        if key in seen:
+            raise InputError(f"{record.path} and {seen[key]} are the same recipe and seed; name one of them only")
+        seen[key] = record.path
+
+
+def _metrics(folder: RunFolder) -> pl.DataFrame:
+    rows = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None)
+    return pl.concat([pl.DataFrame(schema=METRICS), rows], how="diagonal_relaxed")
+
+
+def _count_parameters(checkpoint: Path) -> int | None:
+    """Count what an optimiser keeps a first moment of, from the head of a safetensors file alone."""
+    if not checkpoint.exists():
+        return None
+    try:
+        with checkpoint.open("rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            head = json.loads(file.read(size))
+    except (struct.error, OverflowError, ValueError) as error:
+        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
+    first_moments = (".exp_avg", ".momentum_buffer")
+    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name.endswith(first_moments))
