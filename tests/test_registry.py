@@ -1,11 +1,13 @@
 from importlib.metadata import EntryPoint
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.registry import Registry, nearest_name
+from lengthwise.registry import OneOf, Registry, nearest_name
 
 TARGETS = {"lengths": "collections:Counter", "ordered": "collections:OrderedDict", "missing": "no_such_module:Thing"}
 
@@ -48,3 +50,49 @@ def test_one_wrong_letter_still_finds_the_name(place: int, at: int, letter: str)
     name = list(TARGETS)[place]
     misspelt = name[:at] + letter + name[at + 1 :]
     assert nearest_name(misspelt, list(TARGETS)) == f"did you mean {name!r}?"
+
+
+class Shape(BaseModel):
+    pass
+
+
+class Square(Shape):
+    name: Literal["square"] = "square"
+    side: int = 1
+
+
+class Circle(Shape):
+    name: Literal["circle"] = "circle"
+    radius: int = 1
+
+
+class Unknown(Shape):
+    name: Literal["unknown"] = "unknown"
+    corners: int = 7
+
+
+SHAPES = Registry("shape", {kind: f"{__name__}:{kind.title()}" for kind in ("square", "circle")})
+
+
+@pytest.fixture
+def adapter() -> TypeAdapter[Shape]:
+    return TypeAdapter(Annotated[Shape, OneOf(SHAPES)])
+
+
+def test_settings_are_read_as_the_member_that_their_name_says(adapter: TypeAdapter[Shape]) -> None:
+    assert adapter.validate_python({"name": "circle", "radius": 3}) == Circle(radius=3)
+    with pytest.raises(ValidationError, match="'square', 'circle'"):
+        adapter.validate_python({"name": "unknown"})
+
+
+@pytest.mark.parametrize("shape", [Square(side=2), Unknown()])
+def test_an_instance_is_taken_and_written_whether_it_has_a_name_here_or_not(
+    adapter: TypeAdapter[Shape], shape: Shape
+) -> None:
+    assert adapter.validate_python(shape) is shape
+    assert adapter.dump_python(shape) == shape.model_dump()
+    assert adapter.dump_json(shape).decode() == shape.model_dump_json()
+
+
+def test_the_schema_lists_the_members(adapter: TypeAdapter[Shape]) -> None:
+    assert set(adapter.json_schema()["discriminator"]["mapping"]) == {"square", "circle"}

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, GetCoreSchemaHandler, SerializationInfo
+    from pydantic_core import CoreSchema
 
 
 def nearest_name(name: str, known: list[str]) -> str:
@@ -65,3 +69,35 @@ class Registry:
             raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, self.names())}")
         module, _, attribute = self._targets[name].partition(":")
         return getattr(import_module(module), attribute)
+
+
+class OneOf:
+    """Annotation of a pydantic field: the settings of any member of a registry, told apart by their ``name``.
+
+    A mapping is read as the member that its ``name`` says. An instance of the field's own class is taken as it is,
+    whether the registry knows it or not.
+
+    Args:
+        registry: name -> pydantic model with a field ``name`` of that value.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the tagged union when the class of the field is made, so that packages can add members."""
+        from pydantic_core import core_schema
+
+        def accept(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            return value if isinstance(value, source) else read(value)
+
+        choices = {name: handler.generate_schema(self.registry.load(name)) for name in self.registry}
+        return core_schema.no_info_wrap_validator_function(
+            accept,
+            core_schema.tagged_union_schema(choices, discriminator="name"),
+            serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
+        )
+
+
+def _dump(settings: BaseModel, info: SerializationInfo) -> dict[str, Any]:
+    return settings.model_dump(mode=info.mode)

@@ -1,6 +1,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from lengthwise.experiments.results import RunFolder
 from lengthwise.models import MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 
-COMMANDS = ("train", "evaluate", "report", "list", "show", "check", "sample", "label")
+COMMANDS = ("train", "evaluate", "report", "keep", "list", "show", "check", "sample", "label")
 
 
 def call(*arguments: object, stdin: str | None = None) -> Result:
@@ -206,6 +207,20 @@ def test_a_loss_that_is_not_finite_ends_with_1(tiny_file: Path, tmp_path: Path) 
     assert result.exit_code == 1
     assert "at step" in result.stderr
     assert result.stderr.startswith("error: ")
+
+
+def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
+    runs, kept = tmp_path / "runs", tmp_path / "results"
+    ok("train", tiny_file, "--runs", runs)
+    assert "lengthwise evaluate" in refused("keep", runs, "--out", kept)
+    ok("evaluate", runs)
+    assert ok("keep", runs, "--out", kept).startswith(f"{kept}: 1 runs, ")
+    shutil.rmtree(runs)
+    shown = ok("report", kept, "--out", tmp_path / "report")
+    assert "tiny" in shown
+    assert "worst length" in shown
+    assert shown.splitlines()[-1] == str(tmp_path / "report/index.html")
+    assert "python -m pytest" in (kept / "runs.json").read_text()
 
 
 def test_the_program_never_shows_a_traceback(tmp_path: Path) -> None:

@@ -1,15 +1,22 @@
+import itertools
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import yaml
+
+from lengthwise.tasks import get_language
 
 ROOT = Path(__file__).parents[2]
 
 
-def run_program(*arguments: str) -> str:
-    result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+def run_program(*arguments: str, **options: Any) -> str:
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, **options)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -24,9 +31,38 @@ def test_the_program_in_the_readme_runs_as_it_stands() -> None:
 
 def test_an_operator_of_ones_own_learns() -> None:
     shown = run_program(str(ROOT / "examples/own_operator.py"))
-    (loss,) = re.findall(r"loss ([\d.]+)", shown)
-    assert float(loss) < 0.1
-    assert "length   40: 100.0% right" in shown
+    assert "length=40, correct=512, samples=512" in shown
+
+
+OWN_RECIPE = """
+task: parity
+model: {name: ldru, width: 8, level: plain, operator: {name: affine}}
+training: {steps: 2, batch_size: 4}
+evaluation: {longest: 4, samples: 4, long_lengths: [], near_misses: []}
+"""
+
+
+def test_the_recipe_for_an_operator_holds_for_another_package(tmp_path: Path) -> None:
+    (group, entry), *_ = re.findall(r'entry-points\."(.*)"\]\n *(.*)\n', (ROOT / "CONTRIBUTING.md").read_text())
+    metadata = tmp_path / "own-0.1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 0.1\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    (tmp_path / "own.yaml").write_text(OWN_RECIPE)
+    outside = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'examples'}"}}
+    assert "trained" in run_program("-m", "lengthwise.cli.main", "train", "own.yaml", **outside)
+    assert "4 lengths" in run_program("-m", "lengthwise.cli.main", "evaluate", "runs", **outside)
+    chosen = ("--set", "operator.name=affine", "--set", "level=plain")
+    assert "BROKEN" not in run_program("-m", "lengthwise.cli.main", "check", "ldru", *chosen, **outside)
+
+
+def test_the_recipe_for_a_language_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    automaton = tmp_path / "odd_ones.yaml"
+    automaton.write_text(yaml.safe_dump(yaml.safe_load(text)))
+    own, parity = get_language(f"dfa:{automaton}").automaton, get_language("parity").automaton
+    words = np.array(list(itertools.product((0, 1), repeat=6)))
+    assert (own.label_prefixes(words) == parity.label_prefixes(words)).all()
 
 
 def test_scan_loop_and_pieces_agree() -> None:

@@ -40,6 +40,8 @@ def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
     environment = json.loads(run.environment.read_text())
     assert environment["seed"] == 3
     assert environment["packages"]["torch"] == torch.__version__
+    model = load_run(run.path).model
+    assert environment["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert [row["step"] for row in run.metrics_rows()] == sorted({*range(2, 25, 2), 7, 14, 21})
     curve = [row for row in run.metrics_rows() if "accuracy_20" in row]
     assert [row["step"] for row in curve] == [7, 14, 21, 24]

@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    ValidationError,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import EvaluationConfig
@@ -27,26 +19,9 @@ from lengthwise.experiments.problems import explain
 from lengthwise.experiments.shipped import find_recipe, recipes_folder
 from lengthwise.models import MODELS
 from lengthwise.models.base import ModelConfig
-from lengthwise.registry import Registry
+from lengthwise.registry import OneOf
 from lengthwise.tasks import get_task
 from lengthwise.training.config import TrainingConfig
-
-
-class OneOf:
-    """Annotation of a field: the settings of any member of a registry, told apart by their ``name``.
-
-    Args:
-        registry: name -> pydantic model with a field ``name`` of that value.
-    """
-
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Build the tagged union when the recipe class is made, so that packages can add members."""
-        del source
-        choices = {name: handler.generate_schema(self.registry.load(name)) for name in self.registry}
-        return core_schema.tagged_union_schema(choices, discriminator="name")
 
 
 def _known_task(name: str) -> str:

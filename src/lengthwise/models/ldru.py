@@ -13,33 +13,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from lengthwise.models import OPERATORS
 from lengthwise.models.base import ModelConfig, Output, SequenceModel
 from lengthwise.models.fused import mlp_operator, residual_feed_forward
-from lengthwise.models.operators import (
-    BinaryOperator,
-    FeedForward,
-    GatedSumOperatorConfig,
-    GRCOperatorConfig,
-    LinearOperatorConfig,
-    MatrixOperatorConfig,
-    MLPOperator,
-    MLPOperatorConfig,
-    StochasticOperatorConfig,
-    SumOperatorConfig,
-)
+from lengthwise.models.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.registry import OneOf
 from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
 from lengthwise.state import Kind, State
-
-AnyOperatorConfig = Annotated[
-    MLPOperatorConfig
-    | GRCOperatorConfig
-    | GatedSumOperatorConfig
-    | LinearOperatorConfig
-    | SumOperatorConfig
-    | MatrixOperatorConfig
-    | StochasticOperatorConfig,
-    Field(discriminator="name"),
-]
 
 
 class LDRUConfig(ModelConfig):
@@ -48,7 +28,7 @@ class LDRUConfig(ModelConfig):
     name: Literal["ldru"] = "ldru"
     width: int = Field(default=64, ge=1)
     """D, the size of the value of a substring."""
-    operator: AnyOperatorConfig = MLPOperatorConfig()
+    operator: Annotated[OperatorConfig, OneOf(OPERATORS)] = MLPOperatorConfig()
     """How two neighbouring substrings are joined."""
     level: Literal["residual", "plain"] = "residual"
     """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
@@ -68,8 +48,9 @@ class LDRUConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _kernel_fits(self) -> Self:
-        if self.kernel == "fused" and self.operator.name != "mlp":
-            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {self.operator.name!r}; use 'eager'")
+        if self.kernel == "fused" and not isinstance(self.operator, MLPOperatorConfig):
+            name = getattr(self.operator, "name", type(self.operator).__name__)
+            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {name!r}; use 'eager'")
         return self
 
     def build(self, vocabulary: int, classes: int) -> LDRU:

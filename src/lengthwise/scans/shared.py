@@ -28,8 +28,8 @@ class SharedNodes:
         fresh: how many of the table's first rows are new in this round; the others were carried up. All by default.
     """
 
-    table_UD: Tensor  # noqa: N815
-    index_BM: Tensor  # noqa: N815
+    table_UD: Tensor
+    index_BM: Tensor
     fresh: int | None = None
 
     def dense(self) -> Tensor:

@@ -3,8 +3,6 @@
 Shape letters: A alphabet, S states, B batch rows, T tokens, K symbols of a word, N words.
 """
 
-# ruff: noqa: N815 - fields carry shape letters
-
 from __future__ import annotations
 
 from collections import deque

@@ -3,8 +3,6 @@
 Shape letters: M elements, S states, V symbols.
 """
 
-# ruff: noqa: N815 - fields carry shape letters
-
 from __future__ import annotations
 
 from dataclasses import dataclass
