@@ -73,12 +73,15 @@ class SequenceModel(nn.Module, ABC):
         Args:
             tokens: [B, T] symbols.
             chunk: tokens read at a time.
+
+        Raises:
+            InputError: the strings are empty.
         """
-        state, logits = self.initial_state(tokens.shape[0]), None
+        if not tokens.shape[1]:
+            raise InputError("an empty string has no logits")
+        state, logits = self.initial_state(tokens.shape[0]), torch.empty(0)
         for piece in tokens.split(chunk, 1):
             logits, state = self(piece, state)
-        if logits is None:
-            raise InputError("an empty string has no logits")
         return logits[:, -1] if logits.ndim == 3 else logits
 
     def anneal(self, progress: float) -> None:

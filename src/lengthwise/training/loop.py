@@ -53,7 +53,7 @@ class Trainer:
             ``loss``, ``accuracy``, ``learning_rate``, ``gradient_norm`` and ``length``.
 
         Raises:
-            RunError: the loss is not finite; parameters are still those of the step before.
+            RunError: the loss or its gradient is not finite; parameters are still those of the step before.
         """
         began = time.process_time()
         config, progress = self.config, (self.step + 1) / self.config.steps
@@ -69,7 +69,9 @@ class Trainer:
             raise RunError(f"the loss became {value} at step {self.step + 1} (length {length})")
         self.model.zero_grad(set_to_none=True)
         loss.backward()
-        norm = prepare_gradients(self.model.parameters(), config.optimiser)
+        norm = float(prepare_gradients(self.model.parameters(), config.optimiser))
+        if not math.isfinite(norm):
+            raise RunError(f"the norm of the gradient became {norm} at step {self.step + 1} (length {length})")
         rate = learning_rate(config.optimiser, progress)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -82,7 +84,7 @@ class Trainer:
             "loss": value,
             "accuracy": float(accuracy),
             "learning_rate": rate,
-            "gradient_norm": float(norm),
+            "gradient_norm": norm,
             "length": length,
         }
 
