@@ -31,7 +31,7 @@ def test_the_program_in_the_readme_runs_as_it_stands() -> None:
 
 def test_an_operator_of_ones_own_learns() -> None:
     shown = run_program(str(ROOT / "examples/own_operator.py"))
-    assert "length=40, correct=512, samples=512" in shown
+    assert "length   40: 100.0% right" in shown
 
 
 OWN_RECIPE = """
