@@ -49,7 +49,8 @@ def test_the_recipe_for_an_operator_holds_for_another_package(tmp_path: Path) ->
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 0.1\n")
     (metadata / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
     (tmp_path / "own.yaml").write_text(OWN_RECIPE)
-    outside = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'examples'}"}}
+    places = os.pathsep.join(map(str, (tmp_path, ROOT / "examples", ROOT / "src")))
+    outside = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": places}}
     assert "trained" in run_program("-m", "lengthwise.cli.main", "train", "own.yaml", **outside)
     assert "4 lengths" in run_program("-m", "lengthwise.cli.main", "evaluate", "runs", **outside)
     chosen = ("--set", "operator.name=affine", "--set", "level=plain")
