@@ -47,7 +47,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
     ],
     ids=["nodes", "dense", "pad", "prefixes", "muon", "stochastic"],
 )
-@pytest.mark.parametrize("cut", [1, 7, 11])
+@pytest.mark.parametrize("cut", [1, 8])
 def test_a_restored_trainer_goes_on_bit_equal(
     model: dict[str, Any], training: dict[str, Any], cut: int, tmp_path: Path
 ) -> None:
