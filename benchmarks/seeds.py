@@ -29,7 +29,7 @@ from lengthwise.tasks import get_task
 from lengthwise.tasks.base import Batch
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
 from lengthwise.training.objective import batch_loss
-from lengthwise.training.optimisation import build_optimiser, prepare_gradients
+from lengthwise.training.optimisation import build_optimisers, prepare_gradients
 
 SEEDS = 3
 LENGTHS = (8, 16, 24, 32, 40)
@@ -39,13 +39,15 @@ PROGRESS = 0.5
 TASK = get_task("parity")
 UNITS = {
     "stochastic, width 1024": LDRUConfig(width=1024, operator=StochasticOperatorConfig(), level="plain"),
+    "stochastic, width 256": LDRUConfig(width=256, operator=StochasticOperatorConfig(), level="plain"),
     "MLP, width 64": LDRUConfig(width=64),
 }
+BRACKETINGS = {"stochastic": "shifted", "mlp": "random"}
+"""As the recipes have them."""
 OPTIMISER = OptimiserConfig(centralise=False)
 TRAINING = TrainingConfig(
     batch_size=128,
     supervision="nodes",
-    bracketing="random",
     mixture={"standard": 0.5, "near_miss": 0.25, "hard": 0.25},
     optimiser=OPTIMISER,
 )
@@ -57,11 +59,12 @@ class Objective(nn.Module):
     def __init__(self, model: LDRU) -> None:
         super().__init__()
         self.model = model
+        self.training_config = TRAINING.model_copy(update={"bracketing": BRACKETINGS[model.config.operator.name]})
 
     def forward(self, batch: Batch, seed: int) -> Tensor:
         """Return the loss; the seed is that of the brackets."""
         generator = torch.Generator().manual_seed(seed)
-        return batch_loss(self.model, TASK.automaton, batch, TRAINING, PROGRESS, generator).total
+        return batch_loss(self.model, TASK.automaton, batch, self.training_config, PROGRESS, generator).total
 
 
 def build(config: LDRUConfig, seed: int) -> Objective:
@@ -83,7 +86,7 @@ class OneByOne:
     def __init__(self, config: LDRUConfig, seeds: int, shared: bool) -> None:
         self.rng = np.random.default_rng(0)
         self.objectives = [build(config, seed) for seed in range(seeds)]
-        self.optimisers = [build_optimiser(objective.parameters(), OPTIMISER) for objective in self.objectives]
+        self.optimisers = [build_optimisers(objective, OPTIMISER)[0] for objective in self.objectives]
         self.shared = shared
 
     def step(self, length: int) -> None:
@@ -106,7 +109,7 @@ class Together:
         names = [name for name, _ in self.objective.named_parameters()]
         rows = zip(*(objective.parameters() for objective in objectives), strict=True)
         self.stacked = {name: nn.Parameter(torch.stack(row).detach()) for name, row in zip(names, rows, strict=True)}
-        self.optimiser = build_optimiser(self.stacked.values(), OPTIMISER)
+        (self.optimiser,) = build_optimisers(nn.ParameterList(self.stacked.values()), OPTIMISER)
 
     def gradients(self, batch: Batch, seed: int) -> dict[str, Tensor]:
         """Return the gradients of every seed, stacked."""
