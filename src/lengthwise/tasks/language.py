@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from lengthwise.registry import nearest_name
 from lengthwise.tasks import near_misses
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Batch, Bools, Ints, Task
+from lengthwise.tasks.runs import RunSampler, redraw_one
 from lengthwise.tasks.sampling import CountingSampler, count_classes, describe
 
 ACCEPTED = 1
@@ -204,6 +206,29 @@ class Language(Task):
             return self.sample_near_miss(rng, batch_size, length)
         return self.sample(rng, batch_size, length)
 
+    def sample_runs(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+        """Draw strings whose number of runs of equal symbols is uniform, every second one with a symbol redrawn.
+
+        With two classes the strings are accepted ones before the redrawing; with more, any that have a class.
+
+        Args:
+            rng: the only source of randomness.
+            batch_size: number of strings.
+            length: number of symbols; see `nearest_length`.
+
+        Returns:
+            The strings with their true classes; those that the redrawing left without one are not redrawn.
+
+        Raises:
+            InputError: no such string of this length exists.
+        """
+        length = self.nearest_length(length)
+        tokens_BT = self._run_sampler.sample(rng, batch_size, length)
+        edited_BT = redraw_one(rng, tokens_BT, self.vocabulary)
+        taken_B = (np.arange(batch_size) % 2 == 1) & (self.label(edited_BT) != UNLABELLED)
+        tokens_BT[taken_B] = edited_BT[taken_B]
+        return mix(rng, [Batch(tokens_BT, self.label(tokens_BT))])
+
     def sample_training(
         self, rng: np.random.Generator, batch_size: int, length: int, mixture: Mapping[str, float]
     ) -> Batch:
@@ -213,8 +238,8 @@ class Language(Task):
             rng: the only source of randomness.
             batch_size: number of strings.
             length: number of symbols; see `nearest_length`.
-            mixture: weights of ``standard``, ``uniform``, ``accepted``, ``near_miss`` and ``hard``; each
-                string comes from a part with the probability of its share. A part that does not exist at
+            mixture: weights of ``standard``, ``uniform``, ``accepted``, ``near_miss``, ``hard`` and ``runs``;
+                each string comes from a part with the probability of its share. A part that does not exist at
                 the length is replaced by the standard one.
 
         Returns:
@@ -247,13 +272,24 @@ class Language(Task):
         def accepted(rng: np.random.Generator, batch_size: int, length: int) -> Batch:
             return self.sample_class(rng, batch_size, length, ACCEPTED)
 
+        def runs(rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+            # The sampler is made on first use only: its tables are of no use to other mixtures.
+            possible = self._run_sampler.possible(length)
+            return (self.sample_runs if len(possible) else self.sample)(rng, batch_size, length)
+
         return {
             "standard": self.sample,
             "uniform": self.sample_uniform,
             "accepted": accepted if self._has_accepted(length) else None,
             "near_miss": self.sample_near_miss if self.has_near_misses(length) else None,
             "hard": self.sample_hard,
+            "runs": runs,
         }
+
+    @cached_property
+    def _run_sampler(self) -> RunSampler:
+        outputs_S = self.automaton.outputs_S
+        return RunSampler(self.automaton, outputs_S == ACCEPTED if self.classes == 2 else outputs_S != UNLABELLED)
 
     def _has_accepted(self, length: int) -> bool:
         return self.classes == 2 and self._sampler(ACCEPTED).exists(length)
