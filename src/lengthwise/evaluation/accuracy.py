@@ -5,7 +5,6 @@ Shape letters: B batch rows, T tokens, N lengths, C classes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import InputError
+from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.models.base import SequenceModel
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.language import Language
@@ -65,10 +65,7 @@ class LengthAccuracy(NamedTuple):
         Args:
             z: quantile of the normal distribution; 1.96 for 95 %.
         """
-        n, p = self.samples, self.value
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return centre - half, centre + half
+        return wilson_interval(self.value, self.samples, z)
 
 
 def evaluate_lengths(

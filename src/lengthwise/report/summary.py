@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from lengthwise.errors import InputError
+from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.report.rows import Results, Run
 from lengthwise.tasks import get_task
 
@@ -71,30 +72,6 @@ class Summary:
 def summarise(results: Results) -> list[Summary]:
     """Return a summary of each series, tasks and series in the order of the runs."""
     return [_summary(results, task, series) for task in results.tasks for series in results.series(task)]
-
-
-def wilson_interval(value: float, samples: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion.
-
-    Args:
-        value: the fraction seen.
-        samples: how many independent trials it is a fraction of.
-        z: quantile of the normal distribution; 95 % by default.
-
-    Raises:
-        InputError: there are no samples.
-
-    Source: Wilson 1927.
-    """
-    if samples < 1:
-        raise InputError("an interval needs at least one sample")
-    scale = 1 + z * z / samples
-    centre = (value + z * z / (2 * samples)) / scale
-    half = z / scale * math.sqrt(value * (1 - value) / samples + z * z / (4 * samples * samples))
-    # At the ends the bound is exact, and rounding must not move it off.
-    low = 0.0 if value == 0 else centre - half
-    high = _EXACT if value == _EXACT else centre + half
-    return low, high
 
 
 def percent(value: float, digits: int = 2) -> str:
