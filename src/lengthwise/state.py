@@ -107,6 +107,24 @@ class State(Mapping[str, Tensor]):
         chosen = index if isinstance(index, slice | Tensor) else list(index)
         return self.map(lambda tensor: tensor[chosen])
 
+    def section(self, name: str) -> State:
+        """Return the entries whose names start with ``name.``, without that prefix; see `nested`."""
+        prefix = f"{name}."
+        inside = [entry for entry in self if entry.startswith(prefix)]
+        return State(
+            {entry.removeprefix(prefix): self[entry] for entry in inside},
+            {entry.removeprefix(prefix): self.kinds[entry] for entry in inside},
+        )
+
+    @staticmethod
+    def nested(sections: Mapping[str, State]) -> State:
+        """Return one state whose entries are ``section.entry``, from the states of a model's parts."""
+        named = [(f"{name}.{entry}", part, entry) for name, part in sections.items() for entry in part]
+        return State(
+            {path: part[entry] for path, part, entry in named},
+            {path: part.kinds[entry] for path, part, entry in named},
+        )
+
     def numel(self) -> int:
         """Return the number of elements over all entries and rows."""
         return sum(tensor.numel() for tensor in self.tensors.values())

@@ -2,7 +2,20 @@
 
 from lengthwise.registry import Registry
 
-MODELS: Registry = Registry("model", {"ldru": "lengthwise.models.ldru:LDRUConfig"})
+MODELS: Registry = Registry(
+    "model",
+    {
+        "ldru": "lengthwise.models.ldru:LDRUConfig",
+        "backbone": "lengthwise.models.backbone:BackboneConfig",
+    },
+)
+
+MIXERS: Registry = Registry(
+    "mixer",
+    {
+        "gru": "lengthwise.models.recurrent:GRUConfig",
+    },
+)
 
 OPERATORS: Registry = Registry(
     "operator",

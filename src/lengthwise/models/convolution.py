@@ -1,0 +1,55 @@
+"""Short causal convolutions that carry their tail.
+
+Shape letters: B batch rows, T tokens, D channels, W taps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ShortConvolution(nn.Module):
+    """Causal depthwise convolution over the last few inputs, which are its state.
+
+    Args:
+        channels: D.
+        taps: W, at least 1; the state holds the last W - 1 inputs.
+        bias: whether a bias is added.
+
+    Example:
+        >>> convolution = ShortConvolution(channels=3, taps=4)
+        >>> y_BTD, tail = convolution(torch.zeros(2, 5, 3), convolution.initial_tail(2))
+        >>> y_BTD.shape, tail.shape
+        (torch.Size([2, 5, 3]), torch.Size([2, 3, 3]))
+    """
+
+    def __init__(self, channels: int, taps: int, bias: bool = True) -> None:
+        super().__init__()
+        bound = taps**-0.5
+        self.weight = nn.Parameter(torch.empty(taps, channels).uniform_(-bound, bound))
+        """[W, D]; row w weighs the input W - 1 - w tokens ago."""
+        self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound)) if bias else None
+
+    def initial_tail(self, batch_size: int) -> Tensor:
+        """Return the tail [B, W - 1, D] before any token: zeros."""
+        taps, channels = self.weight.shape
+        return self.weight.new_zeros(batch_size, taps - 1, channels)
+
+    def forward(self, x_BTD: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        """Convolve.
+
+        Args:
+            x_BTD: inputs.
+            tail: [B, W - 1, D] the inputs just before.
+
+        Returns:
+            Outputs [B, T, D] and the new tail [B, W - 1, D].
+        """
+        length, taps = x_BTD.shape[1], len(self.weight)
+        context = torch.cat([tail, x_BTD], 1)
+        # A few shifted products: channels stay last, so nothing is transposed and nothing is padded.
+        y_BTD = context[:, :length] * self.weight[0]
+        for tap in range(1, taps):
+            y_BTD = torch.addcmul(y_BTD, context[:, tap : tap + length], self.weight[tap])
+        return (y_BTD if self.bias is None else y_BTD + self.bias), context[:, length:]
