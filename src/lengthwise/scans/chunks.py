@@ -1,0 +1,76 @@
+"""What the chunked linear recurrences share: their inputs checked, cut into chunks, and states carried across them.
+
+Shape letters: B batch rows, T tokens, H heads, G groups of heads, K key channels, V value channels, N chunks,
+C tokens of a chunk, D... any further shape.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from lengthwise.errors import InputError
+
+
+def check_recurrence(
+    q: Tensor, k: Tensor, v_BTHV: Tensor, log_decay: Tensor, state: Tensor | None, *, per_channel: bool, chunk: int
+) -> None:
+    """Check the shapes of a linear recurrence.
+
+    Raises:
+        InputError: a shape does not go with the others; the message says which it should be.
+    """
+    if v_BTHV.ndim != 4 or q.ndim != 4 or not v_BTHV.shape[1]:
+        raise InputError(
+            "queries and values must be [batch, time, heads, channels] with at least one time step, "
+            f"not {list(q.shape)} and {list(v_BTHV.shape)}"
+        )
+    B, T, H, V = v_BTHV.shape
+    G, K = (H, q.shape[3]) if per_channel else q.shape[2:]
+    if not G or H % G:
+        raise InputError(f"{H} heads cannot share the queries and keys of {G} groups; the groups must divide the heads")
+    expected = {
+        "queries": (q, (B, T, G, K)),
+        "keys": (k, (B, T, G, K)),
+        "log decays": (log_decay, (B, T, H, K) if per_channel else (B, T, H)),
+        "state": (state, (B, H, K, V)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and tensor.shape != shape:
+            raise InputError(f"{name} of shape {list(tensor.shape)} do not go with the others: {list(shape)} would")
+    if chunk < 1:
+        raise InputError(f"a chunk has at least one token, not {chunk}")
+
+
+def precision(*tensors: Tensor) -> torch.dtype:
+    """Return the dtype to compute in: that of the tensors, and at least float32."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def in_chunks(x: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """Return [B, T, D...] as [B, N, C, D...] in a dtype; the last chunk is filled up with zeros."""
+    missing = -x.shape[1] % size
+    padded = F.pad(x, (0, 0) * (x.ndim - 2) + (0, missing)) if missing else x
+    return padded.to(dtype).unflatten(1, (-1, size))
+
+
+def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Carry a state across chunks: it decays, then what the chunk wrote is added.
+
+    Args:
+        decay: [B, N, ...] decay over each whole chunk, broadcast over a state.
+        written: [B, N, D...] what each chunk adds, decayed to the chunk's end.
+        state: [B, D...] the state before the first chunk.
+
+    Returns:
+        [B, N, D...] the states before the chunks, and [B, D...] the state after the last.
+    """
+    before = list[Tensor]()
+    for decay_of_one, written_by_one in zip(decay.unbind(1), written.unbind(1), strict=True):
+        before.append(state)
+        state = torch.addcmul(written_by_one, decay_of_one, state)
+    return torch.stack(before, 1), state
