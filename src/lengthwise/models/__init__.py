@@ -13,7 +13,10 @@ MODELS: Registry = Registry(
 MIXERS: Registry = Registry(
     "mixer",
     {
+        "elman": "lengthwise.models.recurrent:ElmanConfig",
         "gru": "lengthwise.models.recurrent:GRUConfig",
+        "lstm": "lengthwise.models.recurrent:LSTMConfig",
+        "mamba1": "lengthwise.models.mamba1:Mamba1Config",
     },
 )
 
