@@ -1,0 +1,231 @@
+"""Where the text of a corpus comes from: named documents, each as bytes."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import os
+import re
+import sysconfig
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from glob import has_magic
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from lengthwise.errors import InputError
+from lengthwise.registry import Registry, nearest_name
+
+
+class Document(NamedTuple):
+    """A text that nothing before it leads up to."""
+
+    name: str
+    """What the document is called inside its source; it decides on which side of the split the document falls."""
+    text: bytes
+
+
+class SourceConfig(BaseModel, ABC):
+    """Settings of a source of text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @abstractmethod
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents in an order that is the same on every machine.
+
+        Raises:
+            InputError: the source is missing or cannot be read.
+        """
+
+
+class StdlibSource(SourceConfig):
+    """The source code of Python's own standard library, which is on every machine: a document a module.
+
+    Installed packages, the module that describes how this Python was built, and the few modules that are not in UTF-8
+    are left out. The library differs among versions of Python, so compare fingerprints before numbers.
+    """
+
+    name: Literal["stdlib"] = "stdlib"
+    tests: bool = True
+    """Whether the library's own tests are read, about 60 % of its text; some distributions leave them out."""
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the modules, sorted by path.
+
+        Raises:
+            InputError: this Python has no library in files.
+        """
+        root = Path(sysconfig.get_paths()["stdlib"])
+        excluded = {"site-packages", "dist-packages", "__pycache__"}
+        excluded |= set() if self.tests else {"test", "tests", "idle_test"}
+        found = False
+        for path in _files_below(root, excluded):
+            if path.suffix == ".py" and not path.name.startswith("_sysconfigdata"):
+                text = _read(path)
+                found = True
+                if _is_utf8(text):
+                    yield Document(path.relative_to(root).as_posix(), text)
+        if not found:
+            raise InputError(f"the standard library of this Python has no source files in {root}; use source 'files'")
+
+
+class FilesSource(SourceConfig):
+    """Text files, plain or compressed with gzip: a document a file."""
+
+    name: Literal["files"] = "files"
+    paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders (searched to any depth, without hidden names) or patterns such as ``books/**/*.txt``; relative
+    ones start from the working directory."""
+    suffixes: tuple[str, ...] = (".txt",)
+    """Which files of a folder are read, compressed or not; files that are named or match a pattern always are."""
+    boundary: str | None = None
+    """A regular expression at whose matches a new document starts inside a file; ``^`` matches at every line."""
+
+    @field_validator("boundary")
+    @classmethod
+    def _compiles(cls, boundary: str | None) -> str | None:
+        try:
+            re.compile(boundary or "")
+        except re.error as error:
+            raise ValueError(f"{boundary!r} is not a regular expression: {error}") from error
+        return boundary
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents, sorted by name; a file that is reached twice is read once.
+
+        Raises:
+            InputError: a path does not exist or holds no file to read, or a file cannot be read.
+        """
+        # The first way to reach a file names it.
+        names: dict[Path, str] = {}
+        for path in self.paths:
+            for name, file in self._find(path):
+                names.setdefault(file.resolve(), name)
+        for file, name in sorted(names.items(), key=lambda item: (item[1], item[0])):
+            yield from self._split(Document(name, _read(file)))
+
+    def _find(self, path: str) -> list[tuple[str, Path]]:
+        """Return the files of one path, each with its name relative to what does not vary."""
+        start = Path(path).expanduser()
+        if start.is_file():
+            return [(start.name, start)]
+        if start.is_dir():
+            return self._find_below(start)
+        if not has_magic(path):
+            raise InputError(f"the text source names {path}, which does not exist")
+        fixed = Path(*itertools.takewhile(lambda part: not has_magic(part), start.parts))
+        pattern = str(start.relative_to(fixed))
+        if not (files := [file for file in fixed.glob(pattern) if file.is_file()]):
+            raise InputError(f"no file matches {path!r}")
+        return [(file.relative_to(fixed).as_posix(), file) for file in files]
+
+    def _find_below(self, folder: Path) -> list[tuple[str, Path]]:
+        files = [file for file in _files_below(folder, set()) if not file.name.startswith(".")]
+        read = [file for file in files if file.name.removesuffix(".gz").endswith(self.suffixes)]
+        if not read:
+            present = sorted({file.suffix or file.name for file in files})
+            raise InputError(
+                f"no file below {folder} ends in {' or '.join(self.suffixes)}; "
+                f"it holds {', '.join(present) or 'no files'} (setting: suffixes)"
+            )
+        return [(file.relative_to(folder).as_posix(), file) for file in read]
+
+    def _split(self, document: Document) -> Iterator[Document]:
+        if self.boundary is None:
+            yield document
+            return
+        matches = re.finditer(self.boundary.encode(), document.text, re.MULTILINE)
+        starts = sorted({0, *(match.start() for match in matches)})
+        for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(document.text)], strict=True)):
+            yield Document(f"{document.name}#{number}", document.text[start:end])
+
+
+class HuggingFaceSource(SourceConfig):
+    """A column of a Hugging Face data set: a document a row."""
+
+    name: Literal["huggingface"] = "huggingface"
+    path: str
+    """The data set, as ``datasets.load_dataset`` takes it."""
+    subset: str | None = None
+    """Its configuration, such as ``wikitext-103-raw-v1``."""
+    split: str = "train"
+    """The rows, such as ``train`` or ``train[:1%]``; documents are held out from these."""
+    column: str = "text"
+    """The column that holds the text."""
+    revision: str | None = None
+    """The version of the data set; the newest by default."""
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the rows in their order, named by their number.
+
+        Raises:
+            InputError: the library or the data set is missing, or the column is missing or does not hold text.
+        """
+        library = import_extra("datasets", "hf", "the text source 'huggingface'")
+        try:
+            rows = library.load_dataset(self.path, self.subset, split=self.split, revision=self.revision)
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot load the data set {self.path!r}: {error}") from error
+        if self.column not in rows.column_names:
+            nearest = nearest_name(self.column, list(rows.column_names))
+            raise InputError(f"the data set {self.path!r} has no column {self.column!r}; {nearest}")
+        for number, text in enumerate(rows[self.column]):
+            if not isinstance(text, str):
+                raise InputError(f"column {self.column!r} of {self.path!r} holds {text!r} in row {number}, not text")
+            yield Document(str(number), text.encode())
+
+
+SOURCES: Registry = Registry(
+    "text source",
+    {
+        "stdlib": "lengthwise.tasks.sources:StdlibSource",
+        "files": "lengthwise.tasks.sources:FilesSource",
+        "huggingface": "lengthwise.tasks.sources:HuggingFaceSource",
+    },
+)
+"""Source name -> the class of its settings."""
+
+
+def import_extra(module: str, extra: str, purpose: str) -> Any:
+    """Import a library that the package does not need as such.
+
+    Args:
+        module: the library.
+        extra: the extra of this package that installs it.
+        purpose: what needs it, as the error message says it.
+
+    Raises:
+        InputError: it is not installed; the message says how to install it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{purpose} needs {module!r}: pip install 'lengthwise[{extra}]'") from error
+
+
+def _files_below(root: Path, excluded: set[str]) -> Iterator[Path]:
+    """Yield all files below a folder in sorted order, without hidden folders and those of excluded names."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in excluded and not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"cannot read the text file {path}: {error}") from error
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""Tokenizers: documents to symbols.
+
+Shape letters: N symbols of one document.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lengthwise.errors import InputError
+from lengthwise.registry import nearest_name
+from lengthwise.tasks.sources import Document, import_extra
+
+Symbols = NDArray[np.integer]
+
+
+class Tokenizer(ABC):
+    """Maps documents to symbols."""
+
+    vocabulary: int
+    """The number of different symbols, with the separator."""
+    separator: int
+    """The symbol that opens every document."""
+
+    @property
+    def dtype(self) -> np.dtype[np.integer]:
+        """The smallest type that holds every symbol: uint8, uint16 or int32."""
+        fitting = (t for t in (np.uint8, np.uint16) if self.vocabulary - 1 <= np.iinfo(t).max)
+        return np.dtype(next(fitting, np.int32))
+
+    @abstractmethod
+    def encode(self, documents: Sequence[Document]) -> list[Symbols]:
+        """Return the symbols of each document, [N], without the separator.
+
+        Raises:
+            InputError: a document is not text that this tokenizer reads.
+        """
+
+
+class ByteTokenizer(Tokenizer):
+    """Each byte is a symbol; 256 is the separator. Takes any file."""
+
+    vocabulary = 257
+    separator = 256
+
+    def encode(self, documents: Sequence[Document]) -> list[Symbols]:
+        """Return the bytes of each document, [N]."""
+        return [np.frombuffer(document.text, dtype=np.uint8) for document in documents]
+
+
+class FileTokenizer(Tokenizer):
+    """A JSON file of the ``tokenizers`` library, such as the ``tokenizer.json`` of a Hugging Face checkpoint.
+
+    Args:
+        path: the file.
+        separator: the token that opens every document, such as ``<|endoftext|>``; a symbol of its own by default.
+
+    Raises:
+        InputError: the library or the file is missing, the file does not parse, or it does not know the separator.
+    """
+
+    def __init__(self, path: Path, separator: str | None = None) -> None:
+        library = import_extra("tokenizers", "hf", "a tokenizer file")
+        try:
+            self._tokenizer = library.Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read the tokenizer file {path}: {error.strerror or error}") from error
+        # The library raises plain exceptions.
+        except Exception as error:
+            raise InputError(f"{path} is not a tokenizer file of the 'tokenizers' library: {error}") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        known: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        if separator is not None and separator not in known:
+            raise InputError(f"{path} has no token {separator!r} to separate documents; {_nearest(separator, known)}")
+        largest = max(known.values(), default=-1)
+        self.separator = largest + 1 if separator is None else known[separator]
+        self.vocabulary = max(largest, self.separator) + 1
+
+    def encode(self, documents: Sequence[Document]) -> list[Symbols]:
+        """Return the tokens of each document, [N].
+
+        Raises:
+            InputError: a document is not UTF-8.
+        """
+        texts = [_decode(document) for document in documents]
+        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.asarray(encoding.ids, dtype=self.dtype) for encoding in encodings]
+
+
+def load_tokenizer(name: str, separator: str | None = None) -> Tokenizer:
+    """Return a tokenizer.
+
+    Args:
+        name: ``bytes``, or the path of a JSON file of the ``tokenizers`` library.
+        separator: as in `FileTokenizer`.
+
+    Raises:
+        InputError: as in `FileTokenizer`, or bytes were given a separator.
+
+    Example:
+        >>> load_tokenizer("bytes").encode([Document("greeting", b"hi")])
+        [array([104, 105], dtype=uint8)]
+    """
+    if name != "bytes":
+        return FileTokenizer(Path(name).expanduser(), separator)
+    if separator is not None:
+        raise InputError(f"the tokenizer 'bytes' separates documents by symbol 256, not by {separator!r}")
+    return ByteTokenizer()
+
+
+def _nearest(separator: str, known: dict[str, int]) -> str:
+    special = [token for token in known if token.startswith("<") and token.endswith(">")]
+    return nearest_name(separator, special[:20]) if special else "leave the setting out to add a symbol"
+
+
+def _decode(document: Document) -> str:
+    try:
+        return document.text.decode()
+    except UnicodeDecodeError as error:
+        wrong = f"byte {document.text[error.start]:#04x} at position {error.start}"
+        raise InputError(
+            f"document {document.name} is not UTF-8 ({wrong}), which a tokenizer file needs; "
+            "the tokenizer 'bytes' takes anything"
+        ) from error
