@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
-from lengthwise.state import State
+from lengthwise.state import Kind, State
 
 
 class Output(NamedTuple):
@@ -52,6 +52,19 @@ class SequenceModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         """Read tokens [B, T] from a state, by default the initial one."""
+
+    def start_from(self, final: State) -> State:
+        """Return the state of a new sequence that starts from the recurrent memory of another.
+
+        Recurrent entries are kept, all others are those of the initial state. A model whose recurrent entries change
+        with the position overrides it: the entries and shapes of a start are always the same.
+
+        Args:
+            final: a state of this model after any number of tokens.
+        """
+        start = self.initial_state(final.batch_size)
+        kept = {name: final[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT}
+        return State({**start, **kept}, start.kinds)
 
     def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """Return the logits of many prefixes of the same strings, [B, N, C].

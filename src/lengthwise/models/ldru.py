@@ -62,7 +62,7 @@ class LDRU(SequenceModel):
     """Log-depth recurrent unit.
 
     Its state is the stack of partial reductions of the tokens read so far (see `OnlineReduction`); an entry ``left``
-    of a given state is a left operand of everything that follows.
+    of a given state is a left operand of everything that follows, and a row of zeros in it is no operand at all.
 
     Args:
         config: the settings.
@@ -104,16 +104,18 @@ class LDRU(SequenceModel):
         position = torch.zeros(batch_size, dtype=torch.int64, device=self.classifier.weight.device)
         return State({"position": position}, {"position": Kind.POSITION})
 
+    def start_from(self, final: State) -> State:
+        """Fold all that was read into one left operand; a row of zeros where nothing was."""
+        start = self.initial_state(final.batch_size)
+        return State({**start, "left": self._folded(final)}, start.kinds)
+
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         """Read tokens [B, T] and return logits [B, C] of all that was read, or [B, T, C] of each prefix."""
-        online = self._online(self.initial_state(tokens.shape[0]) if state is None else state)
-        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
-        if self.config.readout == "prefixes":
-            values = online.scan(leaves_BTD)
-        else:
-            online.push(leaves_BTD)
-            values = online.reduced(self.config.odd, self.padding())
-        return Output(self.readout(values), self._state(online, tokens.shape[0]))
+        before = self.initial_state(tokens.shape[0]) if state is None else state
+        started_B = _started(before)
+        if started_B is None or started_B.all():
+            return self._read(tokens, before)
+        return self._read_apart(tokens, before, started_B)
 
     def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """Return the logits of many prefixes at once, [B, N, C]; all share their dyadic blocks.
@@ -193,6 +195,41 @@ class LDRU(SequenceModel):
             levels.append(level)
         return levels
 
+    def _read(self, tokens: Tensor, state: State) -> Output:
+        """Read tokens [B, T] from a state whose rows all have a left operand, or all have none."""
+        online = self._online(state)
+        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        if self.config.readout == "prefixes":
+            values = online.scan(leaves_BTD)
+        else:
+            online.push(leaves_BTD)
+            values = self._value(online)
+        return Output(self.readout(values), self._state(online, tokens.shape[0]))
+
+    def _read_apart(self, tokens: Tensor, before: State, started_B: Tensor) -> Output:
+        """Read the rows that have a left operand, then those that have none."""
+        outputs = list[Output]()
+        for rows_B, source in ((started_B, before), (~started_B, _without_left(before))):
+            if rows_B.any():
+                logits, after = self._read(tokens[rows_B], source.rows(rows_B))
+                outputs.append(Output(logits, State({"left": before["left"][rows_B], **after}, after.kinds)))
+        order_B = torch.cat([started_B.nonzero(), (~started_B).nonzero()])[:, 0].argsort()
+        state = State.concat([output.state for output in outputs])
+        return Output(torch.cat([output.logits for output in outputs])[order_B], state.rows(order_B))
+
+    def _value(self, online: OnlineReduction) -> Tensor:
+        """Return [B, D] what is read out after the last element."""
+        return online.value() if self.config.readout == "prefixes" else online.reduced(self.config.odd, self.padding())
+
+    def _folded(self, state: State) -> Tensor:
+        """Return [B, D] the value of all that a state has read, its left operand included."""
+        online, started_B = self._online(state), _started(state)
+        if not online.count:
+            zeros_BD = self.classifier.weight.new_zeros(state.batch_size, self.config.width)
+            return state.get("left", zeros_BD)
+        alone_BD = self._value(self._online(_without_left(state)))
+        return alone_BD if started_B is None else torch.where(started_B[:, None], self._value(online), alone_BD)
+
     def _online(self, state: State) -> OnlineReduction:
         partials = {int(name.removeprefix("partial.")): state[name] for name in state if name.startswith("partial.")}
         return OnlineReduction(self.join, partials, int(state["position"][0]), state.get("left"))
@@ -203,6 +240,16 @@ class LDRU(SequenceModel):
             entries["left"] = online.initial_BD
         position = torch.full((batch_size,), online.count, device=self.classifier.weight.device)
         return State(entries | {"position": position}, {"position": Kind.POSITION})
+
+
+def _started(state: State) -> Tensor | None:
+    """Return [B] which rows have a left operand; none where the state has no such entry."""
+    return state["left"].any(1) if "left" in state else None
+
+
+def _without_left(state: State) -> State:
+    names = [name for name in state if name != "left"]
+    return State({name: state[name] for name in names}, {name: state.kinds[name] for name in names})
 
 
 class LeafEncoder(nn.Module):

@@ -1,0 +1,14 @@
+"""How a sequence starts: initial-state interventions, the only thing that they change about training."""
+
+from lengthwise.registry import Registry
+
+INTERVENTIONS: Registry = Registry(
+    "intervention",
+    {
+        "zero": "lengthwise.interventions.zero:ZeroConfig",
+        "random_noise": "lengthwise.interventions.noise:RandomNoiseConfig",
+        "fitted_noise": "lengthwise.interventions.noise:FittedNoiseConfig",
+        "state_passing": "lengthwise.interventions.passing:StatePassingConfig",
+        "tbptt": "lengthwise.interventions.passing:TBPTTConfig",
+    },
+)
