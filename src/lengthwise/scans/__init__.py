@@ -1,6 +1,8 @@
 """The mathematics: pure functions on tensors, each with a slow twin in `reference`."""
 
 from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
+from lengthwise.scans.gated_linear import gated_linear_scan
+from lengthwise.scans.linear import linear_scan
 from lengthwise.scans.online import OnlineReduction, reduce_chunks
 from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
@@ -21,6 +23,8 @@ __all__ = [
     "Rounds",
     "SharedNodes",
     "balanced_rounds",
+    "gated_linear_scan",
+    "linear_scan",
     "random_bracketing",
     "random_tree",
     "reduce_chunks",

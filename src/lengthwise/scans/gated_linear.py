@@ -64,6 +64,19 @@ def gated_linear_scan(
     check_recurrence(q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK, state_BHKV, per_channel=True, chunk=chunk)
     if chunk & (chunk - 1):
         raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")
+    with torch.autocast(v_BTHV.device.type, enabled=False):
+        return _scan(q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK, state_BHKV, bonus_HK, chunk)
+
+
+def _scan(
+    q_BTHK: Tensor,
+    k_BTHK: Tensor,
+    v_BTHV: Tensor,
+    log_decay_BTHK: Tensor,
+    state_BHKV: Tensor | None,
+    bonus_HK: Tensor | None,
+    chunk: int,
+) -> tuple[Tensor, Tensor]:
     T, dtype = v_BTHV.shape[1], precision(q_BTHK, k_BTHK, v_BTHV)
     size = min(chunk, 1 << (T - 1).bit_length())
     q_BNHCK, k_BNHCK, v_BNHCV, log_BNHCK = (
@@ -98,14 +111,21 @@ def _within(
     weight_M, reading_M, writing_M = own_BNHC[..., None, None], reading_BNHCK[..., None, :], writing_BNHCK[..., None, :]
     log_MK = log_BNHCK
     while log_MK.shape[3] > 1:
-        early_r, late_r = reading_M[..., 0::2, :, :], reading_M[..., 1::2, :, :]
-        early_w, late_w = writing_M[..., 0::2, :, :], writing_M[..., 1::2, :, :]
-        early_log, late_log = log_MK[..., 0::2, :], log_MK[..., 1::2, :]
+        early_weight, late_weight = _pairs(weight_M)
+        early_r, late_r = _pairs(reading_M)
+        early_w, late_w = _pairs(writing_M)
+        early_log, late_log = _pairs(log_MK)
         across = late_r @ early_w.mT
-        above = torch.cat([weight_M[..., 0::2, :, :], torch.zeros_like(across)], -1)
-        below = torch.cat([across, weight_M[..., 1::2, :, :]], -1)
+        above = torch.cat([early_weight, torch.zeros_like(across)], -1)
+        below = torch.cat([across, late_weight], -1)
         weight_M = torch.cat([above, below], -2)
         reading_M = torch.cat([early_r, late_r * early_log.exp()[..., None, :]], -2)
         writing_M = torch.cat([early_w * late_log.exp()[..., None, :], late_w], -2)
         log_MK = early_log + late_log
     return weight_M[:, :, :, 0], reading_M[:, :, :, 0], writing_M[:, :, :, 0], log_MK[:, :, :, 0]
+
+
+def _pairs(blocks_M: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the earlier and the later of each two neighbouring blocks, which lie along dimension 3."""
+    early, late = blocks_M.unflatten(3, (-1, 2)).unbind(4)
+    return early, late

@@ -9,7 +9,11 @@ channels, N chunks, C tokens of a chunk (i reads, j was written).
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.scans.chunks import carry, check_recurrence, in_chunks, precision
 
@@ -52,6 +56,13 @@ def linear_scan(
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 4, 5]))
     """
     check_recurrence(q_BTGK, k_BTGK, v_BTHV, log_decay_BTH, state_BHKV, per_channel=False, chunk=chunk)
+    with torch.autocast(v_BTHV.device.type, enabled=False):
+        return _scan(q_BTGK, k_BTGK, v_BTHV, log_decay_BTH, state_BHKV, chunk)
+
+
+def _scan(
+    q_BTGK: Tensor, k_BTGK: Tensor, v_BTHV: Tensor, log_decay_BTH: Tensor, state_BHKV: Tensor | None, chunk: int
+) -> tuple[Tensor, Tensor]:
     B, T, H, V = v_BTHV.shape
     G, K = q_BTGK.shape[2:]
     heads, size, dtype = (G, H // G), min(chunk, T), precision(q_BTGK, k_BTGK, v_BTHV)
@@ -62,13 +73,11 @@ def linear_scan(
     if state_BHKV is not None:
         start_BGKRV = state_BHKV.to(dtype).unflatten(1, heads).transpose(2, 3)
 
-    # Entry j, i sums the log decays of the tokens after j up to i.
-    span_BNGRCC = log_BNGRC[..., None, :].expand(*log_BNGRC.shape, size).triu(1).cumsum(-1)
-    score_BNGCC = k_BNGCK @ q_BNGCK.mT
-    weight_BNGRCC = (score_BNGCC[:, :, :, None] * span_BNGRCC.exp()).triu()
+    decay_BNGRCC = pairwise_decays(log_BNGRC)
+    weight_BNGRCC = (k_BNGCK @ q_BNGCK.mT)[:, :, :, None] * decay_BNGRCC
     within_BNGRCV = weight_BNGRCC.mT @ v_BNCGRV.permute(0, 1, 3, 4, 2, 5)
 
-    to_end_BNCGR = span_BNGRCC[..., -1].exp().movedim(4, 2)
+    to_end_BNCGR = F.pad(log_BNGRC[..., 1:], (0, 1)).flip(-1).cumsum(-1).flip(-1).exp().movedim(4, 2)
     from_start_BNGRC = log_BNGRC.cumsum(-1).exp()
     values_BNGCX = (v_BNCGRV * to_end_BNCGR[..., None]).transpose(2, 3).flatten(4)
     written_BNGKRV = (k_BNGCK.mT @ values_BNGCX).unflatten(4, (-1, V))
@@ -80,3 +89,36 @@ def linear_scan(
     y_BNGCRV = within_BNGRCV.transpose(3, 4).addcmul(decay_BNGCR1, earlier_BNGCRV)
     y_BTHV = y_BNGCRV.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :T]
     return y_BTHV.to(v_BTHV.dtype), after_BGKRV.transpose(2, 3).flatten(1, 2)
+
+
+def pairwise_decays(log_decay_C: Tensor) -> Tensor:
+    """Return the decay from every token to every later one.
+
+    Args:
+        log_decay_C: [..., C] log decays.
+
+    Returns:
+        [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i; zero where i < j.
+    """
+    decays = _PairwiseDecays.apply(log_decay_C)
+    assert isinstance(decays, Tensor)
+    return decays
+
+
+class _PairwiseDecays(torch.autograd.Function):
+    """One square in memory forward and two sums of it backward, where autograd would keep five."""
+
+    @staticmethod
+    def forward(ctx: Any, log_decay_C: Tensor) -> Tensor:
+        size = log_decay_C.shape[-1]
+        square_CC = log_decay_C[..., None, :].expand(*log_decay_C.shape, size).triu(1)
+        decay_CC = square_CC.cumsum_(-1).exp_().triu_()
+        ctx.save_for_backward(decay_CC)
+        return decay_CC
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (decay_CC,) = ctx.saved_tensors
+        weighted_CC = grad_outputs[0] * decay_CC
+        # From one token's log decay to the next one's, the pairs read at the token are lost, those written at it gained.
+        return (weighted_CC.sum(-2) - weighted_CC.sum(-1)).flip(-1).cumsum(-1).flip(-1)
