@@ -1,0 +1,214 @@
+"""The verdict on length robustness: does perplexity hold beyond the training context?
+
+The rule is in `verdict`; it sees numbers only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation.perplexity import OctaveLosses, perplexity
+
+HOLDS_WITHIN = 1.02
+FAILS_ABOVE = 1.5
+
+
+class OctaveRatio(NamedTuple):
+    """Perplexity in an octave beyond the training context over perplexity in the octave that ends at it."""
+
+    start: int
+    """The first position of the octave."""
+    end: int
+    """Its last position."""
+    ratio: float
+    low: float
+    """Lower end of the confidence interval."""
+    high: float
+    """Upper end of the confidence interval."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether perplexity holds beyond the training context, and what that rests on."""
+
+    name: Literal["holds", "drifts", "fails", "undecided"]
+    reason: str
+    """One sentence with the numbers that decided."""
+    ratios: tuple[OctaveRatio, ...]
+    """Each octave beyond the context, in order."""
+    context: int
+    rows: int
+    rows_needed: int | None
+    """Where undecided, about how many rows would decide if mean and spread stay what they are."""
+
+
+class _Octave(NamedTuple):
+    """The paired differences of one octave in log-perplexity: their mean and half the width of its interval."""
+
+    start: int
+    end: int
+    mean: float
+    half: float
+
+    def ratio(self) -> OctaveRatio:
+        ends = (perplexity(self.mean - self.half), perplexity(self.mean + self.half))
+        return OctaveRatio(self.start, self.end, perplexity(self.mean), *ends)
+
+
+def verdict(
+    octaves: Sequence[OctaveLosses],
+    context: int,
+    *,
+    holds_within: float = HOLDS_WITHIN,
+    fails_above: float = FAILS_ABOVE,
+    confidence: float = 0.95,
+) -> Verdict:
+    """Return the verdict on perplexity beyond the training context.
+
+    For octave k beyond the context T, row b has the paired difference d[b, k] of its mean loss there and its mean loss
+    in the octave that ends at T. The ratio of perplexities is exp(mean_b d[b, k]), with the interval
+
+        exp(mean d  +-  t(1 - (1 - confidence) / (2 m); B - 1) * std(d) / sqrt(B)),
+
+    B rows, m octaves beyond T (Bonferroni: all m intervals hold together with the confidence asked for). Then
+
+    - fails: in some octave the lower end is above `fails_above`;
+    - drifts: not so, but in some octave the lower end is above `holds_within`;
+    - holds: in every octave the upper end is at most `holds_within`;
+    - undecided: otherwise; the intervals are too wide for these rows.
+
+    Args:
+        octaves: the octave that ends at T, then those beyond it, as `octave_losses` gives them.
+        context: the training context T, in tokens.
+        holds_within: the largest ratio that counts as no rise.
+        fails_above: the ratio above which a rise is a failure.
+        confidence: probability that all intervals hold, for differences that are normally distributed.
+
+    Raises:
+        InputError: the octaves do not belong to this context or to the same two or more rows, a loss is not finite,
+            or a threshold is not sensible.
+
+    Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
+    """
+    _check(octaves, context, holds_within, fails_above, confidence)
+    rows = len(octaves[0].row_means)
+    quantile = student_quantile(1 - (1 - confidence) / (2 * (len(octaves) - 1)), rows - 1)
+    measured = [_paired(octaves[0], octave, quantile) for octave in octaves[1:]]
+    ratios = tuple(octave.ratio() for octave in measured)
+    name, decisive = _rule(ratios, holds_within, fails_above)
+    needed = _rows_needed(measured, rows, holds_within) if name == "undecided" else None
+    reason = _reason(name, decisive, octaves[0], {"holds": holds_within, "drifts": holds_within, "fails": fails_above})
+    if name == "undecided":
+        reason += f"; {rows} rows are too few to say" + (f", about {needed:,} would do" if needed else "")
+    return Verdict(name, reason, ratios, context, rows, needed)
+
+
+def student_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t distribution for a probability of one half or more.
+
+    Args:
+        probability: in 0.5..1, both ends of the range excluded but for 0.5.
+        freedom: degrees of freedom, at least 1.
+
+    Raises:
+        InputError: the probability or the degrees of freedom are out of range.
+
+    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4, finite sums for integer degrees of freedom, by bisection.
+    """
+    if not 0.5 <= probability < 1 or freedom < 1:
+        raise InputError(
+            f"a t quantile needs a probability in 0.5..1 and at least 1 degree of freedom, "
+            f"not {probability} and {freedom}"
+        )
+    low, high = 0.0, math.pi / 2
+    while (middle := (low + high) / 2) not in (low, high):
+        if _central_probability(middle, freedom) < 2 * probability - 1:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _central_probability(angle: float, freedom: int) -> float:
+    """Return the probability that |t| is below sqrt(freedom) tan(angle)."""
+    odd, cosine = freedom % 2, math.cos(angle)
+    term, total = (cosine if odd else 1.0), 0.0
+    for step in range(freedom // 2):
+        total += term
+        term *= cosine * cosine * (2 * step + 1 + odd) / (2 * step + 2 + odd)
+    total *= math.sin(angle)
+    return 2 / math.pi * (angle + total) if odd else total
+
+
+def _check(
+    octaves: Sequence[OctaveLosses], context: int, holds_within: float, fails_above: float, confidence: float
+) -> None:
+    if len(octaves) < 2 or octaves[0].end != context:
+        ends = ", ".join(str(octave.end) for octave in octaves) or "none"
+        raise InputError(
+            f"a verdict needs the octave that ends at the context of {context} and one beyond it; "
+            f"these octaves end at {ends}"
+        )
+    counts = sorted({len(octave.row_means) for octave in octaves})
+    if len(counts) > 1 or counts[0] < 2:
+        raise InputError(
+            "a verdict needs the same two or more rows in every octave, to have an interval; "
+            f"these octaves have {' and '.join(map(str, counts))} rows"
+        )
+    if not all(math.isfinite(loss) for octave in octaves for loss in octave.row_means):
+        raise InputError("a verdict needs finite losses")
+    if not (1 <= holds_within < fails_above and 0 < confidence < 1):
+        raise InputError(
+            "thresholds must satisfy 1 <= holds_within < fails_above and 0 < confidence < 1, "
+            f"not {holds_within}, {fails_above} and {confidence}"
+        )
+
+
+def _paired(reference: OctaveLosses, octave: OctaveLosses, quantile: float) -> _Octave:
+    differences = [a - b for a, b in zip(octave.row_means, reference.row_means, strict=True)]
+    half = quantile * stdev(differences) / math.sqrt(len(differences))
+    return _Octave(octave.start, octave.end, fmean(differences), half)
+
+
+def _rule(
+    ratios: Sequence[OctaveRatio], holds_within: float, fails_above: float
+) -> tuple[Literal["holds", "drifts", "fails", "undecided"], OctaveRatio]:
+    """Return the name and the octave that decided, or that left it open."""
+    surest = max(ratios, key=lambda octave: octave.low)
+    widest = max(ratios, key=lambda octave: octave.high)
+    if surest.low > fails_above:
+        return "fails", surest
+    if surest.low > holds_within:
+        return "drifts", surest
+    return ("holds" if widest.high <= holds_within else "undecided"), widest
+
+
+def _rows_needed(measured: Sequence[_Octave], rows: int, holds_within: float) -> int | None:
+    """Return about how many rows would decide: the fewest that show one rise, or the most that exclude them all.
+
+    The half-width shrinks with the square root of the rows; the t quantile is kept, which errs on the safe side.
+    """
+    threshold = math.log(holds_within)
+    risen = [octave for octave in measured if octave.mean > threshold]
+    open_still = [octave for octave in measured if octave.ratio().high > holds_within]
+    if any(octave.mean == threshold for octave in risen or open_still):
+        return None
+    needed = [math.ceil(rows * (octave.half / (octave.mean - threshold)) ** 2) for octave in risen or open_still]
+    return min(needed) if risen else max(needed)
+
+
+def _reason(name: str, decisive: OctaveRatio, reference: OctaveLosses, thresholds: dict[str, float]) -> str:
+    where = f"at positions {decisive.start:,} to {decisive.end:,}"
+    measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
+    against = f"that at {reference.start:,} to {reference.end:,}"
+    sentence = f"perplexity {where} is {measured} {against}"
+    if name == "holds":
+        return f"{sentence}; no octave beyond is surely or possibly above {thresholds[name]:g} times"
+    if name == "undecided":
+        return sentence
+    return f"{sentence}, surely above {thresholds[name]:g} times"

@@ -1,0 +1,287 @@
+"""Perplexity by position: cross-entropy at each distance from the start, in memory that is flat in the length.
+
+Shape letters: B rows, S = length + 1 tokens of a row, T tokens of a piece, V symbols, N bins, M coarser bins.
+Position t, from 1, is the prediction of the token with index t from the t tokens before it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.models.base import SequenceModel
+from lengthwise.models.reading import Piece, check_tokens, non_finite_entry, read
+
+_LARGEST_EXPONENT = math.log(sys.float_info.max)
+
+
+class PositionLoss(NamedTuple):
+    """The cross-entropy in one bin of positions."""
+
+    start: int
+    """The first position of the bin; 1 is the first prediction."""
+    end: int
+    """Its last position."""
+    mean: float
+    """Mean cross-entropy over rows and positions, in nats."""
+    standard_error: float
+    """Standard error of the mean over rows, the independent units; NaN for one row."""
+    rows: int
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean."""
+        return perplexity(self.mean)
+
+
+class OctaveLosses(NamedTuple):
+    """The cross-entropy of each row in one octave of positions."""
+
+    start: int
+    """The first position of the octave; 1 is the first prediction."""
+    end: int
+    """Its last position."""
+    row_means: tuple[float, ...]
+    """For each row the mean over the octave, in nats; the rows are in the same order in every octave."""
+
+
+@dataclass(frozen=True)
+class RowLosses:
+    """Sums of the cross-entropy of every row in every bin: one reading from which any coarser bins follow.
+
+    Args:
+        edges: increasing; bin n holds the positions edges[n] + 1 to edges[n + 1].
+        sums_BN: [B, N] nats, float64, on the CPU.
+    """
+
+    edges: tuple[int, ...]
+    sums_BN: Tensor
+
+    def means(self, edges: Sequence[int]) -> Tensor:
+        """Return the mean cross-entropy of each row between these edges, [B, M] nats.
+
+        Args:
+            edges: M + 1 increasing edges, all among the edges of the reading.
+
+        Raises:
+            InputError: an edge was not one of the reading.
+        """
+        missing = sorted(set(edges) - set(self.edges))
+        if missing:
+            raise InputError(f"the losses were not cut at {', '.join(map(str, missing))}: read them with that edge")
+        places = [self.edges.index(edge) for edge in edges]
+        means = [self.sums_BN[:, i:j].sum(1) / (self.edges[j] - self.edges[i]) for i, j in pairwise(places)]
+        return torch.stack(means, 1)
+
+    def by_position(self, edges: Sequence[int]) -> list[PositionLoss]:
+        """Return mean and standard error over rows between these edges, see `position_losses`."""
+        means_BM = self.means(edges)
+        bins = zip(pairwise(edges), means_BM.mean(0).tolist(), standard_error(means_BM, 0).tolist(), strict=True)
+        return [PositionLoss(left + 1, right, mean, error, len(means_BM)) for (left, right), mean, error in bins]
+
+    def by_octave(self, edges: Sequence[int]) -> list[OctaveLosses]:
+        """Return the means of each row between these edges, see `octave_losses`."""
+        octaves = zip(pairwise(edges), self.means(edges).T.tolist(), strict=True)
+        return [OctaveLosses(left + 1, right, tuple(means)) for (left, right), means in octaves]
+
+
+def perplexity(nats: float) -> float:
+    """Return the exponential of a cross-entropy, infinite where it is beyond the largest float."""
+    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
+
+
+def standard_error(values: Tensor, dim: int) -> Tensor:
+    """Return the standard error of the mean over independent values.
+
+    Args:
+        values: of any shape.
+        dim: the dimension that the mean is over.
+
+    Returns:
+        std / sqrt(n), with n - 1 in the denominator of the variance; NaN for a single value.
+    """
+    count = values.shape[dim]
+    if count < 2:
+        return torch.full_like(values.sum(dim), math.nan)
+    return values.std(dim) / math.sqrt(count)
+
+
+def log_edges(length: int, bins: int = 4) -> list[int]:
+    """Return the edges of log-spaced bins of the positions 1 to a length.
+
+    The edges are 0 and round(2^(i / bins)) for i = 0, 1, 2, ..., each once, up to the length, and the length itself:
+    every power of two is an edge, and far out each octave has the same number of bins of equal ratio.
+
+    Args:
+        length: the last position.
+        bins: parts of an octave.
+
+    Raises:
+        InputError: there are no positions or no bins.
+    """
+    if length < 1 or bins < 1:
+        raise InputError(f"log-spaced bins need a length and bins of at least 1, not {length} and {bins}")
+    inner = {round(2 ** (i / bins)) for i in range(math.ceil(bins * math.log2(length)) + 1)}
+    return sorted({0, length, *(edge for edge in inner if edge < length)})
+
+
+def octave_edges(length: int, context: int) -> list[int]:
+    """Return the edges T/2, T, 2 T, 4 T, ... of the octaves around a training context T.
+
+    The last octave ends with the length. Where less than half of it would be left, that joins the octave before.
+
+    Args:
+        length: the last position.
+        context: the training context T, in tokens.
+
+    Raises:
+        InputError: the context has no octave, or nothing lies beyond it.
+    """
+    if context < 2:
+        raise InputError(f"a training context has at least 2 tokens, not {context}")
+    if length <= context:
+        raise InputError(
+            f"nothing lies beyond the training context of {context} in {length} positions: "
+            f"give rows of {2 * context + 1} tokens or more"
+        )
+    edges = [context // 2, context]
+    while edges[-1] < length:
+        edges.append(min(2 * edges[-1], length))
+    if len(edges) > 3 and 2 * (edges[-1] - edges[-2]) < edges[-2]:
+        del edges[-2]
+    return edges
+
+
+def position_losses(
+    model: SequenceModel, tokens_BS: Tensor, *, bins: int = 4, chunk: int = 512, batch_size: int = 8
+) -> list[PositionLoss]:
+    """Return the cross-entropy by position in log-spaced bins.
+
+    At position t row b has the loss -log p(x[b, t] | x[b, 0:t]), t = 1, ..., S - 1. A bin's mean is over its positions
+    and all rows. The losses of one row depend on each other, so the standard error is that of the B means of the rows:
+    their standard deviation (B - 1 in the denominator) over the square root of B.
+
+    Args:
+        model: a language model with logits [B, T, V]; left in evaluation mode.
+        tokens_BS: [B, S] symbols on the model's device; each row starts from the initial state.
+        bins: parts of an octave, see `log_edges`.
+        chunk: tokens read at a time, with the state carried; changes memory and speed only.
+        batch_size: rows read at a time; changes memory and speed only.
+
+    Returns:
+        One result a bin, in order.
+
+    Raises:
+        InputError: the tokens cannot be read, or lie outside the model's vocabulary.
+        RunError: a loss is not finite; says where, and which entry of the state is the first that is not.
+
+    Source: Buitrago Ruiz and Gu 2025 (arXiv 2507.02782), perplexity by position; the bins are our choice.
+    """
+    check_tokens(tokens_BS, 2)
+    edges = log_edges(tokens_BS.shape[1] - 1, bins)
+    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_position(edges)
+
+
+def octave_losses(
+    model: SequenceModel, tokens_BS: Tensor, context: int, *, chunk: int = 512, batch_size: int = 8
+) -> list[OctaveLosses]:
+    """Return each row's mean loss in the octaves (T/2, T], (T, 2 T], (2 T, 4 T], ... of a training context T.
+
+    Args:
+        model: as in `position_losses`.
+        tokens_BS: as in `position_losses`, with S - 1 > T.
+        context: the training context T, in tokens.
+        chunk: as in `position_losses`.
+        batch_size: as in `position_losses`.
+
+    Returns:
+        The octave that ends at T first, then those beyond it, see `octave_edges`.
+
+    Raises:
+        InputError: as in `position_losses`, or nothing lies beyond the context.
+        RunError: as in `position_losses`.
+    """
+    check_tokens(tokens_BS, 2)
+    edges = octave_edges(tokens_BS.shape[1] - 1, context)
+    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_octave(edges)
+
+
+@torch.no_grad()
+def row_losses(
+    model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], *, chunk: int = 512, batch_size: int = 8
+) -> RowLosses:
+    """Read rows once and sum the cross-entropy of each in each bin.
+
+    Kept are the sums, one piece of logits of `batch_size` x `chunk` positions, and the state: nothing grows with S.
+
+    Args:
+        model: as in `position_losses`.
+        tokens_BS: as in `position_losses`.
+        edges: increasing integers in 0..S - 1; bin n holds the positions edges[n] + 1 to edges[n + 1]. The union of
+            `log_edges` and `octave_edges` serves both with one reading.
+        chunk: as in `position_losses`.
+        batch_size: as in `position_losses`.
+
+    Raises:
+        InputError: as in `position_losses`, or the edges are not increasing integers within the rows.
+        RunError: as in `position_losses`.
+    """
+    check_tokens(tokens_BS, 2)
+    length = tokens_BS.shape[1] - 1
+    increasing = all(left < right for left, right in pairwise(edges))
+    if len(edges) < 2 or not increasing or edges[0] < 0 or edges[-1] > length:
+        raise InputError(f"edges of bins must be two or more increasing integers in 0..{length}, not {list(edges)}")
+    if batch_size < 1:
+        raise InputError(f"at least 1 row is read at a time, not {batch_size}")
+    model.eval()
+    groups = tokens_BS.split(batch_size)
+    return RowLosses(tuple(edges), torch.cat([_sums(model, rows_BS, edges, chunk) for rows_BS in groups]))
+
+
+def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: int) -> Tensor:
+    sums_BN = torch.zeros(len(tokens_BS), len(edges) - 1, dtype=torch.float64)
+    ends_N = torch.tensor(edges[1:])
+    for piece in read(model, tokens_BS[:, : edges[-1]], chunk):
+        losses_BT = _losses(piece, tokens_BS[:, piece.begin + 1 : piece.end + 1])
+        if not bool(losses_BT.isfinite().all()):
+            raise _not_finite(model, tokens_BS, piece, losses_BT)
+        skipped = max(0, edges[0] - piece.begin)
+        positions_T = torch.arange(piece.begin + 1, piece.end + 1)[skipped:]
+        # On the CPU, since not every device has float64.
+        sums_BN.index_add_(1, torch.bucketize(positions_T, ends_N), losses_BT[:, skipped:].cpu().double())
+    return sums_BN
+
+
+def _losses(piece: Piece, targets_BT: Tensor) -> Tensor:
+    """Return the cross-entropy at every position of a piece, [B, T] nats, in float32 or better."""
+    logits_BTV = piece.output.logits
+    if logits_BTV.ndim != 3:
+        raise InputError(
+            "perplexity needs logits at every token, [rows, tokens, symbols]; "
+            f"this model gives {list(logits_BTV.shape)}"
+        )
+    if int(targets_BT.max()) >= logits_BTV.shape[-1]:
+        raise InputError(
+            f"token {int(targets_BT.max())} is outside the model's vocabulary of {logits_BTV.shape[-1]}: "
+            "the text and the model must use the same tokenizer"
+        )
+    wide_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
+    return cross_entropy(wide_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(targets_BT)
+
+
+def _not_finite(model: SequenceModel, tokens_BS: Tensor, piece: Piece, losses_BT: Tensor) -> RunError:
+    """Return the error for a piece with a loss that is not finite, having read that piece again up to there."""
+    read_on = int((~losses_BT.isfinite()).any(0).nonzero()[0]) + 1
+    state = model(tokens_BS[:, piece.begin : piece.begin + read_on], piece.before).state
+    entry = non_finite_entry(state)
+    cause = f"the entry {entry!r} of the state is not finite there" if entry else "every entry of the state is finite"
+    return RunError(f"the loss at position {piece.begin + read_on} is not finite: {cause}")
