@@ -290,8 +290,8 @@ def _encode(documents: Sequence[Document], tokenizer: Tokenizer, limit: int | No
 
 
 def _encoded(documents: Sequence[Document], tokenizer: Tokenizer) -> Iterator[tuple[Document, Symbols]]:
-    for start in range(0, len(documents), 256):
-        some = documents[start : start + 256]
+    for start in range(0, len(documents), 32):
+        some = documents[start : start + 32]
         yield from zip(some, tokenizer.encode(some), strict=True)
 
 

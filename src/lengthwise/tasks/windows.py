@@ -104,6 +104,7 @@ class RandomWindows(Windows):
         InputError: no window of this length fits.
 
     Example:
+        >>> from lengthwise.tasks.corpus import TextConfig
         >>> windows = RandomWindows(Corpus.load(TextConfig()), "train", 64, batch_size=8)
         >>> windows.next_batch(np.random.default_rng(0)).tokens_BS.shape
         (8, 65)
