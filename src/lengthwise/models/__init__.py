@@ -17,6 +17,11 @@ MIXERS: Registry = Registry(
         "gru": "lengthwise.models.recurrent:GRUConfig",
         "lstm": "lengthwise.models.recurrent:LSTMConfig",
         "mamba1": "lengthwise.models.mamba1:Mamba1Config",
+        "mamba2": "lengthwise.models.mamba2:Mamba2Config",
+        "gla": "lengthwise.models.gla:GLAConfig",
+        "rwkv6": "lengthwise.models.rwkv6:RWKV6Config",
+        "deltanet": "lengthwise.models.deltanet:DeltaNetConfig",
+        "gated_deltanet": "lengthwise.models.deltanet:GatedDeltaNetConfig",
     },
 )
 

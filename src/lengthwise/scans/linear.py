@@ -120,5 +120,5 @@ class _PairwiseDecays(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (decay_CC,) = ctx.saved_tensors
         weighted_CC = grad_outputs[0] * decay_CC
-        # From one token's log decay to the next one's, the pairs read at the token are lost, those written at it gained.
+        # From one token's log decay to the next, the pairs read at the token are lost and those written at it gained.
         return (weighted_CC.sum(-2) - weighted_CC.sum(-1)).flip(-1).cumsum(-1).flip(-1)
