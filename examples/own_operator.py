@@ -25,13 +25,13 @@ class AffineOperatorConfig(OperatorConfig):
 
 
 if __name__ == "__main__":
-    from lengthwise import EvaluationConfig, LDRUConfig, Trainer, TrainingConfig, evaluate_lengths, get_task
+    from lengthwise import EvaluationConfig, LDRUConfig, StringTrainer, TrainingConfig, evaluate_lengths, get_task
 
     manual_seed(0)
     task = get_task("parity")
     model = LDRUConfig(operator=AffineOperatorConfig(), level="plain").build(task.vocabulary, task.classes)
     settings = TrainingConfig.model_validate({"steps": 100, "optimiser": {"learning_rate": 0.03}})
-    trainer = Trainer(model, task, settings, seed=0)
+    trainer = StringTrainer(model, task, settings, seed=0)
     while not trainer.finished:
         trainer.train_step()
     for result in evaluate_lengths(model, task, EvaluationConfig(longest=0, near_misses=(), long_lengths=(40, 500)), 0):

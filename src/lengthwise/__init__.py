@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lengthwise.tasks import get_task
     from lengthwise.tasks.base import Task
     from lengthwise.training.config import TrainingConfig
-    from lengthwise.training.loop import Trainer
+    from lengthwise.training.strings import StringTrainer
 
 __version__ = "0.1.0"
 
@@ -37,8 +37,8 @@ __all__ = [
     "RunError",
     "SequenceModel",
     "State",
+    "StringTrainer",
     "Task",
-    "Trainer",
     "TrainingConfig",
     "check_contract",
     "evaluate_lengths",
@@ -64,7 +64,7 @@ _MODULES = {
     "tasks": ("get_task",),
     "tasks.base": ("Task",),
     "training.config": ("TrainingConfig",),
-    "training.loop": ("Trainer",),
+    "training.strings": ("StringTrainer",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -125,6 +125,10 @@ class State(Mapping[str, Tensor]):
             {path: part.kinds[entry] for path, part, entry in named},
         )
 
+    def non_finite(self) -> list[str]:
+        """Return the names of entries that hold an infinity or a NaN."""
+        return [name for name, tensor in self.items() if not bool(torch.isfinite(tensor).all())]
+
     def numel(self) -> int:
         """Return the number of elements over all entries and rows."""
         return sum(tensor.numel() for tensor in self.tensors.values())

@@ -22,7 +22,7 @@ from lengthwise.state import Kind, State
 from lengthwise.tasks import LANGUAGES, get_task
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
-from lengthwise.training.loop import Trainer
+from lengthwise.training.strings import StringTrainer
 
 FALSE_ALARM_QUANTILE = 5.5
 """The normal quantile of one false alarm in fifty million, both sides: one in half a million over all lengths here."""
@@ -199,7 +199,7 @@ def test_evaluation_leaves_no_trace_in_training() -> None:
     def trained(look: bool) -> dict[str, Tensor]:
         torch.manual_seed(0)
         task = get_task("dyck_2")
-        trainer = Trainer(tiny().build(2, 2), task, TrainingConfig(steps=6, batch_size=8), seed=0)
+        trainer = StringTrainer(tiny().build(2, 2), task, TrainingConfig(steps=6, batch_size=8), seed=0)
         while not trainer.finished:
             trainer.train_step()
             if look:

@@ -8,7 +8,7 @@ import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.recipe import Recipe, load_recipe, recipe_schema, validate_recipe
+from lengthwise.experiments.recipe import Recipe, StringRecipe, load_recipe, recipe_schema, validate_recipe
 from lengthwise.experiments.shipped import find_recipe, recipe_names
 
 
@@ -112,9 +112,9 @@ def test_every_wrong_setting_has_a_line(tiny: Recipe) -> None:
         validate_recipe(settings, "recipe of a test")
     assert str(caught.value).splitlines() == [
         "recipe of a test:",
-        "  task: unknown task 'partiy'; did you mean 'parity'?",
         "  model: missing",
-        f"  zzz: unknown key; known: {', '.join(Recipe.model_fields)}",
+        "  task: unknown task 'partiy'; did you mean 'parity'?",
+        f"  zzz: unknown key; known: {', '.join(StringRecipe.model_fields)}",
     ]
 
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from lengthwise.errors import InputError, RunError
+from lengthwise.experiments.jobs import pick_device
 from lengthwise.experiments.recipe import Recipe, load_recipe
 from lengthwise.experiments.results import RunFolder, find_runs, open_runs, run_path
-from lengthwise.experiments.run import Outcome, evaluate_run, load_run, pick_device, train_run
+from lengthwise.experiments.run import Outcome, evaluate_run, load_run, train_run
 from lengthwise.training.checkpoint import load_checkpoint
 
 

@@ -11,18 +11,18 @@ from lengthwise.models.ldru import LDRU, LDRUConfig
 from lengthwise.tasks import get_task
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
 from lengthwise.training.config import TrainingConfig
-from lengthwise.training.loop import Trainer
+from lengthwise.training.strings import StringTrainer
 
 EVERY_CHANCE = {"width": 8, "dropout": 0.2, "noise": 0.1, "noise_warm_up": 0.5}
 STOCHASTIC = {"width": 16, "level": "plain", "operator": {"name": "stochastic", "determinism": 0.1}, "noise": 0.01}
 SHORT = {"steps": 12, "batch_size": 6, "lengths": {"name": "uniform", "maximum": 11}}
 
 
-def trainer(model: dict[str, Any], training: dict[str, Any], task: str = "parity", seed: int = 0) -> Trainer:
+def trainer(model: dict[str, Any], training: dict[str, Any], task: str = "parity", seed: int = 0) -> StringTrainer:
     torch.manual_seed(seed)
     language = get_task(task)
     unit = LDRUConfig.model_validate(model).build(language.vocabulary, language.classes)
-    return Trainer(unit, language, TrainingConfig.model_validate(SHORT | training), seed)
+    return StringTrainer(unit, language, TrainingConfig.model_validate(SHORT | training), seed)
 
 
 def parameters(model: LDRU) -> dict[str, torch.Tensor]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.results import EvaluationRow
+    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
     from lengthwise.training.loop import Trainer
 
 
@@ -54,7 +54,7 @@ class TrainingBar:
         self.summary = "0 steps"
         """The state of training in words."""
 
-    def advance(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def advance(self, trainer: Trainer[Any], metrics: Mapping[str, float]) -> None:
         """Take in the metrics of one step."""
         loss, accuracy = metrics["loss"], metrics["accuracy"]
         self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, loss {loss:.4f}, accuracy {accuracy:.4f}"
@@ -76,7 +76,7 @@ def training_bar(title: str, steps: int) -> Generator[TrainingBar]:
 
 
 class EvaluationBar:
-    """Shows the length that is being evaluated.
+    """Shows what was measured last.
 
     Args:
         bar: where to show it.
@@ -86,9 +86,10 @@ class EvaluationBar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
 
-    def advance(self, row: EvaluationRow) -> None:
-        """Take in the result of one length."""
-        self._bar.update(self._task, advance=1, length=f"{row.length:,}", accuracy=f"{row.value:.4f}")
+    def advance(self, row: EvaluationRow | DiagnosisRow) -> None:
+        """Take in one measured number."""
+        length = row.length
+        self._bar.update(self._task, advance=1, length=f"{length:,}", metric=row.metric, value=f"{row.value:.4f}")
 
 
 @contextmanager
@@ -97,10 +98,10 @@ def evaluation_bar(title: str) -> Generator[EvaluationBar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("length {task.fields[length]}  accuracy {task.fields[accuracy]}"),
+        TextColumn("length {task.fields[length]}  {task.fields[metric]} {task.fields[value]}"),
     )
     with _bar(*columns) as bar:
-        yield EvaluationBar(bar, bar.add_task(title, total=None, length="-", accuracy="-"))
+        yield EvaluationBar(bar, bar.add_task(title, total=None, length="-", metric="", value="-"))
 
 
 def _bar(*columns: TextColumn | BarColumn | MofNCompleteColumn | TimeRemainingColumn) -> Progress:

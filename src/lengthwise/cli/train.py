@@ -12,7 +12,7 @@ from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import say, training_bar
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.recipe import Recipe
+    from lengthwise.experiments.recipe import AnyRecipe
 
 
 def train(
@@ -34,10 +34,11 @@ def train(
         overrides.append(f"device={device}")
     resolved = load_recipe(recipe, overrides)
     for one in resolved.seeds:
-        _train_seed(resolved, one, runs)
+        train_seed(resolved, one, runs)
 
 
-def _train_seed(recipe: Recipe, seed: int, runs: Path) -> None:
+def train_seed(recipe: AnyRecipe, seed: int, runs: Path) -> None:
+    """Train one seed of a recipe with a bar, and say how it ended."""
     from lengthwise.experiments.results import run_path
     from lengthwise.experiments.run import Outcome, train_run
 

@@ -10,18 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import EvaluationConfig
+from lengthwise.experiments.diagnosis import DiagnosisConfig
 from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.problems import explain
 from lengthwise.experiments.shipped import find_recipe, recipes_folder
+from lengthwise.interventions import INTERVENTIONS
+from lengthwise.interventions.base import InterventionConfig
+from lengthwise.interventions.zero import ZeroConfig
 from lengthwise.models import MODELS
 from lengthwise.models.base import ModelConfig
 from lengthwise.registry import OneOf
 from lengthwise.tasks import get_task
-from lengthwise.training.config import TrainingConfig
+from lengthwise.tasks.corpus import TextConfig
+from lengthwise.training.config import TextTrainingConfig, TrainingConfig
 
 
 def _known_task(name: str) -> str:
@@ -38,8 +43,15 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+_ORDER = (
+    *("name", "makes", "task", "text", "model", "intervention", "start"),
+    *("training", "evaluation", "seeds", "device", "threads"),
+)
+"""How a recipe reads, whichever class declares a section."""
+
+
 class Recipe(BaseModel):
-    """What is trained on what, how, and how it is evaluated."""
+    """What every recipe says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -47,14 +59,8 @@ class Recipe(BaseModel):
     """The folder of its runs, below that of all runs; by default where the recipe was found."""
     makes: str = ""
     """The figure or table that it makes."""
-    task: Annotated[str, AfterValidator(_known_task)]
-    """The name of a task, ``regex:PATTERN`` or ``dfa:PATH``."""
     model: Annotated[ModelConfig, OneOf(MODELS)]
     """The model and its settings."""
-    training: TrainingConfig = TrainingConfig()
-    """How it is trained."""
-    evaluation: EvaluationConfig = EvaluationConfig()
-    """At which lengths it is evaluated."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)] = Field((0,), min_length=1)
     """One run each."""
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
@@ -64,7 +70,8 @@ class Recipe(BaseModel):
 
     def settings(self) -> dict[str, Any]:
         """Return the resolved recipe as plain mappings, lists and values."""
-        return self.model_dump(mode="json")
+        dumped = self.model_dump(mode="json")
+        return {key: dumped[key] for key in sorted(dumped, key=_ORDER.index)}
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that `load_recipe` reads back."""
@@ -76,16 +83,51 @@ class Recipe(BaseModel):
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class StringRecipe(Recipe):
+    """A unit is trained on the strings of a language and evaluated by length."""
+
+    task: Annotated[str, AfterValidator(_known_task)]
+    """The name of a task, ``regex:PATTERN`` or ``dfa:PATH``."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """At which lengths it is evaluated."""
+
+
+class TextRecipe(Recipe):
+    """A language model is trained on windows of text and diagnosed far beyond them."""
+
+    text: TextConfig
+    """Which text, and how it becomes symbols."""
+    intervention: Annotated[InterventionConfig, OneOf(INTERVENTIONS)] = ZeroConfig()
+    """Which state every training step starts from."""
+    start: str | None = Field(None, min_length=1)
+    """The recipe whose run of the same seed, in the same folder of runs, gives the parameters to go on from; fresh
+    ones by default."""
+    training: TextTrainingConfig = TextTrainingConfig()
+    """How it is trained."""
+    evaluation: DiagnosisConfig = DiagnosisConfig()
+    """What is measured, and up to which length."""
+
+
+AnyRecipe = StringRecipe | TextRecipe
+
+
 @functools.cache
-def recipe_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a recipe, for editors."""
-    schema = Recipe.model_json_schema()
+def recipe_schema(kind: type[Recipe] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of recipes, for editors.
+
+    Args:
+        kind: of these recipes only; of any by default.
+    """
+    schema = (TypeAdapter[Any](AnyRecipe) if kind is None else TypeAdapter[Any](kind)).json_schema()
     # The loader fills the name in.
-    schema["required"].remove("name")
+    for one in [schema] if kind else [schema["$defs"]["StringRecipe"], schema["$defs"]["TextRecipe"]]:
+        one["required"].remove("name")
     return schema
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Read a recipe.
 
     Args:
@@ -108,7 +150,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return validate_recipe(apply_overrides(recipe.settings(), overrides), f"recipe {path} with {' '.join(overrides)}")
 
 
-def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
+def validate_recipe(settings: dict[str, Any], source: str) -> AnyRecipe:
     """Return the recipe that nested settings describe.
 
     Args:
@@ -118,10 +160,11 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     Raises:
         InputError: settings are wrong; the message names each.
     """
+    kind = TextRecipe if "text" in settings else StringRecipe
     try:
-        return Recipe.model_validate(settings)
+        return kind.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema())}") from error
+        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema(kind))}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

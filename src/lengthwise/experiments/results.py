@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -41,6 +41,55 @@ class EvaluationRow(BaseModel):
     """Of the package's source, when its repository is known."""
 
 
+Metric = Literal["loss", "ratio", "remembrance", "state_std", "state_mean", "state_max"]
+
+
+class DiagnosisRow(BaseModel):
+    """One measured number of a language model and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    digest: str
+    """Hash of the recipe; with the seed it is the key of the run."""
+    model: str
+    """The model, and its mixer where it has one."""
+    intervention: str
+    text: str
+    """The source of the text and the fingerprint of its symbols."""
+    seed: int
+    metric: Metric
+    """``loss``: nats a symbol; ``ratio``: perplexity of an octave over that of the octave that ends at the context;
+    ``remembrance``: effective remembrance of what starts at `start`; ``state_*``: of the state after `end` symbols."""
+    part: str
+    """Empty for the whole; otherwise the entry of the state, and the head after a slash."""
+    start: int
+    """Symbols before the first that the number is about."""
+    end: int
+    """Symbols up to and including the last that the number is about."""
+    value: float
+    low: float | None
+    """Lower end of the 95 % confidence interval, where there is one."""
+    high: float | None
+    rows: int
+    """Independent stretches of text that were read."""
+    context: int
+    """T, the symbols that each training window predicted."""
+    step: int
+    sequences: int
+    """Windows seen in training, those of the run it started from not counted."""
+    commit: str | None
+    """Of the package's source, when its repository is known."""
+
+    @property
+    def length(self) -> int:
+        """The symbols that were read for the number."""
+        return self.end
+
+
+Row = TypeVar("Row", EvaluationRow, DiagnosisRow)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The files of one run."""
@@ -64,7 +113,7 @@ class RunFolder:
 
     @property
     def evaluation(self) -> Path:
-        """One `EvaluationRow` a line."""
+        """One `EvaluationRow` a line, or one `DiagnosisRow` where the run is on text."""
         return self.path / "evaluation.jsonl"
 
     @property
@@ -91,13 +140,24 @@ class RunFolder:
         return _rows(self.metrics, torn_end=True)
 
     def evaluation_rows(self) -> list[EvaluationRow]:
-        """Return the evaluation rows; none where the run was not evaluated.
+        """Return the evaluation rows of a run on strings; none where the run was not evaluated.
 
         Raises:
             InputError: a row is not valid.
         """
+        return self._validated(EvaluationRow)
+
+    def diagnosis_rows(self) -> list[DiagnosisRow]:
+        """Return the rows of a run on text; none where the run was not diagnosed.
+
+        Raises:
+            InputError: a row is not valid.
+        """
+        return self._validated(DiagnosisRow)
+
+    def _validated(self, kind: type[Row]) -> list[Row]:
         try:
-            return [EvaluationRow.model_validate(row) for row in _rows(self.evaluation)]
+            return [kind.model_validate(row) for row in _rows(self.evaluation)]
         except ValidationError as error:
             raise InputError(f"{self.evaluation} has a row that is not an evaluation row: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,18 +14,17 @@ import torch
 import yaml
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.evaluation.accuracy import evaluate_lengths, evaluate_point
-from lengthwise.experiments.environment import describe_environment, source_commit
+from lengthwise.experiments.environment import describe_environment
+from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
-from lengthwise.experiments.recipe import Recipe, validate_recipe
-from lengthwise.experiments.results import EvaluationRow, RunFolder
-from lengthwise.models.ldru import LDRU
-from lengthwise.tasks import get_task
-from lengthwise.tasks.language import Language
+from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
+from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
+from lengthwise.experiments.string_job import StringJob
+from lengthwise.experiments.text_job import TextJob
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
 
-Progress = Callable[[Trainer, Mapping[str, float]], None]
+Progress = Callable[[Trainer[Any], Mapping[str, float]], None]
 """Called after every training step with the trainer and the metrics of the step."""
 
 
@@ -38,7 +37,7 @@ class Outcome(StrEnum):
 
 
 def train_run(
-    recipe: Recipe,
+    recipe: AnyRecipe,
     seed: int,
     folder: Path,
     progress: Progress | None = None,
@@ -65,13 +64,16 @@ def train_run(
         _claim(run, recipe, seed)
         if run.finished.exists():
             return Outcome.NOTHING_TO_DO
-        trainer = _build(recipe, seed)
+        job = _job(recipe, seed)
+        trainer = job.build()
         _record_environment(run, trainer, seed)
+        if not run.checkpoint.exists():
+            job.begin(trainer, folder.absolute().parents[recipe.name.count("/") + 1])
         _resume(run, trainer)
         with _appending(run.metrics) as log:
             while not trainer.finished:
                 metrics = _step(trainer, run)
-                metrics |= _curve(trainer, recipe, seed)
+                metrics |= _curve(trainer, job)
                 _log(log, trainer, metrics, recipe.training.log_every)
                 if progress:
                     progress(trainer, metrics)
@@ -87,13 +89,13 @@ def train_run(
 
 
 def evaluate_run(
-    folder: Path, progress: Callable[[EvaluationRow], None] | None = None, again: bool = False
-) -> list[EvaluationRow]:
-    """Evaluate a trained run at the lengths of its recipe and write its rows.
+    folder: Path, progress: Callable[[EvaluationRow | DiagnosisRow], None] | None = None, again: bool = False
+) -> Sequence[EvaluationRow | DiagnosisRow]:
+    """Measure a trained run as its recipe says and write its rows.
 
     Args:
         folder: the run's folder.
-        progress: called after every length.
+        progress: called after every row.
         again: whether rows that are there already are replaced.
 
     Returns:
@@ -109,11 +111,12 @@ def evaluate_run(
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
         if run.evaluation.exists() and not again:
-            return run.evaluation_rows()
-        trainer = _build(recipe, seed)
+            return run.diagnosis_rows() if isinstance(recipe, TextRecipe) else run.evaluation_rows()
+        job = _job(recipe, seed)
+        trainer = job.build()
         _restore(run, trainer)
-        rows: list[EvaluationRow] = []
-        for row in _evaluate(trainer, recipe, seed):
+        rows: list[EvaluationRow | DiagnosisRow] = []
+        for row in job.rows(trainer):
             rows.append(row)
             if progress:
                 progress(row)
@@ -122,7 +125,7 @@ def evaluate_run(
     return rows
 
 
-def load_run(folder: Path) -> Trainer:
+def load_run(folder: Path) -> Trainer[Any]:
     """Return the trainer of a run at its last checkpoint: its ``model`` with the trained parameters, and its ``task``.
 
     Args:
@@ -132,13 +135,13 @@ def load_run(folder: Path) -> Trainer:
         InputError: the folder is not that of a run, or its checkpoint is missing or corrupt.
     """
     run = RunFolder(folder)
-    trainer = _build(*read_run(run))
+    trainer = _job(*read_run(run)).build()
     _restore(run, trainer)
     trainer.model.eval()
     return trainer
 
 
-def read_run(run: RunFolder) -> tuple[Recipe, int]:
+def read_run(run: RunFolder) -> tuple[AnyRecipe, int]:
     """Return the recipe and the seed of a run.
 
     Raises:
@@ -168,21 +171,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def pick_device(wanted: str) -> torch.device:
-    """Return a device by its name in a recipe.
-
-    Raises:
-        InputError: this machine does not have it.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    name = next(device for device, available in there.items() if available) if wanted == "auto" else wanted
-    if not there[name]:
-        found = ", ".join(device for device, available in there.items() if available)
-        raise InputError(f"device {name!r} is not available here; there is: {found}")
-    return torch.device(name)
-
-
-def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
+def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
     """Write the recipe into a new folder, or check that it is the one that the folder was made for."""
     own = recipe.model_copy(update={"seeds": (seed,)})
     if not run.recipe.exists():
@@ -197,7 +186,7 @@ def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
         )
 
 
-def _record_environment(run: RunFolder, trainer: Trainer, seed: int) -> None:
+def _record_environment(run: RunFolder, trainer: Trainer[Any], seed: int) -> None:
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
     parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     now = describe_environment(seed) | {"parameters": parameters}
@@ -208,21 +197,12 @@ def _record_environment(run: RunFolder, trainer: Trainer, seed: int) -> None:
     write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")
 
 
-def _build(recipe: Recipe, seed: int) -> Trainer:
-    """Return the trainer of a run before its first step."""
+def _job(recipe: AnyRecipe, seed: int) -> Job:
     torch.set_num_threads(recipe.threads)
-    task = get_task(recipe.task)
-    if not isinstance(task, Language):
-        raise InputError(f"task {recipe.task} cannot be trained on: it is not a language")
-    torch.manual_seed(seed)
-    model = recipe.model.build(task.vocabulary, task.classes)
-    if not isinstance(model, LDRU):
-        raise InputError(f"a {type(model).__name__} cannot be trained here; the training loop needs an LDRU")
-    model.to(pick_device(recipe.device))
-    return Trainer(model, task, recipe.training, seed)
+    return TextJob(recipe, seed) if isinstance(recipe, TextRecipe) else StringJob(recipe, seed)
 
 
-def _resume(run: RunFolder, trainer: Trainer) -> None:
+def _resume(run: RunFolder, trainer: Trainer[Any]) -> None:
     """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
     if run.checkpoint.exists():
         _restore(run, trainer)
@@ -233,7 +213,7 @@ def _resume(run: RunFolder, trainer: Trainer) -> None:
     write_atomically(run.metrics, text.encode(), "metrics")
 
 
-def _restore(run: RunFolder, trainer: Trainer) -> None:
+def _restore(run: RunFolder, trainer: Trainer[Any]) -> None:
     tensors, values = load_checkpoint(run.checkpoint)
     try:
         trainer.restore(tensors, values)
@@ -241,7 +221,7 @@ def _restore(run: RunFolder, trainer: Trainer) -> None:
         raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {error}") from error
 
 
-def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
+def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
     try:
         return trainer.train_step()
     except RunError as error:
@@ -249,17 +229,16 @@ def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
         raise RunError(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
 
 
-def _curve(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, float]:
-    """Return a point of the learning curve where the recipe asks for one, as ``accuracy_<length>``."""
-    every = recipe.evaluation.curve_every
+def _curve(trainer: Trainer[Any], job: Job) -> dict[str, float]:
+    """Return a point of the learning curve where the recipe asks for one."""
+    every = job.curve_every
     if not every or (trainer.step % every and not trainer.finished):
         return {}
-    point = evaluate_point(trainer.model, trainer.task, recipe.evaluation, seed)
-    return {f"accuracy_{length}": value for length, value in point.items()}
+    return job.curve(trainer)
 
 
-def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int) -> None:
-    if trainer.step % every == 0 or trainer.finished or any(name.startswith("accuracy_") for name in metrics):
+def _log(log: TextIO, trainer: Trainer[Any], metrics: Mapping[str, float], every: int) -> None:
+    if trainer.step % every == 0 or trainer.finished or any(name.startswith(CURVES) for name in metrics):
         counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
         with _disk(log.name):
             log.write(json.dumps(counters | dict(metrics)) + "\n")
@@ -286,24 +265,3 @@ def _disk(name: str) -> Generator[None]:
         yield
     except OSError as error:
         raise RunError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error
-
-
-def _evaluate(trainer: Trainer, recipe: Recipe, seed: int) -> Iterator[EvaluationRow]:
-    commit, _ = source_commit()
-    for result in evaluate_lengths(trainer.model, trainer.task, recipe.evaluation, seed):
-        yield EvaluationRow(
-            recipe=recipe.name,
-            digest=recipe.digest(),
-            model=str(recipe.settings()["model"]["name"]),
-            task=recipe.task,
-            task_version=trainer.task.version,
-            seed=seed,
-            distribution=result.distribution,
-            length=result.length,
-            value=result.value,
-            samples=result.samples,
-            training_length=recipe.training.lengths.maximum,
-            step=trainer.step,
-            sequences=trainer.sequences,
-            commit=commit,
-        )

@@ -53,19 +53,28 @@ class AssociativityConfig(_Settings):
     """The fraction of training after which the penalty counts."""
 
 
-class TrainingConfig(_Settings):
-    """Settings of training."""
+class LoopConfig(_Settings):
+    """Settings of any training."""
 
     steps: int = Field(default=1000, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=256, ge=1)
-    """Strings a step."""
+    """Rows a step."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    """The optimiser and its schedule."""
+    checkpoint_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints."""
+    log_every: int = Field(default=50, ge=1)
+    """Steps between rows of metrics."""
+
+
+class TrainingConfig(LoopConfig):
+    """Settings of training on strings of a language."""
+
     lengths: AnyLengths = UniformLengths()
     """Which length the next batch has."""
     mixture: dict[str, float] = {"standard": 1.0}
     """Share of each kind of string in a batch; the task says which kinds it knows."""
-    optimiser: OptimiserConfig = OptimiserConfig()
-    """The optimiser and its schedule."""
     bracketing: Literal["balanced", "shifted", "random"] = "balanced"
     """Drawn for each batch. ``shifted``: each level carries its first node up unpaired with probability 1/2;
     ``random``: trees of any shape from balanced to very deep (see `random_tree`)."""
@@ -78,7 +87,14 @@ class TrainingConfig(_Settings):
     """Whether equal substrings of a batch are computed once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
     """A penalty that makes the operator associative."""
-    checkpoint_every: int = Field(default=500, ge=1)
-    """Steps between checkpoints."""
-    log_every: int = Field(default=50, ge=1)
-    """Steps between rows of metrics."""
+
+
+class TextTrainingConfig(LoopConfig):
+    """Settings of training a language model on text."""
+
+    batch_size: int = Field(default=32, ge=1)
+    """Windows a step."""
+    context: int = Field(default=64, ge=1)
+    """T, the symbols that a window predicts: the training context."""
+    optimiser: OptimiserConfig = OptimiserConfig(amsgrad=False, centralise=False, betas=(0.9, 0.95), tail="cosine")
+    """The optimiser and its schedule."""

@@ -1,0 +1,61 @@
+"""What a kind of recipe does in a run: it builds a trainer and measures what was trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lengthwise.errors import InputError
+from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
+from lengthwise.training.loop import Trainer
+
+
+class Job(ABC):
+    """One recipe with one seed."""
+
+    @abstractmethod
+    def build(self) -> Trainer[Any]:
+        """Return the trainer before its first step.
+
+        Raises:
+            InputError: parts of the recipe do not go together, or need what this machine does not have.
+        """
+
+    def begin(self, trainer: Trainer[Any], root: Path) -> None:
+        """Prepare a trainer that has no checkpoint yet; `root` is the folder of all runs."""
+        del trainer, root
+
+    @abstractmethod
+    def curve(self, trainer: Trainer[Any]) -> dict[str, float]:
+        """Return a point of the learning curve: metrics whose names start with `CURVES`."""
+
+    @property
+    @abstractmethod
+    def curve_every(self) -> int:
+        """Steps between points of the learning curve; 0 for none."""
+
+    @abstractmethod
+    def rows(self, trainer: Trainer[Any]) -> Iterator[EvaluationRow] | Iterator[DiagnosisRow]:
+        """Measure a trained model, row by row."""
+
+
+CURVES = ("accuracy_", "loss_")
+"""How the names of metrics start that are points of a learning curve."""
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return a device by its name in a recipe.
+
+    Raises:
+        InputError: this machine does not have it.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(device for device, available in there.items() if available) if wanted == "auto" else wanted
+    if not there[name]:
+        found = ", ".join(device for device, available in there.items() if available)
+        raise InputError(f"device {name!r} is not available here; there is: {found}")
+    return torch.device(name)

@@ -1,0 +1,98 @@
+"""Runs on text: a language model is trained on windows of it and diagnosed far beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lengthwise.errors import InputError
+from lengthwise.experiments.diagnosis import diagnose, loss_curve
+from lengthwise.experiments.environment import source_commit
+from lengthwise.experiments.jobs import Job, pick_device
+from lengthwise.experiments.recipe import TextRecipe
+from lengthwise.experiments.results import DiagnosisRow, RunFolder, run_path
+from lengthwise.interventions.base import check_carries_state
+from lengthwise.tasks.corpus import Corpus
+from lengthwise.tasks.windows import AlignedWindows, RandomWindows
+from lengthwise.training.checkpoint import load_checkpoint
+from lengthwise.training.loop import Trainer
+from lengthwise.training.text import TextTrainer
+
+
+class TextJob(Job):
+    """A recipe on text with one seed.
+
+    Args:
+        recipe: what is trained.
+        seed: of the initial parameters and of the data.
+    """
+
+    def __init__(self, recipe: TextRecipe, seed: int) -> None:
+        self.recipe, self.seed = recipe, seed
+
+    def build(self) -> TextTrainer:
+        """Return the trainer before its first step."""
+        recipe, training = self.recipe, self.recipe.training
+        corpus = Corpus.load(recipe.text)
+        torch.manual_seed(self.seed)
+        model = recipe.model.build(corpus.vocabulary, corpus.vocabulary)
+        intervention = recipe.intervention.build()
+        check_carries_state(model, intervention)
+        windows = (AlignedWindows if intervention.aligned else RandomWindows)(
+            corpus, "train", training.context, training.batch_size
+        )
+        model.to(pick_device(recipe.device))
+        return TextTrainer(model, windows, intervention, training, self.seed)
+
+    def begin(self, trainer: Trainer[Any], root: Path) -> None:
+        """Take the parameters of the run that the recipe starts from."""
+        if self.recipe.start is None:
+            return
+        start = RunFolder(run_path(root, self.recipe.start, self.seed))
+        if not start.finished.exists():
+            raise InputError(
+                f"recipe {self.recipe.name} starts from {start.path}, which is not trained to its end; "
+                f"'lengthwise train {self.recipe.start} --seed {self.seed}' with the same --runs makes it"
+            )
+        tensors, _ = load_checkpoint(start.checkpoint)
+        weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        try:
+            trainer.model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"the parameters of {start.path} do not fit the model of {self.recipe.name}: {error}"
+            ) from error
+
+    @property
+    def curve_every(self) -> int:
+        """Steps between points of the learning curve."""
+        return self.recipe.evaluation.curve_every
+
+    def curve(self, trainer: Trainer[Any]) -> dict[str, float]:
+        """Return the loss of a few octaves, as ``loss_<last position>``."""
+        corpus = Corpus.load(self.recipe.text)
+        return loss_curve(trainer.model, corpus, self.recipe.training.context, self.recipe.evaluation)
+
+    def rows(self, trainer: Trainer[Any]) -> Iterator[DiagnosisRow]:
+        """Diagnose the model on held-out text."""
+        recipe, corpus = self.recipe, Corpus.load(self.recipe.text)
+        settings = recipe.settings()
+        commit, _ = source_commit()
+        mixer = settings["model"].get("mixer")
+        for found in diagnose(trainer.model, corpus, recipe.training.context, recipe.evaluation):
+            yield DiagnosisRow(
+                recipe=recipe.name,
+                digest=recipe.digest(),
+                model=str(mixer["name"] if mixer else settings["model"]["name"]),
+                intervention=str(settings["intervention"]["name"]),
+                text=f"{settings['text']['source']['name']} {corpus.fingerprint}",
+                seed=self.seed,
+                context=recipe.training.context,
+                step=trainer.step,
+                sequences=trainer.sequences,
+                commit=commit,
+                **found._asdict(),
+            )
