@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,20 @@ evaluation: {longest: 4, samples: 4, long_lengths: [], near_misses: []}
 """
 
 
-def test_the_recipe_for_an_operator_holds_for_another_package(tmp_path: Path) -> None:
-    (group, entry), *_ = re.findall(r'entry-points\."(.*)"\]\n *(.*)\n', (ROOT / "CONTRIBUTING.md").read_text())
-    metadata = tmp_path / "own-0.1.dist-info"
+def own_package(folder: Path, group: str) -> dict[str, Any]:
+    """Make a package with the entry point that the recipe for a group shows; return the options to run from there."""
+    entries = dict(re.findall(r'entry-points\."(.*)"\]\n *(.*)\n', (ROOT / "CONTRIBUTING.md").read_text()))
+    metadata = folder / "own-0.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 0.1\n")
-    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{entries[group].replace(chr(34), '')}\n")
+    places = os.pathsep.join(map(str, (folder, ROOT / "examples", ROOT / "src")))
+    return {"cwd": folder, "env": os.environ | {"PYTHONPATH": places}}
+
+
+def test_the_recipe_for_an_operator_holds_for_another_package(tmp_path: Path) -> None:
+    outside = own_package(tmp_path, "lengthwise.operators")
     (tmp_path / "own.yaml").write_text(OWN_RECIPE)
-    places = os.pathsep.join(map(str, (tmp_path, ROOT / "examples", ROOT / "src")))
-    outside = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": places}}
     assert "trained" in run_program("-m", "lengthwise.cli.main", "train", "own.yaml", **outside)
     assert "4 lengths" in run_program("-m", "lengthwise.cli.main", "evaluate", "runs", **outside)
     chosen = ("--set", "operator.name=affine", "--set", "level=plain")
@@ -64,6 +70,36 @@ def test_the_recipe_for_a_language_is_one(tmp_path: Path) -> None:
     own, parity = get_language(f"dfa:{automaton}").automaton, get_language("parity").automaton
     words = np.array(list(itertools.product((0, 1), repeat=6)))
     assert (own.label_prefixes(words) == parity.label_prefixes(words)).all()
+
+
+USE_OF_AN_INTERVENTION = """
+import torch
+from lengthwise.interventions import INTERVENTIONS
+from lengthwise.models.backbone import BackboneConfig
+
+model, rng = BackboneConfig(width=8, layers=1).build(5, 5), torch.Generator().manual_seed(0)
+faded = INTERVENTIONS.load("faded")(keep=0.25).build()
+final = model(torch.randint(5, (1, 6)), faded.begin(model, 1, rng)).state
+faded.observe(final)
+assert all(torch.equal(faded.begin(model, 1, rng)[name], 0.25 * entry) for name, entry in final.items())
+print(*INTERVENTIONS)
+"""
+
+
+def test_the_recipe_for_an_intervention_holds_for_another_package(tmp_path: Path) -> None:
+    outside = own_package(tmp_path, "lengthwise.interventions")
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    (tmp_path / "faded.py").write_text(textwrap.dedent(program))
+    assert run_program("-c", USE_OF_AN_INTERVENTION, **outside).split()[-1] == "faded"
+
+
+def test_state_passing_in_a_loop_of_ones_own() -> None:
+    shown = run_program("-W", "error", str(ROOT / "examples/state_passing.py"))
+    first, last, whole = (float(number) for number in re.findall(r"perplexity ([\d.]+)", shown))
+    assert first > 12
+    # Each symbol has four followers, equally likely: 4 is what there is to reach.
+    assert 3.7 < last < 4.5
+    assert 3.9 < whole < 4.5
 
 
 def test_scan_loop_and_pieces_agree() -> None:
