@@ -48,11 +48,12 @@ class Verdict:
 
 
 class _Octave(NamedTuple):
-    """The paired differences of one octave in log-perplexity: their mean and half the width of its interval."""
+    """The paired differences of one octave in log-perplexity: mean, standard deviation and half the interval."""
 
     start: int
     end: int
     mean: float
+    deviation: float
     half: float
 
     def ratio(self) -> OctaveRatio:
@@ -97,11 +98,12 @@ def verdict(
     """
     _check(octaves, context, holds_within, fails_above, confidence)
     rows = len(octaves[0].row_means)
-    quantile = student_quantile(1 - (1 - confidence) / (2 * (len(octaves) - 1)), rows - 1)
+    probability = 1 - (1 - confidence) / (2 * (len(octaves) - 1))
+    quantile = student_quantile(probability, rows - 1)
     measured = [_paired(octaves[0], octave, quantile) for octave in octaves[1:]]
     ratios = tuple(octave.ratio() for octave in measured)
     name, decisive = _rule(ratios, holds_within, fails_above)
-    needed = _rows_needed(measured, rows, holds_within) if name == "undecided" else None
+    needed = _rows_needed(measured, rows, probability, holds_within) if name == "undecided" else None
     reason = _reason(name, decisive, octaves[0], {"holds": holds_within, "drifts": holds_within, "fails": fails_above})
     if name == "undecided":
         reason += f"; {rows} rows are too few to say" + (f", about {needed:,} would do" if needed else "")
@@ -171,8 +173,9 @@ def _check(
 
 def _paired(reference: OctaveLosses, octave: OctaveLosses, quantile: float) -> _Octave:
     differences = [a - b for a, b in zip(octave.row_means, reference.row_means, strict=True)]
-    half = quantile * stdev(differences) / math.sqrt(len(differences))
-    return _Octave(octave.start, octave.end, fmean(differences), half)
+    deviation = stdev(differences)
+    half = quantile * deviation / math.sqrt(len(differences))
+    return _Octave(octave.start, octave.end, fmean(differences), deviation, half)
 
 
 def _rule(
@@ -188,18 +191,29 @@ def _rule(
     return ("holds" if widest.high <= holds_within else "undecided"), widest
 
 
-def _rows_needed(measured: Sequence[_Octave], rows: int, holds_within: float) -> int | None:
-    """Return about how many rows would decide: the fewest that show one rise, or the most that exclude them all.
-
-    The half-width shrinks with the square root of the rows; the t quantile is kept, which errs on the safe side.
-    """
+def _rows_needed(measured: Sequence[_Octave], rows: int, probability: float, holds_within: float) -> int | None:
+    """Return about how many rows would decide: the fewest that show one rise, or the most that exclude them all."""
     threshold = math.log(holds_within)
     risen = [octave for octave in measured if octave.mean > threshold]
     open_still = [octave for octave in measured if octave.ratio().high > holds_within]
     if any(octave.mean == threshold for octave in risen or open_still):
         return None
-    needed = [math.ceil(rows * (octave.half / (octave.mean - threshold)) ** 2) for octave in risen or open_still]
-    return min(needed) if risen else max(needed)
+    spreads = [octave.deviation / abs(octave.mean - threshold) for octave in risen or open_still]
+    return _enough_rows(min(spreads) if risen else max(spreads), rows, probability)
+
+
+def _enough_rows(spread: float, rows: int, probability: float) -> int:
+    """Return the rows at which half the interval, in standard deviations, is below the inverse of the spread.
+
+    The t quantile depends on the rows: too few rows in it give too many and the other way round, so that an odd number
+    of turns ends on the safe side.
+    """
+    enough = rows
+    for _ in range(3):
+        # Beyond 1,000 degrees of freedom the quantile changes by less than 0.3 %.
+        quantile = student_quantile(probability, min(enough - 1, 1000))
+        enough = max(2, math.ceil((quantile * spread) ** 2))
+    return enough
 
 
 def _reason(name: str, decisive: OctaveRatio, reference: OctaveLosses, thresholds: dict[str, float]) -> str:
