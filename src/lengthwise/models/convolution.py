@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lengthwise.scans.convolution import depthwise_convolution
+
 
 class ShortConvolution(nn.Module):
     """Causal depthwise convolution over the last few inputs, which are its state.
@@ -46,10 +48,5 @@ class ShortConvolution(nn.Module):
         Returns:
             Outputs [B, T, D] and the new tail [B, W - 1, D].
         """
-        length, taps = x_BTD.shape[1], len(self.weight)
         context = torch.cat([tail, x_BTD], 1)
-        # A few shifted products: channels stay last, so nothing is transposed and nothing is padded.
-        y_BTD = context[:, :length] * self.weight[0]
-        for tap in range(1, taps):
-            y_BTD = torch.addcmul(y_BTD, context[:, tap : tap + length], self.weight[tap])
-        return (y_BTD if self.bias is None else y_BTD + self.bias), context[:, length:]
+        return depthwise_convolution(context, self.weight, self.bias), context[:, x_BTD.shape[1] :]
