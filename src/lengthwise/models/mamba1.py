@@ -6,27 +6,18 @@ Shape letters: B batch rows, T tokens, D width, I inner channels, N states of a 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from annotated_types import Gt
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.convolution import ShortConvolution
+from lengthwise.models.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.models.mixer import Mixer, MixerConfig
 from lengthwise.scans.selective import CHUNK, selective_scan
 from lengthwise.state import Kind, State
-
-
-def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
-    if ends[0] > ends[1]:
-        raise ValueError(f"the smallest comes first: [{ends[1]:g}, {ends[0]:g}]")
-    return ends
-
-
-_Range = Annotated[tuple[Annotated[float, Gt(0)], Annotated[float, Gt(0)]], AfterValidator(_ascending)]
 
 
 class Mamba1Config(MixerConfig):
@@ -45,9 +36,9 @@ class Mamba1Config(MixerConfig):
     """Taps of the short convolution, which reads this many of the last inputs."""
     dt_rank: int | None = Field(default=None, ge=1)
     """R, rank of the map to the step sizes; a sixteenth of the width, rounded up, by default."""
-    initial_rates: _Range | None = None
+    initial_rates: PositiveRange | None = None
     """Smallest and largest rate -A of the states of a channel, evenly spaced at first; 1 to N by default."""
-    initial_steps: _Range = (1e-3, 1e-1)
+    initial_steps: PositiveRange = (1e-3, 1e-1)
     """Smallest and largest step size dt of a channel, log-uniform at first."""
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time; it changes speed and memory, and results by rounding only."""
@@ -86,9 +77,7 @@ class Mamba1(Mixer):
         self.select = nn.Linear(channels, sum(self.sizes), bias=False)
         self.step = nn.Linear(rank, channels, bias=False)
         nn.init.uniform_(self.step.weight, -(rank**-0.5), rank**-0.5)
-        low, high = (math.log(end) for end in config.initial_steps)
-        steps = torch.empty(channels).uniform_(low, high).exp()
-        self.step_bias = nn.Parameter(steps + torch.log(-torch.expm1(-steps)))
+        self.step_bias = nn.Parameter(inverse_softplus(log_uniform(config.initial_steps, channels)))
         """[I]; its softplus is the step size of a channel whose input says nothing."""
         rates = torch.linspace(*(config.initial_rates or (1.0, states)), states)
         self.log_rates = nn.Parameter(rates.log().expand(channels, -1).contiguous())
@@ -112,7 +101,7 @@ class Mamba1(Mixer):
         y_BTI, hidden = selective_scan(
             x_BTI,
             self._step_sizes(low_rank_BTR),
-            -_precise(self.log_rates).exp(),
+            -precise(self.log_rates).exp(),
             B_BTN,
             C_BTN,
             self.skip,
@@ -122,12 +111,7 @@ class Mamba1(Mixer):
         return self.contract(y_BTI * F.silu(gate_BTI)), _state(hidden, tail)
 
     def _step_sizes(self, low_rank_BTR: Tensor) -> Tensor:
-        return F.softplus(_precise(self.step(low_rank_BTR)) + self.step_bias)
-
-
-def _precise(x: Tensor) -> Tensor:
-    """Return the values in float32 at least: what ends up in an exponent needs it."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+        return F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias)
 
 
 def _state(hidden: Tensor, tail: Tensor) -> State:

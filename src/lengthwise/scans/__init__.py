@@ -4,6 +4,7 @@ from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
 from lengthwise.scans.gated_linear import gated_linear_scan
 from lengthwise.scans.linear import linear_scan
 from lengthwise.scans.online import OnlineReduction, reduce_chunks
+from lengthwise.scans.selective import selective_scan
 from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
     Odd,
@@ -28,6 +29,7 @@ __all__ = [
     "random_bracketing",
     "random_tree",
     "reduce_chunks",
+    "selective_scan",
     "tree_reduce",
     "tree_reduce_prefixes",
     "tree_scan",
