@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.interventions.passing import StatePassingConfig
+from lengthwise import StatePassingConfig
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.state import State
 

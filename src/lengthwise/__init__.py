@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
     from lengthwise.experiments.recipe import Recipe, load_recipe
     from lengthwise.experiments.run import evaluate_run, load_run, train_run
+    from lengthwise.interventions.passing import StatePassingConfig
     from lengthwise.models.base import ModelConfig, SequenceModel
     from lengthwise.models.ldru import LDRU, LDRUConfig
     from lengthwise.scans import OnlineReduction, tree_reduce, tree_scan
@@ -37,6 +38,7 @@ __all__ = [
     "RunError",
     "SequenceModel",
     "State",
+    "StatePassingConfig",
     "StringTrainer",
     "Task",
     "TrainingConfig",
@@ -57,6 +59,7 @@ _MODULES = {
     "evaluation.accuracy": ("EvaluationConfig", "evaluate_lengths"),
     "experiments.recipe": ("Recipe", "load_recipe"),
     "experiments.run": ("evaluate_run", "load_run", "train_run"),
+    "interventions.passing": ("StatePassingConfig",),
     "models.base": ("ModelConfig", "SequenceModel"),
     "models.ldru": ("LDRU", "LDRUConfig"),
     "scans": ("OnlineReduction", "tree_reduce", "tree_scan"),

@@ -126,7 +126,7 @@ class FittedNoise(ObservingIntervention):
             raise InputError(f"{self.name!r} was fitted to entries {', '.join(self.moments)}; the model has {name!r}")
         moments = self.moments[name]
         normal = _normal_like(entry, rng)
-        return moments.deviation.to(entry) * normal + moments.mean.to(entry)
+        return torch.addcmul(moments.mean.to(entry), moments.deviation.to(entry), normal)
 
     def _remember(self, start: State) -> None:
         self.weight = self.config.momentum * self.weight + 1
@@ -140,10 +140,12 @@ class FittedNoise(ObservingIntervention):
         by_head = entry.ndim > 2 or (entry.ndim == 2 and self.config.per_channel)
         dimensions = [d for d in range(entry.ndim) if d != 1 or not by_head]
         wide = entry.to(torch.promote_types(entry.dtype, torch.float32))
-        variance, mean = torch.var_mean(wide, dimensions, correction=0, keepdim=True)
+        # Two plain passes are many times faster than torch.var_mean over these dimensions, and as exact.
+        mean = wide.mean(dimensions, keepdim=True)
+        variance = (wide - mean).square().mean(dimensions, keepdim=True)
         # Moments about zero can be averaged over steps whose means differ; float64 keeps their difference exact.
-        mean = mean.double()
-        return Moments(mean, variance.double() + mean**2)
+        mean, variance = mean.double(), variance.double()
+        return Moments(mean, variance + mean**2)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the running moments and their weight."""
