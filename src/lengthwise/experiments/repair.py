@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from lengthwise.errors import InputError
+from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
+from lengthwise.experiments.results import run_path
 
 LEARNING_RATE = 0.1
 """The peak learning rate of post-training as a fraction of that of the run it starts from."""
 
 
-def post_training(base: AnyRecipe, seed: int, intervention: dict[str, Any], steps: int) -> TextRecipe:
+def post_training(
+    base: AnyRecipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()
+) -> TextRecipe:
     """Return the recipe that post-trains the run of another.
 
     Everything but the intervention, the steps and the learning rate, which peaks at a tenth, stays as it was.
@@ -19,8 +24,9 @@ def post_training(base: AnyRecipe, seed: int, intervention: dict[str, Any], step
     Args:
         base: the recipe of the trained run.
         seed: of the trained run.
-        intervention: settings with a ``name``.
+        intervention: its name.
         steps: optimiser steps.
+        overrides: ``path=value`` each, such as ``intervention.zero_probability=0``.
 
     Raises:
         InputError: the run was not trained on text, or the settings are wrong.
@@ -32,16 +38,38 @@ def post_training(base: AnyRecipe, seed: int, intervention: dict[str, Any], step
     settings = base.settings()
     optimiser = settings["training"]["optimiser"]
     settings |= {
-        "name": f"{base.name}.{intervention.get('name')}",
+        "name": f"{base.name}.{intervention}",
         "makes": f"a post-trained {base.name}",
         "start": base.name,
         "seeds": [seed],
-        "intervention": intervention,
+        "intervention": {"name": intervention},
     }
     settings["training"] |= {
         "steps": steps,
         "optimiser": optimiser | {"learning_rate": LEARNING_RATE * optimiser["learning_rate"]},
     }
     recipe = validate_recipe(settings, f"post-training of {base.name}")
+    if overrides:
+        changed = apply_overrides(recipe.settings(), overrides)
+        recipe = validate_recipe(changed, f"post-training of {base.name} with {' '.join(overrides)}")
     assert isinstance(recipe, TextRecipe)  # it has a text
     return recipe
+
+
+def runs_folder(run: Path, recipe: AnyRecipe, seed: int) -> Path:
+    """Return the folder of all runs that a run lies in.
+
+    Args:
+        run: the run's folder.
+        recipe: its recipe.
+        seed: its seed.
+
+    Raises:
+        InputError: the run was moved away from where its recipe puts it.
+    """
+    parents, depth = run.absolute().parents, recipe.name.count("/") + 1
+    if len(parents) <= depth or run_path(parents[depth], recipe.name, seed) != run.absolute():
+        raise InputError(
+            f"run {run} should lie in {run_path(Path('RUNS'), recipe.name, seed)}: its post-trained runs go beside it"
+        )
+    return parents[depth]

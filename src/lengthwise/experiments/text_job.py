@@ -15,7 +15,7 @@ from lengthwise.experiments.jobs import Job, pick_device
 from lengthwise.experiments.recipe import TextRecipe
 from lengthwise.experiments.results import DiagnosisRow, RunFolder, run_path
 from lengthwise.interventions.base import check_carries_state
-from lengthwise.tasks.corpus import Corpus
+from lengthwise.tasks.corpus import Corpus, check_vocabulary
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 from lengthwise.training.checkpoint import load_checkpoint
 from lengthwise.training.loop import Trainer
@@ -57,14 +57,15 @@ class TextJob(Job):
                 f"recipe {self.recipe.name} starts from {start.path}, which is not trained to its end; "
                 f"'lengthwise train {self.recipe.start} --seed {self.seed}' with the same --runs makes it"
             )
-        tensors, _ = load_checkpoint(start.checkpoint)
+        tensors, values = load_checkpoint(start.checkpoint)
         weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        if (then := values.get("vocabulary")) is not None:
+            check_vocabulary(Corpus.load(self.recipe.text).vocabulary, int(str(then)), f"run {start.path}")
         try:
             trainer.model.load_state_dict(weights)
         except RuntimeError as error:
-            raise InputError(
-                f"the parameters of {start.path} do not fit the model of {self.recipe.name}: {error}"
-            ) from error
+            first, *_, last = str(error).splitlines()
+            raise InputError(f"the parameters of {start.path} do not fit {self.recipe.name}: {first} {last}") from error
 
     @property
     def curve_every(self) -> int:

@@ -59,9 +59,10 @@ class TextTrainer(Trainer[SequenceModel]):
         return StepLoss(loss, accuracy, targets_BT.shape[1], len(targets_BT), final)
 
     def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what the intervention remembers, and where the windows are."""
+        """Return what the intervention remembers, where the windows are, and how many symbols there are."""
         tensors, values = self.intervention.state()
-        return tensors, {"intervention": values, "windows": self.windows.state()}
+        vocabulary = self.windows.corpus.vocabulary
+        return tensors, {"intervention": values, "windows": self.windows.state(), "vocabulary": vocabulary}
 
     def recall(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go back to what `memory` returned."""
