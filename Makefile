@@ -24,6 +24,8 @@ $(BIN)/python:
 
 .venv/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[dev]'
+# Its plain PyTorch files are what scans are compared with; its own requirements need a GPU.
+	$(INSTALL) --no-deps fla-core
 	@touch .venv/.installed $@
 
 demo: .venv/.installed
