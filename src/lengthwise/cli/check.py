@@ -10,13 +10,14 @@ import typer
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.progress import print_table
 from lengthwise.errors import InputError
+from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.models.base import ModelConfig
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="The name of a model, or package.module:Config.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="A model, a mixer, or package.module:Config.", show_default=False)],
     set_: Annotated[list[str] | None, SET] = None,
     length: Annotated[int, typer.Option(min=8, help="Tokens a row.")] = 37,
     seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
@@ -28,7 +29,7 @@ def check(
 
     vocabulary = 7
     torch.manual_seed(seed)
-    built = _configure(model, set_ or []).build(vocabulary, classes=vocabulary).double()
+    built = _model(model, set_ or []).build(vocabulary, classes=vocabulary).double()
     findings = check_contract(built, vocabulary, length=length, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
     print_table(("clause", "difference", "tolerance", "result"), rows)
@@ -36,25 +37,36 @@ def check(
         raise typer.Exit(1)
 
 
-def _configure(model: str, overrides: list[str]) -> ModelConfig:
+def _model(name: str, overrides: list[str]) -> ModelConfig:
+    """Return the settings of a model, or of a small backbone around a mixer."""
+    from lengthwise.models import MIXERS
+    from lengthwise.models.backbone import BackboneConfig
+
+    if name not in MIXERS:
+        return _configure(_find(name), name, overrides)
+    return BackboneConfig(mixer=_configure(MIXERS.load(name), name, overrides))
+
+
+def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     from pydantic import ValidationError
 
     from lengthwise.experiments.overrides import apply_overrides
     from lengthwise.experiments.problems import explain
 
-    config: Any = _find(model)
     settings = apply_overrides(config().model_dump(mode="json"), overrides)
     try:
         return config.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"model {model}:\n{explain(error, settings, config.model_json_schema())}") from error
+        raise InputError(f"model {name}:\n{explain(error, settings, config.model_json_schema())}") from error
 
 
 def _find(model: str) -> type[ModelConfig]:
-    from lengthwise.models import MODELS
+    from lengthwise.models import MIXERS, MODELS
     from lengthwise.models.base import ModelConfig
 
     module, colon, attribute = model.partition(":")
+    if not colon and model not in MODELS:
+        raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
     if not colon:
         return MODELS.load(model)
     try:

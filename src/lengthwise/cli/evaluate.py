@@ -12,7 +12,7 @@ from lengthwise.cli.arguments import RUN_FOLDERS
 from lengthwise.cli.progress import evaluation_bar, say
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.results import EvaluationRow
+    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
 
 
 def evaluate(
@@ -21,14 +21,39 @@ def evaluate(
         bool, typer.Option("--again", help="Replace the rows of runs that were evaluated before.")
     ] = False,
 ) -> None:
-    """Measure the accuracy of trained runs at the lengths of their recipes."""
+    """Measure trained runs as their recipes say: accuracy by length, or perplexity by position and why."""
     from lengthwise.experiments.results import open_runs
-    from lengthwise.experiments.run import evaluate_run
 
     for folder in open_runs(run):
-        with evaluation_bar(str(folder.path)) as bar:
-            rows = evaluate_run(folder.path, bar.advance, again)
-        say(f"{folder.path}: {summarise(rows)}")
+        say(f"{folder.path}: {measure(folder, again)}")
+
+
+def measure(folder: RunFolder, again: bool = False) -> str:
+    """Measure a trained run with a bar, unless that was done, and return what was found in words.
+
+    Args:
+        folder: the run.
+        again: whether what was measured before is replaced.
+    """
+    from lengthwise.experiments.results import EvaluationRow
+    from lengthwise.experiments.run import evaluate_run
+
+    with evaluation_bar(str(folder.path)) as bar:
+        rows = evaluate_run(folder.path, bar.advance, again)
+    accuracies = [row for row in rows if isinstance(row, EvaluationRow)]
+    return summarise(accuracies) if accuracies else verdict_in_words(folder.diagnosis_rows())
+
+
+def verdict_in_words(rows: Sequence[DiagnosisRow]) -> str:
+    """Return the verdict on a language model, and why.
+
+    Args:
+        rows: all rows of one run.
+    """
+    from lengthwise.report.verdicts import verdict_of
+
+    name, reason = verdict_of(rows)
+    return f"{name}: {reason}"
 
 
 def summarise(rows: Sequence[EvaluationRow]) -> str:

@@ -16,6 +16,7 @@ class What(StrEnum):
     """What can be listed."""
 
     MODELS = "models"
+    INTERVENTIONS = "interventions"
     TASKS = "tasks"
     RECIPES = "recipes"
     RUNS = "runs"
@@ -25,10 +26,12 @@ def list_(
     what: Annotated[What, typer.Argument(show_default=False)],
     runs: Annotated[Path, RUNS] = Path("runs"),
 ) -> None:
-    """List what there is: models and their operators, tasks, shipped recipes, or the runs in a folder."""
+    """List what there is: models with mixers and operators, interventions, tasks, recipes, or the runs in a folder."""
     match what:
         case What.MODELS:
             _models()
+        case What.INTERVENTIONS:
+            _interventions()
         case What.TASKS:
             _tasks()
         case What.RECIPES:
@@ -38,10 +41,16 @@ def list_(
 
 
 def _models() -> None:
-    from lengthwise.models import MODELS, OPERATORS
+    from lengthwise.models import MIXERS, MODELS, OPERATORS
 
-    rows = [("model", name) for name in MODELS] + [("operator", name) for name in OPERATORS]
-    print_table(("kind", "name"), rows)
+    print_table(("kind", "name"), [(r.kind, name) for r in (MODELS, MIXERS, OPERATORS) for name in r])
+
+
+def _interventions() -> None:
+    from lengthwise.interventions import INTERVENTIONS
+
+    rows = [(name, str(INTERVENTIONS.load(name).__doc__).partition("\n")[0]) for name in INTERVENTIONS]
+    print_table(("name", "settings"), rows)
 
 
 def _tasks() -> None:
@@ -60,7 +69,7 @@ def _recipes() -> None:
     rows: list[tuple[str, str, str]] = []
     for name in recipe_names():
         settings = yaml.safe_load(find_recipe(name).read_text(encoding="utf-8"))
-        rows.append((name, str(settings.get("task", "")), str(settings.get("makes", ""))))
+        rows.append((name, str(settings.get("task", "text")), str(settings.get("makes", ""))))
     print_table(("name", "task", "makes"), rows)
 
 

@@ -10,10 +10,12 @@ from typer.core import TyperGroup
 
 from lengthwise import __version__
 from lengthwise.cli.check import check
+from lengthwise.cli.diagnose import diagnose
 from lengthwise.cli.evaluate import evaluate
 from lengthwise.cli.keep import keep
 from lengthwise.cli.label import label
 from lengthwise.cli.listing import list_
+from lengthwise.cli.post_train import post_train
 from lengthwise.cli.report import report
 from lengthwise.cli.sample import sample
 from lengthwise.cli.show import show
@@ -42,6 +44,8 @@ app = typer.Typer(
 for name, command in {
     "train": train,
     "evaluate": evaluate,
+    "diagnose": diagnose,
+    "post-train": post_train,
     "report": report,
     "keep": keep,
     "list": list_,
