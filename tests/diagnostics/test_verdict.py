@@ -8,7 +8,8 @@ from recurrent_models import Uniform, random_tokens
 
 from lengthwise.diagnostics.verdict import student_quantile, verdict
 from lengthwise.errors import InputError
-from lengthwise.evaluation.perplexity import OctaveLosses, octave_losses
+from lengthwise.evaluation.losses import OctaveLosses
+from lengthwise.evaluation.perplexity import octave_losses
 
 CONTEXT = 64
 

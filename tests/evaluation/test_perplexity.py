@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from recurrent_models import VOCABULARY, Bursting, Layered, PeakMemory, Uniform, Window, random_tokens
 
 from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.perplexity import (
     log_edges,
     octave_edges,
     octave_losses,
-    perplexity,
     position_losses,
     row_losses,
 )

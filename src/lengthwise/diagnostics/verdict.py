@@ -1,6 +1,6 @@
 """The verdict on length robustness: does perplexity hold beyond the training context?
 
-The rule is in `verdict`; it sees numbers only.
+The rule is in `judge`; it sees numbers only, and needs no torch.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 from lengthwise.errors import InputError
-from lengthwise.evaluation.perplexity import OctaveLosses, perplexity
+from lengthwise.evaluation.losses import OctaveLosses, perplexity
 
 HOLDS_WITHIN = 1.02
 FAILS_ABOVE = 1.5
+Judgement = Literal["holds", "drifts", "fails", "undecided"]
 
 
 class OctaveRatio(NamedTuple):
@@ -36,7 +37,7 @@ class OctaveRatio(NamedTuple):
 class Verdict:
     """Whether perplexity holds beyond the training context, and what that rests on."""
 
-    name: Literal["holds", "drifts", "fails", "undecided"]
+    name: Judgement
     reason: str
     """One sentence with the numbers that decided."""
     ratios: tuple[OctaveRatio, ...]
@@ -76,12 +77,8 @@ def verdict(
 
         exp(mean d  +-  t(1 - (1 - confidence) / (2 m); B - 1) * std(d) / sqrt(B)),
 
-    B rows, m octaves beyond T (Bonferroni: all m intervals hold together with the confidence asked for). Then
-
-    - fails: in some octave the lower end is above `fails_above`;
-    - drifts: not so, but in some octave the lower end is above `holds_within`;
-    - holds: in every octave the upper end is at most `holds_within`;
-    - undecided: otherwise; the intervals are too wide for these rows.
+    B rows, m octaves beyond T (Bonferroni: all m intervals hold together with the confidence asked for). `judge` says
+    what follows from these ratios.
 
     Args:
         octaves: the octave that ends at T, then those beyond it, as `octave_losses` gives them.
@@ -102,12 +99,45 @@ def verdict(
     quantile = student_quantile(probability, rows - 1)
     measured = [_paired(octaves[0], octave, quantile) for octave in octaves[1:]]
     ratios = tuple(octave.ratio() for octave in measured)
-    name, decisive = _rule(ratios, holds_within, fails_above)
+    reference = (octaves[0].start, octaves[0].end)
+    name, reason = judge(ratios, reference, rows, holds_within=holds_within, fails_above=fails_above)
     needed = _rows_needed(measured, rows, probability, holds_within) if name == "undecided" else None
-    reason = _reason(name, decisive, octaves[0], {"holds": holds_within, "drifts": holds_within, "fails": fails_above})
-    if name == "undecided":
-        reason += f"; {rows} rows are too few to say" + (f", about {needed:,} would do" if needed else "")
+    if needed:
+        reason += f", about {needed:,} would do"
     return Verdict(name, reason, ratios, context, rows, needed)
+
+
+def judge(
+    ratios: Sequence[OctaveRatio],
+    reference: tuple[int, int],
+    rows: int,
+    *,
+    holds_within: float = HOLDS_WITHIN,
+    fails_above: float = FAILS_ABOVE,
+) -> tuple[Judgement, str]:
+    """Return the verdict that follows from the ratios of all octaves beyond the context.
+
+    - fails: in some octave the lower end of the interval is above `fails_above`;
+    - drifts: not so, but in some octave the lower end is above `holds_within`;
+    - holds: in every octave the upper end is at most `holds_within`;
+    - undecided: otherwise; the intervals are too wide for these rows.
+
+    Args:
+        ratios: one or more, with intervals that hold together.
+        reference: first and last position of the octave that they compare with.
+        rows: independent rows that were read.
+        holds_within: the largest ratio that counts as no rise.
+        fails_above: the ratio above which a rise is a failure.
+
+    Returns:
+        The name, and one sentence with the numbers that decided.
+
+    Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
+    """
+    name, decisive = _rule(ratios, holds_within, fails_above)
+    thresholds = {"holds": holds_within, "drifts": holds_within, "fails": fails_above}
+    reason = _reason(name, decisive, reference, thresholds)
+    return name, f"{reason}; {rows} rows are too few to say" if name == "undecided" else reason
 
 
 def student_quantile(probability: float, freedom: int) -> float:
@@ -178,9 +208,7 @@ def _paired(reference: OctaveLosses, octave: OctaveLosses, quantile: float) -> _
     return _Octave(octave.start, octave.end, fmean(differences), deviation, half)
 
 
-def _rule(
-    ratios: Sequence[OctaveRatio], holds_within: float, fails_above: float
-) -> tuple[Literal["holds", "drifts", "fails", "undecided"], OctaveRatio]:
+def _rule(ratios: Sequence[OctaveRatio], holds_within: float, fails_above: float) -> tuple[Judgement, OctaveRatio]:
     """Return the name and the octave that decided, or that left it open."""
     surest = max(ratios, key=lambda octave: octave.low)
     widest = max(ratios, key=lambda octave: octave.high)
@@ -216,10 +244,10 @@ def _enough_rows(spread: float, rows: int, probability: float) -> int:
     return enough
 
 
-def _reason(name: str, decisive: OctaveRatio, reference: OctaveLosses, thresholds: dict[str, float]) -> str:
+def _reason(name: str, decisive: OctaveRatio, reference: tuple[int, int], thresholds: dict[str, float]) -> str:
     where = f"at positions {decisive.start:,} to {decisive.end:,}"
     measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
-    against = f"that at {reference.start:,} to {reference.end:,}"
+    against = f"that at {reference[0]:,} to {reference[1]:,}"
     sentence = f"perplexity {where} is {measured} {against}"
     if name == "holds":
         return f"{sentence}; no octave beyond is surely or possibly above {thresholds[name]:g} times"

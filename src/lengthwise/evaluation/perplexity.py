@@ -7,51 +7,18 @@ Position t, from 1, is the prediction of the token with index t from the t token
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.losses import OctaveLosses, PositionLoss
 from lengthwise.models.base import SequenceModel
 from lengthwise.models.reading import Piece, check_tokens, non_finite_entry, read
-
-_LARGEST_EXPONENT = math.log(sys.float_info.max)
-
-
-class PositionLoss(NamedTuple):
-    """The cross-entropy in one bin of positions."""
-
-    start: int
-    """The first position of the bin; 1 is the first prediction."""
-    end: int
-    """Its last position."""
-    mean: float
-    """Mean cross-entropy over rows and positions, in nats."""
-    standard_error: float
-    """Standard error of the mean over rows, the independent units; NaN for one row."""
-    rows: int
-
-    @property
-    def perplexity(self) -> float:
-        """The exponential of the mean."""
-        return perplexity(self.mean)
-
-
-class OctaveLosses(NamedTuple):
-    """The cross-entropy of each row in one octave of positions."""
-
-    start: int
-    """The first position of the octave; 1 is the first prediction."""
-    end: int
-    """Its last position."""
-    row_means: tuple[float, ...]
-    """For each row the mean over the octave, in nats; the rows are in the same order in every octave."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +59,6 @@ class RowLosses:
         """Return the means of each row between these edges, see `octave_losses`."""
         octaves = zip(pairwise(edges), self.means(edges).T.tolist(), strict=True)
         return [OctaveLosses(left + 1, right, tuple(means)) for (left, right), means in octaves]
-
-
-def perplexity(nats: float) -> float:
-    """Return the exponential of a cross-entropy, infinite where it is beyond the largest float."""
-    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
 
 
 def standard_error(values: Tensor, dim: int) -> Tensor:

@@ -1,0 +1,44 @@
+"""Cross-entropy in bins of positions as plain numbers, for what judges and reports them without torch."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import NamedTuple
+
+_LARGEST_EXPONENT = math.log(sys.float_info.max)
+
+
+class PositionLoss(NamedTuple):
+    """The cross-entropy in one bin of positions."""
+
+    start: int
+    """The first position of the bin; 1 is the first prediction."""
+    end: int
+    """Its last position."""
+    mean: float
+    """Mean cross-entropy over rows and positions, in nats."""
+    standard_error: float
+    """Standard error of the mean over rows, the independent units; NaN for one row."""
+    rows: int
+
+    @property
+    def perplexity(self) -> float:
+        """The exponential of the mean."""
+        return perplexity(self.mean)
+
+
+class OctaveLosses(NamedTuple):
+    """The cross-entropy of each row in one octave of positions."""
+
+    start: int
+    """The first position of the octave; 1 is the first prediction."""
+    end: int
+    """Its last position."""
+    row_means: tuple[float, ...]
+    """For each row the mean over the octave, in nats; the rows are in the same order in every octave."""
+
+
+def perplexity(nats: float) -> float:
+    """Return the exponential of a cross-entropy, infinite where it is beyond the largest float."""
+    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
