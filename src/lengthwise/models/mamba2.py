@@ -103,7 +103,9 @@ class Mamba2(Mixer):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
-        gate_BTI, mixed, step_BTH = self.expand(x_BTD).split([self.sizes[0], sum(self.sizes), len(self.skip)], -1)
+        sizes = [self.sizes[0], sum(self.sizes), len(self.skip)]
+        # Three products instead of one that is cut: backward, the pieces' gradients need not be copied together.
+        gate_BTI, mixed, step_BTH = (F.linear(x_BTD, weight) for weight in self.expand.weight.split(sizes))
         mixed, tail = self.convolution(mixed, state["convolution"])
         x_BTI, k_BTX, q_BTX = F.silu(mixed).split(self.sizes, -1)
         x_BTHV = x_BTI.unflatten(2, (-1, self.config.head_size))
@@ -116,12 +118,10 @@ class Mamba2(Mixer):
             state["matrix"],
             chunk=self.config.chunk,
         )
-        y_BTI = (y_BTHV + self.skip[:, None] * x_BTHV).flatten(2)
-        return self.contract(self._norm(y_BTI * F.silu(gate_BTI))), _state(matrix_BHKV, tail)
-
-    def _norm(self, y_BTI: Tensor) -> Tensor:
+        y_BTI = torch.addcmul(y_BTHV, self.skip[:, None], x_BTHV).flatten(2) * F.silu(gate_BTI)
         grouped = y_BTI.unflatten(2, (self.config.groups, -1))
-        return F.rms_norm(grouped, grouped.shape[-1:], eps=1e-5).flatten(2) * self.norm_weight
+        normed_BTI = F.rms_norm(grouped, grouped.shape[-1:], eps=1e-5).flatten(2)
+        return F.linear(normed_BTI, self.contract.weight * self.norm_weight), _state(matrix_BHKV, tail)
 
 
 def _state(matrix_BHKV: Tensor, tail: Tensor) -> State:

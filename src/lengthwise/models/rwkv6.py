@@ -64,7 +64,7 @@ class RWKV6(Mixer):
     Raises:
         InputError: the heads do not divide the width.
 
-    Source: Peng et al. 2024, section 4, initialised as in their code.
+    Source: Peng et al. 2024 (Finch), initialised as in their code.
 
     Example:
         >>> mixer = RWKV6Config(head_size=8).build(width=32)
@@ -116,7 +116,7 @@ class TimeMix(nn.Module):
         config: the settings.
         width: D.
 
-    Source: Peng et al. 2024, equations 9 to 21.
+    Source: Peng et al. 2024, time mixing of Finch.
     """
 
     def __init__(self, config: RWKV6Config, width: int) -> None:
@@ -187,7 +187,7 @@ class ChannelMix(nn.Module):
         width: D.
         hidden: F.
 
-    Source: Peng et al. 2024, equations 22 to 26.
+    Source: Peng et al. 2024, channel mixing of Finch.
     """
 
     def __init__(self, width: int, hidden: int) -> None:

@@ -6,8 +6,11 @@ C tokens of a chunk, D... any further shape.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
@@ -69,8 +72,33 @@ def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor
     Returns:
         [B, N, D...] the states before the chunks, and [B, D...] the state after the last.
     """
-    before = list[Tensor]()
-    for decay_of_one, written_by_one in zip(decay.unbind(1), written.unbind(1), strict=True):
-        before.append(state)
-        state = torch.addcmul(written_by_one, decay_of_one, state)
-    return torch.stack(before, 1), state
+    before, after = cast(tuple[Tensor, Tensor], _Carry.apply(decay, written, state))
+    return before, after
+
+
+class _Carry(torch.autograd.Function):
+    """All states in one tensor, forward and backward; autograd would copy them together and apart."""
+
+    @staticmethod
+    def forward(ctx: Any, decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        before, after = torch.empty_like(written), torch.empty_like(state)
+        before[:, 0] = state
+        following = [*before.unbind(1)[1:], after]
+        for n, target in enumerate(following):
+            torch.addcmul(written[:, n], decay[:, n], before[:, n], out=target)
+        ctx.save_for_backward(decay, before)
+        return before, after
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        decay, before = ctx.saved_tensors
+        grad_before, grad_after = grad_outputs
+        grad_written, grad_state = torch.empty_like(before), torch.empty_like(grad_after)
+        grad_written[:, -1] = grad_after
+        preceding = [grad_state, *grad_written.unbind(1)[:-1]]
+        for n in reversed(range(len(preceding))):
+            torch.addcmul(grad_before[:, n], decay[:, n], grad_written[:, n], out=preceding[n])
+        return (grad_written * before).sum_to_size(decay.shape), grad_written, grad_state

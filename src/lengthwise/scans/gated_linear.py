@@ -53,7 +53,7 @@ def gated_linear_scan(
     Raises:
         InputError: the shapes do not go together, there are no tokens, or the chunk is not a power of two.
 
-    Source: Yang et al. 2023 (GLA), equation 3; Peng et al. 2024 (RWKV-6), equation 19.
+    Source: Yang et al. 2023 (GLA), section 4.1; Peng et al. 2024 (RWKV-6), time mixing of Finch.
 
     Example:
         >>> q_BTHK, k_BTHK, v_BTHV = torch.randn(2, 7, 3, 4), torch.randn(2, 7, 3, 4), torch.randn(2, 7, 3, 5)
