@@ -63,6 +63,21 @@ def test_the_recipe_for_an_operator_holds_for_another_package(tmp_path: Path) ->
     assert "BROKEN" not in run_program("-m", "lengthwise.cli.main", "check", "ldru", *chosen, **outside)
 
 
+def contributed(name: str) -> str:
+    """Return the program in the guide that defines a class."""
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    (program,) = [program for program in programs if f"class {name}(" in program]
+    return textwrap.dedent(program)
+
+
+def test_the_recipe_for_a_mixer_holds_for_another_package(tmp_path: Path) -> None:
+    outside = own_package(tmp_path, "lengthwise.mixers")
+    (tmp_path / "leaky_sum.py").write_text(contributed("LeakySumConfig"))
+    shown = run_program("-m", "lengthwise.cli.main", "check", "leaky_sum", **outside)
+    assert shown.count("holds") == 8
+    assert "leaky_sum" in run_program("-m", "lengthwise.cli.main", "list", "models", **outside)
+
+
 def test_the_recipe_for_a_language_is_one(tmp_path: Path) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     automaton = tmp_path / "odd_ones.yaml"
@@ -88,8 +103,7 @@ print(*INTERVENTIONS)
 
 def test_the_recipe_for_an_intervention_holds_for_another_package(tmp_path: Path) -> None:
     outside = own_package(tmp_path, "lengthwise.interventions")
-    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
-    (tmp_path / "faded.py").write_text(textwrap.dedent(program))
+    (tmp_path / "faded.py").write_text(contributed("FadedConfig"))
     assert run_program("-c", USE_OF_AN_INTERVENTION, **outside).split()[-1] == "faded"
 
 

@@ -8,6 +8,7 @@ import torch
 from lengthwise.errors import InputError, RunError
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models.backbone import Backbone, BackboneConfig
+from lengthwise.models.ldru import LDRUConfig
 from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
@@ -90,3 +91,11 @@ def test_windows_of_another_text_are_refused(corpus: Corpus, tmp_path: Path) -> 
     values["windows"]["fingerprint"] = "another"
     with pytest.raises(InputError, match="the text has changed"):
         trainer(corpus, "tbptt").restore(tensors, values)
+
+
+def test_a_model_that_only_reads_out_whole_strings_is_refused(corpus: Corpus) -> None:
+    unit = LDRUConfig(width=8).build(corpus.vocabulary, corpus.vocabulary)
+    windows = RandomWindows(corpus, "train", 9, 4)
+    made = TextTrainer(unit, windows, INTERVENTIONS.load("zero")().build(), TextTrainingConfig(steps=2), 0)
+    with pytest.raises(InputError, match="readout: prefixes"):
+        made.train_step()

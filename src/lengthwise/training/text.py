@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from lengthwise.errors import InputError
 from lengthwise.interventions.base import Intervention
 from lengthwise.models.base import SequenceModel
 from lengthwise.tasks.windows import Windows
@@ -50,6 +51,11 @@ class TextTrainer(Trainer[SequenceModel]):
         fresh_B = torch.from_numpy(batch.fresh_B).to(self._device)
         before = self.intervention.begin(self.model, len(symbols_BS), generator, fresh_B)
         logits_BTV, after = self.model(symbols_BS[:, :-1], before)
+        if logits_BTV.ndim != 3:
+            raise InputError(
+                "a language model gives logits after every token, [rows, tokens, symbols]; this one gives "
+                f"{list(logits_BTV.shape)}; an LDRU does with readout: prefixes"
+            )
         targets_BT = symbols_BS[:, 1:]
         loss = F.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
         accuracy = (logits_BTV.detach().argmax(-1) == targets_BT).double().mean()
