@@ -157,8 +157,9 @@ def test_autocast_changes_nothing(kind):
         assert torch.equal(one, other)
 
 
-def test_second_derivatives():
-    inputs = make("scalar", 5, rows=1, heads=1, keys=2, values=2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives(kind):
+    inputs = make(kind, 5, rows=1, heads=2, keys=2, values=2)
     assert torch.autograd.gradgradcheck(lambda *x: scan(dict(zip(inputs, x, strict=True)), chunk=4), [*inputs.values()])
 
 

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
@@ -72,33 +71,29 @@ def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor
     Returns:
         [B, N, D...] the states before the chunks, and [B, D...] the state after the last.
     """
-    before, after = cast(tuple[Tensor, Tensor], _Carry.apply(decay, written, state))
+    before, after = cast(tuple[Tensor, Tensor], _Carry.apply(decay, written, state, False))
     return before, after
 
 
 class _Carry(torch.autograd.Function):
-    """All states in one tensor, forward and backward; autograd would copy them together and apart."""
+    """All states in one tensor; autograd would copy them together and apart. Backward it is the same, in reverse."""
 
     @staticmethod
-    def forward(ctx: Any, decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, decay: Tensor, written: Tensor, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
         before, after = torch.empty_like(written), torch.empty_like(state)
-        before[:, 0] = state
-        following = [*before.unbind(1)[1:], after]
-        for n, target in enumerate(following):
+        steps = range(written.shape[1])[:: -1 if reverse else 1]
+        before[:, steps[0]] = state
+        targets = [*(before[:, n] for n in steps[1:]), after]
+        for n, target in zip(steps, targets, strict=True):
             torch.addcmul(written[:, n], decay[:, n], before[:, n], out=target)
         ctx.save_for_backward(decay, before)
+        ctx.reverse = reverse
         return before, after
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
         decay, before = ctx.saved_tensors
-        grad_before, grad_after = grad_outputs
-        grad_written, grad_state = torch.empty_like(before), torch.empty_like(grad_after)
-        grad_written[:, -1] = grad_after
-        preceding = [grad_state, *grad_written.unbind(1)[:-1]]
-        for n in reversed(range(len(preceding))):
-            torch.addcmul(grad_before[:, n], decay[:, n], grad_written[:, n], out=preceding[n])
-        return (grad_written * before).sum_to_size(decay.shape), grad_written, grad_state
+        grad_written, grad_state = cast(tuple[Tensor, Tensor], _Carry.apply(decay, *grad_outputs, not ctx.reverse))
+        return (grad_written * before).sum_to_size(decay.shape), grad_written, grad_state, None
