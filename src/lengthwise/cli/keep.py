@@ -13,10 +13,10 @@ from lengthwise.cli.progress import say
 
 def keep(
     run: Annotated[list[Path], RESULTS],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the three files; replaced where they exist.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the files; those kept there before are replaced.")],
 ) -> None:
-    """Keep the rows of evaluated runs, without checkpoints, in three small files that 'lengthwise report' reads."""
+    """Keep the rows of evaluated runs, without checkpoints, in a few small files that 'lengthwise report' reads."""
     from lengthwise.report.kept import keep as keep_runs
 
     records = keep_runs(run, out)
-    say(f"{out}: {len(records)} runs, {sum(record.evaluation.height for record in records):,} evaluation rows")
+    say(f"{out}: {len(records)} runs, {sum(record.rows.height for record in records):,} evaluation rows")

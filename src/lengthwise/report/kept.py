@@ -1,4 +1,4 @@
-"""Results without their runs: the rows, recipes and environments of many runs in three small files."""
+"""Results without their runs: the rows, recipes and environments of many runs in a few small files."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import polars as pl
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.results import RunFolder, run_path
 from lengthwise.report.records import (
+    DIAGNOSIS,
     EVALUATION,
     INDEX,
     METRICS,
@@ -27,8 +28,10 @@ from lengthwise.report.records import (
 )
 
 _FORMAT = "lengthwise-results-1"
-_TABLES = ("evaluation.parquet", "metrics.parquet")
+_EVALUATION, _DIAGNOSIS, _METRICS = "evaluation.parquet", "diagnosis.parquet", "metrics.parquet"
 _KEY = ("digest", "seed")
+_POINTS = ("accuracy_", "loss_")
+"""How the names of metrics start that are points of a learning curve."""
 _MOST_STEPS = 500
 """Logged steps kept of a run; more cannot be told apart in a figure."""
 
@@ -36,14 +39,15 @@ _MOST_STEPS = 500
 def keep(paths: Sequence[Path], out: Path) -> list[Record]:
     """Write what reports are drawn from, without checkpoints, for a repository to hold.
 
-    Every evaluation row is kept. Of the metrics, evenly spaced steps are, 500 at most, and all points of the learning
-    curve.
+    Every evaluation row is kept, but for those of single heads of a state. Of the metrics, evenly spaced steps are, 500
+    at most, and all points of the learning curve.
 
     Args:
         paths: evaluated run folders, folders that hold some, or folders of kept results.
         out: made where it is missing; results kept there before are replaced, other files are not touched.
             It holds ``runs.json`` (name, recipe, environment and number of parameters of each run),
-            ``evaluation.parquet`` and ``metrics.parquet``, whose rows name their run by `digest` and `seed`.
+            ``evaluation.parquet`` where there are runs on strings, ``diagnosis.parquet`` where there are runs on text,
+            and ``metrics.parquet``; their rows name their run by `digest` and `seed`.
 
     Returns:
         What was kept.
@@ -59,15 +63,15 @@ def keep(paths: Sequence[Path], out: Path) -> list[Record]:
     records += [record for folder in folders for record in read_kept(folder)]
     refuse_twins(records)
     records.sort(key=lambda record: (record.recipe, record.seed, record.digest))
-    evaluation = pl.concat(record.evaluation for record in records)
-    metrics = pl.concat((_keyed(record) for record in records), how="diagonal_relaxed")
-    tables = {name: _parquet(table) for name, table in zip(_TABLES, (evaluation, metrics), strict=True)}
+    tables = {name: _parquet(table) for name, table in _tables(records).items()}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, data in tables.items():
             _replace(out / name, data)
         # Last, because it vouches for the tables.
         _replace(out / INDEX, _index(records, tables).encode())
+        for name in {_EVALUATION, _DIAGNOSIS} - set(tables):
+            (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"cannot keep results in {out}: {error.strerror}") from error
     return records
@@ -91,15 +95,20 @@ def read_kept(folder: Path) -> list[Record]:
         raise InputError(f"{folder / INDEX} is not JSON: {error}") from error
     if not isinstance(index, dict) or index.get("format") != _FORMAT:
         raise InputError(f"{folder / INDEX} does not list kept results; 'lengthwise keep RUN... --out DIR' writes some")
-    evaluation, metrics = (_table(folder / name, index["files"][name]) for name in _TABLES)
+    tables = {name: _table(folder / name, checksum) for name, checksum in index["files"].items()}
+
+    def rows(table: str, run: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
+        return tables.get(table, {}).get((run["digest"], run["seed"]), pl.DataFrame(schema=schema))
+
     return [
         Record(
             path=folder / run["run"],
             settings=run["recipe"],
             environment=run["environment"],
             parameters=run["parameters"],
-            evaluation=evaluation[run["digest"], run["seed"]].select(EVALUATION.names()),
-            metrics=metrics.get((run["digest"], run["seed"]), pl.DataFrame(schema=METRICS)).drop(_KEY, strict=False),
+            evaluation=rows(_EVALUATION, run, EVALUATION).select(EVALUATION.names()),
+            diagnosis=rows(_DIAGNOSIS, run, DIAGNOSIS).select(DIAGNOSIS.names()),
+            metrics=rows(_METRICS, run, METRICS).drop(_KEY, strict=False),
         )
         for run in index["runs"]
     ]
@@ -114,10 +123,24 @@ def _refuse_unfinished(runs: Sequence[RunFolder]) -> None:
 def _thinned(record: Record) -> Record:
     metrics = record.metrics
     stride = -(-metrics.height // _MOST_STEPS) or 1
-    points = [pl.col(name).is_not_null() for name in metrics.columns if name.startswith("accuracy_")]
+    points = [pl.col(name).is_not_null() for name in metrics.columns if name.startswith(_POINTS)]
     # Counted from the end, because the last row holds the time that training took.
     from_end = metrics.height - 1 - pl.int_range(pl.len())
-    return replace(record, metrics=metrics.filter(pl.any_horizontal(from_end % stride == 0, *points)))
+    return replace(
+        record,
+        metrics=metrics.filter(pl.any_horizontal(from_end % stride == 0, *points)),
+        diagnosis=record.diagnosis.filter(~pl.col("part").str.contains("/", literal=True)),
+    )
+
+
+def _tables(records: Sequence[Record]) -> dict[str, pl.DataFrame]:
+    """Return the tables by the names of their files; a kind of run that is not there has none."""
+    tables = {
+        _EVALUATION: pl.concat(record.evaluation for record in records),
+        _DIAGNOSIS: pl.concat(record.diagnosis for record in records),
+    }
+    metrics = pl.concat((_keyed(record) for record in records), how="diagonal_relaxed")
+    return {name: table for name, table in tables.items() if len(table)} | {_METRICS: metrics}
 
 
 def _keyed(record: Record) -> pl.DataFrame:

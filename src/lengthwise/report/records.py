@@ -40,6 +40,30 @@ EVALUATION = pl.Schema(
 )
 """The columns of `EvaluationRow`."""
 
+DIAGNOSIS = pl.Schema(
+    {
+        "recipe": pl.String,
+        "digest": pl.String,
+        "model": pl.String,
+        "intervention": pl.String,
+        "text": pl.String,
+        "seed": pl.Int64,
+        "metric": pl.String,
+        "part": pl.String,
+        "start": pl.Int64,
+        "end": pl.Int64,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "rows": pl.Int64,
+        "context": pl.Int64,
+        "step": pl.Int64,
+        "sequences": pl.Int64,
+        "commit": pl.String,
+    }
+)
+"""The columns of `DiagnosisRow`."""
+
 METRICS = pl.Schema({"step": pl.Int64, "sequences": pl.Int64, "seconds": pl.Float64, "accuracy": pl.Float64})
 """The columns that metrics have at least."""
 
@@ -57,24 +81,43 @@ class Record:
     parameters: int | None
     """Trained numbers; None where neither the run nor its checkpoint tells."""
     evaluation: pl.DataFrame
-    """At least one row, with the columns of `EVALUATION`."""
+    """The rows of a run on strings, with the columns of `EVALUATION`; none of a run on text."""
+    diagnosis: pl.DataFrame
+    """The rows of a run on text, with the columns of `DIAGNOSIS`; none of a run on strings."""
     metrics: pl.DataFrame
     """One row a logged step, with the columns of `METRICS` and others."""
 
     @property
+    def on_text(self) -> bool:
+        """Whether it is a run on text."""
+        return self.evaluation.is_empty()
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The rows that were measured, at least one."""
+        return self.diagnosis if self.on_text else self.evaluation
+
+    @property
     def recipe(self) -> str:
         """The recipe's name."""
-        return str(self.evaluation["recipe"][0])
+        return str(self.rows["recipe"][0])
 
     @property
     def digest(self) -> str:
         """The hash of the recipe; with the seed it is the key of the run."""
-        return str(self.evaluation["digest"][0])
+        return str(self.rows["digest"][0])
 
     @property
     def seed(self) -> int:
         """The seed of the initial parameters and of the data."""
-        return int(self.evaluation["seed"][0])
+        return int(self.rows["seed"][0])
+
+    @property
+    def task(self) -> str:
+        """The task, or the source of the text."""
+        if not self.on_text:
+            return str(self.evaluation["task"][0])
+        return str(self.diagnosis["text"][0]).rpartition(" ")[0]
 
 
 def find_sources(paths: Iterable[Path]) -> tuple[list[RunFolder], list[Path]]:
@@ -100,18 +143,22 @@ def read_record(folder: RunFolder) -> Record:
     Raises:
         InputError: it was not evaluated, or one of its files is not valid.
     """
-    rows = [row.model_dump() for row in folder.evaluation_rows()]
+    settings = yaml.safe_load(folder.recipe.read_text(encoding="utf-8"))
+    on_text = "text" in settings
+    rows = folder.diagnosis_rows() if on_text else folder.evaluation_rows()
     if not rows:
         raise InputError(
             f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
         )
+    measured = [row.model_dump() for row in rows]
     environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
     return Record(
         path=folder.path,
-        settings=yaml.safe_load(folder.recipe.read_text(encoding="utf-8")),
+        settings=settings,
         environment=environment,
         parameters=environment.get("parameters") or _count_parameters(folder.checkpoint),
-        evaluation=pl.DataFrame(rows, schema=EVALUATION),
+        evaluation=pl.DataFrame([] if on_text else measured, schema=EVALUATION),
+        diagnosis=pl.DataFrame(measured if on_text else [], schema=DIAGNOSIS),
         metrics=_metrics(folder),
     )
 

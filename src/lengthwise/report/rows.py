@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,20 @@ import polars as pl
 from polars import selectors as cs
 
 from lengthwise.report.kept import read_kept
-from lengthwise.report.records import Record, find_sources, read_record, refuse_twins, refuse_waiting
+from lengthwise.report.records import (
+    DIAGNOSIS,
+    EVALUATION,
+    Record,
+    find_sources,
+    read_record,
+    refuse_twins,
+    refuse_waiting,
+)
+
+Columns = Mapping[str, type[pl.DataType] | pl.DataType]
+
+_NAMED: Columns = {"series": pl.String, "task": pl.String, "seed": pl.Int64, "digest": pl.String}
+"""The columns that every table has."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,7 @@ class Run:
     recipe: str
     digest: str
     task: str
+    """The task, or the source of the text."""
     seed: int
     settings: dict[str, Any]
     """The resolved recipe."""
@@ -33,24 +47,47 @@ class Run:
 
 
 @dataclass(frozen=True)
+class TextResults:
+    """The runs on text and their rows; a *series* is as in `Results`.
+
+    Args:
+        runs: in the order given.
+        diagnosis: the columns of `DiagnosisRow`, and `series`.
+        learning: one row a run and point of its learning curve, with `series`, `seed`, `sequences`, `position` (the
+            last of an octave) and `loss` (mean over the octave, in nats).
+    """
+
+    runs: list[Run]
+    diagnosis: pl.DataFrame
+    learning: pl.DataFrame
+
+    @property
+    def series(self) -> list[str]:
+        """The names of the series, in the order in which they first appear."""
+        return self.diagnosis["series"].unique(maintain_order=True).to_list()
+
+
+@dataclass(frozen=True)
 class Results:
     """The runs of a report and their rows.
 
     A *series* is what several seeds of one recipe share: a line of a figure, a row of a table.
 
     Args:
-        runs: in the order given.
+        runs: those on strings, in the order given.
         accuracy: one row a run, distribution and length, with `series`, `task`, `seed`, `distribution`, `length`,
             `value`, `samples`, `correct`, `training_length`, `sequences`.
         training: one row a run and logged step, with `series`, `task`, `seed`, `sequences`, `accuracy` (of the batch).
         learning: one row a run, point of its learning curve and length, with the same columns and `length`; the
             accuracy is that on fresh strings of the length.
+        text: the runs on text and their rows.
     """
 
     runs: list[Run]
     accuracy: pl.DataFrame
     training: pl.DataFrame
     learning: pl.DataFrame
+    text: TextResults
 
     @property
     def tasks(self) -> list[str]:
@@ -79,10 +116,32 @@ def read_results(paths: Iterable[Path]) -> Results:
     records = [read_record(folder) for folder in folders]
     records += [record for folder in kept for record in read_kept(folder)]
     refuse_twins(records)
-    runs = [_run(record) for record in records]
-    names = _series_names(runs)
-    tables = (_accuracy, _training, _learning)
-    return Results(runs, *(pl.concat(_named(table(record), record, names) for record in records) for table in tables))
+    names = _series_names(records)
+    strings = [record for record in records if not record.on_text]
+    texts = [record for record in records if record.on_text]
+
+    def table(
+        rows: Callable[[Record], pl.DataFrame], of: list[Record], columns: Mapping[str, type[pl.DataType] | pl.DataType]
+    ) -> pl.DataFrame:
+        named = [_named(rows(record), record, names) for record in of]
+        return pl.concat(named) if named else pl.DataFrame(schema={**columns, **_NAMED})
+
+    return Results(
+        [_run(record) for record in strings],
+        table(_accuracy, strings, EVALUATION),
+        table(_training, strings, _curve("accuracy")),
+        table(_learning, strings, _curve("length", "accuracy")),
+        TextResults(
+            [_run(record) for record in texts],
+            table(lambda record: record.diagnosis, texts, DIAGNOSIS),
+            table(_losses, texts, _curve("position", "loss")),
+        ),
+    )
+
+
+def _curve(*names: str) -> Columns:
+    """Return the columns of points along training; the last of the names is what was measured."""
+    return dict.fromkeys(("sequences", *names[:-1]), pl.Int64) | {names[-1]: pl.Float64}
 
 
 def _accuracy(record: Record) -> pl.DataFrame:
@@ -95,17 +154,26 @@ def _training(record: Record) -> pl.DataFrame:
 
 
 def _learning(record: Record) -> pl.DataFrame:
-    """Points are logged among the metrics as ``accuracy_<length>``."""
-    points = record.metrics.select("sequences", cs.starts_with("accuracy_").cast(pl.Float64))
-    points = points.unpivot(index="sequences", variable_name="length", value_name="accuracy").drop_nulls()
-    length = pl.col("length").str.strip_prefix("accuracy_").cast(pl.Int64)
-    return points.select("sequences", length, pl.col("accuracy").cast(pl.Float64)).sort("sequences", "length")
+    return _points(record, "accuracy", "length")
+
+
+def _losses(record: Record) -> pl.DataFrame:
+    return _points(record, "loss", "position")
+
+
+def _points(record: Record, value: str, place: str) -> pl.DataFrame:
+    """Points of the learning curve are logged among the metrics as ``accuracy_<length>`` or ``loss_<position>``."""
+    prefix = f"{value}_"
+    points = record.metrics.select("sequences", cs.starts_with(prefix).cast(pl.Float64))
+    points = points.unpivot(index="sequences", variable_name=place, value_name=value).drop_nulls()
+    number = pl.col(place).str.strip_prefix(prefix).cast(pl.Int64)
+    return points.select("sequences", number, pl.col(value).cast(pl.Float64)).sort("sequences", place)
 
 
 def _named(rows: pl.DataFrame, record: Record, names: dict[str, str]) -> pl.DataFrame:
     return rows.with_columns(
         series=pl.lit(names[record.digest]),
-        task=pl.lit(str(record.evaluation["task"][0])),
+        task=pl.lit(record.task),
         seed=pl.lit(record.seed, dtype=pl.Int64),
         digest=pl.lit(record.digest),
     )
@@ -116,7 +184,7 @@ def _run(record: Record) -> Run:
     return Run(
         recipe=record.recipe,
         digest=record.digest,
-        task=str(record.evaluation["task"][0]),
+        task=record.task,
         seed=record.seed,
         settings=record.settings,
         environment=record.environment,
@@ -125,8 +193,8 @@ def _run(record: Record) -> Run:
     )
 
 
-def _series_names(runs: list[Run]) -> dict[str, str]:
+def _series_names(records: list[Record]) -> dict[str, str]:
     """Return digest -> the recipe's name, told apart by the digest where recipes of one name differ."""
-    recipes = {run.digest: run.recipe for run in runs}
+    recipes = {record.digest: record.recipe for record in records}
     counts = {name: list(recipes.values()).count(name) for name in recipes.values()}
     return {digest: name if counts[name] == 1 else f"{name} {digest[:6]}" for digest, name in recipes.items()}
