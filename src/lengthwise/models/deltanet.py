@@ -94,7 +94,7 @@ class _Memory(nn.Module):
         parts = F.silu(mixed_BTE).split(self.sizes, -1)
         q_BTHK, k_BTHK, v_BTHV = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         y_BTHV, matrix = delta_scan(
-            _normalised(q_BTHK) * q_BTHK.shape[-1] ** -0.5,
+            _normalised(q_BTHK, q_BTHK.shape[-1] ** -0.5),
             _normalised(k_BTHK),
             v_BTHV,
             self.largest_beta * precise(self.beta(x_BTD)).sigmoid(),
@@ -191,9 +191,9 @@ class GatedDeltaNet(Mixer):
         return self.contract(self.norm(y_BTHV).flatten(2) * F.silu(self.gate(x_BTD))), state
 
 
-def _normalised(x_BTHK: Tensor) -> Tensor:
+def _normalised(x_BTHK: Tensor, length: float = 1.0) -> Tensor:
     x_BTHK = precise(x_BTHK)
-    return x_BTHK * torch.rsqrt(x_BTHK.square().sum(-1, keepdim=True) + 1e-6)
+    return x_BTHK * (torch.rsqrt(x_BTHK.square().sum(-1, keepdim=True) + 1e-6) * length)
 
 
 def _state(matrix: Tensor, tail: Tensor) -> State:
