@@ -75,17 +75,23 @@ def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor
     return before, after
 
 
+def carry_states(decay: Tensor, written: Tensor, state: Tensor, *, reverse: bool = False) -> tuple[Tensor, Tensor]:
+    """Do what `carry` does, without a gradient, and if asked for from the last chunk to the first."""
+    before, after = torch.empty_like(written), torch.empty_like(state)
+    steps = range(written.shape[1])[:: -1 if reverse else 1]
+    before[:, steps[0]] = state
+    targets = [*(before[:, n] for n in steps[1:]), after]
+    for n, target in zip(steps, targets, strict=True):
+        torch.addcmul(written[:, n], decay[:, n], before[:, n], out=target)
+    return before, after
+
+
 class _Carry(torch.autograd.Function):
     """All states in one tensor; autograd would copy them together and apart. Backward it is the same, in reverse."""
 
     @staticmethod
     def forward(ctx: Any, decay: Tensor, written: Tensor, state: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-        before, after = torch.empty_like(written), torch.empty_like(state)
-        steps = range(written.shape[1])[:: -1 if reverse else 1]
-        before[:, steps[0]] = state
-        targets = [*(before[:, n] for n in steps[1:]), after]
-        for n, target in zip(steps, targets, strict=True):
-            torch.addcmul(written[:, n], decay[:, n], before[:, n], out=target)
+        before, after = carry_states(decay, written, state, reverse=reverse)
         ctx.save_for_backward(decay, before)
         ctx.reverse = reverse
         return before, after

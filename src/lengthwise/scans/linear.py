@@ -9,13 +9,14 @@ channels, N chunks, C tokens of a chunk (i reads, j was written).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.scans.chunks import carry, check_recurrence, in_chunks, precision
+from lengthwise.errors import RunError
+from lengthwise.scans.chunks import carry_states, check_recurrence, in_chunks, precision
 
 CHUNK = 64
 """Tokens of a chunk: the fastest on a CPU at 256 tokens."""
@@ -46,6 +47,7 @@ def linear_scan(
 
     Raises:
         InputError: the shapes do not go together, or there are no tokens.
+        RunError: a second derivative is asked for.
 
     Source: Dao and Gu 2024 (Mamba-2), section 6.
 
@@ -66,29 +68,88 @@ def _scan(
     B, T, H, V = v_BTHV.shape
     G, K = q_BTGK.shape[2:]
     heads, size, dtype = (G, H // G), min(chunk, T), precision(q_BTGK, k_BTGK, v_BTHV)
-    q_BNGCK, k_BNGCK = (in_chunks(x, size, dtype).transpose(2, 3) for x in (q_BTGK, k_BTGK))
-    v_BNCGRV = in_chunks(v_BTHV, size, dtype).unflatten(3, heads)
-    log_BNGRC = in_chunks(log_decay_BTH, size, dtype).movedim(2, 3).unflatten(2, heads)
     start_BGKRV = v_BTHV.new_zeros(B, G, K, H // G, V, dtype=dtype)
     if state_BHKV is not None:
         start_BGKRV = state_BHKV.to(dtype).unflatten(1, heads).transpose(2, 3)
-
-    decay_BNGRCC = pairwise_decays(log_BNGRC)
-    weight_BNGRCC = (k_BNGCK @ q_BNGCK.mT)[:, :, :, None] * decay_BNGRCC
-    within_BNGRCV = weight_BNGRCC.mT @ v_BNCGRV.permute(0, 1, 3, 4, 2, 5)
-
-    to_end_BNCGR = F.pad(log_BNGRC[..., 1:], (0, 1)).flip(-1).cumsum(-1).flip(-1).exp().movedim(4, 2)
-    from_start_BNGRC = log_BNGRC.cumsum(-1).exp()
-    values_BNGCX = (v_BNCGRV * to_end_BNCGR[..., None]).transpose(2, 3).flatten(4)
-    written_BNGKRV = (k_BNGCK.mT @ values_BNGCX).unflatten(4, (-1, V))
-    total_BNG1R1 = from_start_BNGRC[..., None, :, -1:]
-    before_BNGKRV, after_BGKRV = carry(total_BNG1R1, written_BNGKRV, start_BGKRV)
-    earlier_BNGCRV = (q_BNGCK @ before_BNGKRV.flatten(4)).unflatten(4, (-1, V))
-
-    decay_BNGCR1 = from_start_BNGRC.mT[..., None]
-    y_BNGCRV = within_BNGRCV.transpose(3, 4).addcmul(decay_BNGCR1, earlier_BNGCRV)
+    q_BNGCK, k_BNGCK = (in_chunks(x, size, dtype).transpose(2, 3) for x in (q_BTGK, k_BTGK))
+    v_BNGCRV = in_chunks(v_BTHV, size, dtype).unflatten(3, heads).transpose(2, 3)
+    log_BNGCR = in_chunks(log_decay_BTH, size, dtype).unflatten(3, heads).transpose(2, 3)
+    y_BNGCRV, after_BGKRV = cast(
+        tuple[Tensor, Tensor], _ChunkedScan.apply(q_BNGCK, k_BNGCK, v_BNGCRV, log_BNGCR, start_BGKRV)
+    )
     y_BTHV = y_BNGCRV.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :T]
     return y_BTHV.to(v_BTHV.dtype), after_BGKRV.transpose(2, 3).flatten(1, 2)
+
+
+class _ChunkedScan(torch.autograd.Function):
+    """The scan over chunks, with its gradient written out: autograd takes a third longer, in copies and sums.
+
+    Within it the M chunks of all rows and groups lie along one dimension.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q_BNGCK: Tensor, k_BNGCK: Tensor, v_BNGCRV: Tensor, log_BNGCR: Tensor, start_BGKRV: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        q, k, v, log = (x.flatten(0, 2) for x in (q_BNGCK, k_BNGCK, v_BNGCRV, log_BNGCR))
+        rows, shape = v_BNGCRV.shape[:3], (*v_BNGCRV.shape[:3], k.shape[2], *v.shape[2:])
+        decays = pairwise_decays(log.mT)
+        from_start = log.cumsum(1).exp()
+        to_end = _sum_after(log).exp()
+        scores = k @ q.mT
+        weights = scores[:, None] * decays
+        written = k.mT @ (v * to_end[..., None]).flatten(2)
+        total = from_start[:, -1].view(*rows, 1, -1, 1)
+        before, after_BGKRV = carry_states(total, written.view(shape), start_BGKRV)
+        earlier = (q @ before.flatten(4).flatten(0, 2)).view_as(v)
+        y = earlier * from_start[..., None]
+        for head in range(v.shape[2]):
+            y[:, :, head].baddbmm_(weights[:, head].mT, v[:, :, head])
+        ctx.save_for_backward(q, k, v, decays, from_start, to_end, scores, weights, before, earlier)
+        return y.view(v_BNGCRV.shape), after_BGKRV
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        if torch.is_grad_enabled():
+            raise RunError("the linear scan has no second derivatives: differentiate it without create_graph")
+        q, k, v, decays, from_start, to_end, scores, weights, before, earlier = ctx.saved_tensors
+        rows, heads = before.shape[:3], range(v.shape[2])
+        dy = grad_outputs[0].flatten(0, 2)
+
+        d_earlier = (dy * from_start[..., None]).flatten(2)
+        d_from_start = (dy * earlier).sum(3)
+        d_before = (q.mT @ d_earlier).view_as(before)
+        total = from_start[:, -1].view(*rows, 1, -1, 1)
+        d_written, d_start = carry_states(total, d_before, grad_outputs[1], reverse=True)
+        d_from_start[:, -1] += (d_written * before).sum((3, 5)).flatten(0, 2)
+        d_written = d_written.flatten(4).flatten(0, 2)
+
+        d_values = (k @ d_written).view_as(v)
+        d_to_end = (d_values * v).sum(3)
+        dv = d_values.mul_(to_end[..., None])
+        d_weights = torch.empty_like(weights)
+        for head in heads:
+            dv[:, :, head].baddbmm_(weights[:, head], dy[:, :, head])
+            torch.bmm(v[:, :, head], dy[:, :, head].mT, out=d_weights[:, head])
+        d_scored = d_weights.mul_(decays)
+        d_scores = d_scored.sum(1)
+        dq = torch.baddbmm(d_earlier @ before.flatten(4).flatten(0, 2).mT, d_scores.mT, k)
+        dk = torch.baddbmm((v * to_end[..., None]).flatten(2) @ d_written.mT, d_scores, q)
+
+        d_spans = d_scored.mul_(scores[:, None])
+        # From one token's log decay to the next, the pairs read at the token are lost and those written at it gained.
+        d_log = (d_spans.sum(2) - d_spans.sum(3)).mT + d_from_start * from_start
+        d_log = d_log.flip(1).cumsum(1).flip(1)
+        ended = (d_to_end * to_end).cumsum(1)
+        d_log[:, 1:] += ended[:, :-1]
+        return (*(x.unflatten(0, rows) for x in (dq, dk, dv, d_log)), d_start)
+
+
+def _sum_after(log_MCR: Tensor) -> Tensor:
+    """Return for each token the sum over the later tokens of its chunk."""
+    return F.pad(log_MCR[:, 1:], (0, 0, 0, 1)).flip(1).cumsum(1).flip(1)
 
 
 def pairwise_decays(log_decay_C: Tensor) -> Tensor:
@@ -100,25 +161,5 @@ def pairwise_decays(log_decay_C: Tensor) -> Tensor:
     Returns:
         [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i; zero where i < j.
     """
-    decays = _PairwiseDecays.apply(log_decay_C)
-    assert isinstance(decays, Tensor)
-    return decays
-
-
-class _PairwiseDecays(torch.autograd.Function):
-    """One square in memory forward and two sums of it backward, where autograd would keep five."""
-
-    @staticmethod
-    def forward(ctx: Any, log_decay_C: Tensor) -> Tensor:
-        size = log_decay_C.shape[-1]
-        square_CC = log_decay_C[..., None, :].expand(*log_decay_C.shape, size).triu(1)
-        decay_CC = square_CC.cumsum_(-1).exp_().triu_()
-        ctx.save_for_backward(decay_CC)
-        return decay_CC
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (decay_CC,) = ctx.saved_tensors
-        weighted_CC = grad_outputs[0] * decay_CC
-        # From one token's log decay to the next, the pairs read at the token are lost and those written at it gained.
-        return (weighted_CC.sum(-2) - weighted_CC.sum(-1)).flip(-1).cumsum(-1).flip(-1)
+    square_CC = log_decay_C[..., None, :].expand(*log_decay_C.shape, log_decay_C.shape[-1]).triu(1)
+    return square_CC.cumsum_(-1).exp_().triu_()
