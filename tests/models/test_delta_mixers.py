@@ -134,5 +134,5 @@ def copy_weights(peer, ours):
     ours.step_bias.copy_(peer.dt_bias)
     ours.log_rates.copy_(peer.A_log)
     ours.gate.weight.copy_(gate.flatten(0, 1))
-    ours.norm.weight.copy_(peer.norm.weight)
-    ours.contract.weight.copy_(peer.out_proj.weight)
+    ours.readout.norm_weight.copy_(peer.norm.weight)
+    ours.readout.contract.weight.copy_(peer.out_proj.weight)

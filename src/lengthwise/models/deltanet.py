@@ -1,7 +1,7 @@
 """The mixers DeltaNet and Gated DeltaNet: a fast weight memory that replaces what it holds under a key.
 
 Shape letters: B batch rows, T tokens, D width, H heads, K key channels and V value channels of a head,
-E = H (2 K + V) channels of the convolution.
+E = H (2 K + V) channels of the convolution, I = H V channels of the readout.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class _Memory(nn.Module):
         parts = F.silu(mixed_BTE).split(self.sizes, -1)
         q_BTHK, k_BTHK, v_BTHV = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         y_BTHV, matrix = delta_scan(
-            _normalised(q_BTHK, q_BTHK.shape[-1] ** -0.5),
-            _normalised(k_BTHK),
+            _with_length(q_BTHK, q_BTHK.shape[-1] ** -0.5),
+            _with_length(k_BTHK, 1.0),
             v_BTHV,
             self.largest_beta * precise(self.beta(x_BTD)).sigmoid(),
             log_decay_BTH,
@@ -103,6 +103,25 @@ class _Memory(nn.Module):
             chunk=self.chunk,
         )
         return y_BTHV, _state(matrix, tail)
+
+
+class _Readout(nn.Module):
+    """What follows the memory in both mixers: a root-mean-square norm of each head, a gate, a projection."""
+
+    def __init__(self, memory: _Memory, width: int) -> None:
+        super().__init__()
+        values = memory.sizes[2]
+        self.norm_weight = nn.Parameter(torch.ones(values // memory.heads))
+        """[V], the same for every head."""
+        self.contract = nn.Linear(values, width, bias=False)
+
+    def forward(self, y_BTHV: Tensor, gate_BTI: Tensor | None = None) -> Tensor:
+        """Return [B, T, D]."""
+        H, V = y_BTHV.shape[2:]
+        y_BTI = _with_length(y_BTHV, V**0.5, 1e-6 * V).to(y_BTHV.dtype).flatten(2)
+        # The norm's weight scales columns of the projection rather than every token.
+        weight_DI = self.contract.weight * self.norm_weight.repeat(H)
+        return F.linear(y_BTI if gate_BTI is None else y_BTI * gate_BTI, weight_DI)
 
 
 class DeltaNet(Mixer):
@@ -131,9 +150,7 @@ class DeltaNet(Mixer):
     def __init__(self, config: DeltaNetConfig, width: int) -> None:
         super().__init__()
         self.memory = _Memory(config, width, expansion=1)
-        values = self.memory.sizes[2]
-        self.norm = nn.RMSNorm(values // config.heads, eps=1e-6)
-        self.contract = nn.Linear(values, width, bias=False)
+        self.readout = _Readout(self.memory, width)
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros."""
@@ -142,7 +159,7 @@ class DeltaNet(Mixer):
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         y_BTHV, state = self.memory(x_BTD, None, state)
-        return self.contract(self.norm(y_BTHV).flatten(2)), state
+        return self.readout(y_BTHV), state
 
 
 class GatedDeltaNet(Mixer):
@@ -170,15 +187,13 @@ class GatedDeltaNet(Mixer):
     def __init__(self, config: GatedDeltaNetConfig, width: int) -> None:
         super().__init__()
         self.memory = _Memory(config, width, expansion=2)
-        values = self.memory.sizes[2]
         self.step = nn.Linear(width, config.heads, bias=False)
         self.step_bias = nn.Parameter(inverse_softplus(log_uniform(config.initial_steps, config.heads)))
         """[H]; its softplus is the step size of a head whose input says nothing."""
         self.log_rates = nn.Parameter(torch.empty(config.heads).uniform_(*config.initial_rates).log())
         """[H]; a head's log decay is minus its rate times the step size."""
-        self.gate = nn.Linear(width, values, bias=False)
-        self.norm = nn.RMSNorm(values // config.heads, eps=1e-6)
-        self.contract = nn.Linear(values, width, bias=False)
+        self.gate = nn.Linear(width, self.memory.sizes[2], bias=False)
+        self.readout = _Readout(self.memory, width)
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros."""
@@ -188,12 +203,13 @@ class GatedDeltaNet(Mixer):
         """Mix along time."""
         step_BTH = F.softplus(precise(self.step(x_BTD)) + self.step_bias)
         y_BTHV, state = self.memory(x_BTD, -precise(self.log_rates).exp() * step_BTH, state)
-        return self.contract(self.norm(y_BTHV).flatten(2) * F.silu(self.gate(x_BTD))), state
+        return self.readout(y_BTHV, F.silu(self.gate(x_BTD))), state
 
 
-def _normalised(x_BTHK: Tensor, length: float = 1.0) -> Tensor:
-    x_BTHK = precise(x_BTHK)
-    return x_BTHK * (torch.rsqrt(x_BTHK.square().sum(-1, keepdim=True) + 1e-6) * length)
+def _with_length(x_BTHX: Tensor, length: float, epsilon: float = 1e-6) -> Tensor:
+    """Return the vectors of all heads scaled to a Euclidean length; epsilon is added to their squared lengths."""
+    x_BTHX = precise(x_BTHX)
+    return x_BTHX * (torch.rsqrt(torch.linalg.vecdot(x_BTHX, x_BTHX)[..., None] + epsilon) * length)
 
 
 def _state(matrix: Tensor, tail: Tensor) -> State:
