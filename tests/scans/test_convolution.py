@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from lengthwise.errors import RunError
 from lengthwise.scans.convolution import depthwise_convolution
 
 
@@ -25,3 +26,10 @@ def test_equals_a_grouped_convolution_in_value_and_gradient(rows, length, taps, 
     found, wanted = (torch.autograd.grad((t * functional).sum(), inputs) for t in (y, expected))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_second_derivatives_that_do_not_exist_are_refused():
+    context = torch.randn(1, 5, 2, requires_grad=True)
+    y = depthwise_convolution(context, torch.ones(2, 2))
+    with pytest.raises(RunError, match="no second derivatives"):
+        torch.autograd.grad(y.square().sum(), context, create_graph=True)

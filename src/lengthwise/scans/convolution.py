@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from lengthwise.errors import RunError
 
 
 def depthwise_convolution(context_BXD: Tensor, weight_WD: Tensor, bias_D: Tensor | None = None) -> Tensor:
@@ -22,6 +23,9 @@ def depthwise_convolution(context_BXD: Tensor, weight_WD: Tensor, bias_D: Tensor
 
     Returns:
         Outputs [B, T, D].
+
+    Raises:
+        RunError: a second derivative is asked for.
 
     Example:
         >>> depthwise_convolution(torch.arange(5.0)[None, :, None], torch.tensor([[1.0], [10.0]])).flatten().tolist()
@@ -54,10 +58,11 @@ class _Depthwise(torch.autograd.Function):
         return y_BTD
 
     @staticmethod
-    @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
+        if torch.is_grad_enabled():
+            raise RunError("the short convolution has no second derivatives: differentiate it without create_graph")
         context_BXD, weight_WD = ctx.saved_tensors
         (grad_BTD,) = grad_outputs
         length = grad_BTD.shape[1]

@@ -82,7 +82,7 @@ def _scan(
 
 
 class _ChunkedScan(torch.autograd.Function):
-    """The scan over chunks, with its gradient written out: autograd takes a third longer, in copies and sums.
+    """The scan over chunks, with its gradient written out: autograd takes a sixth longer, in copies and sums.
 
     Within it the M chunks of all rows and groups lie along one dimension.
     """
