@@ -113,6 +113,23 @@ def test_certain_chances(config: type[StatePassingConfig] | type[TBPTTConfig], c
     assert state["heads"].flatten(1).any(1).tolist() == [chance == 0] * 50
 
 
+@pytest.mark.parametrize("config", [StatePassingConfig, TBPTTConfig])
+@pytest.mark.parametrize(("share", "always"), [(0.0, 0), (0.25, 2), (0.5, 4), (1.0, 8)])
+def test_a_share_of_the_rows_always_starts_from_the_initial_state(
+    config: type[StatePassingConfig] | type[TBPTTConfig], share: float, always: int
+) -> None:
+    model = Shifted()
+    seen = final(model, 8)
+    passing = after(config(zero_share=share, **NEVER).build(), model, seen)
+    for seed in range(5):
+        state = passing.begin(model, 8, generator(seed))
+        assert not state["hidden"][:always].any()
+        assert not state["heads"][:always].any()
+        carried = sources(state.rows(slice(always, None)), seen) if always < 8 else []
+        # What rows that always start anew end with is passed to nobody, so the others' states grow old.
+        assert sorted(carried) == list(range(always, 8))
+
+
 def test_begun_rows_of_a_new_sequence_do_not_matter_to_state_passing() -> None:
     model = Shifted()
     passing = after(StatePassingConfig().build(), model, final(model, 6))

@@ -24,6 +24,9 @@ class PassingConfig(InterventionConfig):
 
     zero_probability: float = Field(default=0.0, ge=0, le=1)
     """Chance, for each row and step, of starting from the initial state."""
+    zero_share: float = Field(default=0.0, ge=0, le=1)
+    """The fraction of rows that always start from the initial state, so that it is not forgotten. The others pass states
+    among themselves, through any number of steps; a chance of zeroing ends that after 1 over it, on average."""
     tails: bool = False
     """Whether tails of convolutions and token shifts are passed as well."""
 
@@ -67,6 +70,7 @@ class Passing(ObservingIntervention):
         super().__init__()
         self.tails = config.tails
         self.zero_probability = config.zero_probability
+        self.zero_share = config.zero_share
         self.memory = State({})
         """What is passed of the last final state, B rows."""
 
@@ -77,7 +81,14 @@ class Passing(ObservingIntervention):
     def _fresh(self, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> Tensor | None:
         """Return [B] booleans, true for the rows that start from the initial state; none for no row."""
         del fresh_B
-        return torch.rand(batch_size, generator=rng) < self.zero_probability if self.zero_probability else None
+        if not self.zero_probability and not self.zero_share:
+            return None
+        always_B = torch.arange(batch_size) < self._always_zero(batch_size)
+        return always_B | (torch.rand(batch_size, generator=rng) < self.zero_probability)
+
+    def _always_zero(self, batch_size: int) -> int:
+        """Return how many rows, the first ones, always start from the initial state."""
+        return round(self.zero_share * batch_size)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
         if not self.memory:
@@ -149,9 +160,10 @@ class StatePassing(Passing):
             return slice(None) if batch_size == rows else torch.arange(batch_size) % rows
         if batch_size != rows:
             return (torch.arange(batch_size) + torch.randint(1, max(rows, 2), (batch_size,), generator=rng)) % rows
-        # One random cycle through all rows: a permutation that leaves no row where it was.
-        cycle = torch.randperm(rows, generator=rng)
-        return torch.empty_like(cycle).index_copy(0, cycle, cycle.roll(1))
+        # One random cycle through all rows that pass states: a permutation that leaves no row where it was.
+        always = self._always_zero(rows)
+        cycle = always + torch.randperm(rows - always, generator=rng)
+        return torch.arange(rows).index_copy(0, cycle, cycle.roll(1))
 
 
 class TBPTT(Passing):
