@@ -25,8 +25,8 @@ class PassingConfig(InterventionConfig):
     zero_probability: float = Field(default=0.0, ge=0, le=1)
     """Chance, for each row and step, of starting from the initial state."""
     zero_share: float = Field(default=0.0, ge=0, le=1)
-    """The fraction of rows that always start from the initial state, so that it is not forgotten. The others pass states
-    among themselves, through any number of steps; a chance of zeroing ends that after 1 over it, on average."""
+    """The fraction of rows that always start from the initial state, so that it is not forgotten. The others pass
+    states among themselves, through any number of steps; a chance p of zeroing ends that after 1/p on average."""
     tails: bool = False
     """Whether tails of convolutions and token shifts are passed as well."""
 
