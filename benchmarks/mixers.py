@@ -87,7 +87,7 @@ def peers() -> dict[str, tuple[nn.Module, str]]:
         mlp_only_layers=list(range(LAYERS)),
         intermediate_size=1,
     )
-    # Going back through 256 steps of 8 rows takes it 17 seconds a layer: one layer, once.
+    # Going back through 256 steps of 8 rows takes it ten seconds a layer: one layer, once.
     mamba1 = transformers.MambaConfig(**sizes | {"num_hidden_layers": 1}, expand=2, state_size=16, conv_kernel=4)
     return {
         "transformers Mamba2": (transformers.Mamba2ForCausalLM(mamba2), "mamba2"),
