@@ -1,6 +1,7 @@
 """The mathematics: pure functions on tensors, each with a slow twin in `reference`."""
 
 from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
+from lengthwise.scans.delta import delta_scan
 from lengthwise.scans.gated_linear import gated_linear_scan
 from lengthwise.scans.linear import linear_scan
 from lengthwise.scans.online import OnlineReduction, reduce_chunks
@@ -24,6 +25,7 @@ __all__ = [
     "Rounds",
     "SharedNodes",
     "balanced_rounds",
+    "delta_scan",
     "gated_linear_scan",
     "linear_scan",
     "random_bracketing",
