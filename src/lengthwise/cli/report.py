@@ -22,7 +22,12 @@ def report(
     from lengthwise.report.rows import read_results
     from lengthwise.report.summary import summarise
     from lengthwise.report.tables import terminal_table
+    from lengthwise.report.text_summary import summarise_text
+    from lengthwise.report.text_tables import terminal_text_table
 
     results = read_results(run)
-    print_drawn(terminal_table(summarise(results)))
+    if results.runs:
+        print_drawn(terminal_table(summarise(results)))
+    if results.text.runs:
+        print_drawn(terminal_text_table(summarise_text(results.text)))
     say(str(write_report(results, out)))

@@ -9,13 +9,15 @@ import altair as alt
 import polars as pl
 
 from lengthwise.errors import InputError
-from lengthwise.report.panels import HEIGHT, Panel, over_seeds
+from lengthwise.report.axes import accuracy_axis, count_axis
+from lengthwise.report.panels import Panel, kinds, over_seeds
 from lengthwise.report.rows import Results
 from lengthwise.report.summary import lengths_in_a_row
 from lengthwise.report.theme import Theme
 from lengthwise.tasks import get_task
 
-_COLUMN = 320
+COLUMN = 320
+"""Width of a panel in pixels, where a figure has several beside each other."""
 _LEAST_CHANCE = 0.1
 """Below it the line of guessing cannot be told from the axis."""
 
@@ -40,7 +42,7 @@ def accuracy_by_length(results: Results, task: str) -> Panel:
         over_seeds(rows.filter(pl.col("distribution") == name), ["series", "length"], "value")
         for name in ("standard", "near_miss")
     )
-    panel = Panel(results, task, "length", "length in symbols", (1, int(rows["length"].to_numpy().max())))
+    panel = _panel(results, task, "length", "length in symbols", (1, int(rows["length"].to_numpy().max())))
     panel.add_vertical(sorted(set(rows["training_length"].to_list())), "trained to {}")
     if (chance := _chance(task)) > _LEAST_CHANCE:
         panel.add_horizontal(chance, "chance")
@@ -72,7 +74,7 @@ def learning_curve(results: Results, task: str) -> Panel:
     return _by_sequences(rows.filter(pl.col("length") == pl.col("length").max()), results, task)
 
 
-def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme) -> dict[str, Any]:
+def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, width: int = COLUMN) -> dict[str, Any]:
     """Return the Vega-Lite specification of a figure of several panels.
 
     Args:
@@ -80,12 +82,14 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme) -> 
         heading: the figure's title.
         note: what the marks mean.
         theme: its colours.
+        width: of a panel, in pixels.
     """
-    size = {"width": _COLUMN, "height": HEIGHT}
     return {
         "$schema": alt.SCHEMA_URL,
         "title": {"text": heading, "subtitle": note, "fontSize": 15, "offset": 18},
-        "concat": [panel.specification() | {"title": panel.title} | size for panel in panels],
+        "concat": [
+            panel.specification() | {"title": panel.title, "width": width, "height": panel.height} for panel in panels
+        ],
         "columns": min(3, len(panels)),
         "datasets": {name: rows for panel in panels for name, rows in panel.data.items()},
         "config": theme.config() | {"background": theme.ground},
@@ -95,17 +99,22 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme) -> 
 
 def embedded(panel: Panel) -> dict[str, Any]:
     """Return the specification of one panel that is as wide as the page lets it be, without colours of its own."""
-    place = {"width": "container", "height": HEIGHT, "autosize": {"type": "fit-x", "contains": "padding"}}
+    place = {"width": "container", "height": panel.height, "autosize": {"type": "fit-x", "contains": "padding"}}
     return panel.specification(hover=True) | place | {"datasets": panel.data}
 
 
 def _by_sequences(rows: pl.DataFrame, results: Results, task: str) -> Panel:
     spread = over_seeds(rows, ["series", "sequences"], "accuracy")
     seen = spread["sequences"].to_numpy()
-    panel = Panel(results, task, "sequences", "training strings seen", (int(seen.min()), int(seen.max())))
+    panel = _panel(results, task, "sequences", "training strings seen", (int(seen.min()), int(seen.max())))
     panel.add_line(spread)
     panel.add_labels(spread)
     return panel
+
+
+def _panel(results: Results, task: str, key: str, heading: str, extent: tuple[int, int]) -> Panel:
+    title = task if ":" in task else task.replace("_", " ").capitalize()
+    return Panel(title, kinds(results), key, count_axis(heading, extent), accuracy_axis())
 
 
 def _chance(task: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,10 +13,14 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lengthwise.report import charts, tables
-from lengthwise.report.panels import Panel
+from lengthwise.report.figures import Figure
 from lengthwise.report.provenance import describe_provenance
-from lengthwise.report.rows import Results
+from lengthwise.report.records import DIAGNOSIS
+from lengthwise.report.rows import Results, Run
 from lengthwise.report.summary import Summary, percent, summarise
+from lengthwise.report.text_part import TABLE_NOTE, text_figures
+from lengthwise.report.text_summary import TextSummary, summarise_text
+from lengthwise.report.text_tables import text_columns, text_rows
 from lengthwise.report.theme import DARK, FONT, LIGHT
 
 _COLUMNS = ["task", "recipe", "digest", "seed", "distribution", "length", "value", "samples", "training_length"]
@@ -33,38 +37,90 @@ def write_report(results: Results, out: Path) -> Path:
 
     Returns:
         The page, ``out/index.html``. Beside it lie each figure as SVG (also on dark ground) and PNG,
-        ``accuracy.csv`` with every row, and ``provenance.json``.
+        ``accuracy.csv`` with every row of runs on strings, ``diagnosis.csv`` with every row of runs on text, and
+        ``provenance.json``.
     """
-    summaries = summarise(results)
+    summaries, texts = summarise(results), summarise_text(results.text)
+    parts = _parts(results, summaries, texts)
     out.mkdir(parents=True, exist_ok=True)
-    figures = _figures(results, summaries)
-    for figure in figures:
-        _write_figure(figure, out)
-    results.accuracy.select(_COLUMNS).write_csv(out / "accuracy.csv")
+    for part in parts:
+        for figure in part.figures:
+            figure.write(out)
+    if summaries:
+        results.accuracy.select(_COLUMNS).write_csv(out / "accuracy.csv")
+    if texts:
+        results.text.diagnosis.select("series", *DIAGNOSIS).write_csv(out / "diagnosis.csv")
     provenance = describe_provenance(results)
     (out / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     page = out / "index.html"
-    page.write_text(_render(results, summaries, figures, provenance), encoding="utf-8")
+    page.write_text(_render(results, summaries, texts, parts, provenance), encoding="utf-8")
     return page
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure of one panel a task.
+class TableText:
+    """A table of the page.
 
     Args:
-        name: of its files.
         heading: its title.
-        note: what the marks mean.
-        caption: what one sees.
-        panels: one a task.
+        note: what stands in it.
+        footnote: how to read it.
+        columns: headings.
+        rows: cells, as many a row as headings.
+        file: that holds every row.
+        remarks: name of a row -> what is to be said of it.
+    """
+
+    heading: str
+    note: str
+    footnote: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[tables.Cell]]
+    file: str
+    remarks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a page says of runs of one kind.
+
+    Args:
+        name: of the kind; it begins the names of elements.
+        heading: said where a page has several parts.
+        figures: the table stands after the first.
+        table: one row a series.
     """
 
     name: str
     heading: str
-    note: str
-    caption: str
-    panels: list[Panel]
+    figures: Sequence[Figure]
+    table: TableText
+
+
+def _parts(results: Results, summaries: Sequence[Summary], texts: Sequence[TextSummary]) -> list[Part]:
+    parts: list[Part] = []
+    if summaries:
+        note = (
+            "Mean over lengths and seeds, rounded down: 100.0 says that no string at all was misclassified. Below each "
+            "score stands its 95 % Wilson interval, below the worst length its mean."
+        )
+        footnote = (
+            "The intervals speak of these trained models and fresh strings, not of other seeds. Where all lengths are "
+            "prefixes of the same strings, they are not independent of each other, and the interval counts each string "
+            "once. Near misses are strings one or two edits away from another class. Every row: "
+        )
+        cells = tables.columns(summaries), tables.rows(summaries)
+        table = TableText("Accuracy in percent", note, footnote, *cells, "accuracy.csv", {})
+        parts.append(Part("strings", "Runs on strings", _figures(results, summaries), table))
+    if texts:
+        reasons = {summary.series: f"{summary.verdict}: {summary.reason}." for summary in texts}
+        footnote = "The verdict is the worst over seeds. Every row: "
+        cells = text_columns(texts), text_rows(texts)
+        table = TableText(
+            "Perplexity beyond the training context", TABLE_NOTE, footnote, *cells, "diagnosis.csv", reasons
+        )
+        parts.append(Part("text", "Runs on text", text_figures(results.text, texts), table))
+    return parts
 
 
 def _figures(results: Results, summaries: Sequence[Summary]) -> list[Figure]:
@@ -120,28 +176,25 @@ def caption(summaries: Sequence[Summary]) -> str:
     return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
 
 
-def _write_figure(figure: Figure, out: Path) -> None:
-    for suffix, theme in (("", LIGHT), ("-dark", DARK)):
-        specification = charts.overview(figure.panels, figure.heading, figure.note, theme)
-        svg = vl_convert.vegalite_to_svg(specification)
-        (out / f"{figure.name}{suffix}.svg").write_text(svg, encoding="utf-8")
-        if theme is LIGHT:
-            (out / f"{figure.name}.png").write_bytes(vl_convert.svg_to_png(svg, scale=2))
-
-
 def _render(
-    results: Results, summaries: Sequence[Summary], figures: Sequence[Figure], provenance: dict[str, list[str]]
+    results: Results,
+    summaries: Sequence[Summary],
+    texts: Sequence[TextSummary],
+    parts: Sequence[Part],
+    provenance: dict[str, list[str]],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("lengthwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    panels = {figure.name: {panel.title: charts.embedded(panel) for panel in figure.panels} for figure in figures}
+    panels = {
+        figure.name: {panel.title: charts.embedded(panel) for panel in figure.panels}
+        for part in parts
+        for figure in part.figures
+    }
     return environment.get_template("page.html.j2").render(
-        title=_title(summaries),
-        lead=_lead(results, summaries),
-        figures=figures,
-        columns=tables.columns(summaries),
-        rows=tables.rows(summaries),
+        title=_title(summaries, texts),
+        lead=_lead(results, summaries, texts),
+        parts=parts,
         provenance=provenance,
         font=FONT,
         light=LIGHT,
@@ -153,21 +206,37 @@ def _render(
     )
 
 
-def _title(summaries: Sequence[Summary]) -> str:
-    trained = sorted({summary.training_length for summary in summaries})
-    tested = max(max([*summary.far, summary.longest]) for summary in summaries)
-    return f"Trained to length {' and '.join(map(str, trained))}, tested to {tested:,}"
+def _title(summaries: Sequence[Summary], texts: Sequence[TextSummary]) -> str:
+    said: list[str] = []
+    if summaries:
+        trained = sorted({summary.training_length for summary in summaries})
+        tested = max(max([*summary.far, summary.longest]) for summary in summaries)
+        said.append(f"Trained to length {' and '.join(map(str, trained))}, tested to {tested:,}")
+    if texts:
+        contexts = " and ".join(f"{context:,}" for context in sorted({summary.context for summary in texts}))
+        said.append(f"Trained on windows of {contexts}, read to {max(summary.reach for summary in texts):,}")
+    return "; ".join(said)
 
 
-def _lead(results: Results, summaries: Sequence[Summary]) -> str:
-    def count(number: int, noun: str) -> str:
-        return f"{number} {noun}{'' if number == 1 else 's'}"
+def _lead(results: Results, summaries: Sequence[Summary], texts: Sequence[TextSummary]) -> str:
+    sentences: list[str] = []
+    if summaries:
+        sentences.append(_counts(results.runs, len(summaries), _count(len(results.tasks), "task")))
+    if texts:
+        sentences.append(_counts(results.text.runs, len(texts), "text"))
+    return " ".join(sentences)
 
-    seeds = sorted({run.seed for run in results.runs})
+
+def _counts(runs: Sequence[Run], recipes: int, on: str) -> str:
+    seeds = sorted({run.seed for run in runs})
     return (
-        f"{count(len(results.runs), 'run')} of {count(len(summaries), 'recipe')} on "
-        f"{count(len(results.tasks), 'task')}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
+        f"{_count(len(runs), 'run')} of {_count(recipes, 'recipe')} on {on}, "
+        f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""A panel: the marks of one task over one axis, drawn alike in every figure."""
+"""A panel: lines, bands, marks and guides over two axes, drawn alike in every figure."""
 
 from __future__ import annotations
 
@@ -7,44 +7,54 @@ from typing import Any
 import altair as alt
 import polars as pl
 
+from lengthwise.report.axes import Axis
 from lengthwise.report.rows import Results
 
 HEIGHT = 190
-_LABEL_GAP = 0.09
-"""Least distance of two direct labels, as a fraction of the axis."""
+_LABEL_GAP = 16.602
+"""Least distance of two direct labels in pixels."""
+_NOTE_GAP = 5
+_MOST_LABELS = 6
+"""Series that have their names beside the lines; more have them in a legend."""
 _DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
 _SIZES = [76, 40, 20, 12, 8]
 """So that lines and dots of several kinds stay visible where they coincide."""
 
 
 class Panel:
-    """Marks that share an axis, and the data that they show.
+    """Marks that share their axes, and the data that they show.
 
     Args:
-        results: the runs; all panels of them give a kind of recipe the same colour.
-        task: the task.
+        title: its heading.
+        kinds: what tells series apart, in the order of the colours; panels with the same kinds have the same colours.
         key: the field along the x axis.
-        heading: of the x axis.
-        extent: the ends of the x axis, which is logarithmic.
+        x: the axis of that field.
+        y: the axis of what is measured.
+        quantity: what is measured.
+        number: how tooltips format it.
+        height: of the space between the axes, in pixels.
     """
 
-    def __init__(self, results: Results, task: str, key: str, heading: str, extent: tuple[int, int]) -> None:
-        self.task, self.key = task, key
+    def __init__(
+        self,
+        title: str,
+        kinds: list[str],
+        key: str,
+        x: Axis,
+        y: Axis,
+        *,
+        quantity: str = "accuracy",
+        number: str = ".4~%",
+        height: int = HEIGHT,
+    ) -> None:
+        self.title, self.key, self.height = title, key, height
         self.data: dict[str, list[dict[str, Any]]] = {}
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
-        self._kinds = kinds(results)
-        self._x = alt.X(
-            f"{key}:Q",
-            title=heading,
-            scale=alt.Scale(type="log", domain=list(extent), nice=False),
-            axis=alt.Axis(values=_ticks(*extent), labelExpr="format(datum.value, '~s')", grid=False, labelFlush=False),
-        )
-
-    @property
-    def title(self) -> str:
-        """The task's name as a heading."""
-        return self.task if ":" in self.task else self.task.replace("_", " ").capitalize()
+        self._kinds = kinds
+        self._x, self._y, self._heading = x.x(key), y, x.heading
+        self._quantity, self._number = quantity, number
+        self._legend: alt.Legend | None = None
 
     def specification(self, hover: bool = False) -> dict[str, Any]:
         """Return the Vega-Lite specification without size, colours and data, which go by names.
@@ -54,7 +64,7 @@ class Panel:
         """
         chart = alt.LayerChart(
             layer=[*self._layers, *(self._probes if hover else [])],
-            description=f"{self.title}: accuracy against {self._x.title}",
+            description=f"{self.title}: {self._quantity} against {self._heading}",
         )
         # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
         return {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
@@ -62,14 +72,14 @@ class Panel:
     def add_line(self, spread: pl.DataFrame) -> None:
         """Add a line through the means, and a band from the lowest seed to the highest."""
         base = self._chart(spread.to_dicts()).encode(x=self._x, color=self._colour())
-        dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self._kinds, range=_DASHES), legend=None)
-        band = base.mark_area(opacity=0.2, line=False).encode(y=_y("low"), y2="high:Q")
-        line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=_y("mean"), strokeDash=dash)
+        dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self._kinds, range=_DASHES), legend=self._legend)
+        band = base.mark_area(opacity=0.2, line=False)
+        line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=self._y.y("mean"), strokeDash=dash)
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.
         probe = base.mark_point(size=120, filled=True, opacity=0, aria=False).encode(
-            y=_y("mean"), tooltip=self._tooltip()
+            y=self._y.y("mean"), tooltip=self._tooltip()
         )
-        self._layers += [band, line]
+        self._layers += [band.encode(y=self._y.y("low"), y2="high:Q"), line]
         self._probes.append(probe)
 
     def add_points(self, spread: pl.DataFrame, hollow: bool) -> None:
@@ -79,7 +89,9 @@ class Panel:
         sizes = _SIZES if len(self._kinds) > 1 else [46]
         rows = [row | {"size": sizes[self._kinds.index(row["kind"]) % len(sizes)]} for row in spread.to_dicts()]
         base = self._chart(rows).encode(x=self._x)
-        reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(y=_y("low"), y2="high:Q", color=self._colour())
+        reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
+            y=self._y.y("low"), y2="high:Q", color=self._colour()
+        )
         scale = alt.Scale(domain=self._kinds)
         stroke = alt.Stroke("kind:N", scale=scale, legend=None)
         if hollow:
@@ -90,35 +102,51 @@ class Panel:
                 fill=alt.Fill("kind:N", scale=scale, legend=None),
                 size=alt.Size("size:Q", scale=None, legend=None),
             )
-        self._layers += [reach, marks.encode(y=_y("mean"), opacity=alt.value(1), tooltip=self._tooltip())]
+        self._layers += [reach, marks.encode(y=self._y.y("mean"), opacity=alt.value(1), tooltip=self._tooltip())]
 
     def add_labels(self, spread: pl.DataFrame) -> None:
         """Add the kind of each series at the end of the axis, pushed apart where they would overlap."""
         last = spread.filter(pl.col(self.key) == pl.col(self.key).max().over("series")).select("kind", "mean")
         if len(last) < 2:
             return
-        values: list[dict[str, Any]] = []
-        place = 1.0 + _LABEL_GAP
-        for row in last.sort("mean", descending=True, maintain_order=True).to_dicts():
-            place = min(row["mean"], place - _LABEL_GAP)
-            values.append({"kind": row["kind"], "place": place})
+        rows = last.sort("mean", descending=True, maintain_order=True).to_dicts()
+        places = _apart([self._y.fraction(row["mean"]) for row in rows], _LABEL_GAP / self.height)
+        values = [{"kind": row["kind"], "place": self._y.value(place)} for row, place in zip(rows, places, strict=True)]
         text = self._chart(values).mark_text(align="left", dx=9, fontSize=11, fontWeight=600)
-        self._layers.append(text.encode(x=alt.value("width"), y=_y("place"), text="kind:N", color=self._colour()))
+        place = self._y.y("place")
+        self._layers.append(text.encode(x=alt.value("width"), y=place, text="kind:N", color=self._colour()))
 
-    def add_vertical(self, values: list[int], text: str) -> None:
-        """Add a labelled rule at values of the x axis; `text` has a place ``{}`` for the value."""
+    def add_series(self, spread: pl.DataFrame) -> None:
+        """Add lines with names beside them where these are few, otherwise with a legend."""
+        few = spread["series"].n_unique() <= _MOST_LABELS
+        if not few:
+            self._legend = self._key(spread)
+        self.add_line(spread)
+        if few:
+            self.add_labels(spread)
+
+    def add_vertical(self, values: list[int], text: str, above: bool = False) -> None:
+        """Add a labelled rule at values of the x axis.
+
+        Args:
+            values: where.
+            text: has a place ``{}`` for the value.
+            above: whether the text stands at the upper end, where it would hide lines at the lower.
+        """
         rows = [{self.key: value, "text": text.format(value)} for value in values]
         chart = self._chart(rows).encode(x=self._x)
-        note = chart.mark_text(style="note", align="right", dx=-6, baseline="bottom")
+        note = chart.mark_text(style="note", align="right", dx=-6, baseline="top" if above else "bottom")
         self._layers += [
             chart.mark_rule(style="guide", strokeDash=[4, 3]),
-            note.encode(y=alt.value(HEIGHT - 5), text="text:N"),
+            note.encode(y=alt.value(_NOTE_GAP if above else self.height - _NOTE_GAP), text="text:N"),
         ]
 
-    def add_horizontal(self, value: float, text: str) -> None:
-        """Add a labelled rule at an accuracy."""
-        chart = self._chart([{"value": value, "text": text}]).encode(y=_y("value"))
-        note = chart.mark_text(style="note", align="left", dx=4, dy=-4, baseline="bottom")
+    def add_horizontal(self, value: float, text: str, below: bool = False) -> None:
+        """Add a labelled rule at a value of the y axis; the label stands above it, or below."""
+        chart = self._chart([{"value": value, "text": text}]).encode(y=self._y.y("value"))
+        note = chart.mark_text(
+            style="note", align="left", dx=4, dy=4 if below else -4, baseline="top" if below else "bottom"
+        )
         self._layers += [
             chart.mark_rule(style="guide", strokeDash=[1, 3]),
             note.encode(x=alt.value(0), text="text:N"),
@@ -126,20 +154,33 @@ class Panel:
 
     def _chart(self, rows: list[dict[str, Any]]) -> alt.Chart:
         """Return a chart over rows that go by a name: Altair copies and checks inline data many times."""
-        name = f"{self.task} {len(self.data)}"
+        name = f"{self.title} {len(self.data)}"
         self.data[name] = rows
         return alt.Chart(alt.NamedData(name=name))
 
+    def _key(self, spread: pl.DataFrame) -> alt.Legend:
+        shown = spread["kind"].unique().to_list()
+        return alt.Legend(
+            orient="bottom",
+            title=None,
+            columns=2,
+            labelLimit=400,
+            symbolType="stroke",
+            symbolSize=400,
+            symbolOpacity=1,
+            values=[name for name in self._kinds if name in shown],
+        )
+
     def _colour(self) -> alt.Color:
-        return alt.Color("kind:N", scale=alt.Scale(domain=self._kinds), legend=None)
+        return alt.Color("kind:N", scale=alt.Scale(domain=self._kinds), legend=self._legend)
 
     def _tooltip(self) -> list[alt.Tooltip]:
         return [
             alt.Tooltip("series:N", title="recipe"),
             alt.Tooltip(f"{self.key}:Q", format=","),
-            alt.Tooltip("mean:Q", format=".4~%"),
-            alt.Tooltip("low:Q", title="lowest seed", format=".4~%"),
-            alt.Tooltip("high:Q", title="highest seed", format=".4~%"),
+            alt.Tooltip("mean:Q", format=self._number),
+            alt.Tooltip("low:Q", title="lowest seed", format=self._number),
+            alt.Tooltip("high:Q", title="highest seed", format=self._number),
         ]
 
 
@@ -169,18 +210,13 @@ def kind(series: str) -> str:
     return " ".join(part for part in (folder or name.partition(" ")[0], digest) if part)
 
 
-def _ticks(begin: int, end: int) -> list[int]:
-    """Ticks of a logarithmic axis: powers of ten, and where there are few of them 2 and 5 times those."""
-    powers = [10**power for power in range(len(str(end)))]
-    between = [factor * power for power in powers for factor in (1, 2, 5)]
-    fine, coarse = ([tick for tick in ticks if begin <= tick <= end] for ticks in (between, powers))
-    return coarse if len(coarse) > 2 else fine
-
-
-def _y(field: str) -> alt.Y:
-    return alt.Y(
-        f"{field}:Q",
-        title=None,
-        scale=alt.Scale(domain=[0, 1.03], nice=False),
-        axis=alt.Axis(values=[0, 0.25, 0.5, 0.75, 1], format=".0%", ticks=False),
-    )
+def _apart(places: list[float], gap: float) -> list[float]:
+    """Return descending places pushed down, and up again from the lower end, until none is nearer than the gap."""
+    pushed: list[float] = []
+    for place in places:
+        pushed.append(min(place, pushed[-1] - gap) if pushed else place)
+    floor = 0.0
+    for index in range(len(pushed) - 1, -1, -1):
+        pushed[index] = max(pushed[index], floor)
+        floor = pushed[index] + gap
+    return pushed

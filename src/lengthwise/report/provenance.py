@@ -18,11 +18,12 @@ def describe_provenance(results: Results) -> dict[str, list[str]]:
     Returns:
         Heading -> values, for the headings commands, commits, seeds, machines, versions and dates.
     """
-    environments = [run.environment for run in results.runs if run.environment]
+    runs = [*results.runs, *results.text.runs]
+    environments = [run.environment for run in runs if run.environment]
     return {
-        "commands": _once(_command(run) for run in results.runs),
+        "commands": _once(_command(run) for run in runs),
         "commits": _once(_commit(environment) for environment in environments),
-        "seeds": [str(seed) for seed in sorted({run.seed for run in results.runs})],
+        "seeds": [str(seed) for seed in sorted({run.seed for run in runs})],
         "machines": _once(_machine(environment.get("machine", {})) for environment in environments),
         "versions": _once(_versions(environment) for environment in environments),
         "dates": _once(str(environment.get("started", ""))[:10] for environment in environments),

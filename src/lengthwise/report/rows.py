@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +64,8 @@ class TextResults:
 
     @property
     def series(self) -> list[str]:
-        """The names of the series, in the order in which they first appear."""
-        return self.diagnosis["series"].unique(maintain_order=True).to_list()
+        """The names of the series in alphabetical order, numbers in them by their size."""
+        return sorted(self.diagnosis["series"].unique().to_list(), key=natural)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,11 @@ def read_results(paths: Iterable[Path]) -> Results:
             table(_losses, texts, _curve("position", "loss")),
         ),
     )
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what to sort names by, so that numbers in them go by their size."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name) if piece]
 
 
 def _curve(*names: str) -> Columns:

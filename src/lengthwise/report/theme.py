@@ -53,6 +53,7 @@ class Theme:
                 "offset": 10,
                 "subtitlePadding": 6,
             },
+            "legend": {"labelColor": self.ink, "labelFontSize": 11},
             "range": {"category": list(self.series)},
             "style": {
                 "guide": {"color": self.muted, "stroke": self.muted, "strokeWidth": 1},
@@ -63,5 +64,17 @@ class Theme:
 
 
 # After Okabe and Ito 2008; darkened or lightened where the contrast with the ground was below 3 to 1.
-LIGHT = Theme("#ffffff", "#1c2126", "#5c6670", "#e3e6e9", ("#0068a8", "#c25100", "#00805c", "#a8477f", "#6a5acd"))
-DARK = Theme("#14181c", "#e8eaed", "#9aa4ae", "#2b3238", ("#5ab4f0", "#f0994d", "#35c79b", "#e59cc8", "#a99cf5"))
+LIGHT = Theme(
+    ground="#ffffff",
+    ink="#1c2126",
+    muted="#5c6670",
+    line="#e3e6e9",
+    series=("#0068a8", "#c25100", "#00805c", "#a8477f", "#6a5acd", "#8a6a00", "#3d4a57", "#c0304a"),
+)
+DARK = Theme(
+    ground="#14181c",
+    ink="#e8eaed",
+    muted="#9aa4ae",
+    line="#2b3238",
+    series=("#5ab4f0", "#f0994d", "#35c79b", "#e59cc8", "#a99cf5", "#d9b93b", "#b8c2cc", "#ff8090"),
+)
