@@ -10,64 +10,128 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lengthwise.diagnostics.contract import check_contract
+    from lengthwise.diagnostics.remembrance import effective_remembrance
+    from lengthwise.diagnostics.state_statistics import state_statistics
+    from lengthwise.diagnostics.verdict import verdict
     from lengthwise.errors import InputError, LengthwiseError, RunError
     from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
-    from lengthwise.experiments.recipe import Recipe, load_recipe
+    from lengthwise.evaluation.perplexity import octave_losses, position_losses
+    from lengthwise.experiments.recipe import Recipe, StringRecipe, TextRecipe, load_recipe
     from lengthwise.experiments.run import evaluate_run, load_run, train_run
-    from lengthwise.interventions.passing import StatePassingConfig
+    from lengthwise.interventions.base import Intervention, InterventionConfig
+    from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
+    from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
+    from lengthwise.models.backbone import Backbone, BackboneConfig
     from lengthwise.models.base import ModelConfig, SequenceModel
     from lengthwise.models.ldru import LDRU, LDRUConfig
-    from lengthwise.scans import OnlineReduction, tree_reduce, tree_scan
+    from lengthwise.models.mixer import Mixer, MixerConfig
+    from lengthwise.scans import (
+        OnlineReduction,
+        delta_scan,
+        gated_linear_scan,
+        linear_scan,
+        selective_scan,
+        tree_reduce,
+        tree_scan,
+    )
     from lengthwise.state import State
     from lengthwise.tasks import get_task
     from lengthwise.tasks.base import Task
-    from lengthwise.training.config import TrainingConfig
+    from lengthwise.tasks.corpus import Corpus, TextConfig
+    from lengthwise.tasks.windows import AlignedWindows, RandomWindows
+    from lengthwise.training.config import TextTrainingConfig, TrainingConfig
     from lengthwise.training.strings import StringTrainer
+    from lengthwise.training.text import TextTrainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LDRU",
+    "AlignedWindows",
+    "Backbone",
+    "BackboneConfig",
+    "Corpus",
     "EvaluationConfig",
+    "FittedNoiseConfig",
     "InputError",
+    "Intervention",
+    "InterventionConfig",
     "LDRUConfig",
     "LengthwiseError",
+    "Mixer",
+    "MixerConfig",
     "ModelConfig",
     "OnlineReduction",
+    "RandomNoiseConfig",
+    "RandomWindows",
     "Recipe",
     "RunError",
     "SequenceModel",
     "State",
     "StatePassingConfig",
+    "StringRecipe",
     "StringTrainer",
+    "TBPTTConfig",
     "Task",
+    "TextConfig",
+    "TextRecipe",
+    "TextTrainer",
+    "TextTrainingConfig",
     "TrainingConfig",
     "check_contract",
+    "delta_scan",
+    "effective_remembrance",
     "evaluate_lengths",
     "evaluate_run",
+    "gated_linear_scan",
     "get_task",
+    "linear_scan",
     "load_recipe",
     "load_run",
+    "octave_losses",
+    "position_losses",
+    "selective_scan",
+    "state_statistics",
     "train_run",
     "tree_reduce",
     "tree_scan",
+    "verdict",
 ]
 
 _MODULES = {
     "diagnostics.contract": ("check_contract",),
+    "diagnostics.remembrance": ("effective_remembrance",),
+    "diagnostics.state_statistics": ("state_statistics",),
+    "diagnostics.verdict": ("verdict",),
     "errors": ("InputError", "LengthwiseError", "RunError"),
     "evaluation.accuracy": ("EvaluationConfig", "evaluate_lengths"),
-    "experiments.recipe": ("Recipe", "load_recipe"),
+    "evaluation.perplexity": ("octave_losses", "position_losses"),
+    "experiments.recipe": ("Recipe", "StringRecipe", "TextRecipe", "load_recipe"),
     "experiments.run": ("evaluate_run", "load_run", "train_run"),
-    "interventions.passing": ("StatePassingConfig",),
+    "interventions.base": ("Intervention", "InterventionConfig"),
+    "interventions.noise": ("FittedNoiseConfig", "RandomNoiseConfig"),
+    "interventions.passing": ("StatePassingConfig", "TBPTTConfig"),
+    "models.backbone": ("Backbone", "BackboneConfig"),
     "models.base": ("ModelConfig", "SequenceModel"),
     "models.ldru": ("LDRU", "LDRUConfig"),
-    "scans": ("OnlineReduction", "tree_reduce", "tree_scan"),
+    "models.mixer": ("Mixer", "MixerConfig"),
+    "scans": (
+        "OnlineReduction",
+        "delta_scan",
+        "gated_linear_scan",
+        "linear_scan",
+        "selective_scan",
+        "tree_reduce",
+        "tree_scan",
+    ),
     "state": ("State",),
     "tasks": ("get_task",),
     "tasks.base": ("Task",),
-    "training.config": ("TrainingConfig",),
+    "tasks.corpus": ("Corpus", "TextConfig"),
+    "tasks.windows": ("AlignedWindows", "RandomWindows"),
+    "training.config": ("TextTrainingConfig", "TrainingConfig"),
     "training.strings": ("StringTrainer",),
+    "training.text": ("TextTrainer",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
