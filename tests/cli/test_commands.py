@@ -17,7 +17,10 @@ from lengthwise.experiments.results import RunFolder
 from lengthwise.models import MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 
-COMMANDS = ("train", "evaluate", "report", "keep", "list", "show", "check", "sample", "label")
+COMMANDS = (
+    *("train", "evaluate", "diagnose", "post-train", "report", "keep", "list"),
+    *("show", "check", "sample", "label"),
+)
 
 
 def call(*arguments: object, stdin: str | None = None) -> Result:

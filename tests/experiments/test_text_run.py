@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def test_a_run_is_diagnosed(text_folder: Path, tmp_path: Path) -> None:
     recipe = tiny_text(text_folder)
     folder = run_path(tmp_path, recipe.name, 3)
     train_run(recipe, 3, folder)
+    assert json.loads(RunFolder(folder).environment.read_text())["state"] == 2 * 6
     rows = evaluate_run(folder)
     assert RunFolder(folder).diagnosis_rows() == list(rows)
     by_metric = {metric: [r for r in RunFolder(folder).diagnosis_rows() if r.metric == metric] for metric in METRICS}

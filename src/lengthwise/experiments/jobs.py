@@ -29,6 +29,10 @@ class Job(ABC):
         """Prepare a trainer that has no checkpoint yet; `root` is the folder of all runs."""
         del trainer, root
 
+    def describe(self, trainer: Trainer[Any]) -> dict[str, int]:
+        """Return the sizes of the model: its trained numbers as ``parameters``."""
+        return {"parameters": sum(parameter.numel() for parameter in trainer.model.parameters())}
+
     @abstractmethod
     def curve(self, trainer: Trainer[Any]) -> dict[str, float]:
         """Return a point of the learning curve: metrics whose names start with `CURVES`."""

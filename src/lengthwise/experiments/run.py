@@ -66,7 +66,7 @@ def train_run(
             return Outcome.NOTHING_TO_DO
         job = _job(recipe, seed)
         trainer = job.build()
-        _record_environment(run, trainer, seed)
+        _record_environment(run, job.describe(trainer), seed)
         if not run.checkpoint.exists():
             job.begin(trainer, folder.absolute().parents[recipe.name.count("/") + 1])
         _resume(run, trainer)
@@ -186,10 +186,9 @@ def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
         )
 
 
-def _record_environment(run: RunFolder, trainer: Trainer[Any], seed: int) -> None:
+def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
-    now = describe_environment(seed) | {"parameters": parameters}
+    now = describe_environment(seed) | dict(model)
     if run.environment.exists():
         first = json.loads(run.environment.read_text(encoding="utf-8"))
         first["resumed"] = [*first.get("resumed", []), now]

@@ -14,7 +14,7 @@ from lengthwise.experiments.environment import source_commit
 from lengthwise.experiments.jobs import Job, pick_device
 from lengthwise.experiments.recipe import TextRecipe
 from lengthwise.experiments.results import DiagnosisRow, RunFolder, run_path
-from lengthwise.interventions.base import check_carries_state
+from lengthwise.interventions.base import check_carries_state, initial_start, recurrent_entries
 from lengthwise.tasks.corpus import Corpus, check_vocabulary
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 from lengthwise.training.checkpoint import load_checkpoint
@@ -46,6 +46,11 @@ class TextJob(Job):
         )
         model.to(pick_device(recipe.device))
         return TextTrainer(model, windows, intervention, training, self.seed)
+
+    def describe(self, trainer: Trainer[Any]) -> dict[str, int]:
+        """Return the sizes of the model, with the recurrent elements that a row carries as ``state``."""
+        start = initial_start(trainer.model, 1)
+        return super().describe(trainer) | {"state": sum(start[name].numel() for name in recurrent_entries(start))}
 
     def begin(self, trainer: Trainer[Any], root: Path) -> None:
         """Take the parameters of the run that the recipe starts from."""

@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from lengthwise.cli.main import app
+from lengthwise.experiments.results import RunFolder
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ok(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with one trained language model."""
+    folder, rng = tmp_path_factory.mktemp("text"), np.random.default_rng(0)
+    for number in range(10):
+        words = rng.choice(["the cat sat ", "on the mat ", "and then ", "it ran\n"], size=80)
+        (folder / f"{number}.txt").write_text("".join(words))
+    recipe = {
+        "text": {"source": {"name": "files", "paths": [str(folder)]}, "held_out": 0.4},
+        "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
+        "training": {"steps": 8, "batch_size": 4, "context": 8},
+        "evaluation": {"reach": 8, "rows": 6, "remembrance_starts": 4, "state_rows": 2},
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    ok("train", path, "--runs", folder / "runs")
+    return folder / "runs"
+
+
+def test_evaluate_says_the_verdict(runs: Path) -> None:
+    shown = ok("evaluate", runs / "small")
+    assert any(f"seed-0: {verdict}: perplexity at" in shown for verdict in ("holds", "drifts", "undecided"))
+
+
+def test_diagnose_makes_a_page_with_charts(runs: Path, tmp_path: Path) -> None:
+    shown = ok("diagnose", runs / "small" / "seed-0", "--out", tmp_path / "page")
+    assert str(tmp_path / "page" / "index.html") in shown
+    assert "small" in (tmp_path / "page" / "index.html").read_text()
+    assert len(list((tmp_path / "page").glob("*.svg"))) >= 6
+
+
+def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
+    shown = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
+    after = RunFolder(runs / "small.fitted_noise" / "seed-0")
+    assert after.status == "evaluated"
+    assert after.metrics_rows()[-1]["step"] == 3
+    assert {row.intervention for row in after.diagnosis_rows()} == {"fitted_noise"}
+    assert all(word in shown for word in ("before", "after", "perplexity in context", "verdict"))
+    again = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
+    assert "finished before; nothing to do" in again
+
+
+def test_settings_of_an_intervention_are_set_by_path(runs: Path) -> None:
+    chosen = ("--set", "intervention.zero_probability=0.5", "--set", "name=mixed")
+    ok("post-train", runs / "small" / "seed-0", "--intervention", "tbptt", "--steps", 2, *chosen)
+    recipe = yaml.safe_load((runs / "mixed" / "seed-0" / "recipe.yaml").read_text())
+    assert recipe["intervention"] == {"name": "tbptt", "zero_probability": 0.5, "tails": True}
+    assert recipe["start"] == "small"
+
+
+def test_an_unknown_intervention_offers_the_nearest(runs: Path) -> None:
+    message = refused("post-train", runs / "small" / "seed-0", "--intervention", "state_pasing")
+    assert "did you mean 'state_passing'?" in message
+
+
+@pytest.mark.parametrize("command", ["diagnose", "post-train"])
+def test_a_run_on_strings_is_refused(command: str, tiny_file: Path, tmp_path: Path) -> None:
+    ok("train", tiny_file, "--set", "training.steps=1", "--runs", tmp_path / "strings")
+    (run,) = (path.parent for path in (tmp_path / "strings").rglob("recipe.yaml"))
+    message = refused(command, run)
+    assert "language model" in message
+
+
+def test_a_missing_corpus_is_named(tmp_path: Path) -> None:
+    recipe = {"text": {"source": {"name": "files", "paths": ["nowhere.txt"]}}, "model": {"name": "backbone"}}
+    (tmp_path / "lost.yaml").write_text(yaml.safe_dump(recipe))
+    assert "nowhere.txt" in refused("train", tmp_path / "lost.yaml", "--runs", tmp_path / "runs")
