@@ -13,7 +13,7 @@ from lengthwise.cli.progress import say
 
 def keep(
     run: Annotated[list[Path], RESULTS],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder of the files; those kept there before are replaced.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go; those kept there before are replaced.")],
 ) -> None:
     """Keep the rows of evaluated runs, without checkpoints, in a few small files that 'lengthwise report' reads."""
     from lengthwise.report.kept import keep as keep_runs
