@@ -174,6 +174,35 @@ def test_windows_that_do_not_fit_are_refused() -> None:
         AlignedWindows(corpus_of(lengths, "packed"), "train", 4, 2, reset=True)
 
 
+@pytest.mark.parametrize("documents", ["packed", "separate"])
+@pytest.mark.parametrize("loose", [0, 1, 3])
+def test_loose_rows_are_fresh_at_random_places_and_the_others_walk(documents: Any, loose: int) -> None:
+    corpus = corpus_of([500, 700, 600], documents)
+    windows = AlignedWindows(corpus, "train", 5, batch_size=3, loose=loose)
+    first, *later = batches(windows, np.random.default_rng(0), 40)
+    assert first.fresh_B.all()
+    for before, after in zip([first, *later], later, strict=False):
+        assert after.fresh_B.tolist() == [True] * loose + [False] * (3 - loose)
+        continues = after.tokens_BS[:, 0] == before.tokens_BS[:, -1]
+        assert not continues[:loose].any()
+    walked = (
+        []
+        if loose == 3
+        else [
+            (b.tokens_BS[loose:, 0] == a.tokens_BS[loose:, -1]).mean()
+            for a, b in zip([first, *later], later, strict=False)
+        ]
+    )
+    assert loose == 3 or np.mean(walked) > 0.9
+    starts = np.array([batch.tokens_BS[:loose, 0] for batch in later])
+    assert loose == 0 or len(np.unique(starts)) > 0.9 * starts.size
+
+
+def test_there_are_not_more_loose_rows_than_rows() -> None:
+    with pytest.raises(InputError, match="loose rows are 0 to all 2 of the batch, not 3"):
+        AlignedWindows(corpus_of([50], "packed"), "train", 5, batch_size=2, loose=3)
+
+
 def test_a_state_of_other_windows_is_refused() -> None:
     packed, separate = corpus_of([30, 10], "packed"), corpus_of([30, 10], "separate")
     rng = np.random.default_rng(0)

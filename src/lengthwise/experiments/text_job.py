@@ -41,8 +41,11 @@ class TextJob(Job):
         model = recipe.model.build(corpus.vocabulary, corpus.vocabulary)
         intervention = recipe.intervention.build()
         check_carries_state(model, intervention)
-        windows = (AlignedWindows if intervention.aligned else RandomWindows)(
-            corpus, "train", training.context, training.batch_size
+        rows, length = training.batch_size, training.context
+        windows = (
+            AlignedWindows(corpus, "train", length, rows, loose=intervention.always_initial(rows))
+            if intervention.aligned
+            else RandomWindows(corpus, "train", length, rows)
         )
         model.to(pick_device(recipe.device))
         return TextTrainer(model, windows, intervention, training, self.seed)

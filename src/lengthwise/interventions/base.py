@@ -65,6 +65,14 @@ class Intervention(ABC):
             InputError: the model carries no recurrent state, or the batch does not go with the one before.
         """
 
+    def always_initial(self, batch_size: int) -> int:
+        """Return how many rows of a batch, the first ones, start from the initial state in every step.
+
+        Where rows of a batch continue those of the one before, these do not, so their text may come from anywhere.
+        """
+        del batch_size
+        return 0
+
     @abstractmethod
     def observe(self, final: State) -> None:
         """See the state after a step; what is kept of it is detached.

@@ -83,11 +83,11 @@ class Passing(ObservingIntervention):
         del fresh_B
         if not self.zero_probability and not self.zero_share:
             return None
-        always_B = torch.arange(batch_size) < self._always_zero(batch_size)
+        always_B = torch.arange(batch_size) < self.always_initial(batch_size)
         return always_B | (torch.rand(batch_size, generator=rng) < self.zero_probability)
 
-    def _always_zero(self, batch_size: int) -> int:
-        """Return how many rows, the first ones, always start from the initial state."""
+    def always_initial(self, batch_size: int) -> int:
+        """Return how many rows, the first ones, start from the initial state in every step."""
         return round(self.zero_share * batch_size)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
@@ -161,7 +161,7 @@ class StatePassing(Passing):
         if batch_size != rows:
             return (torch.arange(batch_size) + torch.randint(1, max(rows, 2), (batch_size,), generator=rng)) % rows
         # One random cycle through all rows that pass states: a permutation that leaves no row where it was.
-        always = self._always_zero(rows)
+        always = self.always_initial(rows)
         cycle = always + torch.randperm(rows - always, generator=rng)
         return torch.arange(rows).index_copy(0, cycle, cycle.roll(1))
 

@@ -141,16 +141,23 @@ class AlignedWindows(Windows):
         length: the number of symbols that each row reads of a window.
         batch_size: B, the number of rows.
         reset: whether a row is fresh where a document begins, and not only in the first batch.
+        loose: the number of rows, the first ones, that continue nothing: always fresh, each at a place of its own, as
+            those of `RandomWindows`.
 
     Raises:
-        InputError: no window of this length fits, or documents are packed but should reset.
+        InputError: no window of this length fits, documents are packed but should reset, or there are not as many rows.
     """
 
-    def __init__(self, corpus: Corpus, split: Split, length: int, batch_size: int, reset: bool = False) -> None:
+    def __init__(
+        self, corpus: Corpus, split: Split, length: int, batch_size: int, reset: bool = False, loose: int = 0
+    ) -> None:
         super().__init__(corpus, split, length, batch_size)
+        if not 0 <= loose <= batch_size:
+            raise InputError(f"loose rows are 0 to all {batch_size} of the batch, not {loose}")
         if reset and corpus.documents == "packed":
             raise InputError("reset at the borders of documents needs documents: separate, not packed")
         self.reset = reset
+        self.loose = loose
         self._positions_B: Ints | None = None
         # Where the stretch of each row ends; packed text has no end.
         self._ends_B: Ints | None = None
@@ -160,7 +167,12 @@ class AlignedWindows(Windows):
         first_B = np.full(self.batch_size, self._positions_B is None)
         positions_B, begun_B = (self._packed if self.corpus.documents == "packed" else self._separate)(rng)
         self._positions_B = positions_B + self.length
-        return self._read(positions_B, begun_B if self.reset else first_B)
+        fresh_B = begun_B if self.reset else first_B
+        if self.loose:
+            places = rng.integers(self._stretches.count(), size=self.loose)
+            positions_B = np.concatenate([self._stretches.positions(places), positions_B[self.loose :]])
+            fresh_B = fresh_B | (np.arange(self.batch_size) < self.loose)
+        return self._read(positions_B, fresh_B)
 
     def state(self) -> WindowState:
         """Return all that decides which batches follow, apart from the generator."""
