@@ -99,3 +99,9 @@ def test_a_model_that_only_reads_out_whole_strings_is_refused(corpus: Corpus) ->
     made = TextTrainer(unit, windows, INTERVENTIONS.load("zero")().build(), TextTrainingConfig(steps=2), 0)
     with pytest.raises(InputError, match="readout: prefixes"):
         made.train_step()
+
+
+def test_a_setting_of_the_optimiser_leaves_the_others_at_the_defaults_for_text() -> None:
+    whole, part = (TextTrainingConfig.model_validate(s).optimiser for s in ({}, {"optimiser": {"learning_rate": 0.5}}))
+    assert part == whole.model_copy(update={"learning_rate": 0.5})
+    assert (part.tail, part.amsgrad) == ("cosine", False)

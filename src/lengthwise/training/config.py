@@ -89,6 +89,21 @@ class TrainingConfig(LoopConfig):
     """A penalty that makes the operator associative."""
 
 
+class TextOptimiserConfig(OptimiserConfig):
+    """Settings of the optimiser for language models, with defaults of their own."""
+
+    amsgrad: bool = False
+    """Whether second moments keep their maximum."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    """Decay of the first and second moments."""
+    warm_up: float = Field(default=0.1, ge=0, le=1)
+    """The fraction of training over which the learning rate rises linearly."""
+    tail: Literal["constant", "cosine"] = "cosine"
+    """What the learning rate does after the warm-up."""
+    centralise: bool = False
+    """Whether the mean over the output axis is taken off the gradient of every matrix."""
+
+
 class TextTrainingConfig(LoopConfig):
     """Settings of training a language model on text."""
 
@@ -96,5 +111,5 @@ class TextTrainingConfig(LoopConfig):
     """Windows a step."""
     context: int = Field(default=64, ge=1)
     """T, the symbols that a window predicts: the training context."""
-    optimiser: OptimiserConfig = OptimiserConfig(amsgrad=False, centralise=False, betas=(0.9, 0.95), tail="cosine")
+    optimiser: TextOptimiserConfig = TextOptimiserConfig()
     """The optimiser and its schedule."""
