@@ -60,8 +60,6 @@ class LoopConfig(_Settings):
     """Optimiser steps."""
     batch_size: int = Field(default=256, ge=1)
     """Rows a step."""
-    optimiser: OptimiserConfig = OptimiserConfig()
-    """The optimiser and its schedule."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
     log_every: int = Field(default=50, ge=1)
@@ -73,6 +71,8 @@ class TrainingConfig(LoopConfig):
 
     lengths: AnyLengths = UniformLengths()
     """Which length the next batch has."""
+    optimiser: OptimiserConfig = OptimiserConfig()
+    """The optimiser and its schedule."""
     mixture: dict[str, float] = {"standard": 1.0}
     """Share of each kind of string in a batch; the task says which kinds it knows."""
     bracketing: Literal["balanced", "shifted", "random"] = "balanced"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lengthwise.errors import RunError
 from lengthwise.models.base import SequenceModel
-from lengthwise.training.config import LoopConfig
+from lengthwise.training.config import LoopConfig, OptimiserConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
 
 Model = TypeVar("Model", bound=SequenceModel)
@@ -40,19 +40,20 @@ class Trainer(ABC, Generic[Model]):
     Args:
         model: on the device it is trained on.
         config: the settings.
+        optimiser: the settings of the optimiser.
         seed: of data and of all noise.
     """
 
-    def __init__(self, model: Model, config: LoopConfig, seed: int) -> None:
+    def __init__(self, model: Model, config: LoopConfig, optimiser: OptimiserConfig, seed: int) -> None:
         self.model = model
         self.rng = np.random.default_rng(seed)
-        self.optimisers = build_optimisers(model, config.optimiser)
+        self.optimisers = build_optimisers(model, optimiser)
         self.steps = config.steps
         self.step = 0
         self.sequences = 0
         self.seconds = 0.0
         """Processor time of all steps, so that runs on a busy machine can be compared."""
-        self._optimiser_config = config.optimiser
+        self._optimiser_config = optimiser
 
     @abstractmethod
     def batch_loss(self, progress: float) -> StepLoss:

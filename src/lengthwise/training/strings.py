@@ -25,7 +25,7 @@ class StringTrainer(Trainer[LDRU]):
 
     def __init__(self, model: LDRU, task: Language, config: TrainingConfig, seed: int) -> None:
         _check(config, model.config)
-        super().__init__(model, config, seed)
+        super().__init__(model, config, config.optimiser, seed)
         self.task, self.config = task, config
 
     def batch_loss(self, progress: float) -> StepLoss:

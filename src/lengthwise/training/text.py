@@ -38,7 +38,7 @@ class TextTrainer(Trainer[SequenceModel]):
         config: TextTrainingConfig,
         seed: int,
     ) -> None:
-        super().__init__(model, config, seed)
+        super().__init__(model, config, config.optimiser, seed)
         self.windows, self.intervention, self.config = windows, intervention, config
         self._device = next(model.parameters()).device
 
