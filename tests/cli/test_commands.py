@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from lengthwise import __version__
 from lengthwise.cli.main import app
 from lengthwise.experiments.results import RunFolder
-from lengthwise.models import MODELS, OPERATORS
+from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 
 COMMANDS = (
@@ -116,7 +116,7 @@ def test_show(tiny_file: Path, tmp_path: Path) -> None:
 def test_lists_are_complete() -> None:
     assert [line.split("\t")[0] for line in ok("list", "tasks").splitlines()[1:]] == TASKS.names()
     names = [line.split("\t")[1] for line in ok("list", "models").splitlines()[1:]]
-    assert names == [*MODELS, *OPERATORS]
+    assert names == [*MODELS, *MIXERS, *OPERATORS]
     assert ok("list", "recipes").startswith("name\ttask\tmakes\n")
 
 

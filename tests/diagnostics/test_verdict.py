@@ -145,3 +145,16 @@ def test_bad_input_is_refused_with_what_would_be_right() -> None:
         verdict(octaves, CONTEXT, holds_within=2.0)
     with pytest.raises(InputError, match="t quantile"):
         student_quantile(0.975, 0)
+
+
+def test_texts_that_differ_decide_nothing_where_each_is_paired_with_itself() -> None:
+    """Octave by octave the text is harder, which is no failure of the state."""
+    octaves = octaves_with([1.3, 1.7, 2.2], 0.05)
+    assert verdict(octaves, CONTEXT).name == "fails"
+    assert verdict(octaves, CONTEXT, octaves).name == "holds"
+    easier = [octave._replace(row_means=tuple(loss - 0.3 for loss in octave.row_means)) for octave in octaves]
+    found = verdict(octaves, CONTEXT, easier)
+    assert found.name == "drifts"
+    assert all(ratio.ratio == pytest.approx(math.exp(0.3)) for ratio in found.ratios)
+    with pytest.raises(InputError, match="restarted octaves must be those 4"):
+        verdict(octaves, CONTEXT, octaves[:2])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recurrent_models import VOCABULARY, Bursting, Layered, PeakMemory, Uniform, Window, random_tokens
 
+from lengthwise.diagnostics.verdict import verdict
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.perplexity import (
@@ -15,6 +16,7 @@ from lengthwise.evaluation.perplexity import (
     octave_edges,
     octave_losses,
     position_losses,
+    restarted_losses,
     row_losses,
 )
 from lengthwise.models.base import Output
@@ -214,3 +216,40 @@ def test_bad_input_is_refused_with_what_would_be_right() -> None:
 def test_a_perplexity_beyond_the_largest_float_is_infinite() -> None:
     assert perplexity(1e4) == math.inf
     assert perplexity(700) == math.exp(700)
+
+
+@pytest.mark.parametrize(("context", "length"), [(4, 32), (5, 33), (6, 31), (7, 7), (2, 9)])
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_restarted_losses_read_every_symbol_at_the_end_of_a_window(context: int, length: int, batch_size: int) -> None:
+    model, tokens = Layered(), random_tokens(3, length + 1)
+    half = context // 2
+    edges = [*range(half, length + 1)]
+    found = restarted_losses(model, tokens, context, edges, batch_size=batch_size)
+    begins = [*range(0, length - context, context - half), length - context]
+    for row in range(3):
+        expected: dict[int, float] = {}
+        for begin in begins:
+            window = tokens[row : row + 1, begin : begin + context + 1]
+            losses_T = losses_position_by_position(model, window)[0]
+            for place in range(half, context):
+                expected.setdefault(begin + place + 1, losses_T[place])
+        assert found.sums_BN[row].tolist() == pytest.approx(
+            [expected[p] for p in range(half + 1, length + 1)], rel=1e-12
+        )
+
+
+def test_restarted_losses_of_a_model_with_a_short_window_are_those_of_reading_on() -> None:
+    model, tokens = Window(3), random_tokens(4, 65)
+    edges = octave_edges(64, 8)
+    anew, carried = restarted_losses(model, tokens, 8, edges), row_losses(model, tokens, edges)
+    assert torch.allclose(anew.sums_BN, carried.sums_BN, rtol=1e-10)
+    found = verdict(carried.by_octave(edges), 8, anew.by_octave(edges))
+    assert found.name == "holds"
+    assert all(ratio.ratio == pytest.approx(1, abs=1e-9) for ratio in found.ratios)
+
+
+def test_windows_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InputError, match="windows of 8 in rows of 5 positions"):
+        restarted_losses(Uniform(), random_tokens(2, 6), 8, [4, 5])
+    with pytest.raises(InputError, match="edges start at 4 or later, not 2"):
+        restarted_losses(Uniform(), random_tokens(2, 33), 8, [2, 8])

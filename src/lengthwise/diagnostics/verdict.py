@@ -65,6 +65,7 @@ class _Octave(NamedTuple):
 def verdict(
     octaves: Sequence[OctaveLosses],
     context: int,
+    restarted: Sequence[OctaveLosses] | None = None,
     *,
     holds_within: float = HOLDS_WITHIN,
     fails_above: float = FAILS_ABOVE,
@@ -73,7 +74,8 @@ def verdict(
     """Return the verdict on perplexity beyond the training context.
 
     For octave k beyond the context T, row b has the paired difference d[b, k] of its mean loss there and its mean loss
-    in the octave that ends at T. The ratio of perplexities is exp(mean_b d[b, k]), with the interval
+    in the octave that ends at T: of the same symbols where `restarted` is given, otherwise of those at that place of
+    the row, which adds the difference between texts. The ratio of perplexities is exp(mean_b d[b, k]), its interval
 
         exp(mean d  +-  t(1 - (1 - confidence) / (2 m); B - 1) * std(d) / sqrt(B)),
 
@@ -83,6 +85,8 @@ def verdict(
     Args:
         octaves: the octave that ends at T, then those beyond it, as `octave_losses` gives them.
         context: the training context T, in tokens.
+        restarted: the same octaves with every symbol read at places T/2 + 1 to T of a window that starts anew, as
+            `restarted_losses` gives them; pairs text with itself, so that far fewer rows decide.
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
         confidence: probability that all intervals hold, for differences that are normally distributed.
@@ -94,10 +98,12 @@ def verdict(
     Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
     """
     _check(octaves, context, holds_within, fails_above, confidence)
+    references = [octaves[0]] * len(octaves) if restarted is None else restarted
+    _check_same(octaves, references)
     rows = len(octaves[0].row_means)
     probability = 1 - (1 - confidence) / (2 * (len(octaves) - 1))
     quantile = student_quantile(probability, rows - 1)
-    measured = [_paired(octaves[0], octave, quantile) for octave in octaves[1:]]
+    measured = [_paired(*pair, quantile) for pair in zip(references[1:], octaves[1:], strict=True)]
     ratios = tuple(octave.ratio() for octave in measured)
     reference = (octaves[0].start, octaves[0].end)
     name, reason = judge(ratios, reference, rows, holds_within=holds_within, fails_above=fails_above)
@@ -198,6 +204,15 @@ def _check(
         raise InputError(
             "thresholds must satisfy 1 <= holds_within < fails_above and 0 < confidence < 1, "
             f"not {holds_within}, {fails_above} and {confidence}"
+        )
+
+
+def _check_same(octaves: Sequence[OctaveLosses], references: Sequence[OctaveLosses]) -> None:
+    rows = {len(octave.row_means) for octave in (*octaves, *references)}
+    if len(references) != len(octaves) or len(rows) > 1:
+        raise InputError(
+            f"the restarted octaves must be those {len(octaves)} that they are compared with, of the same rows; "
+            f"there are {len(references)}, of {' and '.join(map(str, sorted(rows)))} rows"
         )
 
 

@@ -197,6 +197,62 @@ def row_losses(
         InputError: as in `position_losses`, or the edges are not increasing integers within the rows.
         RunError: as in `position_losses`.
     """
+    _check_bins(tokens_BS, edges, batch_size)
+    model.eval()
+    groups = tokens_BS.split(batch_size)
+    return RowLosses(tuple(edges), torch.cat([_sums(model, rows_BS, edges, chunk) for rows_BS in groups]))
+
+
+@torch.no_grad()
+def restarted_losses(
+    model: SequenceModel, tokens_BS: Tensor, context: int, edges: Sequence[int], *, batch_size: int = 8
+) -> RowLosses:
+    """Sum the cross-entropy of the same symbols, each read at places T/2 + 1 to T of a window that starts anew.
+
+    Windows of T symbols begin every T/2 and start from the initial state; the second half of each counts. So every
+    symbol beyond the first T/2 is read once, as in training near the end of the context. Against `row_losses` on the
+    same edges only the state differs, not the text.
+
+    Args:
+        model: as in `position_losses`.
+        tokens_BS: as in `position_losses`, with S - 1 >= T.
+        context: the training context T, in tokens.
+        edges: as in `row_losses`, from T/2 on, such as `octave_edges` gives.
+        batch_size: rows times windows read at a time; changes memory and speed only.
+
+    Raises:
+        InputError: as in `row_losses`, or an edge is before T/2 or the rows are shorter than a window.
+        RunError: as in `position_losses`; the position is that in the window.
+    """
+    _check_bins(tokens_BS, edges, batch_size)
+    half, length = context // 2, tokens_BS.shape[1] - 1
+    if not 2 <= context <= length or edges[0] < half:
+        raise InputError(
+            f"windows of {context} in rows of {length} positions read each symbol from place {half + 1} on: "
+            f"edges start at {half} or later, not {edges[0]}"
+        )
+    model.eval()
+    sums_BN = torch.zeros(len(tokens_BS), len(edges) - 1, dtype=torch.float64)
+    begins = [*range(0, length - context, context - half), length - context]
+    together = max(1, batch_size // len(tokens_BS))
+    read_to = half
+    for some in (begins[i : i + together] for i in range(0, len(begins), together)):
+        windows_WBS = torch.stack([tokens_BS[:, begin : begin + context + 1] for begin in some])
+        # An edge at every position, so that a bin holds a position of the window.
+        by_place = [
+            _sums(model, rows, range(context + 1), context) for rows in windows_WBS.flatten(0, 1).split(batch_size)
+        ]
+        losses_WBT = torch.cat(by_place).unflatten(0, windows_WBS.shape[:2])
+        for begin, losses_BT in zip(some, losses_WBT, strict=True):
+            positions = torch.arange(read_to + 1, begin + context + 1)
+            kept = (positions > edges[0]) & (positions <= edges[-1])
+            places = torch.bucketize(positions[kept], torch.tensor(edges[1:]))
+            sums_BN.index_add_(1, places, losses_BT[:, read_to - begin :][:, kept])
+            read_to = begin + context
+    return RowLosses(tuple(edges), sums_BN)
+
+
+def _check_bins(tokens_BS: Tensor, edges: Sequence[int], batch_size: int) -> None:
     check_tokens(tokens_BS, 2)
     length = tokens_BS.shape[1] - 1
     increasing = all(left < right for left, right in pairwise(edges))
@@ -204,9 +260,6 @@ def row_losses(
         raise InputError(f"edges of bins must be two or more increasing integers in 0..{length}, not {list(edges)}")
     if batch_size < 1:
         raise InputError(f"at least 1 row is read at a time, not {batch_size}")
-    model.eval()
-    groups = tokens_BS.split(batch_size)
-    return RowLosses(tuple(edges), torch.cat([_sums(model, rows_BS, edges, chunk) for rows_BS in groups]))
 
 
 def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: int) -> Tensor:

@@ -16,11 +16,14 @@ from torch import Tensor
 from lengthwise.diagnostics.remembrance import effective_remembrance, remembrance_starts
 from lengthwise.diagnostics.state_statistics import StateStatistic, state_statistics
 from lengthwise.diagnostics.verdict import student_quantile, verdict
-from lengthwise.evaluation.perplexity import RowLosses, log_edges, octave_edges, row_losses
+from lengthwise.evaluation.perplexity import RowLosses, log_edges, octave_edges, restarted_losses, row_losses
 from lengthwise.experiments.results import Metric
 from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel
 from lengthwise.tasks.corpus import Corpus
+
+_WINDOWS = 512
+"""Windows that start anew which are read at a time: bounds memory."""
 
 
 class DiagnosisConfig(BaseModel):
@@ -79,10 +82,12 @@ def diagnose(model: SequenceModel, corpus: Corpus, context: int, config: Diagnos
         RunError: a loss, a prediction or the state is not finite; says where.
     """
     length = config.reach * context
-    losses = _row_losses(model, corpus, context, length, config)
+    tokens_BS = _tokens(model, corpus, config.rows, length)
+    losses = _row_losses(model, tokens_BS, context, config)
     yield from _by_position(losses, log_edges(length, config.bins))
-    octaves = losses.by_octave(octave_edges(length, context))
-    for ratio in verdict(octaves, context).ratios:
+    edges = octave_edges(length, context)
+    restarted = restarted_losses(model, tokens_BS, context, edges, batch_size=_WINDOWS)
+    for ratio in verdict(losses.by_octave(edges), context, restarted.by_octave(edges)).ratios:
         yield Measurement(
             "ratio", "", ratio.start - 1, ratio.end, ratio.ratio, ratio.low, ratio.high, len(losses.sums_BN)
         )
@@ -105,16 +110,15 @@ def loss_curve(model: SequenceModel, corpus: Corpus, context: int, config: Diagn
         config: how far, and on how many rows.
     """
     length = config.reach * context
-    few = config.model_copy(update={"rows": config.curve_rows})
-    losses = _row_losses(model, corpus, context, length, few)
+    losses = _row_losses(model, _tokens(model, corpus, config.curve_rows, length), context, config)
     octaves = losses.by_octave(octave_edges(length, context))
     return {f"loss_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
 
 
-def _row_losses(model: SequenceModel, corpus: Corpus, context: int, length: int, config: DiagnosisConfig) -> RowLosses:
+def _row_losses(model: SequenceModel, tokens_BS: Tensor, context: int, config: DiagnosisConfig) -> RowLosses:
+    length = tokens_BS.shape[1] - 1
     edges = sorted({*log_edges(length, config.bins), *octave_edges(length, context)})
-    tokens_BS = _tokens(model, corpus, config.rows, length)
-    return row_losses(model, tokens_BS, edges, chunk=config.chunk, batch_size=config.rows)
+    return row_losses(model, tokens_BS, edges, chunk=config.chunk, batch_size=len(tokens_BS))
 
 
 def _tokens(model: SequenceModel, corpus: Corpus, rows: int, length: int) -> Tensor:
