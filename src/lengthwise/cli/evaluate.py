@@ -35,13 +35,13 @@ def measure(folder: RunFolder, again: bool = False) -> str:
         folder: the run.
         again: whether what was measured before is replaced.
     """
-    from lengthwise.experiments.results import EvaluationRow
+    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
     from lengthwise.experiments.run import evaluate_run
 
     with evaluation_bar(str(folder.path)) as bar:
         rows = evaluate_run(folder.path, bar.advance, again)
     accuracies = [row for row in rows if isinstance(row, EvaluationRow)]
-    return summarise(accuracies) if accuracies else verdict_in_words(folder.diagnosis_rows())
+    return summarise(accuracies) if accuracies else verdict_in_words([r for r in rows if isinstance(r, DiagnosisRow)])
 
 
 def verdict_in_words(rows: Sequence[DiagnosisRow]) -> str:

@@ -88,8 +88,7 @@ class EvaluationBar:
 
     def advance(self, row: EvaluationRow | DiagnosisRow) -> None:
         """Take in one measured number."""
-        length = row.length
-        self._bar.update(self._task, advance=1, length=f"{length:,}", metric=row.metric, value=f"{row.value:.4f}")
+        self._bar.update(self._task, advance=1, length=f"{row.length:,}", metric=row.metric, value=f"{row.value:.4f}")
 
 
 @contextmanager
