@@ -1,0 +1,215 @@
+"""The certificate of a trained model: what is claimed, and all that is needed to check it again without the model.
+
+Reading and checking certificates imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import safetensors
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lengthwise import __version__
+from lengthwise.errors import InputError
+from lengthwise.tasks.automaton import Automaton
+
+FILE_NAME = "certificate.json"
+"""Where the certificate of a run lies, in the run's folder."""
+
+Verdict = Literal["every_length", "up_to_length", "wrong", "not_proved"]
+"""``every_length``: right on all strings. ``up_to_length``: right on all strings of at most `Certificate.length`
+symbols. ``wrong``: wrong on the counterexample. ``not_proved``: neither was shown."""
+
+Method = Literal["rounded", "snapped", "raw", "black_box"]
+"""What the verdict is about. ``raw``: the network as it is. ``rounded``: the network with its row-stochastic leaves
+rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
+an automaton learned from queries; never a proof for the network."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class AutomatonTable(_Record):
+    """An automaton as plain numbers."""
+
+    transitions: list[list[int]]
+    """For each state the next state by symbol."""
+    start: int
+    outputs: list[int]
+    """The class of each state; -1 outside the domain."""
+
+    @classmethod
+    def of(cls, automaton: Automaton) -> Self:
+        """Return the table of an automaton."""
+        return cls(
+            transitions=automaton.transitions_SA.tolist(), start=automaton.start, outputs=automaton.outputs_S.tolist()
+        )
+
+    def automaton(self) -> Automaton:
+        """Return the automaton of the table.
+
+        Raises:
+            InputError: the table is not that of an automaton.
+        """
+        if len({len(row) for row in self.transitions}) != 1:
+            raise InputError("transitions must be a table of states by symbols; its rows differ in length")
+        return Automaton(np.array(self.transitions), self.start, np.array(self.outputs))
+
+
+class AlgebraTable(_Record):
+    """A finite algebra: a multiplication table with a class for each element."""
+
+    product: list[list[int]]
+    """Row times column."""
+    leaves: list[int]
+    """The element of each symbol."""
+    outputs: list[int]
+    """The class of each element."""
+
+
+class Counterexample(_Record):
+    """A string on which the answer is wrong."""
+
+    symbols: list[int]
+    states: list[int]
+    """Of the extracted automaton, before the first symbol and after each; empty where there is none."""
+    answer: int
+    """The class that the extracted automaton gives."""
+    truth: int
+    """The class that the task gives."""
+    model_answer: int | None = None
+    """The class that the real network gives; None where it was not run."""
+
+
+class Training(_Record):
+    """Where a network comes from."""
+
+    recipe: str
+    digest: str
+    """Hash of the recipe; with the seed it is the key of the run."""
+    seed: int
+    step: int
+    sequences: int
+    """Strings seen in training."""
+    seconds: float
+    """Of processor time."""
+    longest: int
+    """The longest string that was trained on."""
+
+
+class Certificate(_Record):
+    """A statement about a trained model, and its proof."""
+
+    schema_version: Literal[1] = 1
+    verdict: Verdict
+    method: Method
+    statement: str
+    """The verdict in words."""
+    length: int | None = None
+    """N, of ``up_to_length``."""
+    operator: str
+    """The operator, or the model where it has none."""
+    task: str
+    task_version: int
+    extracted: AutomatonTable | None = None
+    """The automaton as it was read off the network; None where that failed."""
+    minimal: AutomatonTable | None = None
+    """The same on the task's domain, minimal; None where it is wrong."""
+    task_automaton: AutomatonTable
+    """The minimal automaton of the task."""
+    isomorphism: list[int] | None = None
+    """For each state of `minimal` the state of `task_automaton` that it is."""
+    monoid: int | None = None
+    """The number of elements of the transition monoid of `extracted`, or of the algebra."""
+    algebra: AlgebraTable | None = None
+    """The multiplication table, where one was extracted."""
+    margins: dict[str, float] = Field(default_factory=dict)
+    """The numbers that the bound rests on; the documentation defines each."""
+    counterexample: Counterexample | None = None
+    weights: str
+    """SHA-256 of the model's tensors; see `hash_weights`."""
+    training: Training
+    seconds: float
+    """The time that certification took."""
+    versions: dict[str, str]
+    seal: str = ""
+    """SHA-256 of everything above: finds changes made by accident. What is claimed is checked again by itself."""
+
+    def sealed(self) -> Certificate:
+        """Return the same certificate with its seal."""
+        return self.model_copy(update={"seal": self.expected_seal()})
+
+    def expected_seal(self) -> str:
+        """Return the seal that the contents ask for."""
+        contents = self.model_dump(mode="json", exclude={"seal"})
+        return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Return the file's text, sealed."""
+        return self.sealed().model_dump_json(indent=1) + "\n"
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Read a certificate; `lengthwise.certificates.verification` checks it.
+
+    Raises:
+        InputError: the file is missing or is not a certificate; the message says what is wrong in it.
+    """
+    try:
+        return Certificate.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"cannot read certificate {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(f"{path} is not a certificate: {where}: {first['msg']}") from error
+
+
+def read_weights(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the raw tensors of a checkpoint's model by name, each with ``dtype``, ``shape`` and ``data`` (bytes).
+
+    Args:
+        path: a safetensors file; where names begin with ``model.``, only those are of the model.
+
+    Raises:
+        InputError: the file is missing or not a safetensors file.
+    """
+    try:
+        tensors = dict(safetensors.deserialize(path.read_bytes()))
+    except OSError as error:
+        raise InputError(f"cannot read the weights {path}: {error.strerror}") from error
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file: {error}") from error
+    own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
+    return own or tensors
+
+
+def hash_weights(path: Path) -> str:
+    """Return the SHA-256 of the model's tensors in a checkpoint: names, types, shapes and bits.
+
+    The optimiser's moments and the counters beside them do not enter. Arguments and errors as in `read_weights`.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(read_weights(path).items()):
+        digest.update(f"{name} {tensor['dtype']} {list(tensor['shape'])}\n".encode())
+        digest.update(tensor["data"])
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a certificate rests on."""
+    found = {"lengthwise": __version__}
+    for name in ("torch", "numpy", "automata-lib", "aalpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
