@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,6 +18,7 @@ import safetensors
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lengthwise import __version__
+from lengthwise.certificates.equivalence import Different, Equal
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
 
@@ -155,6 +157,35 @@ class Certificate(_Record):
     def to_json(self) -> str:
         """Return the file's text, sealed."""
         return self.sealed().model_dump_json(indent=1) + "\n"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a method of certification found out about a model; with its provenance it becomes a `Certificate`.
+
+    Args:
+        verdict: see `Verdict`.
+        method: see `Method`.
+        statement: the verdict in words.
+        extracted: the automaton as it was read off the model.
+        comparison: with the task's automaton; None where nothing was extracted.
+        length: N, of ``up_to_length``.
+        monoid: the number of elements of the transition monoid, or of the algebra.
+        algebra: the multiplication table, where one was extracted.
+        margins: the numbers that the bound rests on.
+        counterexample: a string on which the model is wrong, where it is not the one of the comparison.
+    """
+
+    verdict: Verdict
+    method: Method
+    statement: str
+    extracted: Automaton | None = None
+    comparison: Equal | Different | None = None
+    length: int | None = None
+    monoid: int | None = None
+    algebra: AlgebraTable | None = None
+    margins: dict[str, float] = field(default_factory=dict[str, float])
+    counterexample: Counterexample | None = None
 
 
 def read_certificate(path: Path) -> Certificate:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import UNLABELLED, Bools
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,46 @@ def restrict(extracted: Automaton, task: Automaton) -> Automaton:
     return Automaton.explore((extracted.start, task.start, True), step, output, task.vocabulary)
 
 
+@dataclass(frozen=True)
+class Meetings:
+    """Where an automaton is while it reads strings that can still count.
+
+    Args:
+        edges: each state, symbol and next state on the way to a string with a class in the task.
+        labelled: each state in which a non-empty string with a class ends, and that class.
+    """
+
+    edges: frozenset[tuple[int, int, int]]
+    labelled: frozenset[tuple[int, int]]
+
+
+def meetings(extracted: Automaton, task: Automaton) -> Meetings:
+    """Walk an automaton along all strings that can still count; what lies beside them is free.
+
+    Args:
+        extracted: an automaton over the task's alphabet.
+        task: the task's automaton.
+    """
+    live_S = _live(task)
+    start = (extracted.start, task.start)
+    seen, queue = {start}, deque([start])
+    edges: set[tuple[int, int, int]] = set()
+    labelled: set[tuple[int, int]] = set()
+    while queue:
+        state, goal = queue.popleft()
+        for symbol in range(task.vocabulary):
+            pair = (int(extracted.transitions_SA[state, symbol]), int(task.transitions_SA[goal, symbol]))
+            if not live_S[pair[1]]:
+                continue
+            edges.add((state, symbol, pair[0]))
+            if (truth := int(task.outputs_S[pair[1]])) != UNLABELLED:
+                labelled.add((pair[0], truth))
+            if pair not in seen:
+                seen.add(pair)
+                queue.append(pair)
+    return Meetings(frozenset(edges), frozenset(labelled))
+
+
 def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     """Return how the states of an automaton correspond to those of another, if they do one to one.
 
@@ -143,6 +183,16 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     if len(images) < one.states or len(set(images.values())) < one.states:
         return None
     return tuple(images[state] for state in range(one.states))
+
+
+def _live(task: Automaton) -> Bools:
+    """Return [S] whether some continuation, the empty one included, has a class."""
+    live_S = task.outputs_S != UNLABELLED
+    while True:
+        wider_S = live_S | live_S[task.transitions_SA].any(1)
+        if (wider_S == live_S).all():
+            return live_S
+        live_S = wider_S
 
 
 def _difference(extracted: Automaton, task: Automaton, symbols: list[int]) -> Different:
