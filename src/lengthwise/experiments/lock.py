@@ -13,6 +13,10 @@ from pathlib import Path
 from lengthwise.errors import InputError
 
 
+class InUseError(InputError):
+    """Another process works in a folder; once it ended, the folder is free."""
+
+
 @contextmanager
 def hold(folder: Path) -> Generator[None]:
     """Keep other processes out of a folder; the system lets go of it however this process ends.
@@ -21,7 +25,8 @@ def hold(folder: Path) -> Generator[None]:
         folder: made if it is missing.
 
     Raises:
-        InputError: another process holds it, or it cannot be made or written.
+        InUseError: another process holds it.
+        InputError: it cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,7 +39,7 @@ def hold(folder: Path) -> Generator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise InputError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
+            raise InUseError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
         # Who holds it is told as a courtesy; a full disk that cannot hold the line does not end the run.
         with contextlib.suppress(OSError):
             file.truncate(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -28,15 +28,30 @@ def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
         >>> apply_overrides({"training": {"steps": 9}, "seeds": [0]}, ["training.steps=100", "seeds=[1, 2]"])
         {'training': {'steps': 100}, 'seeds': [1, 2]}
     """
+    return replace_settings(settings, [_read(override) for override in overrides])
+
+
+def replace_settings(settings: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return settings with some of them replaced, as `apply_overrides` does.
+
+    Args:
+        settings: nested mappings and lists; not changed.
+        changes: path and value, applied in order.
+
+    Raises:
+        InputError: a path leads through a plain value.
+    """
     result = copy.deepcopy(settings)
-    for override in overrides:
-        path, separator, text = override.partition("=")
-        if not separator or not path.strip():
-            raise InputError(
-                f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100"
-            )
-        _replace(result, path.strip().split("."), _parse(override, text))
+    for path, value in changes:
+        _replace(result, path.strip().split("."), copy.deepcopy(value))
     return result
+
+
+def _read(override: str) -> tuple[str, Any]:
+    path, separator, text = override.partition("=")
+    if not separator or not path.strip():
+        raise InputError(f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100")
+    return path, _parse(override, text)
 
 
 def _parse(override: str, text: str) -> Any:

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -17,7 +16,7 @@ from lengthwise.evaluation.accuracy import EvaluationConfig
 from lengthwise.experiments.diagnosis import DiagnosisConfig
 from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.problems import explain
-from lengthwise.experiments.shipped import find_recipe, recipes_folder
+from lengthwise.experiments.shipped import default_name, find_recipe, read_settings
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.base import InterventionConfig
 from lengthwise.interventions.zero import ZeroConfig
@@ -141,8 +140,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
         InputError: there is no such recipe, it is not YAML, or settings in it are wrong; the message names each.
     """
     path = find_recipe(name)
-    settings = _read(path)
-    settings.setdefault("name", _default_name(path))
+    settings = read_settings(path, "recipe")
+    settings.setdefault("name", default_name(path))
     recipe = validate_recipe(settings, f"recipe {path}")
     if not overrides:
         return recipe
@@ -165,21 +164,3 @@ def validate_recipe(settings: dict[str, Any], source: str) -> AnyRecipe:
         return kind.model_validate(settings)
     except ValidationError as error:
         raise InputError(f"{source}:\n{explain(error, settings, recipe_schema(kind))}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {path} is not valid YAML: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read recipe {path}: {error.strerror}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"recipe {path} must be a mapping of settings, such as 'task: parity'")
-    return settings
-
-
-def _default_name(path: Path) -> str:
-    folder = recipes_folder()
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return path.resolve().relative_to(folder.resolve()).with_suffix("").as_posix() if inside else path.stem
