@@ -22,6 +22,9 @@ MIXERS: Registry = Registry(
         "rwkv6": "lengthwise.models.rwkv6:RWKV6Config",
         "deltanet": "lengthwise.models.deltanet:DeltaNetConfig",
         "gated_deltanet": "lengthwise.models.deltanet:GatedDeltaNetConfig",
+        "s5": "lengthwise.models.s5:S5Config",
+        "sd_ssm": "lengthwise.models.sd_ssm:SDSSMConfig",
+        "attention": "lengthwise.models.attention:AttentionConfig",
     },
 )
 
