@@ -28,8 +28,8 @@ from lengthwise.models.operators import StochasticOperatorConfig
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import Batch
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
-from lengthwise.training.objective import batch_loss
 from lengthwise.training.optimisation import build_optimisers, prepare_gradients
+from lengthwise.training.strings import string_objective
 
 SEEDS = 3
 LENGTHS = (8, 16, 24, 32, 40)
@@ -59,12 +59,13 @@ class Objective(nn.Module):
     def __init__(self, model: LDRU) -> None:
         super().__init__()
         self.model = model
-        self.training_config = TRAINING.model_copy(update={"bracketing": BRACKETINGS[model.config.operator.name]})
+        config = TRAINING.model_copy(update={"bracketing": BRACKETINGS[model.config.operator.name]})
+        self.objective = string_objective(model, TASK.automaton, config)
 
     def forward(self, batch: Batch, seed: int) -> Tensor:
         """Return the loss; the seed is that of the brackets."""
         generator = torch.Generator().manual_seed(seed)
-        return batch_loss(self.model, TASK.automaton, batch, self.training_config, PROGRESS, generator).total
+        return self.objective.loss(batch, PROGRESS, generator).total
 
 
 def build(config: LDRUConfig, seed: int) -> Objective:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
     from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
     from lengthwise.models.backbone import Backbone, BackboneConfig
-    from lengthwise.models.base import ModelConfig, SequenceModel
+    from lengthwise.models.base import ModelConfig, SequenceModel, StringModel
     from lengthwise.models.ldru import LDRU, LDRUConfig
     from lengthwise.models.mixer import Mixer, MixerConfig
     from lengthwise.scans import (
@@ -69,6 +69,7 @@ __all__ = [
     "SequenceModel",
     "State",
     "StatePassingConfig",
+    "StringModel",
     "StringRecipe",
     "StringTrainer",
     "TBPTTConfig",
@@ -112,7 +113,7 @@ _MODULES = {
     "interventions.noise": ("FittedNoiseConfig", "RandomNoiseConfig"),
     "interventions.passing": ("StatePassingConfig", "TBPTTConfig"),
     "models.backbone": ("Backbone", "BackboneConfig"),
-    "models.base": ("ModelConfig", "SequenceModel"),
+    "models.base": ("ModelConfig", "SequenceModel", "StringModel"),
     "models.ldru": ("LDRU", "LDRUConfig"),
     "models.mixer": ("Mixer", "MixerConfig"),
     "scans": (

@@ -3,7 +3,8 @@ import torch
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models import base
+from lengthwise.models.base import Output, SequenceModel, StringModel, with_state
 from lengthwise.state import State
 
 
@@ -57,7 +58,49 @@ def test_prefixes_have_the_logits_they_have_alone(model: Decay, tokens: Tensor) 
     expected = torch.stack([last(model(tokens[:, :length]).logits) for length in lengths], 1)
     model.calls.clear()
     torch.testing.assert_close(model.prefix_logits(tokens, lengths), expected, rtol=1e-14, atol=1e-14)
-    assert sum(model.calls) == 23
+    assert sum(model.calls) == 23 + 1, "one symbol to see what the model gives, then each once"
+
+
+@pytest.mark.parametrize("symbols", [4, 28, 16_384])
+def test_padded_strings_have_the_logits_they_have_alone(
+    model: Decay, tokens: Tensor, symbols: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "SYMBOLS", symbols)
+    lengths = torch.tensor([17, 3, 23, 3])
+    expected = torch.cat([last(model(row[None, :length]).logits) for row, length in zip(tokens, lengths, strict=True)])
+    torch.testing.assert_close(model.padded_logits(tokens, lengths), expected, rtol=1e-14, atol=1e-14)
+    shorter = lengths.clamp(max=3)
+    model.calls.clear()
+    torch.testing.assert_close(
+        model.padded_logits(tokens, shorter), last(model(tokens[:, :3]).logits), rtol=1e-14, atol=1e-14
+    )
+    assert sum(model.calls) == 1 + 3 + 3, "nothing beyond the longest is read"
+
+
+class Bag(StringModel):
+    """Counts symbols, and cannot read on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(5, 3, dtype=torch.float64)
+
+    def string_logits(self, tokens: Tensor) -> Tensor:
+        return self.embedding(tokens).sum(1)
+
+
+def test_a_model_of_whole_strings_reads_each_prefix_by_itself(tokens: Tensor) -> None:
+    bag, lengths = Bag(), [2, 9, 23]
+    sums = bag.embedding(tokens).cumsum(1)
+    torch.testing.assert_close(bag.prefix_logits(tokens, lengths), sums[:, [1, 8, 22]])
+    of_rows = torch.tensor([9, 2, 23, 9])
+    torch.testing.assert_close(bag.padded_logits(tokens, of_rows), sums[torch.arange(4), of_rows - 1])
+    assert not bag.gives_every_prefix()
+
+
+def test_what_needs_a_state_refuses_a_model_without_one(model: Decay) -> None:
+    assert with_state(model, "a check") is model
+    with pytest.raises(InputError, match=r"a check needs a model that carries state .*; Bag reads whole strings only"):
+        with_state(Bag(), "a check")
 
 
 def test_an_empty_string_has_no_logits(model: Decay) -> None:

@@ -14,7 +14,9 @@ from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import UNLABELLED, Batch
 from lengthwise.training.config import AssociativityConfig, TrainingConfig
-from lengthwise.training.objective import Loss, associativity_penalty, batch_loss
+from lengthwise.training.objective import Loss
+from lengthwise.training.strings import string_objective
+from lengthwise.training.tree_objective import associativity_penalty
 
 
 def unit(task: str = "parity", operator: str = "mlp", **choices: object) -> LDRU:
@@ -30,7 +32,8 @@ def strings(length: int, task: str = "parity", rows: int = 12) -> Batch:
 
 def loss(model: LDRU, batch: Batch, task: str = "parity", progress: float = 0.5, **choices: object) -> Loss:
     generator = torch.Generator().manual_seed(7)
-    return batch_loss(model, get_task(task).automaton, batch, TrainingConfig(**choices), progress, generator)
+    objective = string_objective(model, get_task(task).automaton, TrainingConfig(**choices))
+    return objective.loss(batch, progress, generator)
 
 
 def gradients(model: LDRU, total: Tensor) -> list[Tensor]:

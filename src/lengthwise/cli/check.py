@@ -26,11 +26,13 @@ def check(
     import torch
 
     from lengthwise.diagnostics.contract import check_contract
+    from lengthwise.models.base import with_state
 
     vocabulary = 7
     torch.manual_seed(seed)
     built = _model(model, set_ or []).build(vocabulary, classes=vocabulary).double()
-    findings = check_contract(built, vocabulary, length=length, seed=seed)
+    carrying = with_state(built, f"the state contract of {model}")
+    findings = check_contract(carrying, vocabulary, length=length, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
     print_table(("clause", "difference", "tolerance", "result"), rows)
     if not all(finding.holds for finding in findings):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import StringModel
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.language import Language
 
@@ -69,7 +69,7 @@ class LengthAccuracy(NamedTuple):
 
 
 def evaluate_lengths(
-    model: SequenceModel, task: Language, config: EvaluationConfig, seed: int
+    model: StringModel, task: Language, config: EvaluationConfig, seed: int
 ) -> Iterator[LengthAccuracy]:
     """Evaluate a model at every length the settings ask for, dropout off.
 
@@ -101,7 +101,7 @@ def evaluate_lengths(
         yield _strings(model, task, rng, length, config.long_samples, "standard")
 
 
-def evaluate_point(model: SequenceModel, task: Language, config: EvaluationConfig, seed: int) -> dict[int, float]:
+def evaluate_point(model: StringModel, task: Language, config: EvaluationConfig, seed: int) -> dict[int, float]:
     """Return the accuracy at each length of the learning curve, dropout off, on strings of its own.
 
     Args:
@@ -131,7 +131,7 @@ def existing_lengths(task: Language, lengths: Sequence[int]) -> list[int]:
 
 @torch.inference_mode()
 def _prefixes(
-    model: SequenceModel, task: Language, rng: np.random.Generator, lengths: list[int], samples: int
+    model: StringModel, task: Language, rng: np.random.Generator, lengths: list[int], samples: int
 ) -> Iterator[LengthAccuracy]:
     if not lengths:
         return
@@ -152,7 +152,7 @@ def _prefixes(
 
 @torch.inference_mode()
 def _strings(
-    model: SequenceModel,
+    model: StringModel,
     task: Language,
     rng: np.random.Generator,
     length: int,
@@ -171,5 +171,5 @@ def _strings(
     return LengthAccuracy(distribution, length, correct, samples)
 
 
-def _to(model: SequenceModel, tokens: Ints) -> torch.Tensor:
+def _to(model: StringModel, tokens: Ints) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(tokens)).to(next(model.parameters()).device)

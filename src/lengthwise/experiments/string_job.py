@@ -1,4 +1,4 @@
-"""Runs on the strings of a language: a unit is trained and its accuracy measured by length."""
+"""Runs on the strings of a language: a model is trained and its accuracy measured by length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from lengthwise.experiments.environment import source_commit
 from lengthwise.experiments.jobs import Job, pick_device
 from lengthwise.experiments.recipe import StringRecipe
 from lengthwise.experiments.results import EvaluationRow
-from lengthwise.models.ldru import LDRU
 from lengthwise.tasks import get_task
 from lengthwise.tasks.language import Language
 from lengthwise.training.loop import Trainer
@@ -39,8 +38,6 @@ class StringJob(Job):
             raise InputError(f"task {recipe.task} cannot be trained on: it is not a language")
         torch.manual_seed(self.seed)
         model = recipe.model.build(task.vocabulary, task.classes)
-        if not isinstance(model, LDRU):
-            raise InputError(f"a {type(model).__name__} cannot be trained here; the training loop needs an LDRU")
         model.to(pick_device(recipe.device))
         return StringTrainer(model, task, recipe.training, self.seed)
 

@@ -15,6 +15,7 @@ from lengthwise.experiments.jobs import Job, pick_device
 from lengthwise.experiments.recipe import TextRecipe
 from lengthwise.experiments.results import DiagnosisRow, RunFolder, run_path
 from lengthwise.interventions.base import check_carries_state, initial_start, recurrent_entries
+from lengthwise.models.base import with_state
 from lengthwise.tasks.corpus import Corpus, check_vocabulary
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 from lengthwise.training.checkpoint import load_checkpoint
@@ -38,7 +39,7 @@ class TextJob(Job):
         recipe, training = self.recipe, self.recipe.training
         corpus = Corpus.load(recipe.text)
         torch.manual_seed(self.seed)
-        model = recipe.model.build(corpus.vocabulary, corpus.vocabulary)
+        model = with_state(recipe.model.build(corpus.vocabulary, corpus.vocabulary), f"text recipe {recipe.name}")
         intervention = recipe.intervention.build()
         check_carries_state(model, intervention)
         rows, length = training.batch_size, training.context

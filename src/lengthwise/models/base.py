@@ -1,4 +1,4 @@
-"""The contract of a model: it maps tokens and a state to logits and a state.
+"""The contracts of models: one that classifies strings, and one whose state carries all that later tokens need.
 
 Shape letters: B batch rows, T tokens, C classes or symbols, N prefix lengths.
 """
@@ -6,7 +6,7 @@ Shape letters: B batch rows, T tokens, C classes or symbols, N prefix lengths.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -24,13 +24,17 @@ class Output(NamedTuple):
     state: State
 
 
+SYMBOLS = 16_384
+"""Symbols that a model with a state reads at a time, over all rows: bounds what it holds, whatever the length."""
+
+
 class ModelConfig(BaseModel, ABC):
     """Settings of a model; `build` makes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
-    def build(self, vocabulary: int, classes: int) -> SequenceModel:
+    def build(self, vocabulary: int, classes: int) -> StringModel:
         """Return a freshly initialised model.
 
         Args:
@@ -39,7 +43,51 @@ class ModelConfig(BaseModel, ABC):
         """
 
 
-class SequenceModel(nn.Module, ABC):
+class StringModel(nn.Module, ABC):
+    """A model that gives the class of a string: all that training and evaluation on languages need."""
+
+    @abstractmethod
+    def string_logits(self, tokens: Tensor) -> Tensor:
+        """Return the logits [B, C] of whole strings.
+
+        Args:
+            tokens: [B, T] symbols, T at least 1.
+        """
+
+    def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return the logits of many prefixes of the same strings, [B, N, C]; by default each is read by itself.
+
+        Args:
+            tokens: [B, T] symbols.
+            lengths: N increasing prefix lengths, each in 1..T.
+        """
+        return torch.stack([self.string_logits(tokens[:, :length]) for length in lengths], 1)
+
+    def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits [B, C] of strings of different lengths; by default each length is read by itself.
+
+        Args:
+            tokens: [B, T] symbols, each string at the left; what stands to the right of it changes nothing.
+            lengths: [B] integers, how long each string is, each in 1..T.
+        """
+        groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
+        logits = [self.string_logits(tokens[rows, : int(lengths[rows[0]])]) for rows in groups]
+        return torch.cat(logits)[torch.cat(groups).argsort()]
+
+    def gives_every_prefix(self) -> bool:
+        """Return whether one call gives logits after every token, [B, T, C], and not after the last alone."""
+        return False
+
+    def penalty(self) -> Tensor | None:
+        """Return what the model adds to its training loss for its own sake; nothing by default."""
+        return None
+
+    def anneal(self, progress: float) -> None:
+        """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
+        del progress
+
+
+class SequenceModel(StringModel):
     """A model whose state carries all that later tokens need.
 
     Reading a sequence in one call gives the same outputs, final state and gradients as reading it in pieces.
@@ -66,37 +114,88 @@ class SequenceModel(nn.Module, ABC):
         kept = {name: final[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT}
         return State({**start, **kept}, start.kinds)
 
-    def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Return the logits of many prefixes of the same strings, [B, N, C].
+    def gives_every_prefix(self) -> bool:
+        """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol."""
+        device = next(self.parameters()).device
+        with torch.no_grad():
+            return self(torch.zeros(1, 1, dtype=torch.int64, device=device)).logits.ndim == 3
 
-        Args:
-            tokens: [B, T] symbols.
-            lengths: N increasing prefix lengths, each in 1..T.
-        """
-        state, read, logits = self.initial_state(tokens.shape[0]), 0, []
-        for length in lengths:
-            output = self(tokens[:, read:length], state)
-            state, read = output.state, length
-            logits.append(output.logits[:, -1] if output.logits.ndim == 3 else output.logits)
-        return torch.stack(logits, 1)
-
-    def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+    def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
         """Return the logits [B, C] of whole strings, read in chunks with the state carried.
 
         Args:
             tokens: [B, T] symbols.
-            chunk: tokens read at a time.
+            chunk: tokens read at a time; by default as many as make `SYMBOLS` over all rows.
 
         Raises:
             InputError: the strings are empty.
         """
         if not tokens.shape[1]:
             raise InputError("an empty string has no logits")
-        state, logits = self.initial_state(tokens.shape[0]), torch.empty(0)
-        for piece in tokens.split(chunk, 1):
-            logits, state = self(piece, state)
+        logits = torch.empty(0)
+        for _, piece in self._chunks(tokens, chunk):
+            logits = piece
         return logits[:, -1] if logits.ndim == 3 else logits
 
-    def anneal(self, progress: float) -> None:
-        """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
-        del progress
+    def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return the logits of many prefixes of the same strings, [B, N, C], all read in one go.
+
+        Args:
+            tokens: [B, T] symbols.
+            lengths: N increasing prefix lengths, each in 1..T.
+        """
+        if self.gives_every_prefix():
+            picked = [
+                logits_BTC[:, [n - start - 1 for n in lengths if start < n <= start + logits_BTC.shape[1]]]
+                for start, logits_BTC in self._chunks(tokens[:, : lengths[-1]])
+            ]
+            return torch.cat(picked, 1)
+        state, read, logits = self.initial_state(tokens.shape[0]), 0, list[Tensor]()
+        for length in lengths:
+            output = self(tokens[:, read:length], state)
+            state, read = output.state, length
+            logits.append(output.logits)
+        return torch.stack(logits, 1)
+
+    def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits [B, C] of strings of different lengths, in one go where each token has logits.
+
+        Args:
+            tokens: [B, T] symbols, each string at the left; what stands to the right of it changes nothing.
+            lengths: [B] integers, how long each string is, each in 1..T.
+        """
+        if not self.gives_every_prefix():
+            return super().padded_logits(tokens, lengths)
+        found, rows = list[Tensor](), list[Tensor]()
+        for start, logits_BTC in self._chunks(tokens[:, : int(lengths.max())]):
+            last_B = lengths - start - 1
+            here_B = ((last_B >= 0) & (last_B < logits_BTC.shape[1])).nonzero()[:, 0]
+            found.append(logits_BTC[here_B, last_B[here_B]])
+            rows.append(here_B)
+        return torch.cat(found)[torch.cat(rows).argsort()]
+
+    def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""
+        size = max(1, SYMBOLS // tokens.shape[0]) if chunk is None else chunk
+        state = self.initial_state(tokens.shape[0])
+        for start in range(0, tokens.shape[1], size):
+            logits, state = self(tokens[:, start : start + size], state)
+            yield start, logits
+
+
+def with_state(model: StringModel, purpose: str) -> SequenceModel:
+    """Return a model that carries state as what it is.
+
+    Args:
+        model: any model.
+        purpose: what needs the state, as the error message says it.
+
+    Raises:
+        InputError: the model carries no state; the message names both.
+    """
+    if not isinstance(model, SequenceModel):
+        raise InputError(
+            f"{purpose} needs a model that carries state from token to token (a SequenceModel); "
+            f"{type(model).__name__} reads whole strings only"
+        )
+    return model

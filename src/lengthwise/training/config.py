@@ -76,17 +76,17 @@ class TrainingConfig(LoopConfig):
     mixture: dict[str, float] = {"standard": 1.0}
     """Share of each kind of string in a batch; the task says which kinds it knows."""
     bracketing: Literal["balanced", "shifted", "random"] = "balanced"
-    """Drawn for each batch. ``shifted``: each level carries its first node up unpaired with probability 1/2;
-    ``random``: trees of any shape from balanced to very deep (see `random_tree`)."""
+    """Of an LDRU's trees, drawn for each batch. ``shifted``: each level carries its first node up unpaired with
+    probability 1/2; ``random``: trees of any shape from balanced to very deep (see `random_tree`)."""
     supervision: Literal["root", "prefixes", "nodes"] = "root"
-    """``root``: one label a string; ``prefixes``: one for each of its prefixes, over `tree_scan`; ``nodes``: beside the
-    root every node learns the label of the substring under it."""
+    """``root``: one label a string; ``prefixes``: one for each of its prefixes, for models that give logits after every
+    token; ``nodes``: beside the root every node of an LDRU learns the label of the substring under it."""
     node_weight: float = Field(default=1.0, ge=0)
     """Factor of the nodes' mean loss beside that of the root."""
     share_subtrees: bool = True
-    """Whether equal substrings of a batch are computed once; needs odd levels that carry."""
+    """Whether an LDRU computes equal substrings of a batch once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
-    """A penalty that makes the operator associative."""
+    """A penalty that makes an LDRU's operator associative."""
 
 
 class TextOptimiserConfig(OptimiserConfig):

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import RunError
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import StringModel
 from lengthwise.training.config import LoopConfig, OptimiserConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
 
-Model = TypeVar("Model", bound=SequenceModel)
+Model = TypeVar("Model", bound=StringModel)
 
 
 class StepLoss(NamedTuple):

@@ -1,30 +1,33 @@
-"""Training a unit on fresh strings of a language."""
+"""Training a model on fresh strings of a language."""
 
 from __future__ import annotations
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.base import StringModel
+from lengthwise.models.ldru import LDRU
+from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.loop import StepLoss, Trainer
-from lengthwise.training.objective import batch_loss
+from lengthwise.training.objective import Objective, PrefixObjective, RootObjective
+from lengthwise.training.tree_objective import TreeObjective
 
 
-class StringTrainer(Trainer[LDRU]):
-    """Trains a unit to classify strings of a language.
+class StringTrainer(Trainer[StringModel]):
+    """Trains a model to classify strings of a language.
 
     Args:
-        model: the unit, on the device it is trained on.
+        model: the model, on the device it is trained on.
         task: where strings and labels come from.
         config: the settings.
         seed: of data, brackets, dropout and noise.
 
     Raises:
-        InputError: the settings of training and of the model do not go together.
+        InputError: the settings of training and the model do not go together.
     """
 
-    def __init__(self, model: LDRU, task: Language, config: TrainingConfig, seed: int) -> None:
-        _check(config, model.config)
+    def __init__(self, model: StringModel, task: Language, config: TrainingConfig, seed: int) -> None:
+        self.objective = string_objective(model, task.automaton, config)
         super().__init__(model, config, config.optimiser, seed)
         self.task, self.config = task, config
 
@@ -33,19 +36,37 @@ class StringTrainer(Trainer[LDRU]):
         config = self.config
         length = self.task.nearest_length(config.lengths.draw(self.rng, progress))
         batch = self.task.sample_training(self.rng, config.batch_size, length, config.mixture)
-        loss = batch_loss(self.model, self.task.automaton, batch, config, progress, self.reseed_torch())
+        loss = self.objective.loss(batch, progress, self.reseed_torch())
         return StepLoss(loss.total, loss.accuracy, length, len(batch.tokens))
 
 
-def _check(training: TrainingConfig, model: LDRUConfig) -> None:
-    if (training.supervision == "prefixes") != (model.readout == "prefixes"):
-        raise InputError("training.supervision and model.readout must both be 'prefixes', or neither")
-    if training.supervision == "prefixes":
-        return
-    if training.share_subtrees and model.odd != "carry":
-        raise InputError(f"model.odd {model.odd!r} needs training.share_subtrees: false; only 'carry' can share")
-    if training.bracketing == "random" and not training.share_subtrees:
-        raise InputError("training.bracketing 'random' needs training.share_subtrees: true; 'shifted' does not")
-    nodes_needed = training.supervision == "nodes" or training.associativity.weight > 0
-    if nodes_needed and not training.share_subtrees:
-        raise InputError("supervision of nodes and the associativity penalty need training.share_subtrees: true")
+def string_objective(model: StringModel, automaton: Automaton, config: TrainingConfig) -> Objective:
+    """Return what a model learns in the kind of supervision that the settings ask for.
+
+    Args:
+        model: any model; only an LDRU has trees, and so brackets, nodes and associativity.
+        automaton: knows the labels of prefixes and substrings.
+        config: the settings of training.
+
+    Raises:
+        InputError: the settings do not go with the model; the message names both.
+    """
+    if not isinstance(model, LDRU):
+        _refuse_tree_settings(model, config)
+        return PrefixObjective(model, automaton) if config.supervision == "prefixes" else RootObjective(model)
+    if config.supervision == "prefixes" == model.config.readout:
+        return PrefixObjective(model, automaton)
+    return TreeObjective(model, automaton, config)
+
+
+def _refuse_tree_settings(model: StringModel, config: TrainingConfig) -> None:
+    default = TrainingConfig()
+    settings = {name: getattr(config, name) for name in ("bracketing", "share_subtrees", "node_weight")}
+    wrong = {name: value for name, value in settings.items() if value != getattr(default, name)}
+    if config.associativity.weight:
+        wrong["associativity.weight"] = config.associativity.weight
+    if config.supervision == "nodes":
+        wrong["supervision"] = config.supervision
+    if wrong:
+        listed = ", ".join(f"training.{name} {value!r}" for name, value in wrong.items())
+        raise InputError(f"{listed}: only an LDRU has a tree for that; {type(model).__name__} has none")
