@@ -1,0 +1,185 @@
+"""The automaton inside a unit whose operator multiplies row-stochastic matrices.
+
+Rounded to one-hot rows the leaf matrices are the moves of deterministic automata side by side, and what the readout
+sees of their product are the states that some of these automata have come to. The unit is read from a checkpoint in
+numpy, so that a certificate can be checked without torch.
+
+Shape letters: V symbols, H heads, K states of a head, R rows that the readout sees, C classes, S states of the
+extracted automaton.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import Bools, Ints
+
+Doubles = NDArray[np.float64]
+
+_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BOOL": np.bool_, "I64": np.int64}
+
+UNIT_ROUNDOFF = 2.0**-24
+"""Of float32, in which units compute."""
+SATURATION = 106.0
+"""From this difference of logits on, the softmax of float32 gives exactly 0: exp(-104) is below its least number."""
+
+
+class Extracted(NamedTuple):
+    """An automaton read off a unit.
+
+    Args:
+        automaton: the Moore machine.
+        rows_SR: for each of its states the state of each row that the readout sees.
+    """
+
+    automaton: Automaton
+    rows_SR: Ints
+
+
+@dataclass(frozen=True)
+class SoftAutomaton:
+    """A unit whose values are products of row-stochastic matrices, read exactly from its tensors.
+
+    Args:
+        logits_VHKK: what the softmax of each row is taken of.
+        rounds: whether the unit itself rounds every row to one-hot.
+        heads_R: the head of each row that the readout sees.
+        starts_R: the index of each such row in its matrix: the state from which it moves.
+        weight_CRK: the readout's weights.
+        bias_C: the readout's biases.
+    """
+
+    logits_VHKK: Doubles
+    rounds: bool
+    heads_R: Ints
+    starts_R: Ints
+    weight_CRK: Doubles
+    bias_C: Doubles
+
+    @property
+    def size(self) -> int:
+        """K, the states of a head."""
+        return self.logits_VHKK.shape[-1]
+
+    @cached_property
+    def moves(self) -> Ints:
+        """[V, H, K] the state that each state moves to once rows are rounded."""
+        return self.logits_VHKK.argmax(-1)
+
+    @cached_property
+    def leaks(self) -> Doubles:
+        """[V, H, K] at most how much of each row, as float32 has it, lies beside its largest entry."""
+        others = np.exp(self.logits_VHKK - self.logits_VHKK.max(-1, keepdims=True))
+        np.put_along_axis(others, self.moves[..., None], 0.0, -1)
+        rest = others.sum(-1) * (1.0 + self.leaf_error)
+        return rest / (1.0 + rest)
+
+    @cached_property
+    def gaps(self) -> Doubles:
+        """[V, H, K] the largest logit of each row minus the second largest."""
+        if self.size == 1:
+            return np.full(self.logits_VHKK.shape[:-1], np.inf)
+        top = np.partition(self.logits_VHKK, -2, -1)[..., -2:]
+        return top[..., 1] - top[..., 0]
+
+    @cached_property
+    def saturated(self) -> Bools:
+        """[V, H, K] whether the softmax of each row is exactly one-hot in float32."""
+        return self.gaps > SATURATION
+
+    @property
+    def leaf_error(self) -> float:
+        """Largest relative error of the softmax in float32 of an entry against the exact one.
+
+        Scaling the logits, subtracting the largest, an exponential exact to 4 units in the last place, a sum of K
+        terms and a division.
+        """
+        largest = float(np.abs(self.logits_VHKK).max())
+        return float(np.expm1(UNIT_ROUNDOFF * (5.0 * largest + self.size + 16.0)))
+
+    def scores(self, rows: Ints) -> Doubles:
+        """Return the logits [S, C] of states given by their rows [S, R], in exact arithmetic but for the sum."""
+        ordered = np.arange(len(self.heads_R))
+        return self.weight_CRK[:, ordered, rows].sum(-1).T + self.bias_C
+
+    def extract(self, limit: int = 100_000) -> Extracted:
+        """Return the automaton of the unit with rounded rows.
+
+        Its states are what the readout can see after some string: the state of each automaton that starts in a row
+        the readout reads. Rows that no string visits do not enter.
+
+        Args:
+            limit: the largest number of states.
+
+        Raises:
+            InputError: there are more states.
+        """
+        moves_VRK = self.moves[:, self.heads_R]
+        ordered = np.arange(len(self.heads_R))
+        visited: list[tuple[int, ...]] = []
+
+        def step(state: tuple[int, ...], symbol: int) -> tuple[int, ...]:
+            return tuple(moves_VRK[symbol, ordered, list(state)].tolist())
+
+        def output(state: tuple[int, ...]) -> int:
+            visited.append(state)
+            return int(self.scores(np.array([state]))[0].argmax())
+
+        start = tuple(self.starts_R.tolist())
+        automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
+        # `explore` asks for the class of each state once, in the order in which it numbers them.
+        return Extracted(automaton, np.array(visited))
+
+
+def read_unit(tensors: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> SoftAutomaton:
+    """Return the soft automaton of a checkpoint.
+
+    Args:
+        tensors: of the model, as `lengthwise.certificates.certificate.read_weights` returns them.
+        settings: the resolved section ``model`` of the recipe.
+
+    Raises:
+        InputError: the unit is not a plain product of row-stochastic matrices, or tensors are missing.
+    """
+    operator = settings.get("operator", {})
+    if settings.get("name") != "ldru" or operator.get("name") != "stochastic":
+        raise InputError(f"only units with the operator 'stochastic' can be rounded, not {operator.get('name')!r}")
+    if settings["level"] != "plain":
+        raise InputError(f"level {settings['level']!r} adds a layer after each product; only 'plain' can be rounded")
+    if settings["odd"] != "carry":
+        raise InputError(f"odd {settings['odd']!r} puts other elements between the symbols; only 'carry' can be proved")
+    heads, size = int(operator["heads"]), 0
+    embedding_VD = _array(tensors, "encoder.embedding.weight")
+    size = round((embedding_VD.shape[1] / heads) ** 0.5)
+    # The unit scales its logits in float32; the exact product differs by less than `leaf_error` covers.
+    logits = embedding_VD * float(_array(tensors, "join.operator.sharpness"))
+    seen = np.array(
+        [(head, row) for head in range(heads) for row in range(1 if operator["readout"] == "start" else size)]
+    )
+    weight_CF = _array(tensors, "classifier.weight")
+    return SoftAutomaton(
+        logits.reshape(-1, heads, size, size),
+        bool(_array(tensors, "join.operator.rounded")),
+        seen[:, 0],
+        seen[:, 1],
+        weight_CF.reshape(len(weight_CF), len(seen), size),
+        _array(tensors, "classifier.bias"),
+    )
+
+
+def _array(tensors: Mapping[str, Mapping[str, Any]], name: str) -> Doubles:
+    if name not in tensors:
+        raise InputError(f"the checkpoint has no tensor {name!r}; it is not that of a log-depth unit")
+    tensor = tensors[name]
+    if tensor["dtype"] not in _TYPES:
+        raise InputError(f"tensor {name!r} is of type {tensor['dtype']}; known: {', '.join(_TYPES)}")
+    flat = np.frombuffer(tensor["data"], _TYPES[tensor["dtype"]])
+    return flat.astype(np.float64).reshape(tensor["shape"])
