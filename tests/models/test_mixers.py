@@ -13,7 +13,7 @@ from lengthwise.state import Kind
 NAMES = list(MIXERS)
 WIDTH = 16
 CHUNK = 8
-SMALL = {"hidden_size": 8, "state_size": 4, "heads": 2, "head_size": 8, "chunk": CHUNK}
+SMALL = {"hidden_size": 8, "state_size": 4, "heads": 2, "head_size": 8, "blocks": 2, "chunk": CHUNK}
 """Settings that keep a mixer tiny, for those that have them."""
 
 

@@ -1,0 +1,188 @@
+"""The recurrences with exponential gates of xLSTM: scalar memories that mix, and matrix memories.
+
+A memory holds sums of terms ``exp(log weight)``, whose logarithms have no bound. So it is stored divided by
+``exp(stabiliser)``, where the stabiliser is the largest log weight of any term so far. Every factor is then at most
+one, and the stored sums are those of the papers times a factor that cancels in the output.
+
+Shape letters: B batch rows, T tokens, H heads, K key channels, V value channels or units of a head, G = 4 V
+preactivations of a head: input gate, forget gate, cell input, output gate.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from lengthwise.errors import InputError
+from lengthwise.scans.chunks import precision
+from lengthwise.scans.linear import CHUNK, linear_scan
+from lengthwise.scans.tree import tree_scan
+
+EPSILON = 1e-6
+"""Added to what divides the outputs of a matrix memory."""
+NOTHING = -1e30
+"""Log weight of a memory that holds nothing: no exponential of it, from any stabiliser, is more than zero."""
+
+
+class MatrixMemory(NamedTuple):
+    """State of `mlstm_scan`; all zeros hold nothing."""
+
+    matrix_BHKV: Tensor
+    normaliser_BHK: Tensor
+    stabiliser_BH: Tensor
+
+
+def mlstm_scan(
+    q_BTHK: Tensor,
+    k_BTHK: Tensor,
+    v_BTHV: Tensor,
+    log_input_BTH: Tensor,
+    log_forget_BTH: Tensor,
+    memory: MatrixMemory,
+    *,
+    chunk: int = CHUNK,
+) -> tuple[Tensor, MatrixMemory]:
+    """Run ``C_t = f_t C_{t-1} + i_t k_t^T v_t``, ``n_t = f_t n_{t-1} + i_t k_t`` and read ``q C / max(|q n|, 1)``.
+
+    The stabilisers of all tokens come from a tree; with them the rest is a linear recurrence with decays of at most
+    one, which is computed in chunks. The output depends on a stabiliser by rounding only, so memories may start with
+    any: zero, where they hold nothing.
+
+    Args:
+        q_BTHK: queries, scaled; T at least 1.
+        k_BTHK: keys.
+        v_BTHV: values.
+        log_input_BTH: logarithms of the input gates i.
+        log_forget_BTH: logarithms of the forget gates f.
+        memory: the memory before the first token.
+        chunk: tokens computed together; it changes the speed, and results by rounding only.
+
+    Returns:
+        Outputs [B, T, H, V] in the dtype of the values, and the memory after the last token, in float32 at least.
+
+    Raises:
+        InputError: the shapes do not go together, or there are no tokens.
+        RunError: a second derivative is asked for.
+
+    Source: Beck et al. 2024, equations 19 to 27, stabilised as in appendix A.2; a small constant is added to the
+    divisor as in their code.
+
+    Example:
+        >>> q_BTHK, k_BTHK, v_BTHV = torch.randn(2, 7, 3, 4), torch.randn(2, 7, 3, 4), torch.randn(2, 7, 3, 5)
+        >>> memory = MatrixMemory(torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4), torch.zeros(2, 3))
+        >>> y_BTHV, memory = mlstm_scan(q_BTHK, k_BTHK, v_BTHV, torch.randn(2, 7, 3), -torch.rand(2, 7, 3), memory)
+        >>> y_BTHV.shape, memory.matrix_BHKV.shape
+        (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 4, 5]))
+    """
+    dtype = precision(q_BTHK, k_BTHK, v_BTHV, *memory)
+    log_input_BTH, log_forget_BTH = log_input_BTH.to(dtype), log_forget_BTH.to(dtype)
+    stabiliser_BTH = running_maximum(log_input_BTH, log_forget_BTH, memory.stabiliser_BH.to(dtype))
+    before_BTH = torch.cat([memory.stabiliser_BH.to(dtype)[:, None], stabiliser_BTH[:, :-1]], 1)
+    # A channel of ones more makes the normaliser one more column of the matrix.
+    read_BTHX, after_BHKX = linear_scan(
+        q_BTHK,
+        k_BTHK.to(dtype) * (log_input_BTH - stabiliser_BTH).exp()[..., None],
+        F.pad(v_BTHV.to(dtype), (0, 1), value=1.0),
+        log_forget_BTH + before_BTH - stabiliser_BTH,
+        torch.cat([memory.matrix_BHKV, memory.normaliser_BHK[..., None]], -1),
+        chunk=chunk,
+    )
+    # Where it is cut off, the memory is so faint that its outputs are zero either way.
+    one_BTH = (-stabiliser_BTH).clamp(max=math.log(torch.finfo(dtype).max) / 2).exp()
+    divisor_BTH = torch.maximum(read_BTHX[..., -1].abs(), one_BTH) + EPSILON
+    y_BTHV = (read_BTHX[..., :-1] / divisor_BTH[..., None]).to(v_BTHV.dtype)
+    return y_BTHV, MatrixMemory(after_BHKX[..., :-1], after_BHKX[..., -1], stabiliser_BTH[:, -1])
+
+
+def running_maximum(log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Tensor) -> Tensor:
+    """Return ``m_t = max(log_forget_t + m_{t-1}, log_input_t)`` for all tokens, with logarithmic depth.
+
+    Args:
+        log_input_BTH: what enters, T at least 1.
+        log_forget_BTH: what is added to the maximum so far.
+        start_BH: the maximum before the first token.
+
+    Returns:
+        [B, T, H] the maxima.
+    """
+    maps_BTH2 = torch.stack([log_forget_BTH, log_input_BTH], -1)
+    start_BH2 = torch.stack([torch.zeros_like(start_BH), start_BH], -1)
+    return tree_scan(_add_then_maximum, maps_BTH2, initial_BD=start_BH2)[..., 1]
+
+
+def _add_then_maximum(first: Tensor, second: Tensor) -> Tensor:
+    """Compose maps ``m -> max(m + added, floor)``, given as [..., (added, floor)]."""
+    (added, floor), (then_added, then_floor) = first.unbind(-1), second.unbind(-1)
+    return torch.stack([added + then_added, torch.maximum(floor + then_added, then_floor)], -1)
+
+
+class ScalarMemory(NamedTuple):
+    """State of `slstm_scan`; all zeros hold nothing. A normaliser is zero, or at least one."""
+
+    cell_BHV: Tensor
+    normaliser_BHV: Tensor
+    stabiliser_BHV: Tensor
+    hidden_BHV: Tensor
+
+
+def slstm_scan(
+    x_BTHG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory, *, exponential_forget: bool = False
+) -> tuple[Tensor, ScalarMemory]:
+    """Run the scalar memories of xLSTM over time; the units of a head read each other's last outputs.
+
+    With ``(i, f, z, o) = x_t + h_{t-1} R``: ``c_t = f' c_{t-1} + exp(i) tanh(z)``, ``n_t = f' n_{t-1} + exp(i)`` and
+    ``h_t = sigmoid(o) c_t / n_t``, where f' is ``sigmoid(f)`` or ``exp(f)``. Where the normaliser of the start is not
+    positive, a unit holds nothing and its first token sets the stabiliser.
+
+    Args:
+        x_BTHG: the input's share of the preactivations, T at least 1.
+        recurrence_HVG: R, from the outputs of a head to its preactivations.
+        memory: the memory before the first token, in the dtype of the inputs.
+        exponential_forget: whether forget gates are exponentials instead of sigmoids.
+
+    Returns:
+        Outputs [B, T, H, V] and the memory after the last token.
+
+    Raises:
+        InputError: the shapes do not go together, or there are no tokens.
+
+    Source: Beck et al. 2024, equations 8 to 18.
+
+    Example:
+        >>> memory = ScalarMemory(*torch.zeros(4, 2, 3, 5))
+        >>> y_BTHV, memory = slstm_scan(torch.randn(2, 7, 3, 20), torch.randn(3, 5, 20), memory)
+        >>> y_BTHV.shape, memory.cell_BHV.shape
+        (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 5]))
+    """
+    _check_scalar(x_BTHG, recurrence_HVG, memory)
+    cell, normaliser, stabiliser, hidden = (entry.transpose(0, 1) for entry in memory)
+    blank = normaliser <= 0
+    cell, stabiliser = cell.masked_fill(blank, 0), stabiliser.masked_fill(blank, NOTHING)
+    normaliser = torch.where(blank, 0, normaliser.clamp(min=1))
+    outputs = list[Tensor]()
+    for x_HBG in x_BTHG.permute(1, 2, 0, 3).contiguous().unbind():
+        enter, forget, value, out = torch.baddbmm(x_HBG, hidden, recurrence_HVG).chunk(4, -1)
+        kept = (forget if exponential_forget else F.logsigmoid(forget)) + stabiliser
+        stabiliser = torch.maximum(kept, enter)
+        kept, enter = (kept - stabiliser).exp(), (enter - stabiliser).exp()
+        cell = torch.addcmul(kept * cell, enter, value.tanh())
+        normaliser = torch.addcmul(enter, kept, normaliser)
+        hidden = out.sigmoid() * cell / normaliser
+        outputs.append(hidden)
+    last = ScalarMemory(*(entry.transpose(0, 1) for entry in (cell, normaliser, stabiliser, hidden)))
+    return torch.stack(outputs).permute(2, 0, 1, 3), last
+
+
+def _check_scalar(x_BTHG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory) -> None:
+    if x_BTHG.ndim != 4 or not x_BTHG.shape[1]:
+        raise InputError(f"expected x_BTHG [B, T, H, G] with at least one token, got {list(x_BTHG.shape)}")
+    B, _, H, G = x_BTHG.shape
+    expected = {"recurrence_HVG": (recurrence_HVG, (H, G // 4, G))}
+    expected |= {name: (tensor, (B, H, G // 4)) for name, tensor in memory._asdict().items()}
+    for name, (tensor, shape) in expected.items():
+        if tensor.shape != shape or G % 4:
+            raise InputError(f"{name} of shape {list(tensor.shape)} does not go with x_BTHG {list(x_BTHG.shape)}")
