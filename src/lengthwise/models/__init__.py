@@ -7,6 +7,8 @@ MODELS: Registry = Registry(
     {
         "ldru": "lengthwise.models.ldru:LDRUConfig",
         "backbone": "lengthwise.models.backbone:BackboneConfig",
+        "huggingface": "lengthwise.models.huggingface:HuggingFaceConfig",
+        "regular_gpt": "lengthwise.models.regular_gpt:RegularGPTConfig",
     },
 )
 
@@ -24,6 +26,8 @@ MIXERS: Registry = Registry(
         "gated_deltanet": "lengthwise.models.deltanet:GatedDeltaNetConfig",
         "s5": "lengthwise.models.s5:S5Config",
         "sd_ssm": "lengthwise.models.sd_ssm:SDSSMConfig",
+        "slstm": "lengthwise.models.xlstm:SLSTMConfig",
+        "mlstm": "lengthwise.models.xlstm:MLSTMConfig",
         "attention": "lengthwise.models.attention:AttentionConfig",
     },
 )
