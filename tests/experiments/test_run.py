@@ -47,6 +47,7 @@ def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
     curve = [row for row in run.metrics_rows() if "accuracy_20" in row]
     assert [row["step"] for row in curve] == [7, 14, 21, 24]
     assert run.status == "finished"
+    assert run.ending == "all 24 steps"
 
 
 def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(tiny: Recipe, tmp_path: Path) -> None:
@@ -121,6 +122,29 @@ def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path)
         assert RunFolder(folder).status == "unfinished"
         load_checkpoint(RunFolder(folder).checkpoint)
     assert_equal_runs(trained(tiny, folder), trained(tiny, tmp_path / "whole"))
+
+
+def test_a_run_that_stops_early_stops_at_the_same_step_however_often_it_dies(tiny_file: Path, tmp_path: Path) -> None:
+    overrides = ["training.stop.loss_below=100", "training.stop.steps=17"]
+    recipe = load_recipe(str(tiny_file), overrides)
+    stopping = tmp_path / "stopping.yaml"
+    stopping.write_text(recipe.to_yaml())
+    folder = tmp_path / "killed"
+    # The last kill comes between the checkpoint of the last step and the word that the run is finished.
+    for point, when in [("step", 8), ("torn write", 10), ("after the name", 17)]:
+        arguments = [sys.executable, "-c", KILLED, str(stopping), str(folder), point, str(when)]
+        assert subprocess.run(arguments, check=False).returncode == -signal.SIGKILL, (point, when)
+    run, whole = trained(recipe, folder), trained(recipe, tmp_path / "whole")
+    assert_equal_runs(run, whole)
+    assert whole.ending == run.ending == "stopped: loss below 100 for 17 steps"
+    assert [row["step"] for row in run.metrics_rows()][-1] == 17
+    assert {row.step for row in evaluate_run(folder)} == {17}
+
+
+def test_settings_that_are_not_used_do_not_change_what_a_recipe_is(tiny: Recipe, tiny_file: Path) -> None:
+    assert "stop" not in tiny.settings()["training"]
+    assert load_recipe(str(tiny_file), ["training.stop=null"]).digest() == tiny.digest()
+    assert load_recipe(str(tiny_file), ["training.stop.loss_below=0.1"]).digest() != tiny.digest()
 
 
 def test_a_torn_last_row_of_metrics_is_made_again(tiny: Recipe, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def train(
 
 def train_seed(recipe: AnyRecipe, seed: int, runs: Path) -> None:
     """Train one seed of a recipe with a bar, and say how it ended."""
-    from lengthwise.experiments.results import run_path
+    from lengthwise.experiments.results import RunFolder, run_path
     from lengthwise.experiments.run import Outcome, train_run
 
     folder = run_path(runs, recipe.name, seed)
@@ -54,4 +54,5 @@ def train_seed(recipe: AnyRecipe, seed: int, runs: Path) -> None:
             say(f"{title}: interrupted and checkpointed after {bar.summary}; the same command goes on")
             raise typer.Exit(stop.exit_code)
         case Outcome.TRAINED:
-            say(f"{title}: trained, {bar.summary}")
+            ending = RunFolder(folder).ending
+            say(f"{title}: trained, {bar.summary}{f'; {ending}' if ending.startswith('stopped') else ''}")

@@ -123,8 +123,13 @@ class RunFolder:
 
     @property
     def finished(self) -> Path:
-        """Exists when training is done."""
+        """Exists when training is done, and says how it ended."""
         return self.path / "finished"
+
+    @property
+    def ending(self) -> str:
+        """How training ended, such as ``stopped: loss below 0.001 for 300 steps``; empty before, or not recorded."""
+        return self.finished.read_text(encoding="utf-8").strip() if self.finished.exists() else ""
 
     @property
     def status(self) -> str:

@@ -83,8 +83,7 @@ def train_run(
                     save_checkpoint(run.checkpoint, *trainer.state())
                 if stopping and not trainer.finished:
                     return Outcome.INTERRUPTED
-        with _disk(str(run.finished)):
-            run.finished.touch()
+        write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
     return Outcome.TRAINED
 
 

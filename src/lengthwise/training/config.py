@@ -53,6 +53,15 @@ class AssociativityConfig(_Settings):
     """The fraction of training after which the penalty counts."""
 
 
+class StopConfig(_Settings):
+    """When training ends before all its steps are taken: its loss has been next to zero for long."""
+
+    loss_below: float = Field(gt=0)
+    """What the running mean of the training loss must stay below; it is the mean over about 50 steps."""
+    steps: int = Field(default=300, ge=1)
+    """For how many steps in a row."""
+
+
 class LoopConfig(_Settings):
     """Settings of any training."""
 
@@ -87,6 +96,9 @@ class TrainingConfig(LoopConfig):
     """Whether an LDRU computes equal substrings of a batch once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
     """A penalty that makes an LDRU's operator associative."""
+    # Left out of resolved recipes where there is none: the digests of results that are older than it stay true.
+    stop: StopConfig | None = Field(default=None, exclude_if=lambda stop: stop is None)
+    """When training ends early; never by default."""
 
 
 class TextOptimiserConfig(OptimiserConfig):

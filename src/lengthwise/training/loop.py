@@ -69,8 +69,13 @@ class Trainer(ABC, Generic[Model]):
 
     @property
     def finished(self) -> bool:
-        """Whether all steps were taken."""
+        """Whether training is over."""
         return self.step >= self.steps
+
+    @property
+    def ending(self) -> str:
+        """How training ended, in words, once it has."""
+        return f"all {self.steps} steps"
 
     def train_step(self) -> dict[str, float]:
         """Take one optimiser step on a fresh batch.

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from torch import Tensor
+
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
 from lengthwise.models.ldru import LDRU
@@ -10,6 +14,7 @@ from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.loop import StepLoss, Trainer
 from lengthwise.training.objective import Objective, PrefixObjective, RootObjective
+from lengthwise.training.stopping import EarlyStop
 from lengthwise.training.tree_objective import TreeObjective
 
 
@@ -30,6 +35,36 @@ class StringTrainer(Trainer[StringModel]):
         self.objective = string_objective(model, task.automaton, config)
         super().__init__(model, config, config.optimiser, seed)
         self.task, self.config = task, config
+        self.stop = EarlyStop(config.stop) if config.stop else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps were taken, or the loss has been low enough for long enough."""
+        return super().finished or (self.stop is not None and self.stop.reached)
+
+    @property
+    def ending(self) -> str:
+        """How training ended, in words, once it has."""
+        return self.stop.reason if self.stop and self.stop.reached else super().ending
+
+    def train_step(self) -> dict[str, float]:
+        """Take one optimiser step on a fresh batch.
+
+        Returns:
+            What any trainer returns, and ``mean_loss``, the running mean, where training may end early by it.
+        """
+        metrics = super().train_step()
+        return metrics | {"mean_loss": self.stop.observe(metrics["loss"])} if self.stop else metrics
+
+    def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return how long the loss has been low, where training may end early by it."""
+        return {}, {"stop": self.stop.state()} if self.stop else {}
+
+    def recall(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        """Go back to what `memory` returned."""
+        del tensors
+        if self.stop:
+            self.stop.restore(values["stop"])
 
     def batch_loss(self, progress: float) -> StepLoss:
         """Return the loss of fresh strings of one length, which the curriculum draws."""
