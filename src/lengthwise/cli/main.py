@@ -19,6 +19,7 @@ from lengthwise.cli.post_train import post_train
 from lengthwise.cli.report import report
 from lengthwise.cli.sample import sample
 from lengthwise.cli.show import show
+from lengthwise.cli.sweep import sweep
 from lengthwise.cli.train import train
 from lengthwise.errors import LengthwiseError
 
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 for name, command in {
     "train": train,
+    "sweep": sweep,
     "evaluate": evaluate,
     "diagnose": diagnose,
     "post-train": post_train,

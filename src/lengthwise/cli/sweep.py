@@ -1,0 +1,138 @@
+"""``lengthwise sweep``."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lengthwise.cli.arguments import RUNS, SET
+from lengthwise.cli.interrupt import stop_on_signals
+from lengthwise.cli.progress import say
+
+if TYPE_CHECKING:
+    from lengthwise.experiments.engines import Engine
+    from lengthwise.experiments.sweep import Sweep, SweepRun
+    from lengthwise.experiments.sweep_plan import Status
+    from lengthwise.experiments.sweep_schedule import Schedule
+
+
+class EngineName(StrEnum):
+    """Where runs are worked on."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def sweep(
+    sweep: Annotated[str, typer.Argument(help="A shipped sweep, or a YAML file.", show_default=False)],
+    runs: Annotated[Path, RUNS] = Path("runs"),
+    engine: Annotated[
+        EngineName, typer.Option(help="Processes of this machine, or tasks on a Ray cluster that shares --runs.")
+    ] = EngineName.LOCAL,
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster; auto for that of this machine. By default one is started.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; by default as many as the cores hold.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Only runs with this label, or AXIS=LABEL; may be given several times."),
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(help="This seed instead of the sweep's; may be given several times.")
+    ] = None,
+    set_: Annotated[list[str] | None, SET] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a run that failed is tried again.")] = 1,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Measure a few steps of every model that is left, and stop there.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is done and what is left, and stop there.")] = (
+        False
+    ),
+) -> None:
+    """Train and evaluate every combination of models, tasks and seeds that a sweep names, as far as that is missing."""
+    from lengthwise.experiments.sweep import expand, load_sweep, select
+    from lengthwise.experiments.sweep_plan import Status, estimate_by_measuring, read_status
+
+    if address is not None and engine is not EngineName.RAY:
+        raise typer.BadParameter("--address is of a Ray cluster; add --engine ray")
+    grid, folder = load_sweep(sweep)
+    if seed:
+        grid = grid.model_copy(update={"seeds": tuple(dict.fromkeys(seed))})
+    chosen = select(grid, expand(grid, folder, set_ or []), only or [])
+    status = read_status(chosen, runs)
+    left = [run for run in chosen if status[run.key] is not Status.DONE]
+    _announce(grid, chosen, status, runs)
+    if estimate and left:
+        measured = estimate_by_measuring(left)
+        say(f"about {_hours(measured.hours)}: {measured.basis}")
+    if dry_run:
+        for run in chosen:
+            say(f"{run.title}: {status[run.key]}")
+    if dry_run or estimate or not left:
+        return
+    with _engine(engine, address, workers, retries) as where:
+        _work(grid, left, runs, where, retries)
+
+
+def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
+    """Say how many runs there are, how many are done, and what the rest will cost."""
+    from lengthwise.experiments.sweep_plan import Journal, Status, estimate_from_finished
+
+    counts = Counter(status.values())
+    failed = Journal(runs, grid.name).failed()
+    before = sum(run.key in failed and status[run.key] is not Status.DONE for run in chosen)
+    again = f", of which {before} failed before" if before else ""
+    recipes = len({run.recipe.name for run in chosen})
+    say(f"sweep {grid.name}: {len(chosen)} runs of {recipes} recipes in {runs / grid.name}")
+    left = counts[Status.BEGUN] + counts[Status.MISSING]
+    say(f"{counts[Status.DONE]} done, {left} to do ({counts[Status.BEGUN]} begun){again}")
+    if not left:
+        return
+    judged = estimate_from_finished(grid, chosen, status, runs)
+    if judged:
+        say(f"about {_hours(judged.hours)} left, {judged.basis}")
+    else:
+        say("core-hours unknown until a run is finished; --estimate measures the first steps of every model")
+
+
+def _engine(name: EngineName, address: str | None, workers: int | None, retries: int) -> Engine:
+    from lengthwise.experiments.engines import LocalEngine, RayEngine
+
+    return LocalEngine(workers) if name is EngineName.LOCAL else RayEngine(address, workers, retries)
+
+
+def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, retries: int) -> None:
+    from lengthwise.cli.sweep_view import sweep_view
+    from lengthwise.experiments.sweep_plan import Journal
+    from lengthwise.experiments.sweep_schedule import Schedule
+
+    journal = Journal(runs, grid.name)
+    with stop_on_signals() as stop, sweep_view(grid.name, len(left), runs) as view:
+        schedule = Schedule(left, runs, engine, journal, sys.argv, retries, view)
+        schedule.work(stop)
+        if stop():
+            engine.close()
+    if stop():
+        say(f"interrupted after {view.done} of {len(left)} runs; the same command goes on")
+        raise typer.Exit(stop.exit_code)
+    _conclude(schedule, view.done)
+
+
+def _conclude(schedule: Schedule, done: int) -> None:
+    say(f"{done} runs trained and evaluated, {len(schedule.failures)} failed")
+    for failure in schedule.failures:
+        say(f"failed: {failure.run.title}: {failure.message}")
+    if schedule.failures:
+        raise typer.Exit(1)
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:,.1f} core-hours" if hours >= 1 else f"{hours * 60:,.1f} core-minutes"
