@@ -1,0 +1,225 @@
+"""How a state goes into a call of transformers and comes out of it, where the library keeps it in a cache object.
+
+Shape letters: B batch rows, T tokens, S cached tokens, V symbols.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from sys import modules
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.cache_utils import CacheLayerMixin, DummyLayer, LinearAttentionCacheLayerMixin
+
+from lengthwise.models.base import Output
+from lengthwise.models.huggingface.families import Family
+from lengthwise.models.huggingface.mends import CarryingCache, mended_scan, replaced
+from lengthwise.state import Kind, State
+
+
+class Carrier(ABC):
+    """Reads tokens with a model of transformers, from a state and to a state.
+
+    Args:
+        model: a causal language model of transformers.
+        family: its family.
+        mended: whether to put right what the library does to a carried state; otherwise the model is called as a user
+            of the library calls it.
+
+    Raises:
+        InputError: the installed version lacks what the mend of this family replaces.
+    """
+
+    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
+        self.model: Any = model
+        self.family = family
+        self.mended = mended
+        self.takes = set(inspect.signature(self.model.forward).parameters)
+        self.positions = "position_ids" in self.takes
+
+    @abstractmethod
+    def blank(self) -> State:
+        """Return the state of one row before any token, for the model's present dtype."""
+
+    @abstractmethod
+    def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
+        """Read tokens from a state; from none as the library does it.
+
+        Args:
+            tokens_BT: [B, T] symbols.
+            state: a state of this model; only a carrier that mends nothing also takes none.
+            mask_BT: [B, T] ones for tokens and zeros for padding, only before anything else was read.
+        """
+
+    def start(self, initial: State) -> State:
+        """Return what entries that are not recurrent hold where a sequence starts from a recurrent memory."""
+        return initial
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Hold the weights as they are saved while the context lasts."""
+        yield
+
+    def _position_ids(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None) -> Tensor:
+        if mask_BT is not None:
+            return (mask_BT.cumsum(1) - 1).clamp(min=0)
+        steps_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        return steps_T.expand_as(tokens_BT) if state is None else state["position"][:, None] + steps_T
+
+    def _next_position(self, tokens_BT: Tensor, state: State | None) -> dict[str, Tensor]:
+        if not self.positions:
+            return {}
+        start_B = tokens_BT.new_zeros(len(tokens_BT)) if state is None else state["position"]
+        return {"position": start_B + tokens_BT.shape[1]}
+
+
+class CacheCarrier(Carrier):
+    """Carries what a `DynamicCache` holds: ``layers.0.conv``, ``layers.0.recurrent``, ``layers.1.keys`` and so on."""
+
+    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
+        super().__init__(model, family, mended)
+        self._keyword = "cache_params" if "cache_params" in self.takes else "past_key_values"
+        self._module = modules[type(self.model).__module__]
+        if mended and family.scan:
+            with replaced(self._module, {family.scan: getattr(self._module, family.scan, None)}):
+                pass
+
+    def blank(self) -> State:
+        """Return zeros of the shapes that the library's own cache has after one token, and no keys."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=next(self.model.parameters()).device)
+        with keeping_modes(self.model), torch.no_grad():
+            self.model.eval()
+            cache = self._new_cache(None)
+            self._call(token, cache, {})
+        state = self._unload(cache, {"position": token[:, 0]} if self.positions else {})
+        return State(
+            {
+                name: entry[..., :0, :] if state.kinds[name] is Kind.CACHE else torch.zeros_like(entry)
+                for name, entry in state.items()
+            },
+            state.kinds,
+        )
+
+    def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
+        """Read tokens from a state."""
+        cache = self._new_cache(state)
+        options: dict[str, Any] = {} if mask_BT is None else {"attention_mask": mask_BT}
+        if self.mended and self.positions:
+            options["position_ids"] = self._position_ids(tokens_BT, state, mask_BT)
+        with self._mends(cache):
+            logits_BTV = self._call(tokens_BT, cache, options)
+        return Output(logits_BTV, self._unload(cache, self._next_position(tokens_BT, state)))
+
+    def _call(self, tokens_BT: Tensor, cache: Any, options: Mapping[str, Any]) -> Tensor:
+        return self.model(input_ids=tokens_BT, use_cache=True, **{self._keyword: cache}, **options).logits
+
+    @contextmanager
+    def _mends(self, cache: Any) -> Iterator[None]:
+        if not isinstance(cache, CarryingCache):
+            yield
+            return
+        scan = self.family.scan
+        with replaced(self._module, {scan: mended_scan(scan, getattr(self._module, scan), cache)}):
+            yield
+        cache.check_all_taken()
+
+    def _new_cache(self, state: State | None) -> Any:
+        config = self.model.config
+        cache = CarryingCache(config) if self.mended and state is not None else DynamicCache(config=config)
+        if state is not None:
+            # The library writes in place: its copy is its own, like the cache of a user.
+            self._load(cache, state if self.mended else state.map(Tensor.clone))
+        return cache
+
+    def _load(self, cache: Any, state: State) -> None:
+        for number, layer in enumerate(cache.layers):
+            fill_layer(layer, state.section(f"layers.{number}"))
+
+    def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        parts = {f"layers.{number}": _layer_state(layer) for number, layer in enumerate(cache.layers)}
+        carried = State.nested({name: part for name, part in parts.items() if part})
+        return State({**carried, **position}, {**carried.kinds, **dict.fromkeys(position, Kind.POSITION)})
+
+
+def fill_layer(layer: Any, entries: State) -> None:
+    """Set what a layer of a cache holds."""
+    if "keys" in entries:
+        layer.keys, layer.values = entries["keys"], entries["values"]
+        layer.dtype, layer.device, layer.is_initialized = layer.keys.dtype, layer.keys.device, True
+        if hasattr(layer, "cumulative_length"):
+            # Masks are relative: only as many tokens are counted as are kept, true positions are given beside them.
+            layer.cumulative_length = layer.keys.shape[-2]
+    if not isinstance(layer, LinearAttentionCacheLayerMixin):
+        return
+    for index in range(layer.number_of_states):
+        tail, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
+        layer.conv_states[index], layer.recurrent_states[index] = tail, memory
+        layer.conv_kernel_size[index] = tail.shape[-1]
+        layer.dtype, layer.device = tail.dtype, tail.device
+        for flag in (layer.is_conv_states_initialized, layer.is_recurrent_states_initialized, layer.has_previous_state):
+            flag[index] = True
+
+
+def _layer_state(layer: Any) -> State:
+    """Return what a layer of a cache holds; a layer that no attention wrote to has no keys."""
+    entries: dict[str, tuple[Tensor | None, Kind]] = {}
+    if isinstance(layer, LinearAttentionCacheLayerMixin):
+        for index in range(layer.number_of_states):
+            entries[_numbered("conv", index)] = layer.conv_states[index], Kind.TAIL
+            entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
+    if isinstance(layer, CacheLayerMixin):
+        entries["keys"], entries["values"] = (layer.keys, Kind.CACHE), (layer.values, Kind.CACHE)
+    present = {name: (entry, kind) for name, (entry, kind) in entries.items() if entry is not None}
+    return State({name: e for name, (e, _) in present.items()}, {name: kind for name, (_, kind) in present.items()})
+
+
+def _numbered(name: str, index: int) -> str:
+    return f"{name}.{index}" if index else name
+
+
+@contextmanager
+def keeping_modes(model: nn.Module) -> Iterator[None]:
+    """Put every module back in its own mode, of training or evaluation, after the context."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+class MiniMaxCarrier(CacheCarrier):
+    """Carries a `MiniMaxCache`: matrices of lightning attention beside the keys of softmax attention.
+
+    The library's attention mask leaves out the cached tokens where more than one is read. It reads a state only token
+    by token: with a state, which the adapter always gives, that is the path for any number of tokens, and a slow one.
+    """
+
+    def _new_cache(self, state: State | None) -> Any:
+        cache = self._module.MiniMaxCache()
+        if state is not None:
+            self._load(cache, state if self.mended else state.map(Tensor.clone))
+        return cache
+
+    def _load(self, cache: Any, state: State) -> None:
+        for number, kind in enumerate(self.model.config.layer_types):
+            entries, linear = state.section(f"layers.{number}"), kind == "linear_attention"
+            # The library measures its mask on the first layer, which holds no keys where that one is linear.
+            cache.layers.append(DummyLayer() if self.mended and linear else cache.layer_class_to_replicate())
+            fill_layer(cache.layers[-1], entries)
+            cache.set_linear_cache(number, entries["recurrent"] if linear else [])
+
+    def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        carried = super()._unload(cache, position)
+        matrices = {
+            f"layers.{number}.recurrent": matrix
+            for number, matrix in enumerate(cache.linear_cache)
+            if isinstance(matrix, Tensor)
+        }
+        return State({**carried, **matrices}, {**carried.kinds, **dict.fromkeys(matrices, Kind.RECURRENT)})

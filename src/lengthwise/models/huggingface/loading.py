@@ -1,0 +1,138 @@
+"""Checkpoints in local folders, and small random models, as sequence models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lengthwise.errors import InputError
+from lengthwise.models.huggingface.families import FAMILIES, family_of, tiny_settings
+
+if TYPE_CHECKING:
+    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
+    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
+
+    Args:
+        path: the folder; nothing is downloaded.
+        remote_code: whether Python files in the folder may be run.
+
+    Returns:
+        The model as a `SequenceModel`; its ``model`` is transformers' own.
+
+    Raises:
+        InputError: transformers is not installed, or the folder is no checkpoint, has an architecture without a
+            recurrent state, brings its own code without leave, holds pickled weights, or lacks weights.
+    """
+    _require_transformers()
+    folder = Path(path)
+    settings = _settings(folder)
+    _check_code(folder, settings, remote_code)
+    family_of(str(settings.get("model_type", "")))
+    _check_weights(folder)
+    return _load(folder, remote_code)
+
+
+def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
+    """Return a small model of a family with random weights, in evaluation mode.
+
+    Args:
+        family: its name.
+        settings: of transformers' configuration, instead of those of the small model.
+
+    Raises:
+        InputError: the family or a setting is unknown, or transformers is not installed or does not have it.
+    """
+    _require_transformers()
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+
+    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+
+    tiny = tiny_settings(family) | settings
+    model_type = FAMILIES[family].model_type or family
+    if model_type not in CONFIG_MAPPING:
+        raise InputError(f"the installed transformers has no {model_type!r}; {_version()}")
+    return HuggingFaceModel(AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**tiny)).eval())
+
+
+def _require_transformers() -> None:
+    try:
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            "models of Hugging Face need the package transformers: pip install 'lengthwise[hf]'"
+        ) from error
+
+
+def _version() -> str:
+    import transformers
+
+    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+
+    return f"it is {transformers.__version__}, and {', '.join(SEEN_RIGHT)} was seen right"
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give that of a checkpoint, with its config.json and *.safetensors")
+    file = folder / "config.json"
+    if not file.is_file():
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
+        raise InputError(f"{folder} is no checkpoint of transformers: it has no config.json, only {found}")
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}") from error
+    if not isinstance(settings, dict) or "model_type" not in settings:
+        raise InputError(f"{file} is no configuration of transformers: it has no model_type")
+    return settings
+
+
+def _check_code(folder: Path, settings: dict[str, Any], remote_code: bool) -> None:
+    if settings.get("auto_map") and not remote_code:
+        files = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "its auto_map"
+        raise InputError(
+            f"{folder} brings code of its own ({files}), which would be run; read it and allow it with "
+            "remote_code: true (--remote-code), or delete auto_map from config.json to use transformers' own"
+        )
+
+
+def _check_weights(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    if pickled := sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern)):
+        raise InputError(
+            f"{folder} holds pickled weights ({', '.join(pickled[:3])}), which can run code when they are opened; "
+            "where you trust them, convert them once: AutoModelForCausalLM.from_pretrained(FOLDER, "
+            "use_safetensors=False).save_pretrained(NEW_FOLDER)"
+        )
+    raise InputError(f"{folder} has a config.json but no weights; *.safetensors are read")
+
+
+def _load(folder: Path, remote_code: bool) -> HuggingFaceModel:
+    from transformers import AutoModelForCausalLM
+
+    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=remote_code,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"transformers cannot load {folder}: {error}") from error
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
+            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
+        )
+    return HuggingFaceModel(model.eval(), folder)

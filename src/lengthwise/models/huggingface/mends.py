@@ -1,0 +1,213 @@
+"""What transformers does to a carried state, put right for the length of a call.
+
+Two things go wrong in the families that keep their state in a `DynamicCache`: the state is written in place, which
+breaks the backward pass, and which code reads it depends on the number of tokens, on some paths not at all. Here the
+cache assigns instead of copying, tells the layer that it has no state, and hands the state to the layer's own scan over
+a chunk, which then is the only path for any number of tokens.
+
+Shape letters: B batch rows, T tokens, D channels, N states of a channel, H heads, K taps of a convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from transformers import DynamicCache
+from transformers.cache_utils import (
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
+    LinearAttentionLayer,
+)
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.scans.selective import selective_scan
+
+SEEN_RIGHT = ("5.23.0",)
+"""Versions of transformers on which all families were seen to keep the contract; on others the check decides."""
+
+Scan = Callable[..., Any]
+
+_patching = RLock()
+
+
+@contextmanager
+def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Iterator[None]:
+    """Replace attributes of a module while the context lasts, for one thread at a time.
+
+    Raises:
+        InputError: the module has no such attribute.
+    """
+    if missing := sorted(name for name in replacements if not hasattr(module, name)):
+        raise InputError(
+            f"{module.__name__} has no {', '.join(missing)}, which its mend replaces; "
+            f"the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+        )
+    with _patching:
+        originals = {name: getattr(module, name) for name in replacements}
+        try:
+            for name, replacement in replacements.items():
+                setattr(module, name, replacement)
+            yield
+        finally:
+            for name, original in originals.items():
+                setattr(module, name, original)
+
+
+class _Assigning(LinearAttentionLayer):
+    """A cache layer that keeps the tensors it is given, with their gradient history."""
+
+    def update_conv_state(self, conv_states: Tensor, state_idx: int = 0, **_: Any) -> Tensor:
+        tail = _set(self.conv_states[state_idx])
+        full = torch.cat([tail, conv_states], dim=-1)
+        # A copy, because a view would keep the inputs of the whole call alive.
+        self.conv_states[state_idx] = full[..., -tail.shape[-1] :].clone()
+        return full
+
+    def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **_: Any) -> Tensor:
+        self.recurrent_states[state_idx] = recurrent_states
+        return recurrent_states
+
+
+def _set(state: Tensor | None) -> Tensor:
+    if state is None:
+        raise RunError("a layer of the model updates a state that its initial state does not have")
+    return state
+
+
+class _AssigningLinear(_Assigning):
+    pass
+
+
+class _AssigningHybrid(_Assigning, LinearAttentionAndFullAttentionLayer):
+    pass
+
+
+class _AssigningSlidingHybrid(_Assigning, LinearAttentionAndSlidingWindowAttentionLayer):
+    pass
+
+
+_ASSIGNING: dict[type, type] = {
+    LinearAttentionLayer: _AssigningLinear,
+    LinearAttentionAndFullAttentionLayer: _AssigningHybrid,
+    LinearAttentionAndSlidingWindowAttentionLayer: _AssigningSlidingHybrid,
+}
+
+
+class CarryingCache(DynamicCache):
+    """A cache whose recurrent states go to the scans of a chunk rather than to the layers.
+
+    Args:
+        config: of the model.
+    """
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config=config)
+        for layer in self.layers:
+            layer.__class__ = _ASSIGNING.get(type(layer), type(layer))
+        self._waiting: list[Tensor] = []
+
+    def get_conv_state(self, layer_idx: int, state_idx: int = 0) -> None:
+        """Return nothing: with a state, a layer takes another path for a single token, and writes in place."""
+        del layer_idx, state_idx
+
+    def get_recurrent_state(self, layer_idx: int, state_idx: int = 0) -> None:
+        """Return nothing, and hold the state of the layer for the scan that it is about to call."""
+        self.check_all_taken()
+        layer: Any = self.layers[layer_idx]
+        self._waiting = [_set(layer.recurrent_states[state_idx])]
+
+    def take(self) -> Tensor:
+        """Return the state that the scan which runs now starts from."""
+        if not self._waiting:
+            raise RunError("a scan of the model starts without a state although one is carried")
+        return self._waiting.pop(0)
+
+    def take_head(self) -> Tensor:
+        """Return the state of the next head, for layers that scan [B, H, D, N] head by head."""
+        state = self.take()
+        if state.ndim == 4:
+            state, *self._waiting = state.unbind(1)
+        return state
+
+    def check_all_taken(self) -> None:
+        """Refuse a call that dropped a state.
+
+        Raises:
+            RunError: a layer did not call the scan that its mend replaces.
+        """
+        if self._waiting:
+            raise RunError(
+                "a layer of the model did not read its carried state: it calls another scan than the one that the mend "
+                f"replaces; the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+            )
+
+
+def mended_scan(name: str, original: Scan, cache: CarryingCache) -> Scan:
+    """Return what stands in for a scan of the library while a cache is read.
+
+    Args:
+        name: of the library's function.
+        original: the library's function.
+        cache: where the state comes from.
+    """
+    return _MENDED[name](original, cache)
+
+
+def _selective(_: Scan, cache: CarryingCache) -> Scan:
+    """Run our own scan: the library's has no initial state and, without its kernels, is many times slower."""
+
+    def scan(
+        hidden_states: Tensor,
+        dt: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        D: Tensor | None = None,
+        z: Tensor | None = None,
+        delta_bias: Tensor | None = None,
+        delta_softplus: bool = False,
+        return_last_state: bool = False,
+        **_: Any,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        if delta_bias is not None:
+            dt = dt + delta_bias.to(dt.dtype)[:, None]
+        if delta_softplus:
+            dt = F.softplus(dt)
+        y_BTD, last_BDN = selective_scan(hidden_states.mT, dt.mT, A, B.mT, C.mT, D, cache.take_head())
+        y_BDT = y_BTD.mT if z is None else y_BTD.mT * F.silu(z)
+        return (y_BDT, last_BDN) if return_last_state else y_BDT
+
+    return scan
+
+
+def _chunked(original: Scan, cache: CarryingCache) -> Scan:
+    def scan(hidden_states: Tensor, *arguments: Any, chunk_size: int, **options: Any) -> Any:
+        # The library pads to whole chunks: a few tokens would cost as much as a whole one.
+        needed = max(16, 1 << (hidden_states.shape[1] - 1).bit_length())
+        options["initial_states"] = cache.take()
+        return original(hidden_states, *arguments, chunk_size=min(chunk_size, needed), **options)
+
+    return scan
+
+
+def _delta(original: Scan, cache: CarryingCache) -> Scan:
+    def scan(*arguments: Any, **options: Any) -> Any:
+        options["initial_state"] = cache.take()
+        return original(*arguments, **options)
+
+    return scan
+
+
+_MENDED: dict[str, Callable[[Scan, CarryingCache], Scan]] = {
+    "mamba_selective_scan": _selective,
+    "mamba2_chunk_scan": _chunked,
+    "torch_chunk_gated_delta_rule": _delta,
+    "chunk_kimi_delta_attention": _delta,
+}

@@ -1,0 +1,119 @@
+"""RecurrentGemma, which keeps its state in attributes of its modules.
+
+Shape letters: B batch rows, T tokens, D channels, K taps of a convolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from transformers import DynamicCache
+
+from lengthwise.models.base import Output
+from lengthwise.models.huggingface.carriers import Carrier, fill_layer
+from lengthwise.state import Kind, State
+
+
+class RecurrentGemmaCarrier(Carrier):
+    """Carries ``layers.0.conv`` and ``layers.0.recurrent`` of recurrent blocks, keys and values of the others.
+
+    The library forgets the inputs that the convolution still needs when it reads more than one token. It resets the
+    recurrence at position 0, so that a sequence which starts from a memory starts at position 1.
+    """
+
+    def blank(self) -> State:
+        """Return zeros and no keys."""
+        config, weight = self.model.config, self.model.get_input_embeddings().weight
+        entries: dict[str, Tensor] = {}
+        for number in self._recurrent():
+            entries[f"layers.{number}.conv"] = weight.new_zeros(1, config.lru_width, config.conv1d_width - 1)
+            memory = weight.new_zeros(1, config.lru_width, dtype=torch.promote_types(weight.dtype, torch.float32))
+            entries[f"layers.{number}.recurrent"] = memory
+        for number in self._attending():
+            for name in ("keys", "values"):
+                shape = (1, config.num_key_value_heads, 0, config.head_dim)
+                entries[f"layers.{number}.{name}"] = weight.new_zeros(shape)
+        return self._state(entries, torch.zeros(1, dtype=torch.long, device=weight.device))
+
+    def start(self, initial: State) -> State:
+        """Return the initial state at position 1, where the library does not reset the recurrence."""
+        return State({**initial, "position": initial["position"] + 1}, initial.kinds)
+
+    def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
+        """Read tokens from a state."""
+        del mask_BT
+        cache = DynamicCache(config=self.model.config)
+        options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.mended else {}
+        with self._inside(state, cache), self._tails(state) as tails:
+            logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
+            entries = {
+                f"layers.{number}.{name}": entry
+                for number, block in self._recurrent().items()
+                for name, entry in (
+                    ("conv", tails.get(number, block.conv1d_state)),
+                    ("recurrent", block.rg_lru.recurrent_states),
+                )
+            }
+        for number in self._attending():
+            layer: Any = cache.layers[number]
+            entries |= {f"layers.{number}.keys": layer.keys, f"layers.{number}.values": layer.values}
+        return Output(logits, self._state(entries, self._next_position(tokens_BT, state)["position"]))
+
+    def _recurrent(self) -> dict[int, Any]:
+        blocks = {number: layer.temporal_block for number, layer in enumerate(self.model.model.layers)}
+        return {number: block for number, block in blocks.items() if hasattr(block, "rg_lru")}
+
+    def _attending(self) -> list[int]:
+        return [number for number in range(self.model.config.num_hidden_layers) if number not in self._recurrent()]
+
+    @staticmethod
+    def _state(entries: dict[str, Tensor], position_B: Tensor) -> State:
+        kinds = {"conv": Kind.TAIL, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
+        named = {name: kinds[name.rpartition(".")[2]] for name in entries}
+        return State({**entries, "position": position_B}, {**named, "position": Kind.POSITION})
+
+    @contextmanager
+    def _inside(self, state: State | None, cache: Any) -> Iterator[None]:
+        """Put the state where the library looks for it; afterwards its modules are as they were."""
+        blocks = self._recurrent()
+        before = [(b, b.conv1d_state, b.rg_lru.recurrent_states) for b in blocks.values()]
+        try:
+            for number, block in blocks.items():
+                entries = State({}) if state is None else state.section(f"layers.{number}")
+                block.conv1d_state, block.rg_lru.recurrent_states = entries.get("conv"), entries.get("recurrent")
+            for number in self._attending() if state is not None else []:
+                fill_layer(cache.layers[number], state.section(f"layers.{number}"))
+            yield
+        finally:
+            for block, tail, memory in before:
+                block.conv1d_state, block.rg_lru.recurrent_states = tail, memory
+
+    @contextmanager
+    def _tails(self, state: State | None) -> Iterator[dict[int, Tensor]]:
+        """Let the convolutions read the inputs before a chunk; yields their next ones, by layer."""
+        tails: dict[int, Tensor] = {}
+        if not self.mended or state is None:
+            yield tails
+            return
+        blocks = self._recurrent()
+        try:
+            for number, block in blocks.items():
+                block.conv_1d.forward = _after(block.conv_1d, state[f"layers.{number}.conv"], tails, number)
+            yield tails
+        finally:
+            for block in blocks.values():
+                del block.conv_1d.forward
+
+
+def _after(convolution: Any, tail_BDK: Tensor, tails: dict[int, Tensor], number: int) -> Any:
+    def forward(x_BDT: Tensor) -> Tensor:
+        full = torch.cat([tail_BDK, x_BDT], -1)
+        tails[number] = full[..., -tail_BDK.shape[-1] :].clone()
+        return F.conv1d(full, convolution.weight, convolution.bias, groups=convolution.groups)
+
+    return forward
