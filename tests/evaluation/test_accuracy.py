@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lengthwise.evaluation import accuracy
@@ -16,8 +17,10 @@ from lengthwise.evaluation.accuracy import (
     evaluate_point,
     existing_lengths,
 )
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.backbone import Backbone, BackboneConfig
+from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.ldru import LDRUConfig
+from lengthwise.models.recurrent import GRUConfig
 from lengthwise.state import Kind, State
 from lengthwise.tasks import LANGUAGES, get_task
 from lengthwise.tasks.language import Language
@@ -70,7 +73,7 @@ def config(**choices: object) -> EvaluationConfig:
     return EvaluationConfig(**{"longest": 20, "samples": 64, "long_lengths": (), "near_misses": ()} | choices)
 
 
-def rows(model: SequenceModel, task: str, settings: EvaluationConfig, seed: int = 0) -> list[LengthAccuracy]:
+def rows(model: StringModel, task: str, settings: EvaluationConfig, seed: int = 0) -> list[LengthAccuracy]:
     return list(evaluate_lengths(model, get_task(task), settings, seed))
 
 
@@ -143,6 +146,81 @@ def test_lengths_that_do_not_exist_give_way_to_those_below_once() -> None:
     assert existing_lengths(get_task("parity"), (3, 0, 2)) == [3, 2]
 
 
+@pytest.mark.parametrize("task", ["parity", "dyck_2", "modular_arithmetic"])
+def test_a_grid_has_odd_and_even_lengths(task: str) -> None:
+    found = rows(Oracle(get_task(task)), task, config(every=7, longest=30))
+    expected = [1, 7, 15, 21, 29] if task == "modular_arithmetic" else [1, 8, 15, 22, 29]
+    assert lengths_of(found, "standard") == expected
+    assert "every" not in config().model_dump()
+    with pytest.raises(ValidationError, match="10 steps lead to odd lengths only; write 9 or 11"):
+        config(every=10)
+
+
+def backbone(task: str) -> Backbone:
+    torch.manual_seed(0)
+    language = get_task(task)
+    model = BackboneConfig(width=6, layers=1, mixer=GRUConfig(hidden_size=6)).build(language.vocabulary, 2).double()
+    nn.init.normal_(model.classifier.weight)
+    return model
+
+
+class OneByOne(StringModel):
+    """Reads every string by itself."""
+
+    def __init__(self, model: Backbone) -> None:
+        super().__init__()
+        self.model = model
+        self.read = 0
+
+    def string_logits(self, tokens: Tensor) -> Tensor:
+        self.read += 1
+        return torch.cat([self.model(row[None]).logits[:, -1] for row in tokens])
+
+
+@pytest.mark.parametrize("limits", [{}, {"ELEMENTS": 1500}, {"ROWS": 5}])
+@pytest.mark.parametrize("task", ["dyck_2", "tomita_3"])
+def test_many_lengths_in_one_pass_have_the_rows_of_one_string_at_a_time(
+    task: str, limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, settings = backbone(task), config(samples=9, near_misses=(6, 14), long_lengths=(30,), long_samples=4)
+    alone = OneByOne(model)
+    # Which strings are drawn may depend on how many are held; which of them are right may not.
+    monkeypatch.setattr(accuracy, "ELEMENTS", limits.get("ELEMENTS", accuracy.ELEMENTS))
+    expected = rows(alone, task, settings)
+    monkeypatch.setattr(accuracy, "ROWS", limits.get("ROWS", accuracy.ROWS))
+    assert len({row.correct for row in expected}) > 3
+    passes: list[tuple[int, ...]] = []
+
+    class Watched(Backbone):
+        def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+            passes.append(tuple(tokens.shape))
+            return super().padded_logits(tokens, lengths)
+
+    model.__class__ = Watched
+    assert rows(model, task, settings) == expected
+    assert sum(count for count, _ in passes) == 9 * (20 + 2) + 4
+    assert all(count * length <= limits.get("ELEMENTS", 16_000_000) // 2 for count, length in passes)
+    assert all(count <= limits.get("ROWS", 1024) for count, _ in passes)
+    assert limits or len(passes) == 3
+
+
+def test_a_model_that_keeps_what_it_read_has_fewer_strings_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[int, ...]] = []
+
+    class Hoarder(Oracle):
+        def initial_state(self, batch_size: int) -> State:
+            state = super().initial_state(batch_size)
+            return State(state, state.kinds | {"state": Kind.CACHE})
+
+        def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
+            held.append(tuple(tokens.shape))
+            return super().string_logits(tokens, chunk)
+
+    monkeypatch.setattr(accuracy, "ELEMENTS", 128 * 100)
+    rows(Hoarder(get_task("parity")), "parity", config(longest=0, long_lengths=(40,), long_samples=5))
+    assert held == [(2, 40), (2, 40), (1, 40)]
+
+
 def tiny() -> LDRUConfig:
     return LDRUConfig(width=8, dropout=0.3, noise=0.1)
 
@@ -175,7 +253,7 @@ def test_no_more_symbols_are_held_at_a_time_than_agreed(task: str, monkeypatch: 
     held: list[tuple[int, ...]] = []
 
     class Watched(Oracle):
-        def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+        def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
             held.append(tuple(tokens.shape))
             return super().string_logits(tokens, chunk)
 
