@@ -134,7 +134,7 @@ def meetings(extracted: Automaton, task: Automaton) -> Meetings:
         extracted: an automaton over the task's alphabet.
         task: the task's automaton.
     """
-    live_S = _live(task)
+    live_S = live(task)
     start = (extracted.start, task.start)
     seen, queue = {start}, deque([start])
     edges: set[tuple[int, int, int]] = set()
@@ -152,6 +152,16 @@ def meetings(extracted: Automaton, task: Automaton) -> Meetings:
                 seen.add(pair)
                 queue.append(pair)
     return Meetings(frozenset(edges), frozenset(labelled))
+
+
+def live(task: Automaton) -> Bools:
+    """Return [S] from which states of a task some continuation, the empty one included, has a class."""
+    live_S = task.outputs_S != UNLABELLED
+    while True:
+        wider_S = live_S | live_S[task.transitions_SA].any(1)
+        if (wider_S == live_S).all():
+            return live_S
+        live_S = wider_S
 
 
 def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
@@ -183,16 +193,6 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     if len(images) < one.states or len(set(images.values())) < one.states:
         return None
     return tuple(images[state] for state in range(one.states))
-
-
-def _live(task: Automaton) -> Bools:
-    """Return [S] whether some continuation, the empty one included, has a class."""
-    live_S = task.outputs_S != UNLABELLED
-    while True:
-        wider_S = live_S | live_S[task.transitions_SA].any(1)
-        if (wider_S == live_S).all():
-            return live_S
-        live_S = wider_S
 
 
 def _difference(extracted: Automaton, task: Automaton, symbols: list[int]) -> Different:

@@ -2,29 +2,24 @@
 
 The derivation is in the documentation under certificates; the names are those used there.
 
-Shape letters: E edges, S states of the extracted automaton, R rows that the readout sees, K states of a head,
-C classes, L labelled states.
+Shape letters: N cells, E edges, L labelled cells, R rows that the readout sees, K states of a head, C classes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lengthwise.certificates.equivalence import Meetings
-from lengthwise.certificates.stochastic import UNIT_ROUNDOFF, Doubles, Extracted, SoftAutomaton
+from lengthwise.certificates.cells import Cells
+from lengthwise.certificates.stochastic import UNIT_ROUNDOFF, Doubles, SoftAutomaton
 from lengthwise.tasks.base import Ints
-
-Number = TypeVar("Number", bound=np.generic)
 
 LONGEST = 2**40
 """No bound is looked for beyond this length."""
 PATHS_LIMIT = 128
-"""Up to so many states the bound follows the leakiest path; beyond, every symbol counts as the leakiest."""
+"""Up to so many cells the bound follows the leakiest path; beyond, every symbol counts as the leakiest."""
 LEAST = 2.0**-126
 """The least normal number of float32: what falls below may become 0."""
 
@@ -35,36 +30,21 @@ class LeakageBound:
 
     Args:
         unit: the soft automaton.
-        extracted: the automaton of its rounded rows; it is right on every string.
-        played: where that automaton is on strings that count.
+        cells: where its mass may lie without harm.
     """
 
     unit: SoftAutomaton
-    extracted: Extracted
-    played: Meetings
+    cells: Cells
 
     @cached_property
     def leak(self) -> float:
-        """The largest leak of a row that a string that counts visits."""
+        """The largest part of the mass that leaves the cells at one symbol."""
         return float(-np.expm1(-self._costs.max(initial=0.0)))
 
     @cached_property
     def margin(self) -> float:
-        """The least distance between the logit of the right class and the next, over all states, without leaks."""
+        """The least distance between the logit of the right class and the next while all mass is in the cells."""
         return float((self._bias + self._own.sum(1)).min(initial=np.inf))
-
-    @cached_property
-    def row_gap(self) -> float:
-        """The least distance between the two largest logits of a visited row."""
-        return float(self._of_edges(self.unit.gaps).min(initial=np.inf))
-
-    @property
-    def exact(self) -> bool:
-        """Whether the unit's products are exact in float32: each visited row is one-hot as computed."""
-        if self.unit.rounds:
-            # A tie within the error of the softmax could be rounded to either side.
-            return self.row_gap > 4.0 * self.unit.leaf_error
-        return bool(self._of_edges(self.unit.saturated).all())
 
     @property
     def row_error(self) -> float:
@@ -87,39 +67,66 @@ class LeakageBound:
         Returns:
             N, at most `LONGEST`.
         """
-        if floating and not self.unit.rounds and self.row_gap <= 4.0 * self.unit.leaf_error:
-            return 0
         steps = self._steps
         if steps is None:
             return self._search_uniform(floating)
         powers = [steps]
         while 2 ** len(powers) < LONGEST and len(powers) < 64:
             powers.append(_max_plus(powers[-1], powers[-1]))
-        losses_RS = np.full(steps.shape[:2], -np.inf)
-        losses_RS[:, self.extracted.automaton.start] = 0.0
+        losses_RN = np.full(steps.shape[:2], -np.inf)
+        losses_RN[:, self.cells.start] = 0.0
         length = 0
         for exponent in reversed(range(len(powers))):
-            trial_RS = _max_plus(losses_RS[:, None], powers[exponent])[:, 0]
-            if self._holds(trial_RS, length + 2**exponent, floating):
-                losses_RS, length = trial_RS, length + 2**exponent
+            trial_RN = _max_plus(losses_RN[:, None], powers[exponent])[:, 0]
+            if self._holds(trial_RN, length + 2**exponent, floating):
+                losses_RN, length = trial_RN, length + 2**exponent
         return length
+
+    def leakiest(self, length: int) -> list[int]:
+        """Return the string that counts, of this many symbols, whose rows leak most in all.
+
+        Args:
+            length: the number of symbols; the string is shorter where no longer one counts.
+        """
+        source_E, symbol_E, target_E = self.cells.edges_E3.T
+        cost_E = self._costs.max(-1)
+        leaked_N = np.full(len(self.cells.trusted_NRK), -np.inf)
+        leaked_N[self.cells.start] = 0.0
+        taken = list[Ints]()
+        for _ in range(length):
+            through_E = leaked_N[source_E] + cost_E
+            order_E = np.argsort(through_E, kind="stable")
+            # The last of several writes stays: the leakiest edge into each cell.
+            edge_N = np.full(len(leaked_N), -1)
+            edge_N[target_E[order_E]] = order_E
+            leaked_N = np.where(edge_N >= 0, through_E[edge_N], -np.inf)
+            if not np.isfinite(leaked_N).any():
+                break
+            taken.append(edge_N)
+        cell = int(leaked_N.argmax())
+        symbols: list[int] = []
+        for edge_N in reversed(taken):
+            edge = int(edge_N[cell])
+            symbols.append(int(symbol_E[edge]))
+            cell = int(source_E[edge])
+        return symbols[::-1]
 
     def _search_uniform(self, floating: bool) -> int:
         worst_R = self._costs.max(0, initial=0.0)
-        length, states = 0, self.extracted.automaton.states
+        length, cells = 0, len(self.cells.trusted_NRK)
         step = LONGEST
         while step:
-            trial_RS = np.repeat(worst_R[:, None] * (length + step), states, 1)
-            if self._holds(trial_RS, length + step, floating):
+            trial_RN = np.repeat(worst_R[:, None] * (length + step), cells, 1)
+            if self._holds(trial_RN, length + step, floating):
                 length += step
             step //= 2
         return min(length, LONGEST)
 
-    def _holds(self, losses_RS: Doubles, length: int, floating: bool) -> bool:
+    def _holds(self, losses_RN: Doubles, length: int, floating: bool) -> bool:
         """Return whether the right class has the largest logit wherever rows have kept at least exp(-loss)."""
-        if not len(self._labelled):
+        if not len(self.cells.labelled_L2):
             return True
-        losses_LR = losses_RS[:, self._labelled[:, 0]].T
+        losses_LR = losses_RN[:, self.cells.labelled_L2[:, 0]].T
         reached_L = np.isfinite(losses_LR).all(1)
         drift = length * self.row_error if floating else 0.0
         if drift > 1.0:
@@ -133,49 +140,41 @@ class LeakageBound:
         return bool((gaps_LC > lost).all())
 
     @cached_property
-    def _edges(self) -> Ints:
-        """[E, 3] each state, symbol and next state on strings that count."""
-        return np.array(sorted(self.played.edges), dtype=np.int64).reshape(-1, 3)
-
-    @cached_property
-    def _labelled(self) -> Ints:
-        """[L, 2] each state in which a string that counts ends, and its class."""
-        return np.array(sorted(self.played.labelled), dtype=np.int64).reshape(-1, 2)
-
-    def _of_edges(self, rows_VHK: NDArray[Number]) -> NDArray[Number]:
-        """Return [E, R] the entries of the rows that each edge visits."""
-        states, symbols = self._edges[:, 0], self._edges[:, 1]
-        return rows_VHK[symbols[:, None], self.unit.heads_R, self.extracted.rows_SR[states]]
-
-    @cached_property
     def _costs(self) -> Doubles:
         """[E, R] what each edge costs each row: -log of the mass that stays."""
-        return -np.log1p(-self._of_edges(self.unit.leaks))
+        rows = np.arange(len(self.unit.heads_R))
+        costs = np.empty((len(self.cells.edges_E3), len(rows)))
+        for cost_R, (source, symbol, target) in zip(costs, self.cells.edges_E3.tolist(), strict=True):
+            most_RKK = self.unit.most[symbol, self.unit.heads_R]
+            outside_RK = (most_RKK * ~self.cells.trusted_NRK[target][:, None]).sum(-1)
+            outside_R = (outside_RK * self.cells.trusted_NRK[source]).max(-1)
+            cost_R[:] = -np.log1p(-np.minimum(outside_R, 1.0 - 2.0**-52))
+        return costs
 
     @cached_property
     def _steps(self) -> Doubles | None:
-        """[R, S, S] the largest cost of a symbol between two states, 0 for waiting; None where it would be too big."""
-        states, rows = self.extracted.rows_SR.shape
-        if states > PATHS_LIMIT or states**3 * rows > PATHS_LIMIT**3:
+        """[R, N, N] the largest cost of a symbol between two cells, 0 for waiting; None where it would be too big."""
+        cells, rows = self.cells.trusted_NRK.shape[:2]
+        if cells > PATHS_LIMIT or cells**3 * rows > PATHS_LIMIT**3:
             return None
-        steps_RSS = np.full((rows, states, states), -np.inf)
-        steps_RSS[:, np.arange(states), np.arange(states)] = 0.0
-        for (source, _, target), cost_R in zip(self._edges.tolist(), self._costs, strict=True):
-            steps_RSS[:, source, target] = np.maximum(steps_RSS[:, source, target], cost_R)
-        return steps_RSS
+        steps_RNN = np.full((rows, cells, cells), -np.inf)
+        steps_RNN[:, np.arange(cells), np.arange(cells)] = 0.0
+        for (source, _, target), cost_R in zip(self.cells.edges_E3.tolist(), self._costs, strict=True):
+            steps_RNN[:, source, target] = np.maximum(steps_RNN[:, source, target], cost_R)
+        return steps_RNN
 
     @cached_property
     def _differences(self) -> Doubles:
         """[L, R, C, K] the weights of the right class minus those of each class."""
         weight_RCK = self.unit.weight_CRK.transpose(1, 0, 2)
-        right_LRK = weight_RCK[:, self._labelled[:, 1]].transpose(1, 0, 2)
+        right_LRK = weight_RCK[:, self.cells.labelled_L2[:, 1]].transpose(1, 0, 2)
         return right_LRK[:, :, None] - weight_RCK
 
     @cached_property
     def _own(self) -> Doubles:
-        """[L, R, C] the differences at the state where each row is."""
-        rows_LR = self.extracted.rows_SR[self._labelled[:, 0]]
-        return np.take_along_axis(self._differences, rows_LR[:, :, None, None], -1)[..., 0]
+        """[L, R, C] the differences at the state of the cell that is worst for each class."""
+        trusted_LRK = self.cells.trusted_NRK[self.cells.labelled_L2[:, 0]]
+        return np.where(trusted_LRK[:, :, None], self._differences, np.inf).min(-1)
 
     @cached_property
     def _worst(self) -> Doubles:
@@ -185,7 +184,7 @@ class LeakageBound:
     @cached_property
     def _bias(self) -> Doubles:
         """[L, C] the differences of biases; infinite for the right class, which does not compete with itself."""
-        right_L = self._labelled[:, 1]
+        right_L = self.cells.labelled_L2[:, 1]
         bias_LC = self.unit.bias_C[right_L][:, None] - self.unit.bias_C
         bias_LC[np.arange(len(right_L)), right_L] = np.inf
         return bias_LC
@@ -196,9 +195,9 @@ class LeakageBound:
         return float(np.abs(self._differences).max(-1).sum(1).max(initial=0.0))
 
 
-def _max_plus(one_RIS: Doubles, other_RST: Doubles) -> Doubles:
-    """Return the costs of the leakiest paths of two parts: [R, I, S] and [R, S, T] to [R, I, T]."""
-    return np.stack([(row_RS[..., None] + other_RST).max(1) for row_RS in one_RIS.transpose(1, 0, 2)], 1)
+def _max_plus(one_RIM: Doubles, other_RMN: Doubles) -> Doubles:
+    """Return the costs of the leakiest paths of two parts: [R, I, M] and [R, M, N] to [R, I, N]."""
+    return np.stack([(row_RM[..., None] + other_RMN).max(1) for row_RM in one_RIM.transpose(1, 0, 2)], 1)
 
 
 def _gamma(terms: int) -> float:

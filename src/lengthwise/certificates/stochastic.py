@@ -10,7 +10,7 @@ extracted automaton.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -75,12 +75,18 @@ class SoftAutomaton:
         return self.logits_VHKK.argmax(-1)
 
     @cached_property
-    def leaks(self) -> Doubles:
-        """[V, H, K] at most how much of each row, as float32 has it, lies beside its largest entry."""
-        others = np.exp(self.logits_VHKK - self.logits_VHKK.max(-1, keepdims=True))
-        np.put_along_axis(others, self.moves[..., None], 0.0, -1)
-        rest = others.sum(-1) * (1.0 + self.leaf_error)
-        return rest / (1.0 + rest)
+    def leaves(self) -> Doubles:
+        """[V, H, K, K] the softmax of each row; one-hot rows where the unit rounds."""
+        if self.rounds:
+            return (self.moves[..., None] == np.arange(self.size)).astype(np.float64)
+        entries = np.exp(self.logits_VHKK - self.logits_VHKK.max(-1, keepdims=True))
+        return entries / entries.sum(-1, keepdims=True)
+
+    @cached_property
+    def most(self) -> Doubles:
+        """[V, H, K, K] at least what float32 makes of each entry of the leaves."""
+        error = 0.0 if self.rounds else self.leaf_error
+        return self.leaves * (1.0 + error) / (1.0 - error)
 
     @cached_property
     def gaps(self) -> Doubles:
@@ -109,6 +115,16 @@ class SoftAutomaton:
         """Return the logits [S, C] of states given by their rows [S, R], in exact arithmetic but for the sum."""
         ordered = np.arange(len(self.heads_R))
         return self.weight_CRK[:, ordered, rows].sum(-1).T + self.bias_C
+
+    def answers(self, symbols: Sequence[int]) -> Ints:
+        """Return the class [T] that the unit, in float64, gives each prefix of a string of T symbols."""
+        leaves_VRKK = self.leaves[:, self.heads_R]
+        rows_RK = (self.starts_R[:, None] == np.arange(self.size)).astype(np.float64)
+        answers: list[int] = []
+        for symbol in symbols:
+            rows_RK = np.einsum("rk,rkj->rj", rows_RK, leaves_VRKK[symbol])
+            answers.append(int((np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C).argmax()))
+        return np.array(answers, dtype=np.int64)
 
     def extract(self, limit: int = 100_000) -> Extracted:
         """Return the automaton of the unit with rounded rows.

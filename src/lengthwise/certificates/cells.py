@@ -1,0 +1,135 @@
+"""Where the mass of a soft automaton may lie without harm, while the task's automaton reads the same string.
+
+A cell is a set of states of the unit for each row that the readout sees. What a cell's states leak into the cell that
+the symbol leads to is not lost.
+
+Shape letters: N cells, E edges, L labelled cells, R rows that the readout sees, K states of a head, V symbols,
+G states of the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lengthwise.certificates.equivalence import Meetings, live
+from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED, Bools, Ints
+
+THRESHOLDS = (0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
+"""Leaks up to which states beside those that rounded strings visit are trusted, one set of cells each."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells, and how the symbols of strings that count lead from one to the next.
+
+    Args:
+        trusted_NRK: the states in each cell.
+        edges_E3: cell, symbol, next cell.
+        labelled_L2: each cell in which a string that counts ends, and its class.
+        start: the cell before the first symbol.
+    """
+
+    trusted_NRK: Bools
+    edges_E3: Ints
+    labelled_L2: Ints
+    start: int
+
+
+def singletons(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> Cells:
+    """Return a cell for each state of the extracted automaton, with no more than what that state stands for."""
+    trusted_NRK = extracted.rows_SR[..., None] == np.arange(unit.size)
+    return Cells(
+        trusted_NRK,
+        np.array(sorted(played.edges), dtype=np.int64).reshape(-1, 3),
+        np.array(sorted(played.labelled), dtype=np.int64).reshape(-1, 2),
+        extracted.automaton.start,
+    )
+
+
+def merged(unit: SoftAutomaton, task: Automaton) -> Iterator[Cells]:
+    """Yield cells that hold all states of the unit which do the same as one state of the task.
+
+    Args:
+        unit: the soft automaton, its readout seeing one row.
+        task: the task's automaton; the unit with rounded rows is right on it.
+
+    Yields:
+        For each of `THRESHOLDS` the cells without the states that leak more, those excepted that rounded strings
+        visit.
+    """
+    moves_VK = unit.moves[:, unit.heads_R[0]]
+    live_G = live(task)
+    visited_KG = _visited(moves_VK, int(unit.starts_R[0]), task, live_G)
+    same_KG = visited_KG | _similar(unit, moves_VK, task, live_G)
+    for threshold in THRESHOLDS:
+        yield _cells(unit, _trusted(unit, same_KG, visited_KG, task, live_G, threshold), task, live_G)
+
+
+def _visited(moves_VK: Ints, start: int, task: Automaton, live_G: Bools) -> Bools:
+    """Return [K, G] which pairs of states a non-empty string that counts visits."""
+    visited_KG = np.zeros((moves_VK.shape[1], task.states), dtype=np.bool_)
+    queue = [(start, task.start)]
+    while queue:
+        state, goal = queue.pop()
+        for symbol in range(task.vocabulary):
+            pair = int(moves_VK[symbol, state]), int(task.transitions_SA[goal, symbol])
+            if live_G[pair[1]] and not visited_KG[pair]:
+                visited_KG[pair] = True
+                queue.append(pair)
+    return visited_KG
+
+
+def _similar(unit: SoftAutomaton, moves_VK: Ints, task: Automaton, live_G: Bools) -> Bools:
+    """Return [K, G] which states, rounded, answer right on all that follows a state of the task."""
+    answers_K = unit.scores(np.arange(unit.size)[:, None]).argmax(-1)
+    same_KG = live_G & ((task.outputs_S == UNLABELLED) | (answers_K[:, None] == task.outputs_S))
+    while True:
+        kept_KG = same_KG.copy()
+        for symbol, moves_K in enumerate(moves_VK):
+            next_G = task.transitions_SA[:, symbol]
+            kept_KG &= same_KG[moves_K][:, next_G] | ~live_G[next_G]
+        if (kept_KG == same_KG).all():
+            return same_KG
+        same_KG = kept_KG
+
+
+def _trusted(
+    unit: SoftAutomaton, same_KG: Bools, visited_KG: Bools, task: Automaton, live_G: Bools, threshold: float
+) -> Bools:
+    """Return [K, G] the pairs that leak no more than the threshold out of the pairs returned, and those visited."""
+    most_VKK = unit.most[:, unit.heads_R[0]]
+    trusted_KG = same_KG
+    while True:
+        leak_KG = np.zeros(trusted_KG.shape)
+        for symbol, most_KK in enumerate(most_VKK):
+            next_G = task.transitions_SA[:, symbol]
+            outside_KG = (most_KK @ ~trusted_KG)[:, next_G]
+            leak_KG = np.maximum(leak_KG, np.where(live_G[next_G], outside_KG, 0.0))
+        kept_KG = (trusted_KG & (leak_KG <= threshold)) | visited_KG
+        if (kept_KG == trusted_KG).all():
+            return trusted_KG
+        trusted_KG = kept_KG
+
+
+def _cells(unit: SoftAutomaton, trusted_KG: Bools, task: Automaton, live_G: Bools) -> Cells:
+    """Return a cell for each state of the task, and one for the start, which the empty string alone is in."""
+    first = task.states
+    trusted_NK = np.concatenate([trusted_KG.T, np.arange(unit.size)[None] == unit.starts_R[0]])
+    sources = [*np.flatnonzero(trusted_KG.any(0)).tolist(), first]
+    edges: list[tuple[int, int, int]] = []
+    for cell in sources:
+        for symbol, goal in enumerate(task.transitions_SA[task.start if cell == first else cell].tolist()):
+            if live_G[goal]:
+                edges.append((cell, symbol, goal))
+    labelled = [(goal, int(task.outputs_S[goal])) for goal in sources[:-1] if task.outputs_S[goal] != UNLABELLED]
+    return Cells(
+        trusted_NK[:, None],
+        np.array(edges, dtype=np.int64).reshape(-1, 3),
+        np.array(labelled, dtype=np.int64).reshape(-1, 2),
+        first,
+    )

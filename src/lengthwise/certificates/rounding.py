@@ -1,0 +1,148 @@
+"""What can be proved about a unit whose operator multiplies row-stochastic matrices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from lengthwise.certificates.cells import Cells, merged, singletons
+from lengthwise.certificates.certificate import Counterexample, Finding
+from lengthwise.certificates.equivalence import Different, Meetings, compare, meetings
+from lengthwise.certificates.leakage import LONGEST, LeakageBound
+from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
+from lengthwise.errors import InputError
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED, Ints
+
+PATH_STATES = 5_000
+"""How far the leakiest string is followed in search of a wrong answer."""
+
+
+def certify_stochastic(
+    unit: SoftAutomaton, task: Automaton, method: Literal["raw", "rounded"] = "raw", limit: int = 100_000
+) -> Finding:
+    """Round a unit to an automaton, decide whether it is the task's, and for how long the unit answers alike.
+
+    Args:
+        unit: the soft automaton, as read from a checkpoint.
+        task: the task's automaton.
+        method: ``raw`` for a statement about the unit as it is, ``rounded`` for one about the unit with one-hot rows.
+        limit: the largest number of states of the automaton.
+
+    Returns:
+        What was found. ``raw`` finds every length where the unit's products are exact in float32, and a length
+        where its rows leak.
+
+    Raises:
+        InputError: the automaton has more states than the limit, or reads another alphabet than the task.
+    """
+    extracted = unit.extract(limit)
+    comparison = compare(extracted.automaton, task)
+    found = Finding("not_proved", method, "", extracted.automaton, comparison)
+    if isinstance(comparison, Different):
+        return _wrong(found, unit, comparison)
+    found = replace(found, monoid=_monoid_size(comparison.minimal))
+    played = meetings(extracted.automaton, task)
+    states = comparison.minimal.states
+    hard = LeakageBound(replace(unit, rounds=True), singletons(unit, extracted, played))
+    gap = _row_gap(unit, extracted, played)
+    margins = {"margin": hard.margin, "readout_error": hard.readout_error, "row_gap": gap}
+    if hard.margin <= hard.readout_error:
+        statement = f"not proved: the logits of two classes lie within the error of float32 ({hard.margin:.1e})"
+        return replace(found, statement=statement, margins=margins)
+    if unit.rounds and gap <= 4.0 * unit.leaf_error:
+        statement = f"not proved: a visited row has two largest logits within the error of float32 ({gap:.1e})"
+        return replace(found, statement=statement, margins=margins)
+    if method == "rounded" or unit.rounds or _saturated(unit, extracted, played):
+        what = "with its rows rounded the unit is" if method == "rounded" and not unit.rounds else "the unit is"
+        statement = f"right at every length: {what} the minimal automaton of the task, {states} states"
+        return replace(found, verdict="every_length", statement=statement, margins=margins | {"leak": 0.0})
+    return _leaking(found, unit, task, [singletons(unit, extracted, played)], margins)
+
+
+def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Finding:
+    text = f"{len(difference.symbols)} symbols: it answers {difference.answer}, the task {difference.truth}"
+    if unit.rounds or found.method == "rounded":
+        return replace(found, verdict="wrong", statement=f"wrong on a string of {text}")
+    return replace(found, statement=f"not proved: rounded, the unit is wrong on a string of {text}")
+
+
+def _leaking(
+    found: Finding, unit: SoftAutomaton, task: Automaton, cells: list[Cells], margins: dict[str, float]
+) -> Finding:
+    """Return up to which length a unit whose rows leak is right, from the cells that prove most."""
+    if len(unit.heads_R) == 1:
+        cells = [*cells, *merged(unit, task)]
+    bounds = [LeakageBound(unit, one) for one in cells]
+    best = max(bounds, key=lambda bound: bound.longest(floating=True))
+    length = best.longest(floating=True)
+    margins = margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)}
+    counterexample = search_leaking(unit, task)
+    rounded = "rounded, it is right at every length"
+    if length < 1:
+        return replace(
+            found,
+            statement=f"not proved: its rows leak too much; {rounded}",
+            margins=margins,
+            counterexample=counterexample,
+        )
+    more = "or more " if length >= LONGEST - 1 else ""
+    return replace(
+        found,
+        verdict="up_to_length",
+        length=length,
+        statement=f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}; {rounded}",
+        margins=margins,
+        counterexample=counterexample,
+    )
+
+
+def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_STATES) -> Counterexample | None:
+    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one.
+
+    Args:
+        unit: the soft automaton; its rounded automaton is right on the task.
+        task: the task's automaton.
+        length: the number of symbols to follow.
+    """
+    extracted = unit.extract()
+    played = meetings(extracted.automaton, task)
+    bound = LeakageBound(unit, singletons(unit, extracted, played))
+    symbols = bound.leakiest(length)
+    if not symbols:
+        return None
+    answers = unit.answers(symbols)
+    truths = task.label_prefixes(np.array([symbols]))[0]
+    wrong = np.flatnonzero((truths != UNLABELLED) & (answers != truths))
+    if not len(wrong):
+        return None
+    end = int(wrong[0]) + 1
+    states = [extracted.automaton.start, *extracted.automaton.trace(np.array([symbols[:end]]))[0].tolist()]
+    return Counterexample(
+        symbols=symbols[:end], states=states, answer=int(answers[end - 1]), truth=int(truths[end - 1])
+    )
+
+
+def _row_gap(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> float:
+    """Return the least distance between the two largest logits of a row that a string that counts visits."""
+    return float(unit.gaps[_visited(unit, extracted, played)].min(initial=np.finfo(np.float64).max))
+
+
+def _saturated(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> bool:
+    return bool(unit.saturated[_visited(unit, extracted, played)].all())
+
+
+def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tuple[Ints, Ints, Ints]:
+    """Return symbol, head and state of each row that a string that counts visits."""
+    edges_E3 = np.array(sorted(played.edges), dtype=np.int64).reshape(-1, 3)
+    return edges_E3[:, 1, None], unit.heads_R, extracted.rows_SR[edges_E3[:, 0]]
+
+
+def _monoid_size(minimal: Automaton) -> int | None:
+    """Return the number of elements of the syntactic monoid; None beyond 100,000."""
+    try:
+        return minimal.transition_monoid().size
+    except InputError:
+        return None
