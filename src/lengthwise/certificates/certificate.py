@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import safetensors
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lengthwise import __version__
@@ -221,6 +222,24 @@ def read_weights(path: Path) -> dict[str, Mapping[str, Any]]:
         raise InputError(f"{path} is not a safetensors file: {error}") from error
     own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
     return own or tensors
+
+
+_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BOOL": np.bool_, "I64": np.int64}
+
+
+def arrays(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Return the tensors of `read_weights` as arrays.
+
+    Raises:
+        InputError: a tensor is of a type that numpy does not have.
+    """
+    for name, tensor in tensors.items():
+        if tensor["dtype"] not in _TYPES:
+            raise InputError(f"tensor {name!r} is of type {tensor['dtype']}; known: {', '.join(_TYPES)}")
+    return {
+        name: np.frombuffer(tensor["data"], _TYPES[tensor["dtype"]]).reshape(tensor["shape"])
+        for name, tensor in tensors.items()
+    }
 
 
 def hash_weights(path: Path) -> str:

@@ -24,8 +24,6 @@ from lengthwise.tasks.base import Bools, Ints
 
 Doubles = NDArray[np.float64]
 
-_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BOOL": np.bool_, "I64": np.int64}
-
 UNIT_ROUNDOFF = 2.0**-24
 """Of float32, in which units compute."""
 SATURATION = 106.0
@@ -155,11 +153,11 @@ class SoftAutomaton:
         return Extracted(automaton, np.array(visited))
 
 
-def read_unit(tensors: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]) -> SoftAutomaton:
+def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> SoftAutomaton:
     """Return the soft automaton of a checkpoint.
 
     Args:
-        tensors: of the model, as `lengthwise.certificates.certificate.read_weights` returns them.
+        tensors: of the model by name, such as `lengthwise.certificates.certificate.arrays` returns them.
         settings: the resolved section ``model`` of the recipe.
 
     Raises:
@@ -191,11 +189,7 @@ def read_unit(tensors: Mapping[str, Mapping[str, Any]], settings: Mapping[str, A
     )
 
 
-def _array(tensors: Mapping[str, Mapping[str, Any]], name: str) -> Doubles:
+def _array(tensors: Mapping[str, NDArray[Any]], name: str) -> Doubles:
     if name not in tensors:
         raise InputError(f"the checkpoint has no tensor {name!r}; it is not that of a log-depth unit")
-    tensor = tensors[name]
-    if tensor["dtype"] not in _TYPES:
-        raise InputError(f"tensor {name!r} is of type {tensor['dtype']}; known: {', '.join(_TYPES)}")
-    flat = np.frombuffer(tensor["data"], _TYPES[tensor["dtype"]])
-    return flat.astype(np.float64).reshape(tensor["shape"])
+    return tensors[name].astype(np.float64)

@@ -1,0 +1,65 @@
+"""Which method of certification fits a model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lengthwise.certificates.certificate import Finding, Method
+from lengthwise.certificates.rounding import certify_stochastic
+from lengthwise.certificates.stochastic import SoftAutomaton, read_unit
+from lengthwise.errors import InputError
+from lengthwise.models.base import SequenceModel
+from lengthwise.models.ldru import LDRU
+from lengthwise.models.operators import StochasticOperator
+from lengthwise.tasks.language import Language
+
+
+def default_method(model: SequenceModel) -> Method:
+    """Return the method that can say most about a model."""
+    if not isinstance(model, LDRU):
+        return "black_box"
+    return "raw" if _is_stochastic(model) else "snapped"
+
+
+def certify_raw(model: SequenceModel, task: Language) -> Finding:
+    """Find out up to which length a unit is right as it is.
+
+    Args:
+        model: the unit, on the CPU or not; it is not changed.
+        task: what it was trained on.
+
+    Raises:
+        InputError: the model is not a unit with a binary operator.
+    """
+    if not isinstance(model, LDRU):
+        raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
+    if _is_stochastic(model):
+        return certify_stochastic(soft_automaton(model), task.automaton, "raw")
+    from lengthwise.certificates.bounds import certify_bounded
+
+    return certify_bounded(model, task)
+
+
+def certify_rounded(model: SequenceModel, task: Language) -> Finding:
+    """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`.
+
+    Raises:
+        InputError: the model is not such a unit.
+    """
+    return certify_stochastic(soft_automaton(model), task.automaton, "rounded")
+
+
+def soft_automaton(model: SequenceModel) -> SoftAutomaton:
+    """Return the soft automaton of a unit.
+
+    Raises:
+        InputError: the model is not a unit with row-stochastic values and plain levels.
+    """
+    if not isinstance(model, LDRU):
+        raise InputError(f"only units with the operator 'stochastic' can be rounded, not a {type(model).__name__}")
+    tensors = {name: np.asarray(tensor.detach().cpu()) for name, tensor in model.state_dict().items()}
+    return read_unit(tensors, model.config.model_dump(mode="json"))
+
+
+def _is_stochastic(model: LDRU) -> bool:
+    return isinstance(model.join.operator, StochasticOperator) and model.config.level == "plain"
