@@ -130,8 +130,8 @@ class MLSTM(Mixer):
         InputError: the heads do not divide the key or value channels.
 
     Source: Beck et al. 2024, equations 19 to 27, between the projections of Beck et al. 2025 (xLSTM-7B), figure 2:
-    keys, queries and values straight from the input, a norm of each head, a sigmoid output gate. The gates' weights
-    start at zero, as in their code.
+    keys, queries and values straight from the input, a norm of each head, a sigmoid output gate. The gates' biases
+    start as in their code, and their weights as those of any linear layer of torch, not at zero.
 
     Example:
         >>> mixer = MLSTMConfig(heads=2).build(width=32)
@@ -154,7 +154,6 @@ class MLSTM(Mixer):
         self.norm_weight = nn.Parameter(torch.ones(values))
         """[H V]"""
         self.output = nn.Linear(values, width, bias=False)
-        nn.init.zeros_(self.gates.weight)
         nn.init.normal_(self.gates.bias, std=0.1)
         with torch.no_grad():
             self.gates.bias[config.heads :] = torch.linspace(*config.initial_forget_bias, config.heads)
