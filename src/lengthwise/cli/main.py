@@ -17,6 +17,7 @@ from lengthwise.cli.label import label
 from lengthwise.cli.listing import list_
 from lengthwise.cli.post_train import post_train
 from lengthwise.cli.report import report
+from lengthwise.cli.results import results
 from lengthwise.cli.sample import sample
 from lengthwise.cli.show import show
 from lengthwise.cli.sweep import sweep
@@ -48,6 +49,7 @@ for name, command in {
     "evaluate": evaluate,
     "diagnose": diagnose,
     "post-train": post_train,
+    "results": results,
     "report": report,
     "keep": keep,
     "list": list_,

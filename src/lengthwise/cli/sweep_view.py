@@ -89,7 +89,9 @@ def sweep_view(name: str, total: int, root: Path) -> Generator[SweepView]:
         TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
+    ) as bar:
         yield SweepView(bar, bar.add_task(f"sweep {name}", total=total, note=""), total, root)
 
 

@@ -92,7 +92,8 @@ class LocalEngine(Engine):
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers)
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([_serve.__module__])
+        # The first step of an optimiser imports the second, which takes a second.
+        self._context.set_forkserver_preload([_serve.__module__, "torch._dynamo"])
         self._workers: list[_Worker] = []
 
     @property
