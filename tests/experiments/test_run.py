@@ -10,12 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.experiments.jobs import pick_device
+from lengthwise.experiments.jobs import pick_device, state_size
 from lengthwise.experiments.recipe import Recipe, load_recipe
-from lengthwise.experiments.results import RunFolder, find_runs, open_runs, run_path
+from lengthwise.experiments.results import EvaluationRow, RunFolder, find_runs, open_runs, run_path
 from lengthwise.experiments.run import Outcome, evaluate_run, load_run, train_run
+from lengthwise.models.base import StringModel
+from lengthwise.report.rows import read_results
+from lengthwise.report.summary import summarise
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -244,6 +248,47 @@ def test_evaluation_rows_say_where_they_come_from(tiny: Recipe, tmp_path: Path) 
         assert (row.recipe, row.digest, row.model, row.task, row.seed) == ("tiny", tiny.digest(), "ldru", "parity", 0)
         assert (row.step, row.sequences, row.training_length, row.metric) == (24, 96, 12, "accuracy")
         assert row.value * row.samples == int(row.value * row.samples)
+        # After twelve symbols the stack holds two partial reductions, of eight and of four.
+        assert (row.parameters, row.state_size) == (parameters_of(run), 2 * 8)
+        older = row.model_dump(exclude={"parameters", "state_size"})
+        assert EvaluationRow.model_validate(older).parameters is None
+
+
+def parameters_of(run: RunFolder) -> int:
+    return int(json.loads(run.environment.read_text())["parameters"])
+
+
+BASELINE = {
+    "task": "parity",
+    "model": {"name": "backbone", "mixer": {"name": "lstm", "hidden_size": 8}, "width": 8, "layers": 1},
+    "training": {"steps": 6, "batch_size": 4, "lengths": {"name": "uniform", "maximum": 12}, "checkpoint_every": 2},
+    "evaluation": {"longest": 20, "every": 3, "samples": 8, "long_lengths": [30], "near_misses": [10]},
+}
+
+
+@pytest.mark.parametrize("supervision", ["root", "prefixes"])
+@pytest.mark.parametrize("task", ["parity", "dyck_2"])
+def test_a_baseline_is_trained_evaluated_and_reported(task: str, supervision: str, tmp_path: Path) -> None:
+    (tmp_path / "baseline.yaml").write_text(yaml.safe_dump(BASELINE | {"task": task}))
+    recipe = load_recipe(str(tmp_path / "baseline.yaml"), [f"training.supervision={supervision}"])
+    run = trained(recipe, tmp_path / "run")
+    rows = evaluate_run(run.path)
+    assert [(row.distribution, row.length) for row in rows] == [
+        *(("standard", length) for length in range(1, 21, 3)),
+        ("near_miss", 10),
+        ("standard", 30),
+    ]
+    assert {(row.model, row.parameters, row.state_size) for row in rows} == {("lstm", parameters_of(run), 16)}
+    (summary,) = summarise(read_results([run.path]))
+    assert (summary.model, summary.training_length, summary.longest) == ("lstm", 12, 20)
+
+
+def test_a_model_without_a_state_has_no_state_size() -> None:
+    class Bag(StringModel):
+        def string_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(tokens), 2)
+
+    assert state_size(Bag(), 5) is None
 
 
 def test_an_evaluation_is_not_repeated_unless_asked(tiny: Recipe, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import LENGTHS, write_run
@@ -96,3 +97,12 @@ def test_tables_name_the_lengths_and_have_a_cell_for_each(tmp_path: Path) -> Non
 def test_an_interval_needs_samples() -> None:
     with pytest.raises(InputError, match="at least one sample"):
         wilson_interval(0.5, 0)
+
+
+def test_a_model_is_called_by_its_mixer(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    settings = yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert summarise(read_results([tmp_path]))[0].model == "ldru mlp"
+    settings["model"] = {"name": "backbone", "mixer": {"name": "lstm"}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
+    assert summarise(read_results([tmp_path]))[0].model == "lstm"

@@ -63,6 +63,9 @@ def summarise(rows: Sequence[EvaluationRow]) -> str:
         rows: all rows of one run.
     """
     dense = [row for row in rows if row.distribution == "standard" and row.training_length < row.length <= 500]
+    # As the published scores are: the first length beyond training is left out.
+    later = [row for row in dense if row.length > row.training_length + 1]
+    even = [row for row in later if row.length % 2 == 0]
     long = [row for row in rows if row.distribution == "standard" and row.length > 500]
     near = [row for row in rows if row.distribution == "near_miss"]
     parts: list[str] = []
@@ -72,6 +75,10 @@ def summarise(rows: Sequence[EvaluationRow]) -> str:
             f"mean accuracy {_mean(dense):.4%} on lengths {dense[0].length} to {dense[-1].length}"
             f" (worst {worst.value:.2%} at {worst.length})"
         )
+    if later:
+        parts.append(f"{_mean(later):.4%} from {later[0].length} on")
+    if even:
+        parts.append(f"{_mean(even):.4%} on even lengths alone")
     if near:
         parts.append(f"near misses {_mean(near):.2%}")
     parts += [f"length {row.length:,} {row.value:.2%}" for row in long]

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
+from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.state import Kind
 from lengthwise.training.loop import Trainer
 
 
@@ -31,7 +34,7 @@ class Job(ABC):
 
     def describe(self, trainer: Trainer[Any]) -> dict[str, int]:
         """Return the sizes of the model: its trained numbers as ``parameters``."""
-        return {"parameters": sum(parameter.numel() for parameter in trainer.model.parameters())}
+        return {"parameters": count_parameters(trainer.model)}
 
     @abstractmethod
     def curve(self, trainer: Trainer[Any]) -> dict[str, float]:
@@ -45,6 +48,30 @@ class Job(ABC):
     @abstractmethod
     def rows(self, trainer: Trainer[Any]) -> Iterator[EvaluationRow] | Iterator[DiagnosisRow]:
         """Measure a trained model, row by row."""
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers of a model are trained; shared ones count once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.inference_mode()
+def state_size(model: StringModel, length: int) -> int | None:
+    """Return how many values a model carries after one string, positions not counted.
+
+    Args:
+        model: any model; it is left in evaluation mode.
+        length: of the string, at least 1.
+
+    Returns:
+        None where the model carries no state.
+    """
+    if not isinstance(model, SequenceModel):
+        return None
+    model.eval()
+    tokens = torch.zeros(1, length, dtype=torch.int64, device=next(model.parameters()).device)
+    state = model(tokens).state
+    return sum(state[name].numel() for name in state if state.kinds[name] is not Kind.POSITION)
 
 
 CURVES = ("accuracy_", "loss_")

@@ -67,6 +67,12 @@ class Recipe(BaseModel):
     threads: int = Field(1, ge=1)
     """Threads of each operation on the CPU."""
 
+    @property
+    def model_name(self) -> str:
+        """The name of the mixer, or of the model where it has none."""
+        settings = self.settings()["model"]
+        return str((settings.get("mixer") or settings)["name"])
+
     def settings(self) -> dict[str, Any]:
         """Return the resolved recipe as plain mappings, lists and values."""
         dumped = self.model_dump(mode="json")

@@ -23,6 +23,7 @@ class EvaluationRow(BaseModel):
     digest: str
     """Hash of the recipe; with the seed it is the key of the run."""
     model: str
+    """The model, or its mixer where it has one."""
     task: str
     task_version: int
     seed: int
@@ -39,6 +40,11 @@ class EvaluationRow(BaseModel):
     """Strings seen in training."""
     commit: str | None
     """Of the package's source, when its repository is known."""
+    parameters: int | None = None
+    """Trained numbers of the model; None in rows that are older than this field."""
+    state_size: int | None = None
+    """Values that the model carries from one string of the training length to whatever follows, positions not counted;
+    None where it carries no state, and in rows that are older than this field."""
 
 
 Metric = Literal["loss", "ratio", "remembrance", "state_std", "state_mean", "state_max"]
@@ -53,7 +59,7 @@ class DiagnosisRow(BaseModel):
     digest: str
     """Hash of the recipe; with the seed it is the key of the run."""
     model: str
-    """The model, and its mixer where it has one."""
+    """The model, or its mixer where it has one."""
     intervention: str
     text: str
     """The source of the text and the fingerprint of its symbols."""

@@ -10,7 +10,7 @@ import torch
 from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import evaluate_lengths, evaluate_point
 from lengthwise.experiments.environment import source_commit
-from lengthwise.experiments.jobs import Job, pick_device
+from lengthwise.experiments.jobs import Job, count_parameters, pick_device, state_size
 from lengthwise.experiments.recipe import StringRecipe
 from lengthwise.experiments.results import EvaluationRow
 from lengthwise.tasks import get_task
@@ -56,11 +56,13 @@ class StringJob(Job):
         """Measure the accuracy length by length."""
         own, recipe = cast(StringTrainer, trainer), self.recipe
         commit, _ = source_commit()
+        trained_to = recipe.training.lengths.maximum
+        parameters, carried = count_parameters(own.model), state_size(own.model, trained_to)
         for result in evaluate_lengths(own.model, own.task, recipe.evaluation, self.seed):
             yield EvaluationRow(
                 recipe=recipe.name,
                 digest=recipe.digest(),
-                model=str(recipe.settings()["model"]["name"]),
+                model=recipe.model_name,
                 task=recipe.task,
                 task_version=own.task.version,
                 seed=self.seed,
@@ -68,8 +70,10 @@ class StringJob(Job):
                 length=result.length,
                 value=result.value,
                 samples=result.samples,
-                training_length=recipe.training.lengths.maximum,
+                training_length=trained_to,
                 step=trainer.step,
                 sequences=trainer.sequences,
                 commit=commit,
+                parameters=parameters,
+                state_size=carried,
             )

@@ -91,12 +91,11 @@ class TextJob(Job):
         recipe, corpus = self.recipe, Corpus.load(self.recipe.text)
         settings = recipe.settings()
         commit, _ = source_commit()
-        mixer = settings["model"].get("mixer")
         for found in diagnose(trainer.model, corpus, recipe.training.context, recipe.evaluation):
             yield DiagnosisRow(
                 recipe=recipe.name,
                 digest=recipe.digest(),
-                model=str(mixer["name"] if mixer else settings["model"]["name"]),
+                model=recipe.model_name,
                 intervention=str(settings["intervention"]["name"]),
                 text=f"{settings['text']['source']['name']} {corpus.fingerprint}",
                 seed=self.seed,

@@ -98,7 +98,10 @@ def read_kept(folder: Path) -> list[Record]:
     tables = {name: _table(folder / name, checksum) for name, checksum in index["files"].items()}
 
     def rows(table: str, run: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
-        return tables.get(table, {}).get((run["digest"], run["seed"]), pl.DataFrame(schema=schema))
+        """Return the rows of a run; tables kept before a column was added have none of it."""
+        empty = pl.DataFrame(schema=schema)
+        found = tables.get(table, {}).get((run["digest"], run["seed"]))
+        return empty if found is None else pl.concat([empty, found], how="diagonal")
 
     return [
         Record(

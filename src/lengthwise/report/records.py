@@ -36,6 +36,8 @@ EVALUATION = pl.Schema(
         "step": pl.Int64,
         "sequences": pl.Int64,
         "commit": pl.String,
+        "parameters": pl.Int64,
+        "state_size": pl.Int64,
     }
 )
 """The columns of `EvaluationRow`."""

@@ -31,14 +31,14 @@ class Summary:
     Args:
         task: the task's name.
         series: the recipe's name.
-        model: the model and its operator.
+        model: the mixer, or the model and its operator.
         seeds: one run each.
         parameters: trained numbers; None where no checkpoint was kept.
         sequences: training strings of one run.
         seconds: mean training time of one run.
         training_length: the longest string trained on.
-        longest: the longest of the lengths that were evaluated without a gap.
-        beyond: over all lengths from the one after the training length to the longest.
+        longest: the longest of the lengths that were evaluated without a gap, or on a grid.
+        beyond: over all of these lengths from the one after the training length to the longest.
         beyond_next: the same without the first of them, as the published scores are.
         even: over the even lengths of `beyond_next`; None where the task has none.
         near_misses: on strings one or two edits from another class; None where the task has none.
@@ -159,6 +159,7 @@ def _prefixes_are_fair(task: str) -> bool:
 
 
 def _model(run: Run) -> str:
+    """Return the name of the mixer, or of the model and its operator."""
     model = run.settings.get("model", {})
-    operator = model.get("operator") or {}
-    return " ".join(str(part) for part in (model.get("name"), operator.get("name")) if part)
+    named = [model["mixer"]] if model.get("mixer") else [model, model.get("operator") or {}]
+    return " ".join(str(part["name"]) for part in named if part.get("name"))
