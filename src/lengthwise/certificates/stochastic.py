@@ -170,7 +170,7 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
         raise InputError(f"level {settings['level']!r} adds a layer after each product; only 'plain' can be rounded")
     if settings["odd"] != "carry":
         raise InputError(f"odd {settings['odd']!r} puts other elements between the symbols; only 'carry' can be proved")
-    heads, size = int(operator["heads"]), 0
+    heads = int(operator["heads"])
     embedding_VD = _array(tensors, "encoder.embedding.weight")
     size = round((embedding_VD.shape[1] / heads) ** 0.5)
     # The unit scales its logits in float32; the exact product differs by less than `leaf_error` covers.
@@ -192,4 +192,6 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
 def _array(tensors: Mapping[str, NDArray[Any]], name: str) -> Doubles:
     if name not in tensors:
         raise InputError(f"the checkpoint has no tensor {name!r}; it is not that of a log-depth unit")
+    if tensors[name].dtype == np.float16:
+        raise InputError(f"tensor {name!r} is of type float16; bounds hold for float32 and float64")
     return tensors[name].astype(np.float64)

@@ -9,9 +9,11 @@ import typer
 from typer.core import TyperGroup
 
 from lengthwise import __version__
+from lengthwise.cli.certify import certify
 from lengthwise.cli.check import check
 from lengthwise.cli.diagnose import diagnose
 from lengthwise.cli.evaluate import evaluate
+from lengthwise.cli.export import export
 from lengthwise.cli.keep import keep
 from lengthwise.cli.label import label
 from lengthwise.cli.listing import list_
@@ -47,6 +49,8 @@ for name, command in {
     "train": train,
     "sweep": sweep,
     "evaluate": evaluate,
+    "certify": certify,
+    "export": export,
     "diagnose": diagnose,
     "post-train": post_train,
     "results": results,

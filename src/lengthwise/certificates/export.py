@@ -1,0 +1,95 @@
+"""The automaton of a certificate in the forms that other programs read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.custom import SYMBOLS
+
+FORMATS = ("regex", "dot", "json")
+REGEX_STATES = 16
+"""From more states on, the expression would fill pages: it can grow by a factor of four with each."""
+
+
+def to_regex(automaton: Automaton, label: int) -> str:
+    """Return a regular expression of the strings of a class.
+
+    Args:
+        automaton: the automaton, over at most 36 symbols, which are written 0 to 9 and a to z.
+        label: the class.
+
+    Raises:
+        InputError: no string has the class, or the automaton is too large for an expression that can be read.
+    """
+    from automata.fa.gnfa import GNFA
+
+    if automaton.states > REGEX_STATES:
+        raise InputError(
+            f"a regular expression of {automaton.states} states would fill pages; up to {REGEX_STATES} are written so, "
+            "use --format dot or json"
+        )
+    return str(GNFA.from_dfa(_dfa(automaton, label)).to_regex())
+
+
+def to_json(automaton: Automaton, label: int) -> str:
+    """Return the arguments of automata-lib's ``DFA`` that accepts a class, as JSON; arguments as `to_regex`."""
+    dfa = _dfa(automaton, label)
+    arguments: dict[str, Any] = {
+        "states": sorted(dfa.states, key=int),
+        "input_symbols": sorted(dfa.input_symbols),
+        "transitions": {state: dict(dfa.transitions[state]) for state in sorted(dfa.states, key=int)},
+        "initial_state": dfa.initial_state,
+        "final_states": sorted(dfa.final_states, key=int),
+    }
+    return json.dumps(arguments, indent=1)
+
+
+def to_dot(automaton: Automaton, name: str) -> str:
+    """Return a drawing for Graphviz: each state with its class, arrows with their symbols.
+
+    Args:
+        automaton: the automaton.
+        name: the title.
+    """
+    lines = [f"digraph {json.dumps(name)} {{", "  rankdir=LR;", '  start [shape=none, label=""];']
+    for state, label in enumerate(automaton.outputs_S.tolist()):
+        shape = "doublecircle" if automaton.classes == 2 and label == 1 else "circle"
+        style = ", style=dashed" if label == UNLABELLED else ""
+        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == UNLABELLED else label}"];')
+    lines.append(f"  start -> {automaton.start};")
+    for source in range(automaton.states):
+        for target, symbols in arrows(automaton, source).items():
+            lines.append(f'  {source} -> {target} [label="{", ".join(map(str, symbols))}"];')
+    return "\n".join([*lines, "}"])
+
+
+def arrows(automaton: Automaton, source: int) -> dict[int, list[int]]:
+    """Return for each next state of a state the symbols that lead there."""
+    found: dict[int, list[int]] = {}
+    for symbol, target in enumerate(automaton.transitions_SA[source].tolist()):
+        found.setdefault(target, []).append(symbol)
+    return found
+
+
+def _dfa(automaton: Automaton, label: int) -> Any:
+    from automata.fa.dfa import DFA
+
+    if automaton.vocabulary > len(SYMBOLS):
+        raise InputError(f"{automaton.vocabulary} symbols cannot be written as the {len(SYMBOLS)} of 0 to 9 and a to z")
+    final = {str(state) for state, own in enumerate(automaton.outputs_S.tolist()) if own == label}
+    if not final:
+        raise InputError(f"no string has the class {label}; classes are 0 to {automaton.classes - 1}")
+    return DFA(
+        states={str(state) for state in range(automaton.states)},
+        input_symbols=set(SYMBOLS[: automaton.vocabulary]),
+        transitions={
+            str(state): {SYMBOLS[symbol]: str(target) for symbol, target in enumerate(row)}
+            for state, row in enumerate(automaton.transitions_SA.tolist())
+        },
+        initial_state=str(automaton.start),
+        final_states=final,
+    )

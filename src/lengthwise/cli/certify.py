@@ -1,0 +1,86 @@
+"""``lengthwise certify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lengthwise.cli.arguments import RUN_FOLDERS
+from lengthwise.cli.progress import print_table, say
+from lengthwise.errors import InputError
+
+if TYPE_CHECKING:
+    from lengthwise.certificates.certificate import Certificate
+
+COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
+
+
+def certify(
+    run: Annotated[list[Path] | None, RUN_FOLDERS] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="raw, rounded, snapped or black_box; what says most by default."),
+    ] = None,
+    verify: Annotated[
+        Path | None, typer.Option("--verify", metavar="FILE", help="Check a certificate again instead.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--run", metavar="RUN", help="The run that FILE is about; its own folder by default.")
+    ] = None,
+) -> None:
+    """Prove what trained runs answer at every length, or find the shortest string on which they are wrong.
+
+    Ends with 0 when every run was proved right, at every length or up to one, and with 1 otherwise.
+    """
+    if verify is not None:
+        if run or method:
+            raise InputError("--verify checks a file as it is: it takes neither runs nor --method")
+        _verify(verify, weights)
+        return
+    if not run or weights is not None:
+        raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
+    certificates = _certify(run, method)
+    print_table(COLUMNS, [_row(certificate) for certificate in certificates])
+    if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
+        raise typer.Exit(1)
+
+
+def _certify(run: list[Path], method: str | None) -> list[Certificate]:
+    from lengthwise.experiments.certification import certify_run
+    from lengthwise.experiments.results import open_runs
+
+    certificates: list[Certificate] = []
+    for folder in open_runs(run):
+        certificate = certify_run(folder.path, method)
+        say(f"{folder.path}: {certificate.statement}")
+        certificates.append(certificate)
+    return certificates
+
+
+def _verify(file: Path, run: Path | None) -> None:
+    from lengthwise.experiments.verification import verify_certificate
+
+    certificate, weights = verify_certificate(file, run)
+    of = "the weights are those it is about" if weights else "there are no weights beside it to check"
+    say(f"{file}: holds; {of}\n{certificate.task}: {certificate.statement}")
+
+
+def _row(certificate: Certificate) -> tuple[str, ...]:
+    automaton = certificate.minimal or certificate.extracted
+    margins = certificate.margins
+    endless = "every" if certificate.verdict == "every_length" else "-"
+    return (
+        certificate.task,
+        str(certificate.training.seed),
+        certificate.operator,
+        certificate.verdict,
+        certificate.method,
+        endless if certificate.length is None else f"{certificate.length:,}",
+        str(len(automaton.outputs)) if automaton else "-",
+        str(certificate.monoid or "-"),
+        f"{margins['margin']:.3g}" if "margin" in margins else "-",
+        f"{margins['leak']:.1e}" if "leak" in margins else "-",
+        f"{certificate.seconds:.2f}",
+    )

@@ -1,0 +1,148 @@
+"""Certificates of runs: what a method of certification found about a trained run is written beside it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from lengthwise.certificates import METHODS
+from lengthwise.certificates.certificate import (
+    FILE_NAME,
+    AutomatonTable,
+    Certificate,
+    Counterexample,
+    Finding,
+    Method,
+    Training,
+    Verdict,
+    hash_weights,
+    versions,
+)
+from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.methods import default_method
+from lengthwise.errors import InputError
+from lengthwise.experiments.lock import hold
+from lengthwise.experiments.recipe import StringRecipe
+from lengthwise.experiments.results import RunFolder
+from lengthwise.experiments.run import load_run, read_run
+from lengthwise.models.base import SequenceModel
+from lengthwise.tasks.language import Language
+from lengthwise.training.checkpoint import write_atomically
+from lengthwise.training.loop import Trainer
+
+
+def certify_run(folder: Path, method: str | None = None) -> Certificate:
+    """Find out what can be proved about a trained run, and write it into the run's folder.
+
+    Args:
+        folder: the run's folder.
+        method: a name that `METHODS` knows; the one that can say most about the model by default.
+
+    Returns:
+        The certificate, as it was written to ``certificate.json``.
+
+    Raises:
+        InputError: the run is not trained to its end or not on a regular language, the method is unknown or does not
+            fit the model, or the folder is in use.
+        RunError: the file cannot be written.
+    """
+    run = RunFolder(folder)
+    recipe, seed = read_run(run)
+    if not isinstance(recipe, StringRecipe):
+        raise InputError(f"run {folder} is on text: a certificate needs a task that a finite automaton decides")
+    if not run.finished.exists():
+        raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
+    certifier = METHODS.load(method) if method is not None else None
+    with hold(folder):
+        trainer = load_run(folder)
+        model, task = cast(SequenceModel, trainer.model), cast(Language, cast(Any, trainer).task)
+        began = time.perf_counter()
+        finding = (certifier or METHODS.load(default_method(model)))(model, task)
+        certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
+            update={
+                "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
+                "task": recipe.task,
+                "weights": hash_weights(run.checkpoint),
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+        )
+        write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
+    return certificate.sealed()
+
+
+def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
+    """Return the certificate of a finding, its counterexample run through the model.
+
+    Args:
+        finding: what a method found.
+        model: the model that it is about.
+        task: what the model was trained on.
+        training: where the model comes from.
+    """
+    comparison = finding.comparison
+    example = finding.counterexample
+    if example is None and isinstance(comparison, Different):
+        example = Counterexample(
+            symbols=list(comparison.symbols),
+            states=list(comparison.states),
+            answer=comparison.answer,
+            truth=comparison.truth,
+        )
+    if example is not None:
+        example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
+    verdict, statement, method = _judge(finding, example)
+    equal = comparison if isinstance(comparison, Equal) else None
+    return Certificate(
+        verdict=verdict,
+        method=method,
+        statement=statement,
+        length=finding.length,
+        operator=type(model).__name__,
+        task=task.name,
+        task_version=task.version,
+        extracted=AutomatonTable.of(finding.extracted) if finding.extracted else None,
+        minimal=AutomatonTable.of(equal.minimal) if equal else None,
+        task_automaton=AutomatonTable.of(task.automaton.minimal()),
+        isomorphism=list(equal.isomorphism) if equal else None,
+        monoid=finding.monoid,
+        algebra=finding.algebra,
+        margins=finding.margins,
+        counterexample=example,
+        weights="",
+        training=training,
+        seconds=0.0,
+        versions=versions(),
+    )
+
+
+@torch.inference_mode()
+def answer(model: SequenceModel, symbols: list[int]) -> int:
+    """Return the class that a model gives a string."""
+    device = next(model.parameters()).device
+    return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
+
+
+def _judge(finding: Finding, example: Counterexample | None) -> tuple[Verdict, str, Method]:
+    """Return verdict, statement and method once the model itself has been asked."""
+    if example is None or finding.method in ("rounded", "snapped") or example.model_answer == example.truth:
+        return finding.verdict, finding.statement, finding.method
+    network = f"the network answers {example.model_answer} on a string of {len(example.symbols):,} symbols"
+    statement = f"{finding.statement}; {network}, the task {example.truth}"
+    if finding.verdict == "not_proved":
+        return "wrong", f"wrong: {network}, the task {example.truth} ({finding.statement})", finding.method
+    return finding.verdict, finding.statement if finding.verdict == "wrong" else statement, finding.method
+
+
+def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Training:
+    return Training(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        seconds=round(trainer.seconds, 3),
+        longest=recipe.training.lengths.maximum,
+    )
