@@ -10,6 +10,8 @@ from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.recipe import Recipe, StringRecipe, load_recipe, recipe_schema, validate_recipe
 from lengthwise.experiments.shipped import find_recipe, recipe_names
+from lengthwise.models.budget import count_parameters
+from lengthwise.tasks.corpus import Corpus
 
 
 def leaves(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -132,3 +134,42 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, message: str) -> No
 def test_a_recipe_that_is_not_there(name: str) -> None:
     with pytest.raises(InputError, match=name):
         load_recipe(name)
+
+
+def test_a_budget_of_parameters_solves_for_the_width(tmp_path: Path) -> None:
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({"task": "parity", "model": {"name": "ldru"}, "parameters": 160_000}))
+    recipe = load_recipe(str(path))
+    assert recipe.settings()["model"]["width"] == 64
+    assert recipe.settings()["parameters"] == 160_000
+    jsonschema.validate(recipe.settings(), recipe_schema())
+    resolved = tmp_path / "resolved.yaml"
+    resolved.write_text(recipe.to_yaml())
+    assert load_recipe(str(resolved)) == recipe
+    assert load_recipe(str(path), ["parameters=40000"]).settings()["model"]["width"] == 32
+    plain = load_recipe(str(path), ["model.level=plain", "parameters=40000"]).settings()["model"]["width"]
+    assert plain > 32, "the same size without feed-forward layers"
+    with pytest.raises(InputError, match=r"model\.width 32 makes .* leave model\.width out"):
+        load_recipe(str(path), ["model.width=32"])
+
+
+def test_the_digest_knows_the_width_and_not_the_budget(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    assert "parameters" not in tiny.settings()
+    settings = tiny.settings() | {"parameters": 3000}
+    del settings["model"]["width"]
+    budget = validate_recipe(settings, "the test")
+    width = budget.settings()["model"]["width"]
+    assert budget.digest() == load_recipe(str(tiny_file), [f"model.width={width}"]).digest()
+
+
+def test_a_language_model_has_as_many_classes_as_its_text_has_symbols() -> None:
+    model = {"name": "backbone", "layers": 1, "tied": True, "mixer": {"name": "elman", "hidden_size": 8}}
+    recipe = validate_recipe({"name": "words", "text": {}, "model": model, "parameters": 20_000}, "the test")
+    symbols = Corpus.load(recipe.text).vocabulary
+    size = count_parameters(recipe.model.build(symbols, symbols))
+    assert abs(size - 20_000) < 2_000
+
+
+def test_a_width_that_makes_another_size_is_refused(tiny: Recipe) -> None:
+    with pytest.raises(InputError, match=r"the test:\n  the recipe: model\.width 8 makes .* not within 10% of 160,000"):
+        validate_recipe(tiny.settings() | {"parameters": 160_000}, "the test")

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
 from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.budget import count_parameters
 from lengthwise.state import Kind
 from lengthwise.training.loop import Trainer
 
@@ -48,11 +48,6 @@ class Job(ABC):
     @abstractmethod
     def rows(self, trainer: Trainer[Any]) -> Iterator[EvaluationRow] | Iterator[DiagnosisRow]:
         """Measure a trained model, row by row."""
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers of a model are trained; shared ones count once."""
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 @torch.inference_mode()

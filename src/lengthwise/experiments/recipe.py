@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import EvaluationConfig
@@ -22,9 +23,10 @@ from lengthwise.interventions.base import InterventionConfig
 from lengthwise.interventions.zero import ZeroConfig
 from lengthwise.models import MODELS
 from lengthwise.models.base import ModelConfig
+from lengthwise.models.budget import within_budget
 from lengthwise.registry import OneOf
 from lengthwise.tasks import get_task
-from lengthwise.tasks.corpus import TextConfig
+from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.training.config import TextTrainingConfig, TrainingConfig
 
 
@@ -43,13 +45,13 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 
 _ORDER = (
-    *("name", "makes", "task", "text", "model", "intervention", "start"),
+    *("name", "makes", "task", "text", "model", "parameters", "intervention", "start"),
     *("training", "evaluation", "seeds", "device", "threads"),
 )
 """How a recipe reads, whichever class declares a section."""
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, ABC):
     """What every recipe says."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -60,12 +62,31 @@ class Recipe(BaseModel):
     """The figure or table that it makes."""
     model: Annotated[ModelConfig, OneOf(MODELS)]
     """The model and its settings."""
+    # Left out of resolved recipes where there is none: they are as they were before there were budgets.
+    parameters: int | None = Field(default=None, ge=1, exclude_if=lambda parameters: parameters is None)
+    """About how many numbers are trained: a ``model.width`` that is left out is solved for, and one that is given must
+    come within a tenth of this. The recipe's digest knows the width alone."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)] = Field((0,), min_length=1)
     """One run each."""
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     """``auto`` takes the fastest there is."""
     threads: int = Field(1, ge=1)
     """Threads of each operation on the CPU."""
+
+    @model_validator(mode="after")
+    def _keep_to_the_budget(self) -> Self:
+        if self.parameters is not None:
+            try:
+                fitted = within_budget(self.model, *self._symbols_and_classes(), self.parameters)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+            # The recipe is frozen, but not before it is made.
+            object.__setattr__(self, "model", fitted)
+        return self
+
+    @abstractmethod
+    def _symbols_and_classes(self) -> tuple[int, int]:
+        """Return how many symbols the model reads, and how many classes it tells apart."""
 
     @property
     def model_name(self) -> str:
@@ -84,12 +105,12 @@ class Recipe(BaseModel):
 
     def digest(self) -> str:
         """Return a hash of all that decides the numbers; with the seed it is the key of a run."""
-        settings = self.model_dump(mode="json", exclude={"name", "makes", "seeds"})
+        settings = self.model_dump(mode="json", exclude={"name", "makes", "seeds", "parameters"})
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class StringRecipe(Recipe):
-    """A unit is trained on the strings of a language and evaluated by length."""
+    """A model is trained on the strings of a language and evaluated by length."""
 
     task: Annotated[str, AfterValidator(_known_task)]
     """The name of a task, ``regex:PATTERN`` or ``dfa:PATH``."""
@@ -97,6 +118,10 @@ class StringRecipe(Recipe):
     """How it is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """At which lengths it is evaluated."""
+
+    def _symbols_and_classes(self) -> tuple[int, int]:
+        task = get_task(self.task)
+        return task.vocabulary, task.classes
 
 
 class TextRecipe(Recipe):
@@ -113,6 +138,10 @@ class TextRecipe(Recipe):
     """How it is trained."""
     evaluation: DiagnosisConfig = DiagnosisConfig()
     """What is measured, and up to which length."""
+
+    def _symbols_and_classes(self) -> tuple[int, int]:
+        symbols = Corpus.load(self.text).vocabulary
+        return symbols, symbols
 
 
 AnyRecipe = StringRecipe | TextRecipe
@@ -152,7 +181,11 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     if not overrides:
         return recipe
     # Onto the resolved settings, so that paths lead through sections that the file leaves at their defaults.
-    return validate_recipe(apply_overrides(recipe.settings(), overrides), f"recipe {path} with {' '.join(overrides)}")
+    resolved = recipe.settings()
+    if "width" not in settings["model"]:
+        # A default or a solution: with other settings it may be another.
+        resolved["model"].pop("width", None)
+    return validate_recipe(apply_overrides(resolved, overrides), f"recipe {path} with {' '.join(overrides)}")
 
 
 def validate_recipe(settings: dict[str, Any], source: str) -> AnyRecipe:

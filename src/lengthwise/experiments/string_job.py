@@ -10,9 +10,10 @@ import torch
 from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import evaluate_lengths, evaluate_point
 from lengthwise.experiments.environment import source_commit
-from lengthwise.experiments.jobs import Job, count_parameters, pick_device, state_size
+from lengthwise.experiments.jobs import Job, pick_device, state_size
 from lengthwise.experiments.recipe import StringRecipe
 from lengthwise.experiments.results import EvaluationRow
+from lengthwise.models.budget import count_parameters
 from lengthwise.tasks import get_task
 from lengthwise.tasks.language import Language
 from lengthwise.training.loop import Trainer
