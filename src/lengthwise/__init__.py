@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lengthwise.models.base import ModelConfig, SequenceModel, StringModel
     from lengthwise.models.ldru import LDRU, LDRUConfig
     from lengthwise.models.mixer import Mixer, MixerConfig
+    from lengthwise.models.regular_gpt import RegularGPT, RegularGPTConfig
     from lengthwise.scans import (
         OnlineReduction,
         delta_scan,
@@ -65,6 +66,8 @@ __all__ = [
     "RandomNoiseConfig",
     "RandomWindows",
     "Recipe",
+    "RegularGPT",
+    "RegularGPTConfig",
     "RunError",
     "SequenceModel",
     "State",
@@ -116,6 +119,7 @@ _MODULES = {
     "models.base": ("ModelConfig", "SequenceModel", "StringModel"),
     "models.ldru": ("LDRU", "LDRUConfig"),
     "models.mixer": ("Mixer", "MixerConfig"),
+    "models.regular_gpt": ("RegularGPT", "RegularGPTConfig"),
     "scans": (
         "OnlineReduction",
         "delta_scan",

@@ -211,7 +211,14 @@ def test_the_memory_of_another_model_is_refused(name: str) -> None:
         after.begin(BackboneConfig(width=8, layers=1).build(5, 5), 3, generator())
 
 
-@pytest.mark.parametrize("mixer", list(MIXERS))
+@pytest.mark.parametrize("name", CARRYING)
+def test_a_cache_of_attention_is_no_state_to_start_from(name: str) -> None:
+    attention = BackboneConfig.model_validate({"layers": 1, "mixer": {"name": "attention"}}).build(5, 5)
+    with pytest.raises(InputError, match=rf"'{name}' needs a model with a recurrent state.*use 'zero'"):
+        build(name).begin(attention, 2, generator())
+
+
+@pytest.mark.parametrize("mixer", [mixer for mixer in MIXERS if mixer != "attention"])
 @pytest.mark.parametrize("name", CARRYING)
 def test_every_registered_mixer_goes_on_from_what_it_is_given(name: str, mixer: str) -> None:
     torch.manual_seed(0)
