@@ -53,6 +53,7 @@ def lstm_step(x, state, p):
         (GRUConfig(hidden_size=5, longest_memory=50), gru_step),
         (LSTMConfig(hidden_size=5), lstm_step),
         (LSTMConfig(hidden_size=5, longest_memory=50), lstm_step),
+        (LSTMConfig(hidden_size=5, initial_forget_bias=1.0), lstm_step),
     ],
 )
 def test_the_equations_are_those_of_the_papers(config, step):
@@ -82,6 +83,22 @@ def test_chrono_initialisation_spreads_memories_up_to_the_longest(config):
     assert memories.mean().item() == pytest.approx(151, abs=10)
     if config is LSTMConfig:
         assert torch.equal(enter, -forget)
+
+
+def test_the_forget_gates_of_an_lstm_can_start_at_a_bias_and_nothing_else_changes():
+    torch.manual_seed(0)
+    plain = LSTMConfig(hidden_size=5).build(WIDTH).recurrence
+    torch.manual_seed(0)
+    biased = LSTMConfig(hidden_size=5, initial_forget_bias=1.0).build(WIDTH).recurrence
+    torch.testing.assert_close((biased.bias_ih_l0 + biased.bias_hh_l0)[5:10], torch.ones(5))
+    for name, parameter in biased.named_parameters():
+        kept = [i for i in range(20) if not ("bias" in name and 5 <= i < 10)]
+        assert torch.equal(parameter[kept], plain.get_parameter(name)[kept]), name
+
+
+def test_an_lstm_is_not_given_two_initialisations_of_its_forget_gates():
+    with pytest.raises(ValidationError, match="longest_memory and initial_forget_bias both set the forget gates"):
+        LSTMConfig(longest_memory=50, initial_forget_bias=1.0)
 
 
 @pytest.mark.parametrize("config", [GRUConfig, LSTMConfig])

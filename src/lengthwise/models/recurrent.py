@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.models.mixer import Mixer, MixerConfig
@@ -58,6 +58,14 @@ class LSTMConfig(GatedConfig):
     """Settings of long short-term memory."""
 
     name: Literal["lstm"] = "lstm"
+    initial_forget_bias: float | None = None
+    """Bias of every forget gate at first, commonly 1 (Jozefowicz et al. 2015, section 2.2); torch's own by default."""
+
+    @model_validator(mode="after")
+    def _refuse_two_initialisations(self) -> LSTMConfig:
+        if self.longest_memory is not None and self.initial_forget_bias is not None:
+            raise ValueError("longest_memory and initial_forget_bias both set the forget gates: give one of them")
+        return self
 
     def build(self, width: int) -> LSTM:
         """Return a freshly initialised mixer."""
@@ -140,6 +148,8 @@ class LSTM(Mixer):
             forget_H = _spread_memories(config.hidden_size, config.longest_memory)
             _set_bias(self.recurrence, 0, -forget_H)
             _set_bias(self.recurrence, 1, forget_H)
+        if config.initial_forget_bias is not None:
+            _set_bias(self.recurrence, 1, torch.full((config.hidden_size,), config.initial_forget_bias))
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros."""

@@ -103,20 +103,25 @@ class S5(Mixer):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            y_BTD, hidden_BP2 = self._mix(precise(x_BTD), state["hidden"])
+        y_BTD = torch.addcmul(y_BTD.to(x_BTD.dtype), self.skip, x_BTD)
+        return self._activate(y_BTD), State({"hidden": hidden_BP2})
+
+    def _mix(self, x_BTD: Tensor, hidden_BP2: Tensor) -> tuple[Tensor, Tensor]:
         decay_P, write_PD = self._discretised()
-        written_BTX = F.linear(x_BTD.to(decay_P.real.dtype), torch.view_as_real(write_PD).transpose(1, 2).flatten(0, 1))
+        write_XD = torch.view_as_real(write_PD).transpose(1, 2).flatten(0, 1)
+        written_BTP2 = F.linear(x_BTD, write_XD).unflatten(2, (-1, 2))
         h_BTP = diagonal_scan(
             decay_P,
-            torch.view_as_complex(written_BTX.unflatten(2, (-1, 2))),
-            torch.view_as_complex(state["hidden"].contiguous()),
+            torch.view_as_complex(written_BTP2),
+            torch.view_as_complex(hidden_BP2.contiguous()),
             chunk=self.config.chunk,
         )
         # Twice the real part stands for a state and its conjugate.
         read_DP2 = precise(self.read) * self.read.new_tensor([2.0, -2.0])
-        y_BTD = F.linear(torch.view_as_real(h_BTP).flatten(2), read_DP2.flatten(1)).to(x_BTD.dtype)
-        return self._activate(torch.addcmul(y_BTD, self.skip, x_BTD)), State(
-            {"hidden": torch.view_as_real(h_BTP[:, -1])}
-        )
+        h_BTP2 = torch.view_as_real(h_BTP)
+        return F.linear(h_BTP2.flatten(2), read_DP2.flatten(1)), h_BTP2[:, -1]
 
     def _discretised(self) -> tuple[Tensor, Tensor]:
         """Return the decays [P] and the input matrix [P, D] of a token, by zero-order hold."""

@@ -1,7 +1,6 @@
 """The mixer of SD-SSM: a linear recurrence whose dense transition matrix is selected by the input.
 
-Shape letters: B batch rows, T tokens, D width, N states, K matrices of the dictionary, M tokens of all rows, U distinct
-inputs.
+Shape letters: B batch rows, T tokens, C tokens of a chunk, D width, N states, K matrices of the dictionary.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from lengthwise.models.initialisation import precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.dense import Method, dense_scan
+from lengthwise.scans.selected import Method, selected_scan
 from lengthwise.state import State
 
 
@@ -45,9 +44,8 @@ class SDSSMConfig(MixerConfig):
 class SDSSM(Mixer):
     """Selective dense state space mixer: ``h_t = A(u_t) h_{t-1} + B u_t``, read out from its layer norm.
 
-    A(u) is a softmax-weighted sum of the dictionary's matrices, its columns scaled to unit Lp norm. As it depends on
-    nothing but the input, it is computed once for all tokens of equal input: over a small alphabet the first layer
-    needs one matrix a symbol.
+    A(u) is a softmax-weighted sum of the dictionary's matrices, its columns scaled to unit Lp norm. Tokens of equal
+    input share it, so that the first layer over a small alphabet is fast.
 
     Its state has `hidden` [B, N], in float32 at least.
 
@@ -81,33 +79,12 @@ class SDSSM(Mixer):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
+        weight_BTK, written_BTN = precise(self.select(x_BTD)).softmax(-1), precise(self.write(x_BTD))
         hidden_BN, pieces = state["hidden"], list[Tensor]()
-        for x in x_BTD.split(self.config.chunk, 1):
-            distinct_UD, index_M = distinct_rows(x.flatten(0, 1))
-            table_UNN, index_BT = self.transitions(distinct_UD), index_M.view(x.shape[:2])
-            pieces.append(dense_scan(table_UNN, index_BT, precise(self.write(x)), hidden_BN, method=self.config.scan))
-            hidden_BN = pieces[-1][:, -1]
+        for weight, written in zip(*(x.split(self.config.chunk, 1) for x in (weight_BTK, written_BTN)), strict=True):
+            states_BCN = selected_scan(
+                precise(self.dictionary), weight, written, hidden_BN, norm=self.config.norm, method=self.config.scan
+            )
+            pieces.append(states_BCN)
+            hidden_BN = states_BCN[:, -1]
         return self.read(self.norm(torch.cat(pieces, 1).to(x_BTD.dtype))), State({"hidden": hidden_BN})
-
-    def transitions(self, x_UD: Tensor) -> Tensor:
-        """Return the transition matrix [U, N, N] of each input."""
-        weight_UK = precise(self.select(x_UD)).softmax(-1)
-        blend_UNN = (weight_UK @ precise(self.dictionary).flatten(1)).unflatten(1, self.dictionary.shape[1:])
-        return blend_UNN / torch.linalg.vector_norm(blend_UNN, self.config.norm, 1, keepdim=True)
-
-
-def distinct_rows(x_MD: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows [U, D] of a floating-point matrix, in no order, and for each row [M] which it is.
-
-    Rows are told apart by their bits. Where different rows share a hash, which hardly happens, all count as distinct.
-    """
-    bits_MD = x_MD.detach().contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x_MD.element_size()])
-    generator = torch.Generator().manual_seed(0)
-    keys_D = torch.randint(-(2**63), 2**63 - 1, x_MD.shape[1:], generator=generator).to(x_MD.device)
-    hashes_M = (bits_MD.long() * keys_D).sum(1)
-    hashes_U, index_M = torch.unique(hashes_M, return_inverse=True)
-    place_M = torch.arange(len(x_MD), device=x_MD.device)
-    first_U = place_M.new_zeros(len(hashes_U)).scatter_(0, index_M, place_M)
-    if not torch.equal(bits_MD[first_U][index_M], bits_MD):
-        return x_MD, place_M
-    return x_MD[first_U], index_M

@@ -108,12 +108,12 @@ class SLSTM(Mixer):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
-        x_BTHG = precise(self.expand(x_BTD)).unflatten(2, (self.config.heads, -1))
+        x_BTHG = self.expand(x_BTD).unflatten(2, (self.config.heads, -1))
         memory = ScalarMemory(state["cell"], state["normaliser"], state["stabiliser"], state["hidden"])
         y_BTHV, memory = slstm_scan(
-            x_BTHG, precise(self.recurrence), memory, exponential_forget=self.config.forget_gate == "exponential"
+            x_BTHG, self.recurrence, memory, exponential_forget=self.config.forget_gate == "exponential"
         )
-        return self.output(_norm(y_BTHV.to(x_BTD.dtype)) * self.norm_weight), _scalar_state(memory)
+        return self.output(_norm(y_BTHV) * self.norm_weight), _scalar_state(memory)
 
 
 class MLSTM(Mixer):

@@ -49,8 +49,8 @@ def mlstm_scan(
     """Run ``C_t = f_t C_{t-1} + i_t k_t^T v_t``, ``n_t = f_t n_{t-1} + i_t k_t`` and read ``q C / max(|q n|, 1)``.
 
     The stabilisers of all tokens come from a tree; with them the rest is a linear recurrence with decays of at most
-    one, which is computed in chunks. The output depends on a stabiliser by rounding only, so memories may start with
-    any: zero, where they hold nothing.
+    one, which is computed in chunks. The outputs depend on a stabiliser only through `EPSILON`, so an empty memory may
+    start with any, for instance zero.
 
     Args:
         q_BTHK: queries, scaled; T at least 1.
@@ -141,11 +141,11 @@ def slstm_scan(
     Args:
         x_BTHG: the input's share of the preactivations, T at least 1.
         recurrence_HVG: R, from the outputs of a head to its preactivations.
-        memory: the memory before the first token, in the dtype of the inputs.
+        memory: the memory before the first token.
         exponential_forget: whether forget gates are exponentials instead of sigmoids.
 
     Returns:
-        Outputs [B, T, H, V] and the memory after the last token.
+        Outputs [B, T, H, V] in the dtype of the inputs, and the memory after the last token, in float32 at least.
 
     Raises:
         InputError: the shapes do not go together, or there are no tokens.
@@ -159,12 +159,30 @@ def slstm_scan(
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 5]))
     """
     _check_scalar(x_BTHG, recurrence_HVG, memory)
-    cell, normaliser, stabiliser, hidden = (entry.transpose(0, 1) for entry in memory)
+    dtype = precision(x_BTHG, recurrence_HVG, *memory)
+    started = _start(ScalarMemory(*(entry.to(dtype).transpose(0, 1) for entry in memory)))
+    with torch.autocast(x_BTHG.device.type, enabled=False):
+        x_THBG = x_BTHG.to(dtype).permute(1, 2, 0, 3).contiguous()
+        outputs, last = _walk(x_THBG, recurrence_HVG.to(dtype), started, exponential_forget)
+    y_BTHV = torch.stack(outputs).permute(2, 0, 1, 3).to(x_BTHG.dtype)
+    return y_BTHV, ScalarMemory(*(entry.transpose(0, 1) for entry in last))
+
+
+def _start(memory: ScalarMemory) -> ScalarMemory:
+    """Mark the units that hold nothing; what noise made of the others' normalisers must not divide by zero."""
+    cell, normaliser, stabiliser, hidden = memory
     blank = normaliser <= 0
-    cell, stabiliser = cell.masked_fill(blank, 0), stabiliser.masked_fill(blank, NOTHING)
     normaliser = torch.where(blank, 0, normaliser.clamp(min=1))
+    return ScalarMemory(cell.masked_fill(blank, 0), normaliser, stabiliser.masked_fill(blank, NOTHING), hidden)
+
+
+def _walk(
+    x_THBG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory, exponential_forget: bool
+) -> tuple[list[Tensor], ScalarMemory]:
+    """Return the outputs of every token and the last memory, heads before rows."""
+    cell, normaliser, stabiliser, hidden = memory
     outputs = list[Tensor]()
-    for x_HBG in x_BTHG.permute(1, 2, 0, 3).contiguous().unbind():
+    for x_HBG in x_THBG.unbind():
         enter, forget, value, out = torch.baddbmm(x_HBG, hidden, recurrence_HVG).chunk(4, -1)
         kept = (forget if exponential_forget else F.logsigmoid(forget)) + stabiliser
         stabiliser = torch.maximum(kept, enter)
@@ -173,8 +191,7 @@ def slstm_scan(
         normaliser = torch.addcmul(enter, kept, normaliser)
         hidden = out.sigmoid() * cell / normaliser
         outputs.append(hidden)
-    last = ScalarMemory(*(entry.transpose(0, 1) for entry in (cell, normaliser, stabiliser, hidden)))
-    return torch.stack(outputs).permute(2, 0, 1, 3), last
+    return outputs, ScalarMemory(cell, normaliser, stabiliser, hidden)
 
 
 def _check_scalar(x_BTHG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory) -> None:
