@@ -198,6 +198,21 @@ def test_a_malformed_line_is_named(line: str) -> None:
     assert result.stderr.startswith("error: line 2: ")
 
 
+def test_what_needs_a_state_refuses_a_model_without_one(tmp_path: Path) -> None:
+    assert "a SequenceModel); RegularGPT reads whole strings only" in refused("check", "regular_gpt")
+    (tmp_path / "words.yaml").write_text("{text: {}, model: {name: regular_gpt, width: 16}}")
+    message = refused("train", tmp_path / "words.yaml", "--runs", tmp_path)
+    assert message.startswith("error: text recipe words needs a model that carries state")
+    assert "RegularGPT" in message
+
+
+def test_an_early_stop_is_said(tiny_file: Path, tmp_path: Path) -> None:
+    stop = ["--set", "training.stop.loss_below=100", "--set", "training.stop.steps=3"]
+    told = ok("train", tiny_file, "--runs", tmp_path, *stop)
+    assert "trained, 3 steps" in told
+    assert told.rstrip().endswith("stopped: loss below 100 for 3 steps")
+
+
 def test_a_corrupt_checkpoint_ends_with_2(tiny_file: Path, tmp_path: Path) -> None:
     ok("train", tiny_file, "--runs", tmp_path)
     checkpoint = tmp_path / "tiny" / "seed-0" / "checkpoint.safetensors"
