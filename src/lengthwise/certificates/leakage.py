@@ -88,6 +88,8 @@ class LeakageBound:
         Args:
             length: the number of symbols; the string is shorter where no longer one counts.
         """
+        if not len(self.cells.edges_E3):
+            return []
         source_E, symbol_E, target_E = self.cells.edges_E3.T
         cost_E = self._costs.max(-1)
         leaked_N = np.full(len(self.cells.trusted_NRK), -np.inf)

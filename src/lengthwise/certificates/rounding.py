@@ -16,7 +16,7 @@ from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
 
-PATH_STATES = 5_000
+PATH_SYMBOLS = 5_000
 """How far the leakiest string is followed in search of a wrong answer."""
 
 
@@ -99,7 +99,7 @@ def _leaking(
     )
 
 
-def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_STATES) -> Counterexample | None:
+def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMBOLS) -> Counterexample | None:
     """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one.
 
     Args:

@@ -1,0 +1,128 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from automata.fa.dfa import DFA
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lengthwise.certificates.equivalence import Different, Equal, compare, isomorphism, meetings
+from lengthwise.errors import InputError
+from lengthwise.tasks import LANGUAGES, get_language
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED
+
+
+@st.composite
+def automata(draw: st.DrawFn, classes: int = 3, vocabulary: int = 2, least: int = 0) -> Automaton:
+    states = draw(st.integers(1, 5))
+    row = st.lists(st.integers(0, states - 1), min_size=vocabulary, max_size=vocabulary)
+    transitions = draw(st.lists(row, min_size=states, max_size=states))
+    outputs = draw(st.lists(st.integers(least, classes - 1), min_size=states, max_size=states))
+    return Automaton(np.array(transitions), draw(st.integers(0, states - 1)), np.array(outputs))
+
+
+def first_difference(extracted: Automaton, task: Automaton, longest: int) -> tuple[int, ...] | None:
+    for length in range(1, longest + 1):
+        for string in product(range(task.vocabulary), repeat=length):
+            truth = task.label(np.array([string]))[0]
+            if truth != UNLABELLED and extracted.label(np.array([string]))[0] != truth:
+                return string
+    return None
+
+
+@settings(max_examples=60)
+@given(automata(), automata(least=UNLABELLED))
+def test_finds_the_first_string_that_brute_force_finds(extracted: Automaton, task: Automaton) -> None:
+    found = compare(extracted, task)
+    brute = first_difference(extracted, task, 6)
+    if isinstance(found, Equal):
+        assert brute is None
+        assert isomorphism(found.minimal, found.task) == found.isomorphism
+        assert sorted(found.isomorphism) == list(range(found.task.states))
+    elif len(found.symbols) <= 6:
+        assert found.symbols == brute
+        assert found.answer == extracted.label(np.array([found.symbols]))[0] == extracted.outputs_S[found.states[-1]]
+        assert found.truth == task.label(np.array([found.symbols]))[0] != found.answer
+        assert found.states[0] == extracted.start
+    else:
+        assert brute is None
+
+
+@settings(max_examples=60)
+@given(automata(classes=2), automata(classes=2))
+def test_agrees_with_automata_lib_on_two_classes(one: Automaton, other: Automaton) -> None:
+    def nonempty(automaton: Automaton) -> DFA:
+        end = automaton.states
+        rows = [*automaton.transitions_SA.tolist(), automaton.transitions_SA[automaton.start].tolist()]
+        return DFA(
+            states=set(range(end + 1)),
+            input_symbols={"0", "1"},
+            transitions={state: {"0": row[0], "1": row[1]} for state, row in enumerate(rows)},
+            initial_state=end,
+            final_states={state for state in range(end) if automaton.outputs_S[state] == 1},
+        )
+
+    assert isinstance(compare(one, other), Equal) == (nonempty(one) == nonempty(other))
+
+
+@settings(max_examples=60)
+@given(automata(least=UNLABELLED), st.randoms(use_true_random=False))
+def test_copies_with_states_renamed_and_doubled_are_equal(task: Automaton, random: object) -> None:
+    twice = np.arange(2 * task.states)
+    random.shuffle(twice)  # type: ignore[attr-defined]
+    place = np.argsort(twice)
+    # Copy 0 leads to copy 1 and back, so that both are reached.
+    rows = [[place[2 * target + 1 - old % 2] for target in task.transitions_SA[old // 2]] for old in twice]
+    outputs = task.outputs_S[twice // 2]
+    copy = Automaton(np.array(rows), int(place[2 * task.start]), outputs)
+    found = compare(copy, task)
+    assert isinstance(found, Equal)
+    assert found.minimal.states == task.minimal().states
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_a_wrong_class_anywhere_is_found(name: str) -> None:
+    task = get_language(name).automaton.minimal()
+    assert isinstance(compare(task, task), Equal)
+    reached = {target for target in task.transitions_SA.flatten().tolist() if task.outputs_S[target] != UNLABELLED}
+    for state in sorted(reached)[:12]:
+        outputs = task.outputs_S.copy()
+        outputs[state] = (outputs[state] + 1) % task.classes
+        assert isinstance(compare(Automaton(task.transitions_SA, task.start, outputs), task), Different)
+
+
+def test_the_empty_string_does_not_count() -> None:
+    parity = get_language("tomita_6").automaton
+    other_start = Automaton(
+        np.vstack([parity.transitions_SA, parity.transitions_SA[parity.start]]),
+        parity.states,
+        np.append(parity.outputs_S, 7),
+    )
+    assert isinstance(compare(other_start, parity), Equal)
+
+
+def test_only_strings_that_can_count_are_walked() -> None:
+    task = Automaton(np.array([[1, 2], [1, 1], [2, 2]]), 0, np.array([UNLABELLED, 1, UNLABELLED]))
+    played = meetings(task, task)
+    assert played.edges == {(0, 0, 1), (1, 0, 1), (1, 1, 1)}
+    assert played.labelled == {(1, 1)}
+
+
+def test_alphabets_must_agree() -> None:
+    with pytest.raises(InputError, match="3 symbols cannot solve a task over 2"):
+        compare(get_language("cycle_navigation").automaton, get_language("parity").automaton)
+
+
+@settings(max_examples=40)
+@given(automata())
+def test_isomorphism_is_refused_where_a_class_or_transition_differs(automaton: Automaton) -> None:
+    minimal = automaton.minimal()
+    assert isomorphism(minimal, minimal) == tuple(range(minimal.states))
+    outputs = minimal.outputs_S.copy()
+    outputs[-1] += 1
+    assert isomorphism(minimal, Automaton(minimal.transitions_SA, minimal.start, outputs)) is None
+    if minimal.states > 1:
+        moved = minimal.transitions_SA.copy()
+        moved[-1, 0] = (moved[-1, 0] + 1) % minimal.states
+        assert isomorphism(minimal, Automaton(moved, minimal.start, minimal.outputs_S)) is None
