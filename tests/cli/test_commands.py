@@ -18,7 +18,7 @@ from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 
 COMMANDS = (
-    *("train", "evaluate", "diagnose", "post-train", "report", "keep", "list"),
+    *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
     *("show", "check", "sample", "label"),
 )
 
@@ -58,7 +58,7 @@ from lengthwise.cli.main import app
 try:
     app(sys.argv[1:])
 finally:
-    print(*(name for name in ("torch", "numpy") if name in sys.modules), file=sys.stderr)
+    print(*(name for name in ("torch", "numpy", "ray", "polars") if name in sys.modules), file=sys.stderr)
 """
 
 
@@ -67,6 +67,8 @@ finally:
     [
         (["--help"], []),
         (["train", "--help"], []),
+        (["sweep", "--help"], []),
+        (["results", "--help"], []),
         (["list", "models"], []),
         (["list", "tasks"], ["numpy"]),
         (["list", "recipes"], []),

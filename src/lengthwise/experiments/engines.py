@@ -163,13 +163,15 @@ class RayEngine(Engine):
             raise InputError("--engine ray needs Ray; install it with: pip install 'lengthwise[ray]'")
         import ray
 
+        # A cluster that is started here for a sweep needs no page of its own, and reports to nobody.
         local: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise RunError(f"cannot use a Ray cluster at {address or 'this machine'}: {error}") from error
         self._ray: Any = ray
-        self._task: Any = ray.remote(do).options(max_retries=retries)
+        self._task: Any = ray.remote(max_retries=retries)(do)
         self._works: dict[Any, Work] = {}
 
     @property

@@ -124,7 +124,7 @@ class Schedule:
     def _give_up_orphans(self) -> None:
         """Give up the runs that go on from one that was given up, and those that go on from these."""
         lost = {failure.run.key for failure in self.failures}
-        for run in [run for run in self._queue if run.start in lost]:
-            self._queue.remove(run)
-            self._give_up(run, f"it starts from {run.recipe.settings()['start']}, which failed")
-            lost.add(run.key)
+        while orphan := next((run for run in self._queue if run.start in lost), None):
+            self._queue.remove(orphan)
+            self._give_up(orphan, f"it starts from {orphan.recipe.settings()['start']}, which failed")
+            lost.add(orphan.key)
