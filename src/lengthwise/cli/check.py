@@ -17,12 +17,41 @@ if TYPE_CHECKING:
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="A model, a mixer, or package.module:Config.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model, a mixer, package.module:Config, hf:FOLDER of a checkpoint, "
+            "hf-config:FAMILY for a small random model of transformers, or hf-config:all.",
+            show_default=False,
+        ),
+    ],
     set_: Annotated[list[str] | None, SET] = None,
-    length: Annotated[int, typer.Option(min=8, help="Tokens a row.")] = 37,
+    length: Annotated[
+        int | None, typer.Option(min=8, help="Tokens a row; 37 by default. Models of transformers always read 19 + 13.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
+    remote_code: Annotated[bool, typer.Option("--remote-code", help="Run Python files in the checkpoint.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print hf-config:all as a page.")] = False,
 ) -> None:
-    """Check the state contract of a model in float64: reading in one call equals reading in pieces."""
+    """Check the state contract of a model: reading in one call equals reading in pieces.
+
+    Models of transformers are checked in float32, with the library alone and with our mends; others in float64.
+    """
+    kind, _, name = model.partition(":")
+    if kind in ("hf", "hf-config"):
+        if length is not None:
+            raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
+        from lengthwise.cli.check_library import check_checkpoint, check_families
+
+        if kind == "hf":
+            check_checkpoint(name, set_ or [], remote_code=remote_code, seed=seed)
+        else:
+            check_families(name, set_ or [], seed=seed, markdown=markdown)
+    else:
+        _check_own(model, set_ or [], 37 if length is None else length, seed)
+
+
+def _check_own(model: str, overrides: list[str], length: int, seed: int) -> None:
     import torch
 
     from lengthwise.diagnostics.contract import check_contract
@@ -30,9 +59,8 @@ def check(
 
     vocabulary = 7
     torch.manual_seed(seed)
-    built = _model(model, set_ or []).build(vocabulary, classes=vocabulary).double()
-    carrying = with_state(built, f"the state contract of {model}")
-    findings = check_contract(carrying, vocabulary, length=length, seed=seed)
+    built = _model(model, overrides).build(vocabulary, classes=vocabulary).double()
+    findings = check_contract(with_state(built, "the state contract"), vocabulary, length=length, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
     print_table(("clause", "difference", "tolerance", "result"), rows)
     if not all(finding.holds for finding in findings):

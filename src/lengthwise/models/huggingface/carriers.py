@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from sys import modules
 from typing import Any
@@ -62,7 +62,7 @@ class Carrier(ABC):
         return initial
 
     @contextmanager
-    def saving(self) -> Iterator[None]:
+    def saving(self) -> Generator[None]:
         """Hold the weights as they are saved while the context lasts."""
         yield
 
@@ -120,7 +120,7 @@ class CacheCarrier(Carrier):
         return self.model(input_ids=tokens_BT, use_cache=True, **{self._keyword: cache}, **options).logits
 
     @contextmanager
-    def _mends(self, cache: Any) -> Iterator[None]:
+    def _mends(self, cache: Any) -> Generator[None]:
         if not isinstance(cache, CarryingCache):
             yield
             return
@@ -147,17 +147,22 @@ class CacheCarrier(Carrier):
         return State({**carried, **position}, {**carried.kinds, **dict.fromkeys(position, Kind.POSITION)})
 
 
-def fill_layer(layer: Any, entries: State) -> None:
-    """Set what a layer of a cache holds."""
+def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
+    """Set what a layer of a cache holds.
+
+    Args:
+        layer: of a cache.
+        entries: its part of a state.
+        seen: tokens that a sliding window takes to be before it; by default as many as it holds, which is enough for
+            its masks where true positions are given beside them.
+    """
     if "keys" in entries:
         layer.keys, layer.values = entries["keys"], entries["values"]
         layer.dtype, layer.device, layer.is_initialized = layer.keys.dtype, layer.keys.device, True
         if hasattr(layer, "cumulative_length"):
-            # Masks are relative: only as many tokens are counted as are kept, true positions are given beside them.
-            layer.cumulative_length = layer.keys.shape[-2]
-    if not isinstance(layer, LinearAttentionCacheLayerMixin):
-        return
-    for index in range(layer.number_of_states):
+            layer.cumulative_length = layer.keys.shape[-2] if seen is None else seen
+    states: int = layer.number_of_states if isinstance(layer, LinearAttentionCacheLayerMixin) else 0
+    for index in range(states):
         tail, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
         layer.conv_states[index], layer.recurrent_states[index] = tail, memory
         layer.conv_kernel_size[index] = tail.shape[-1]
@@ -184,7 +189,7 @@ def _numbered(name: str, index: int) -> str:
 
 
 @contextmanager
-def keeping_modes(model: nn.Module) -> Iterator[None]:
+def keeping_modes(model: nn.Module) -> Generator[None]:
     """Put every module back in its own mode, of training or evaluation, after the context."""
     modes = [(module, module.training) for module in model.modules()]
     try:

@@ -66,9 +66,9 @@ def _mamba2(**tiny: Any) -> Family:
     return Family(mend="assigning cache, one path", scan="mamba2_chunk_scan", tiny=tiny)
 
 
-def _gated_delta(model_type: str = "", **tiny: Any) -> Family:
+def _gated_delta(model_type: str, tiny: Mapping[str, Any]) -> Family:
     scan = "torch_chunk_gated_delta_rule"
-    return Family(mend="assigning cache, one path", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | tiny)
+    return Family(mend="assigning cache, one path", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | dict(tiny))
 
 
 def _kimi_delta(**tiny: Any) -> Family:
@@ -106,13 +106,14 @@ FAMILIES: Mapping[str, Family] = {
         **_ATTENTION, **_MAMBA2, **_EXPERTS, shared_intermediate_size=48, layer_types=["mamba", "attention"]
     ),
     "qwen3_next": _gated_delta(
-        **_ATTENTION,
-        **_DELTA,
-        **{"head_dim": 8, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24},
-        **{"num_experts": 4, "num_experts_per_tok": 2},
+        "",
+        _ATTENTION
+        | _DELTA
+        | {"head_dim": 8, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 24}
+        | {"num_experts": 4, "num_experts_per_tok": 2},
     ),
-    "qwen3_5": _gated_delta("qwen3_5_text", **_ATTENTION, **_DELTA, head_dim=16),
-    "olmo_hybrid": _gated_delta(intermediate_size=48, num_attention_heads=4),
+    "qwen3_5": _gated_delta("qwen3_5_text", _ATTENTION | _DELTA | {"head_dim": 16}),
+    "olmo_hybrid": _gated_delta("", {"intermediate_size": 48, "num_attention_heads": 4}),
     "kimi_linear": _kimi_delta(linear_head_dim=8, linear_num_heads=4, num_key_value_heads=4),
     "bailing_hybrid": _kimi_delta(head_dim=8, num_key_value_heads=4, n_group=2, topk_group=1),
     "rwkv": Family(mend="a state for each layer", carrier="rwkv", masks=False, tiny={"rescale_every": 1}),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError
 from lengthwise.models.huggingface.families import FAMILIES, family_of, tiny_settings
+from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.models.huggingface.adapter import HuggingFaceModel
@@ -53,20 +55,24 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
 
     from lengthwise.models.huggingface.adapter import HuggingFaceModel
 
-    tiny = tiny_settings(family) | settings
+    tiny = tiny_settings(family)
     model_type = FAMILIES[family].model_type or family
     if model_type not in CONFIG_MAPPING:
         raise InputError(f"the installed transformers has no {model_type!r}; {_version()}")
-    return HuggingFaceModel(AutoModelForCausalLM.from_config(CONFIG_MAPPING[model_type](**tiny)).eval())
+    config = CONFIG_MAPPING[model_type]
+    known = list(config().to_dict())
+    if unknown := [name for name in settings if name not in known]:
+        raise InputError(f"{family} has no setting {unknown[0]!r}; {nearest_name(unknown[0], known)}")
+    try:
+        model = AutoModelForCausalLM.from_config(config(**tiny | settings))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"transformers builds no {family} with {settings}: {error}") from error
+    return HuggingFaceModel(model.eval())
 
 
 def _require_transformers() -> None:
-    try:
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "models of Hugging Face need the package transformers: pip install 'lengthwise[hf]'"
-        ) from error
+    if find_spec("transformers") is None:
+        raise InputError("models of Hugging Face need the package transformers: pip install 'lengthwise[hf]'")
 
 
 def _version() -> str:

@@ -10,7 +10,7 @@ Shape letters: B batch rows, T tokens, D channels, N states of a channel, H head
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from threading import RLock
 from types import ModuleType
@@ -38,7 +38,7 @@ _patching = RLock()
 
 
 @contextmanager
-def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Iterator[None]:
+def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Generator[None]:
     """Replace attributes of a module while the context lasts, for one thread at a time.
 
     Raises:
@@ -63,7 +63,9 @@ def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Iterator[No
 class _Assigning(LinearAttentionLayer):
     """A cache layer that keeps the tensors it is given, with their gradient history."""
 
-    def update_conv_state(self, conv_states: Tensor, state_idx: int = 0, **_: Any) -> Tensor:
+    def update_conv_state(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, conv_states: Tensor, state_idx: int = 0, **_: Any
+    ) -> Tensor:
         tail = _set(self.conv_states[state_idx])
         full = torch.cat([tail, conv_states], dim=-1)
         # A copy, because a view would keep the inputs of the whole call alive.
@@ -85,11 +87,15 @@ class _AssigningLinear(_Assigning):
     pass
 
 
-class _AssigningHybrid(_Assigning, LinearAttentionAndFullAttentionLayer):
+class _AssigningHybrid(  # pyright: ignore[reportIncompatibleMethodOverride]
+    _Assigning, LinearAttentionAndFullAttentionLayer
+):
     pass
 
 
-class _AssigningSlidingHybrid(_Assigning, LinearAttentionAndSlidingWindowAttentionLayer):
+class _AssigningSlidingHybrid(  # pyright: ignore[reportIncompatibleMethodOverride]
+    _Assigning, LinearAttentionAndSlidingWindowAttentionLayer
+):
     pass
 
 

@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, D width, L layers, H heads, V symbols.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ class RWKVCarrier(Carrier):
         return Output(output.logits, State(entries, kinds))
 
     @contextmanager
-    def saving(self) -> Iterator[None]:
+    def saving(self) -> Generator[None]:
         """Undo the halving of weights that the library does in evaluation mode and would save."""
         with keeping_modes(self.model):
             self.model.train()
@@ -127,8 +127,6 @@ class XLSTMCarrier(Carrier):
         return self._read_blocks(tokens_BT, state) if self.mended else self._read_model(tokens_BT, state)
 
     def _read_blocks(self, tokens_BT: Tensor, state: State | None) -> Output:
-        from transformers.models.xlstm.modeling_xlstm import soft_cap
-
         model = self.model
         if model.config.mode != "inference":
             raise InputError(
@@ -141,12 +139,9 @@ class XLSTMCarrier(Carrier):
             after.append(entries)
         x_BTD = model.backbone.out_norm(x_BTD)
         logits_BTV = model.lm_head(x_BTD.to(model.lm_head.weight.dtype))
-        logits_BTV = soft_cap(logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32)), self._cap)
-        return Output(logits_BTV, _xlstm_state(after))
-
-    @property
-    def _cap(self) -> float:
-        return self.model.config.output_logit_soft_cap
+        logits_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
+        cap = model.config.output_logit_soft_cap
+        return Output(logits_BTV if cap is None else cap * torch.tanh(logits_BTV / cap), _xlstm_state(after))
 
     def _read_model(self, tokens_BT: Tensor, state: State | None) -> Output:
         from transformers.models.xlstm.modeling_xlstm import xLSTMCache

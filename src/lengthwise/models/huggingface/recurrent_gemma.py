@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, D channels, K taps of a convolution.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,7 +51,7 @@ class RecurrentGemmaCarrier(Carrier):
         options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.mended else {}
         with self._inside(state, cache), self._tails(state) as tails:
             logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
-            entries = {
+            entries: dict[str, Any] = {
                 f"layers.{number}.{name}": entry
                 for number, block in self._recurrent().items()
                 for name, entry in (
@@ -63,6 +63,11 @@ class RecurrentGemmaCarrier(Carrier):
             layer: Any = cache.layers[number]
             entries |= {f"layers.{number}.keys": layer.keys, f"layers.{number}.values": layer.values}
         return Output(logits, self._state(entries, self._next_position(tokens_BT, state)["position"]))
+
+    def _fill(self, cache: Any, state: State) -> None:
+        seen = None if self.mended else int(state["position"][0])
+        for number in self._attending():
+            fill_layer(cache.layers[number], state.section(f"layers.{number}"), seen)
 
     def _recurrent(self) -> dict[int, Any]:
         blocks = {number: layer.temporal_block for number, layer in enumerate(self.model.model.layers)}
@@ -78,7 +83,7 @@ class RecurrentGemmaCarrier(Carrier):
         return State({**entries, "position": position_B}, {**named, "position": Kind.POSITION})
 
     @contextmanager
-    def _inside(self, state: State | None, cache: Any) -> Iterator[None]:
+    def _inside(self, state: State | None, cache: Any) -> Generator[None]:
         """Put the state where the library looks for it; afterwards its modules are as they were."""
         blocks = self._recurrent()
         before = [(b, b.conv1d_state, b.rg_lru.recurrent_states) for b in blocks.values()]
@@ -86,15 +91,15 @@ class RecurrentGemmaCarrier(Carrier):
             for number, block in blocks.items():
                 entries = State({}) if state is None else state.section(f"layers.{number}")
                 block.conv1d_state, block.rg_lru.recurrent_states = entries.get("conv"), entries.get("recurrent")
-            for number in self._attending() if state is not None else []:
-                fill_layer(cache.layers[number], state.section(f"layers.{number}"))
+            if state is not None:
+                self._fill(cache, state)
             yield
         finally:
             for block, tail, memory in before:
                 block.conv1d_state, block.rg_lru.recurrent_states = tail, memory
 
     @contextmanager
-    def _tails(self, state: State | None) -> Iterator[dict[int, Tensor]]:
+    def _tails(self, state: State | None) -> Generator[dict[int, Tensor]]:
         """Let the convolutions read the inputs before a chunk; yields their next ones, by layer."""
         tails: dict[int, Tensor] = {}
         if not self.mended or state is None:

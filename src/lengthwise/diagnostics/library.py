@@ -1,0 +1,233 @@
+"""What the installed transformers does with a carried state, alone and with our mends, measured on one model.
+
+Every clause compares with the library reading all tokens in one call without a cache, which is how it trains.
+
+Shape letters: B batch rows, T tokens, V symbols, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lengthwise.errors import InputError, LengthwiseError
+from lengthwise.models.huggingface.adapter import HuggingFaceModel
+from lengthwise.models.huggingface.families import family_of
+from lengthwise.state import Kind, State
+
+FIRST, SECOND = 19, 13
+"""Tokens of the two chunks: neither a power of two nor shorter than a convolution."""
+ROWS = 3
+TOLERANCE = 1e-4
+"""Relative; the models are measured in float32, which is what the library computes states in."""
+
+
+class Cell(NamedTuple):
+    """What one way of reading gave for one clause."""
+
+    difference: float
+    """The largest difference over the largest value; infinite where there is no gradient, NaN where it failed."""
+    failure: str = ""
+    """The error that the library raised."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the difference is within the tolerance."""
+        return self.difference <= TOLERANCE
+
+    def __str__(self) -> str:
+        return self.failure or ("none" if self.difference == float("inf") else f"{self.difference:.0e}")
+
+
+class LibraryFinding(NamedTuple):
+    """One clause, with the library alone and with the mend."""
+
+    clause: str
+    alone: Cell | None
+    """None where the clause cannot be asked of this family."""
+    mended: Cell | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the mended model keeps it."""
+        return self.mended is None or self.mended.holds
+
+
+CLAUSES = (
+    f"chunks of {FIRST} and {SECOND}",
+    "token by token",
+    "gradient through the cache",
+    "gradient to the initial state",
+    "rows independent",
+    "left padding",
+)
+"""What is measured, in this order: logits of two chunks and of single tokens against one call; parameter gradients of
+two chunks against one call; gradient to the recurrent state before 13 tokens, in one call against two; logits of rows
+together against each alone, both in two chunks; logits of rows padded on the left, with a mask, against each alone."""
+
+
+@torch.enable_grad()
+def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFinding]:
+    """Measure the state contract of a model of transformers, with the library alone and with our mends.
+
+    Args:
+        model: in float32; its gradients are cleared and it is measured in evaluation mode.
+        seed: of the tokens.
+
+    Returns:
+        One finding for each of `CLAUSES`.
+
+    Raises:
+        InputError: the model is not in float32 or float64.
+    """
+    dtype = next(model.parameters()).dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"the contract is measured in float32, not {dtype}; call model.float() first")
+    alone = HuggingFaceModel(model.model, mended=False)
+    mended = HuggingFaceModel(model.model)
+    with _evaluating(model):
+        subject = _Subject(mended, seed)
+        columns = [[_cell(lambda m=m, c=c: c(m)) for c in subject.clauses()] for m in (alone, mended)]
+        model.zero_grad(set_to_none=True)
+    masks = family_of(model.family).masks
+    return [
+        LibraryFinding(clause, first, second)
+        if masks or clause != "left padding"
+        else LibraryFinding(clause, None, None)
+        for clause, first, second in zip(CLAUSES, *columns, strict=True)
+    ]
+
+
+def require_contract(model: HuggingFaceModel) -> None:
+    """Refuse a model whose state is not carried rightly with the installed transformers, even mended.
+
+    Raises:
+        InputError: a clause does not hold; the message says which, and the measured difference.
+    """
+    if broken := [finding for finding in check_library(model) if not finding.holds]:
+        import transformers
+
+        measured = ", ".join(f"{finding.clause} {finding.mended}" for finding in broken)
+        raise InputError(
+            f"{model.family} does not carry its state rightly with transformers {transformers.__version__}: "
+            f"{measured}, allowed {TOLERANCE:.0e}; `lengthwise check hf:PATH` shows all of it"
+        )
+
+
+class _Subject:
+    """The tokens, and what the library's own single call gives for them."""
+
+    def __init__(self, model: HuggingFaceModel, seed: int) -> None:
+        weight: Tensor = model.model.get_input_embeddings().weight
+        self.library = model.model
+        generator = torch.Generator().manual_seed(seed)
+        # The first symbols are often padding, whose embedding is fixed at zero.
+        lowest = min(3, model.vocabulary - 1)
+        shape = (ROWS, FIRST + SECOND)
+        self.tokens_BT = torch.randint(lowest, model.vocabulary, shape, generator=generator).to(weight.device)
+        with torch.no_grad():
+            self.logits_BTV = self._one_call(self.tokens_BT)
+        self.gradients_P = self._gradients(lambda: self._one_call(self.tokens_BT))
+
+    def clauses(self) -> list[Callable[[HuggingFaceModel], float]]:
+        return [
+            lambda m: _difference(self.logits_BTV, _chunks(m, self.tokens_BT)),
+            lambda m: _difference(self.logits_BTV, _chunks(m, self.tokens_BT, [1] * self.tokens_BT.shape[1])),
+            lambda m: _difference(self.gradients_P, self._gradients(lambda: _chunks(m, self.tokens_BT))),
+            self._initial_state_gradient,
+            self._rows,
+            self._left_padding,
+        ]
+
+    def _one_call(self, tokens_BT: Tensor) -> Tensor:
+        return self.library(input_ids=tokens_BT, use_cache=False).logits
+
+    def _gradients(self, read: Callable[[], Tensor]) -> Tensor:
+        parameters = [p for p in self.library.parameters() if p.requires_grad]
+        found = _gradients_of(_weighted(read()), parameters)
+        pairs = zip(parameters, found, strict=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs])
+
+    def _initial_state_gradient(self, model: HuggingFaceModel) -> float:
+        before = model(self.tokens_BT[:, :FIRST]).state.detach()
+        after_BT = self.tokens_BT[:, FIRST:]
+        whole, pieces = (
+            _state_gradient(model, after_BT, before, sizes) for sizes in ([SECOND], [SECOND // 2, SECOND - SECOND // 2])
+        )
+        return float("inf") if whole is None or pieces is None else _difference(whole, pieces)
+
+    @torch.no_grad()
+    def _rows(self, model: HuggingFaceModel) -> float:
+        alone = [_chunks(model, self.tokens_BT[row : row + 1]) for row in range(ROWS)]
+        return _difference(torch.cat(alone), _chunks(model, self.tokens_BT))
+
+    @torch.no_grad()
+    def _left_padding(self, model: HuggingFaceModel) -> float:
+        worst, length = 0.0, self.tokens_BT.shape[1]
+        padding = [5 * row for row in range(ROWS)]
+        mask_BT = torch.stack([torch.arange(length) >= p for p in padding]).long().to(self.tokens_BT.device)
+        logits_BTV = model.left_padded_logits(self.tokens_BT * mask_BT, mask_BT)
+        for row, p in enumerate(padding):
+            expected = self._one_call(self.tokens_BT[row : row + 1, p:])
+            worst = max(worst, _difference(expected[0], logits_BTV[row, p:]))
+        return worst
+
+
+def _chunks(model: HuggingFaceModel, tokens_BT: Tensor, sizes: list[int] | None = None) -> Tensor:
+    state: State | None = None
+    logits = list[Tensor]()
+    for piece_BT in tokens_BT.split(sizes or [FIRST, SECOND], 1):
+        piece_BTV, state = model(piece_BT, state)
+        logits.append(piece_BTV)
+    return torch.cat(logits, 1)
+
+
+def _state_gradient(model: HuggingFaceModel, tokens_BT: Tensor, before: State, sizes: list[int]) -> Tensor | None:
+    """Return the gradient to the recurrent entries of a state, none where one of them gets none."""
+    start = before.map(lambda t: t.clone().requires_grad_(), [Kind.RECURRENT])
+    state, logits = start, list[Tensor]()
+    for piece_BT in tokens_BT.split(sizes, 1):
+        piece_BTV, state = model(piece_BT, state)
+        logits.append(piece_BTV)
+    entries = [start[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT]
+    found = _gradients_of(_weighted(torch.cat(logits, 1)), entries)
+    present = [gradient.flatten() for gradient in found if gradient is not None]
+    return torch.cat(present) if len(present) == len(found) else None
+
+
+def _gradients_of(total: Tensor, inputs: list[Tensor]) -> list[Tensor | None]:
+    return list(torch.autograd.grad(total, inputs, allow_unused=True))
+
+
+def _weighted(logits: Tensor) -> Tensor:
+    # Cosines give every logit a weight of its own, the same for every way of reading.
+    return (logits * torch.arange(logits.numel(), device=logits.device).cos().reshape(logits.shape)).sum()
+
+
+def _difference(expected: Tensor, found: Tensor) -> float:
+    difference = float((expected - found).detach().abs().max())
+    return difference / max(float(expected.abs().max()), 1e-30) if difference == difference else float("inf")
+
+
+def _cell(measure: Callable[[], float]) -> Cell:
+    try:
+        return Cell(measure())
+    except LengthwiseError as error:
+        return Cell(float("nan"), str(error))
+    except Exception as error:
+        # Whatever the library raises is the finding.
+        return Cell(float("nan"), f"{type(error).__name__}: {str(error).splitlines()[0][:60]}")
+
+
+@contextmanager
+def _evaluating(model: HuggingFaceModel) -> Generator[None]:
+    mode = model.training
+    try:
+        model.eval()
+        yield
+    finally:
+        model.train(mode)
