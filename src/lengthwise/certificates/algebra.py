@@ -1,0 +1,225 @@
+"""The finite algebra of a trained unit: which vectors its operator treats alike, and how they multiply.
+
+What the unit says about short strings is learned as an automaton. Strings that do the same to all of its states are one
+element. Then the operator itself is looked at: the product of two elements' vectors is read in contexts
+``(a . _) . b`` that tell all elements apart, and is the element whose answers it gives.
+
+Shape letters: E elements, N vectors, K contexts, M elements of the monoid, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lengthwise.certificates.language import learn_language
+from lengthwise.certificates.reading import Reading
+from lengthwise.certificates.table import FREE, MultiplicationTable, Word, needed
+from lengthwise.errors import InputError, RunError
+from lengthwise.models.ldru import LDRU
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED, Ints
+
+_PAIRS = 65_536
+"""Products looked at together."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far an extraction may go.
+
+    Args:
+        states: the largest number of states of the automaton that is learned.
+        elements: the largest number of elements.
+        products: so many products, at most, are read in all contexts. Where there are more, a product whose nearest
+            element is the one that associativity asks for is taken for it.
+    """
+
+    states: int = 500
+    elements: int = 5_000
+    products: int = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Algebra:
+    """The finite algebra of a unit.
+
+    Args:
+        table: the products.
+        vectors_ED: [E, D] the unit's value of each element's string.
+        logits_EC: [E, C] what is read off each of them.
+        learned: the automaton that the elements were taken from.
+        contexts: how many contexts tell the elements apart.
+        astray: pairs of strings whose product does not answer as the joined string should: the unit may be wrong
+            where they meet.
+    """
+
+    table: MultiplicationTable
+    vectors_ED: Tensor
+    logits_EC: Tensor
+    learned: Automaton
+    contexts: int
+    astray: tuple[tuple[Word, Word], ...]
+
+
+@torch.no_grad()
+def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, budget: Budget | None = None) -> Algebra:
+    """Close the leaves of a trained unit under its operator, taking vectors for one that no context tells apart.
+
+    Args:
+        unit: a trained unit, or the reading of one.
+        domain: an automaton whose strings without a class need no products, such as a task's; none by default.
+        budget: how far to go.
+
+    Returns:
+        The algebra. Whether its table is associative and right is for `MultiplicationTable` to say.
+
+    Raises:
+        InputError: the unit pads, is in training mode, or has another alphabet than the domain.
+        RunError: the algebra does not close within the budget; the message says how many elements there are and
+            which strings came last.
+    """
+    reading = unit if isinstance(unit, Reading) else Reading.of(unit)
+    limits = budget or Budget()
+    if domain is not None and domain.vocabulary != reading.vocabulary:
+        raise InputError(f"a unit of {reading.vocabulary} symbols has no strings of {domain.vocabulary} symbols")
+
+    def ask(words: list[Word]) -> list[int]:
+        return reading.classes(reading.values(words)).tolist()
+
+    learned = learn_language(ask, reading.vocabulary, domain, limits.states)
+    elements = _Elements.of(learned, limits.elements)
+    vectors_ED = reading.values(elements.words)
+    products_EE, astray = _multiply(reading, elements, vectors_ED, limits)
+    table = MultiplicationTable(products_EE, elements.leaves_V, elements.classes_E, elements.words)
+    named = tuple((elements.words[x], elements.words[y]) for x, y in astray.tolist())
+    return Algebra(table, vectors_ED, reading.logits(vectors_ED), learned, len(elements.contexts_K2), named)
+
+
+@dataclass(frozen=True, eq=False)
+class _Elements:
+    """What the strings do to the states of an automaton.
+
+    Args:
+        words: the shortest string of each element.
+        classes_E: [E] the class of each.
+        leaves_V: [V] the element of each symbol.
+        products_EE: [E, E] the element of the joined strings, or `FREE`.
+        contexts_K2: [K, 2] the elements on the left and right of places that tell all elements apart; -1 for nothing.
+        answers_EK: [E, K] the class of each element in each place, `UNLABELLED` where it has none.
+    """
+
+    words: tuple[Word, ...]
+    classes_E: Ints
+    leaves_V: Ints
+    products_EE: Ints
+    contexts_K2: Ints
+    answers_EK: Ints
+
+    @staticmethod
+    def of(learned: Automaton, limit: int) -> _Elements:
+        """Return the elements of an automaton whose start no symbol leads back to."""
+        try:
+            monoid = learned.transition_monoid(limit)
+        except InputError as error:
+            raise RunError(
+                f"the algebra does not close: the {learned.states} states that its strings show have more than "
+                f"{limit} maps; raise the budget of elements"
+            ) from error
+        kept = needed(learned, monoid.elements_MS)
+        kept[0] = False
+        number_M = np.where(kept, np.cumsum(kept) - 1, FREE)
+        classes_M = learned.outputs_S[monoid.elements_MS[:, learned.start]]
+        contexts, answers = _separate(learned, monoid.elements_MS[kept], monoid.elements_MS)
+        return _Elements(
+            tuple(tuple(monoid.word(int(element))) for element in np.flatnonzero(kept)),
+            classes_M[kept],
+            number_M[monoid.generators],
+            number_M[monoid.product[np.ix_(kept, kept)]],
+            np.where(contexts == 0, -1, number_M[contexts]),
+            answers,
+        )
+
+
+def _separate(learned: Automaton, maps_ES: Ints, monoid_MS: Ints) -> tuple[Ints, Ints]:
+    """Return few places in strings that tell all elements apart, and what the elements answer there.
+
+    Args:
+        learned: gives strings their classes; minimal.
+        maps_ES: [E, S] what the elements do to the states.
+        monoid_MS: [M, S] the same of all strings, the empty one first.
+
+    Returns:
+        [K, 2] for each place the monoid's elements on the left and right, 0 for nothing; and [E, K] the classes.
+    """
+    states, firsts = np.unique(monoid_MS[:, learned.start], return_index=True)
+    outputs_MS = learned.outputs_S[monoid_MS]
+    rights = _few_columns(outputs_MS[:, states].T)
+    places = np.array([(left, right) for left in np.sort(firsts) for right in rights])
+    reached_EL = maps_ES[:, monoid_MS[places[:, 0], learned.start]]
+    answers_EK = outputs_MS[places[:, 1], reached_EL]
+    kept = _few_columns(answers_EK)
+    return places[kept], answers_EK[:, kept]
+
+
+def _few_columns(table: Ints) -> list[int]:
+    """Return columns that tell apart all rows that the whole table tells apart, the first one among them."""
+    groups = np.zeros(len(table), dtype=np.int64)
+    wanted, chosen = len(np.unique(table, axis=0)), list[int]()
+    columns = np.unique(table, return_inverse=True)[1].reshape(table.shape)
+    width = int(columns.max()) + 1
+    while not chosen or int(groups.max()) + 1 < wanted:
+        pairs = groups[:, None] * width + columns
+        best = int(np.argmax([len(np.unique(column)) for column in pairs.T])) if chosen else 0
+        groups = np.unique(pairs[:, best], return_inverse=True)[1].reshape(-1)
+        chosen.append(best)
+    return chosen
+
+
+def _multiply(reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Budget) -> tuple[Ints, Ints]:
+    """Return the products [E, E] that the operator makes, and the pairs [N, 2] that do not answer as they should."""
+    products_EE = elements.products_EE.copy()
+    every = int((products_EE != FREE).sum()) <= limits.products
+    astray: list[Ints] = [np.empty((0, 2), dtype=np.int64)]
+    for rows in _pieces(len(products_EE)):
+        pairs_N2 = np.argwhere(products_EE[rows] != FREE)
+        pairs_N2[:, 0] += rows[0]
+        left_N, right_N = torch.from_numpy(pairs_N2).to(vectors_ED.device).T
+        values_ND = reading.join(vectors_ED[left_N], vectors_ED[right_N])
+        expected_N = elements.products_EE[pairs_N2[:, 0], pairs_N2[:, 1]]
+        if not every:
+            doubtful = torch.cdist(values_ND, vectors_ED).argmin(1).cpu().numpy() != expected_N
+            pairs_N2, expected_N = pairs_N2[doubtful], expected_N[doubtful]
+            values_ND = values_ND[torch.from_numpy(doubtful).to(values_ND.device)]
+        answers_NK = _answers(reading, elements, vectors_ED, values_ND, elements.answers_EK[expected_N])
+        for row in np.flatnonzero((answers_NK != elements.answers_EK[expected_N]).any(1)):
+            wrong_E = (answers_NK[row] != elements.answers_EK).sum(1)
+            if wrong_E.min() < wrong_E[expected_N[row]]:
+                products_EE[*pairs_N2[row]] = int(wrong_E.argmin())
+            astray.append(pairs_N2[row][None])
+    return products_EE, np.concatenate(astray)
+
+
+def _answers(reading: Reading, elements: _Elements, vectors_ED: Tensor, values_ND: Tensor, expected_NK: Ints) -> Ints:
+    """Return [N, K] the class of each value in each place, `UNLABELLED` where the joined string should have none."""
+    answers_NK = np.full(expected_NK.shape, UNLABELLED)
+    if not len(answers_NK):
+        return answers_NK
+    for left in np.unique(elements.contexts_K2[:, 0]):
+        widened_ND = values_ND if left < 0 else reading.join(vectors_ED[left].expand_as(values_ND), values_ND)
+        for place in np.flatnonzero(elements.contexts_K2[:, 0] == left):
+            right = elements.contexts_K2[place, 1]
+            whole_ND = widened_ND if right < 0 else reading.join(widened_ND, vectors_ED[right].expand_as(values_ND))
+            answers_NK[:, place] = reading.classes(whole_ND).cpu().numpy()
+    return np.where(expected_NK == UNLABELLED, UNLABELLED, answers_NK)
+
+
+def _pieces(size: int) -> Iterator[Ints]:
+    """Cut the rows of a table of products into pieces that fit into memory."""
+    per_piece = max(_PAIRS // max(size, 1), 1)
+    for start in range(0, size, per_piece):
+        yield np.arange(start, min(start + per_piece, size))

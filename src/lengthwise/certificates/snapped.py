@@ -1,0 +1,198 @@
+"""Snapped units: every node of the tree replaced by its element, so that the unit computes exactly its table.
+
+Shape letters: B batch rows, T tokens, E elements, C classes, V symbols.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lengthwise.certificates.algebra import Algebra, extract_algebra
+from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
+from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.table import FREE, Word
+from lengthwise.certificates.trees import tree_errors
+from lengthwise.errors import InputError
+from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.ldru import LDRU
+from lengthwise.scans import OnlineReduction, SharedNodes
+from lengthwise.state import Kind, State
+from lengthwise.tasks.language import Language
+
+TRIED = 500
+"""Strings that a table gets wrong, at most, on which the network itself is run."""
+
+
+class SnappedUnit(SequenceModel):
+    """A unit whose nodes hold elements of a finite algebra instead of vectors.
+
+    It reads with the brackets of the unit that the algebra was taken from, looks products up, and answers with what
+    that unit reads off the vector of the last element.
+
+    Args:
+        algebra: the products and the logits.
+
+    Example:
+        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> unit = LDRUConfig(width=4).build(vocabulary=2, classes=2).eval()
+        >>> snapped = SnappedUnit(extract_algebra(unit))
+        >>> snapped.string_logits(torch.tensor([[0, 1, 1]])).shape
+        torch.Size([1, 2])
+    """
+
+    products_EE: Tensor
+    leaves_V: Tensor
+    logits_EC: Tensor
+
+    def __init__(self, algebra: Algebra) -> None:
+        super().__init__()
+        device = algebra.vectors_ED.device
+        size = algebra.table.size
+        products = np.where(algebra.table.products_EE == FREE, size, algebra.table.products_EE)
+        zeroed = np.pad(products, (0, 1), constant_values=size)
+        leaves = np.where(algebra.table.leaves_V == FREE, size, algebra.table.leaves_V)
+        self.register_buffer("products_EE", torch.from_numpy(zeroed).to(device))
+        self.register_buffer("leaves_V", torch.from_numpy(leaves).to(device))
+        self.register_buffer("logits_EC", algebra.logits_EC)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the empty stack."""
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.leaves_V.device)
+        return State({"position": position}, {"position": Kind.POSITION})
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+        """Read tokens [B, T] and return the logits [B, C] of all that was read.
+
+        Raises:
+            InputError: a string has a piece that no string of the task's domain has.
+        """
+        before = self.initial_state(tokens.shape[0]) if state is None else state
+        partials = {int(name.removeprefix("partial.")): before[name] for name in before if name != "position"}
+        online = OnlineReduction(self._join, partials, int(before["position"][0]))
+        online.push(self.leaves_V[tokens])
+        position = torch.full_like(before["position"], online.count)
+        entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
+        after = State(entries | {"position": position}, {"position": Kind.POSITION})
+        return Output(self._logits(online), after)
+
+    def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+        """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once.
+
+        Args:
+            tokens: [B, T] symbols.
+            chunk: tokens reduced at a time, a power of two.
+
+        Raises:
+            InputError: the strings are empty, or have a piece that no string of the task's domain has.
+        """
+        if not tokens.shape[1]:
+            raise InputError("an empty string has no logits")
+        online = OnlineReduction(self._join)
+        for piece in tokens.split(chunk, 1):
+            for level, block in SharedNodes(self.leaves_V, piece).dyadic_blocks(self._join):
+                online.push(block, level)
+        return self._logits(online)
+
+    def _join(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.products_EE[left, right]
+
+    def _logits(self, online: OnlineReduction) -> Tensor:
+        elements_B = online.reduced()
+        outside_B = elements_B == len(self.logits_EC)
+        if outside_B.any():
+            row = int(outside_B.nonzero()[0])
+            raise InputError(f"string {row} is outside the domain of the task: the algebra has no element for it")
+        return self.logits_EC[elements_B]
+
+
+def certify_snapped(model: SequenceModel, task: Language) -> Finding:
+    """Find out whether a unit is right once each of its nodes is replaced by the vector of its element.
+
+    Args:
+        model: a unit with any binary operator, in evaluation mode.
+        task: what it was trained on.
+
+    Raises:
+        InputError: the model is not such a unit.
+        RunError: its algebra does not close within the budget.
+    """
+    if not isinstance(model, LDRU):
+        raise InputError(f"a {type(model).__name__} has no operator to snap; --method black_box asks it questions")
+    algebra = extract_algebra(model, task.automaton)
+    return judge(algebra, model, task)
+
+
+def judge(algebra: Algebra, model: SequenceModel, task: Language) -> Finding:
+    """Decide whether the snapped unit of an algebra is right on its task, at every length.
+
+    Args:
+        algebra: taken from the model.
+        model: the network itself, asked about strings that the table gets wrong.
+        task: what it was trained on.
+    """
+    table = algebra.table
+    extracted = table.automaton()
+    comparison = compare(extracted, task.automaton)
+    associative, onto = table.violation() is None, table.homomorphism(task.automaton.minimal()) is not None
+    parts = {
+        "method": "snapped",
+        "extracted": extracted,
+        "comparison": comparison,
+        "monoid": table.size,
+        "algebra": AlgebraTable(
+            product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist()
+        ),
+        "margins": {"margin": _margin(algebra), "astray": float(len(algebra.astray))},
+    }
+    size = f"{table.size} elements"
+    if onto:
+        statement = f"right at every length and in all brackets, each node snapped to one of {size}"
+        return _finding("every_length", f"{statement}; the table is {'' if associative else 'not '}associative", parts)
+    wrong = list(islice(tree_errors(table, task.automaton.minimal()), TRIED))
+    if not wrong and not isinstance(comparison, Different):
+        return _finding("every_length", f"right at every length in balanced trees, snapped to one of {size}", parts)
+    if not wrong:
+        return _finding("wrong", f"the automaton of its {size} is not the task's", parts)
+    word, fails = _first_failure(model, task, wrong)
+    example = Counterexample(
+        symbols=list(word),
+        states=[],
+        answer=int(SnappedUnit(algebra).string_logits(_tokens(model, word)).argmax()),
+        truth=int(task.label(np.array([word]))[0]),
+    )
+    what = "the network itself is wrong there" if fails else "the network itself was right on all that were tried"
+    return _finding(
+        "wrong",
+        f"snapped to one of {size}, wrong on a string of {len(word)} symbols; {what}; "
+        f"{len(algebra.astray)} products do not answer as their strings should",
+        {**parts, "counterexample": example},
+    )
+
+
+def _finding(verdict: str, statement: str, parts: dict[str, object]) -> Finding:
+    return Finding(verdict=verdict, statement=statement, **parts)  # pyright: ignore[reportArgumentType]
+
+
+@torch.no_grad()
+def _first_failure(model: SequenceModel, task: Language, words: list[Word]) -> tuple[Word, bool]:
+    """Return the first string on which the network itself is wrong as well, or else the first string."""
+    for word in words:
+        answer = int(model.string_logits(_tokens(model, word)).argmax())
+        if answer != int(task.label(np.array([word]))[0]):
+            return word, True
+    return words[0], False
+
+
+def _tokens(model: SequenceModel, word: Word) -> Tensor:
+    return torch.tensor([word], device=next(model.parameters()).device)
+
+
+def _margin(algebra: Algebra) -> float:
+    """Return the least difference of the two largest logits over the elements whose strings have a class."""
+    counted = torch.from_numpy(algebra.table.classes_E >= 0).to(algebra.logits_EC.device)
+    top = algebra.logits_EC[counted].topk(2, -1).values
+    return float((top[:, 0] - top[:, 1]).min())

@@ -1,0 +1,66 @@
+"""What balanced trees make of a multiplication table, decided for all strings at once.
+
+A balanced tree joins blocks of ``2^k`` symbols with blocks as long or with a shorter rest. What blocks and rests of a
+level can be, as elements of the table and as maps of the task's states together, depends on the level before alone, and
+there are finitely many sets of such pairs: once they repeat, every length has been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lengthwise.certificates.table import FREE, MultiplicationTable, Word
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED
+
+_Pair = tuple[int, int]
+"""An element of the table, and the element of the task's transition monoid that the same string performs."""
+
+
+def tree_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
+    """Yield strings that balanced trees over a table answer wrongly, one for each way to be wrong at each level.
+
+    Args:
+        table: the products; it need not be associative.
+        task: the minimal automaton of the task.
+
+    Yields:
+        The strings, those of few levels first; without any, trees of the brackets of `tree_reduce` are right at every
+        length.
+    """
+    return _Trees(table, task).errors()
+
+
+class _Trees:
+    """The pairs that strings can have, with a string for each."""
+
+    def __init__(self, table: MultiplicationTable, task: Automaton) -> None:
+        monoid = task.transition_monoid()
+        self.table, self.products = table.products_EE.tolist(), monoid.product.tolist()
+        self.classes = table.classes_E.tolist()
+        self.truth = task.outputs_S[monoid.elements_MS[:, task.start]].tolist()
+        generators = zip(table.leaves_V.tolist(), monoid.generators.tolist(), strict=True)
+        self.leaves = {pair: (symbol,) for symbol, pair in reversed(list(enumerate(generators))) if pair[0] != FREE}
+
+    def errors(self) -> Iterator[Word]:
+        blocks: dict[_Pair, Word] = self.leaves
+        rests: dict[_Pair, Word] = {}
+        seen = set[tuple[frozenset[_Pair], frozenset[_Pair]]]()
+        while (level := (frozenset(blocks), frozenset(rests))) not in seen:
+            seen.add(level)
+            for pair, word in (rests | blocks).items():
+                if self._wrong(pair):
+                    yield word
+            rests, blocks = self._joined(blocks, rests) | blocks | rests, self._joined(blocks, blocks)
+
+    def _wrong(self, pair: _Pair) -> bool:
+        return self.truth[pair[1]] not in (UNLABELLED, self.classes[pair[0]])
+
+    def _joined(self, lefts: dict[_Pair, Word], rights: dict[_Pair, Word]) -> dict[_Pair, Word]:
+        found: dict[_Pair, Word] = {}
+        for (x, m), left in lefts.items():
+            for (y, n), right in rights.items():
+                element = self.table[x][y]
+                if element != FREE:
+                    found.setdefault((element, self.products[m][n]), left + right)
+        return found
