@@ -2,9 +2,12 @@
 
 from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
 from lengthwise.scans.delta import delta_scan
+from lengthwise.scans.diagonal import diagonal_scan
+from lengthwise.scans.exponential import mlstm_scan, slstm_scan
 from lengthwise.scans.gated_linear import gated_linear_scan
 from lengthwise.scans.linear import linear_scan
 from lengthwise.scans.online import OnlineReduction, reduce_chunks
+from lengthwise.scans.selected import selected_scan
 from lengthwise.scans.selective import selective_scan
 from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
@@ -26,12 +29,16 @@ __all__ = [
     "SharedNodes",
     "balanced_rounds",
     "delta_scan",
+    "diagonal_scan",
     "gated_linear_scan",
     "linear_scan",
+    "mlstm_scan",
     "random_bracketing",
     "random_tree",
     "reduce_chunks",
+    "selected_scan",
     "selective_scan",
+    "slstm_scan",
     "tree_reduce",
     "tree_reduce_prefixes",
     "tree_scan",

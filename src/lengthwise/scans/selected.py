@@ -21,7 +21,7 @@ Method = Literal["loop", "tree"]
 """How time is walked: ``loop`` takes T steps of N x N work, ``tree`` about 2 log2 T steps of N x N x N a token."""
 
 FEW = 16
-"""Up to so many distinct matrices, multiplying by all of them and choosing is cheaper than copying one for each row."""
+"""Up to so many distinct matrices are shared; with more, every token gets its own."""
 
 
 def selected_scan(
@@ -89,7 +89,8 @@ def transitions(dictionary_KNN: Tensor, weight_K: Tensor, norm: float) -> tuple[
 def distinct_rows(x_MD: Tensor) -> tuple[Tensor, Tensor]:
     """Return places [U] of the distinct rows of a floating-point matrix, and for each row [M] which of them it equals.
 
-    Rows are told apart by their bits. Where different rows share a hash, which hardly happens, all count as distinct.
+    Rows are told apart by their bits. With more than `FEW` of them, or in the rare case that different ones share a
+    hash, all M count as distinct.
     """
     bits_MD = x_MD.detach().contiguous().view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x_MD.element_size()])
     generator = torch.Generator().manual_seed(0)
@@ -97,7 +98,7 @@ def distinct_rows(x_MD: Tensor) -> tuple[Tensor, Tensor]:
     hashes_U, index_M = torch.unique((bits_MD.long() * keys_D).sum(1), return_inverse=True)
     place_M = torch.arange(len(x_MD), device=x_MD.device)
     place_U = place_M.new_zeros(len(hashes_U)).scatter_(0, index_M, place_M)
-    if not torch.equal(bits_MD[place_U][index_M], bits_MD):
+    if len(place_U) > FEW or not torch.equal(bits_MD[place_U][index_M], bits_MD):
         return place_M, place_M
     return place_U, index_M
 
@@ -125,15 +126,15 @@ class _Table:
 
     def __init__(self, table_UNN: Tensor, index_BT: Tensor) -> None:
         self.table_UNN, self.index_BT = table_UNN, index_BT
-        self.all_NX = table_UNN.flatten(0, 1).t()
+        self.all_NX = table_UNN.flatten(0, 1).t() if len(table_UNN) <= FEW else None
         self.offset_B = len(table_UNN) * torch.arange(len(index_BT), device=index_BT.device)
 
     def times(self, vector_BN: Tensor, t: int) -> Tensor:
         """Return what the matrices of token t make of a vector a row."""
         index_B = self.index_BT[:, t]
-        if len(self.table_UNN) > FEW:
+        if self.all_NX is None:
             return (self.table_UNN[index_B] @ vector_BN[..., None])[..., 0]
-        # The U products of a row lie one after another.
+        # The U products of a row lie one after another: all of them cost less than a copy of a matrix for each row.
         return (vector_BN @ self.all_NX).view(-1, vector_BN.shape[1])[self.offset_B + index_B]
 
 
@@ -165,21 +166,40 @@ class _Loop(torch.autograd.Function):
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)
         dictionary_KNN, weight_UK, index_BT, table_UNN, norm_U1N, states_BTN, state_BN = saved
         grad_x_BTN, back_BTN = _walk_back(_Table(table_UNN.mT, index_BT), grad_BTN)
-        before_MN = torch.cat([state_BN[:, None], states_BTN[:, :-1]], 1).flatten(0, 1)
-        grad_MN, back_MN, index_M = grad_x_BTN.flatten(0, 1), back_BTN.flatten(0, 1), index_BT.flatten()
+        before_BTN = torch.cat([state_BN[:, None], states_BTN[:, :-1]], 1)
+        grad_MN, before_MN, back_MN = (x.flatten(0, 1) for x in (grad_x_BTN, before_BTN, back_BTN))
+        index_M = index_BT.flatten()
         # How the norm of a column changes with its entries.
-        slope_UNN = table_UNN.sign() * table_UNN.abs() ** (ctx.norm - 1)
-
-        slope_UKN = torch.einsum("kij,uij->ukj", dictionary_KNN, slope_UNN)
-        through_MKN = (grad_MN @ dictionary_KNN.transpose(0, 1).flatten(1)).unflatten(1, (len(dictionary_KNN), -1))
-        through_MKN -= slope_UKN[index_M] * back_MN[:, None]
-        grad_weight_MK = (through_MKN @ (before_MN / norm_U1N[index_M, 0])[..., None])[..., 0]
+        smallest = torch.finfo(table_UNN.dtype).tiny
+        slope_UNN = table_UNN.abs().clamp_(min=smallest).log_().mul_(ctx.norm - 1).exp_().mul_(table_UNN.sign())
 
         grad_table_UNN = _outer_sums(grad_MN, before_MN, index_M, len(table_UNN))
         along_U1N = (grad_table_UNN * table_UNN).sum(1, keepdim=True)
-        grad_blend_UNN = (grad_table_UNN - slope_UNN * along_U1N) / norm_U1N
+        grad_blend_UNN = grad_table_UNN.addcmul_(slope_UNN, along_U1N, value=-1).div_(norm_U1N)
         grad_dictionary_KNN = (weight_UK.t() @ grad_blend_UNN.flatten(1)).view_as(dictionary_KNN)
+        if len(table_UNN) == len(index_M):
+            grad_weight_MK = (grad_blend_UNN.flatten(1) @ dictionary_KNN.flatten(1).t())[index_M]
+        else:
+            scaled_MN = before_MN / norm_U1N[index_M, 0]
+            slope_UKN = torch.einsum("kij,uij->ukj", dictionary_KNN, slope_UNN)
+            grad_weight_MK = _weight_gradients(dictionary_KNN, slope_UKN[index_M], scaled_MN, grad_MN, back_MN)
         return grad_dictionary_KNN, grad_weight_MK.unflatten(0, index_BT.shape), grad_x_BTN, back_BTN[:, 0], None
+
+
+def _weight_gradients(
+    dictionary_KNN: Tensor, slope_MKN: Tensor, scaled_MN: Tensor, grad_MN: Tensor, back_MN: Tensor
+) -> Tensor:
+    """Return the gradient [M, K] of each token's weights, without forming that of its matrix.
+
+    Args:
+        dictionary_KNN: the matrices.
+        slope_MKN: how the norms of a token's columns change with its weights.
+        scaled_MN: states before each token, divided by those norms.
+        grad_MN: gradients of the states after each token.
+        back_MN: what the transposed matrix of a token makes of them.
+    """
+    through_MKN = (grad_MN @ dictionary_KNN.transpose(0, 1).flatten(1)).unflatten(1, (len(dictionary_KNN), -1))
+    return (through_MKN.addcmul_(slope_MKN, back_MN[:, None], value=-1) @ scaled_MN[..., None])[..., 0]
 
 
 def _walk_back(transposed: _Table, grad_BTN: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,8 +216,7 @@ def _walk_back(transposed: _Table, grad_BTN: Tensor) -> tuple[Tensor, Tensor]:
 
 def _outer_sums(left_MN: Tensor, right_MN: Tensor, index_M: Tensor, count: int) -> Tensor:
     """Return for each distinct matrix the sum of the outer products of the tokens that apply it, [U, N, N]."""
-    if count > FEW:
-        sums_UNN = left_MN.new_zeros(count, left_MN.shape[1], left_MN.shape[1])
-        return sums_UNN.index_add_(0, index_M, left_MN[..., None] * right_MN[:, None])
+    if count == len(index_M):
+        return (left_MN[..., None] * right_MN[:, None])[index_M.argsort()]
     chosen = [(index_M == u).nonzero()[:, 0] for u in range(count)]
     return torch.stack([left_MN[rows].t() @ right_MN[rows] for rows in chosen])
