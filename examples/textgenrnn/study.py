@@ -6,6 +6,7 @@ Shape letters: R articles, S symbols of an article.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -49,7 +50,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="folder for the weights of each run, as textgenrnn reads them")
     parser.add_argument("--held-out", choices=("validation", "test"), default="test")
     parser.add_argument("--articles", type=int, default=100, help="articles that are measured, from their start")
-    parser.add_argument("--training", nargs="*", default=list(SETTINGS), help="base, interventions")
+    parser.add_argument("--training", nargs="*", default=list(SETTINGS), help="interventions, base, read_anew")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--set", type=json.loads, default={}, help="other settings of the intervention, as JSON")
     parser.add_argument("--window", type=int, default=1, help="places that attention averages over")
@@ -94,14 +95,13 @@ def bits_by_position(model: TextGenRNN, tokens_RS: Tensor) -> dict[str, list[lis
 def bits_read_anew(model: TextGenRNN, tokens_RS: Tensor, stride: int = 16) -> dict[str, list[list[float]]]:
     """Return the same for textgenrnn's own way: for each character the last 40 are read anew, without a state."""
     positions = np.r_[1 : WINDOW + 1, WINDOW + stride // 2 : tokens_RS.shape[1] : stride]
-    model.window = WINDOW
     windows_RSW = pad(tokens_RS, (WINDOW - 1, 0)).unfold(1, WINDOW, 1)
     nothing = model.initial_state(len(tokens_RS)).map(torch.zeros_like)
     logits = [model(windows_RSW[:, position - 1], nothing).logits[:, -1] for position in positions]
     losses = [cross_entropy(at, tokens_RS[:, p], reduction="none") for at, p in zip(logits, positions, strict=True)]
     bits_RP = torch.stack(losses, 1) / math.log(2)
     table: list[list[float]] = []
-    for before, end in zip(EDGES, EDGES[1:], strict=False):
+    for before, end in itertools.pairwise(EDGES):
         means_R = bits_RP[:, torch.from_numpy((positions > before) & (positions <= end))].mean(1)
         table.append([before + 1, end, float(means_R.mean()), float(means_R.std()) / math.sqrt(len(means_R))])
     return {"table": table}
@@ -111,22 +111,23 @@ def runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train and measure what is asked for, a line each."""
     corpus = load_articles(given.cache, given.held_out)
     tokens_RS = articles_from_start(corpus, given.articles)
-    for given.seed in given.seeds:
-        for name in given.training:
-            model = TextGenRNN(window=given.window)
-            load_weights(model, given.cache / "textgenrnn_weights.hdf5")
-            line: dict[str, Any] = {"training": name}
-            if name == "base":
-                yield line | {"training": "read anew"} | bits_read_anew(model, tokens_RS) | provenance(given)
-            else:
-                start = INTERVENTIONS.load(name).model_validate(SETTINGS[name] | given.set)
-                trainer = post_train(model, corpus, start, given)
-                line |= {"intervention": start.model_dump(mode="json"), "settings": trainer.config.model_dump()}
-                line |= {"symbols": trainer.sequences * given.context, "seconds": round(trainer.seconds, 1)}
-            if given.weights:
-                given.weights.mkdir(parents=True, exist_ok=True)
-                save_weights(model, given.weights / f"{name}-{given.seed}.hdf5")
-            yield line | bits_by_position(model, tokens_RS) | provenance(given)
+    for seed, name in itertools.product(given.seeds, given.training):
+        given.seed = seed
+        model = TextGenRNN(window=given.window)
+        load_weights(model, given.cache / "textgenrnn_weights.hdf5")
+        line: dict[str, Any] = {"training": name}
+        if name == "read_anew":
+            yield line | bits_read_anew(model, tokens_RS) | provenance(given)
+            continue
+        if name != "base":
+            start = INTERVENTIONS.load(name).model_validate(SETTINGS[name] | given.set)
+            trainer = post_train(model, corpus, start, given)
+            line |= {"intervention": start.model_dump(mode="json"), "settings": trainer.config.model_dump()}
+            line |= {"symbols": trainer.sequences * given.context, "seconds": round(trainer.seconds, 1)}
+        if given.weights:
+            given.weights.mkdir(parents=True, exist_ok=True)
+            save_weights(model, given.weights / f"{name}-{given.seed}.hdf5")
+        yield line | bits_by_position(model, tokens_RS) | provenance(given)
 
 
 def provenance(given: argparse.Namespace) -> dict[str, Any]:
