@@ -1,0 +1,210 @@
+"""Any model as a black box: an automaton learned from its answers, and a string on which it is wrong if one is found.
+
+AALpy learns a Moore machine from questions about strings. A conjecture is first compared with the task's automaton,
+exactly; where they differ the model is asked, which either shows the model wrong or the conjecture. A conjecture that
+is the task's automaton is put to strings at random. Nothing here proves anything about the strings that were not asked.
+
+Shape letters: B strings, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from aalpy.automata import MooreMachine
+from aalpy.base import SUL, Oracle
+from aalpy.learning_algs import run_Lstar
+
+from lengthwise.certificates.certificate import Counterexample, Finding
+from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.table import Word
+from lengthwise.models.base import SequenceModel
+from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.language import Language
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class QueryBudget:
+    """How much the model is asked.
+
+    Args:
+        queries: the largest number of strings of the whole learning; what was asked once is not asked again.
+        exhaustive: all strings of each length of which there are at most so many are among them.
+        longest: the length of the longest random strings.
+        states: learning ends when the conjecture has more states than this.
+        seed: of the random strings.
+    """
+
+    queries: int = 20_000
+    exhaustive: int = 1_024
+    longest: int = 200
+    states: int = 200
+    seed: int = 0
+
+
+class _Spent(Exception):  # noqa: N818
+    """The budget does not allow another question."""
+
+
+class Answers:
+    """What a model answers to strings, each asked once.
+
+    Args:
+        model: the model.
+        task: strings to which it gives no class are not asked about.
+        limit: the largest number of strings.
+    """
+
+    def __init__(self, model: SequenceModel, task: Language, limit: int) -> None:
+        self.model, self.task, self.limit = model, task, limit
+        self.known: dict[Word, int] = {(): UNLABELLED}
+        self.asked = 0
+        self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
+
+    def prefixes(self, word: Word) -> list[int]:
+        """Return the answers to all non-empty prefixes of a string.
+
+        Raises:
+            _Spent: the budget does not suffice.
+        """
+        prefixes = [word[:end] for end in range(1, len(word) + 1)]
+        truths = self.task.automaton.label_prefixes(np.array([word], dtype=np.int64).reshape(1, -1))[0]
+        new = [len(p) for p, truth in zip(prefixes, truths, strict=True) if p not in self.known and truth != UNLABELLED]
+        if new:
+            self._count(len(new))
+            with torch.no_grad():
+                logits = self.model.prefix_logits(torch.tensor([word], device=self._device), new)
+            self.known |= {word[:end]: int(found) for end, found in zip(new, logits[0].argmax(-1), strict=True)}
+        return [self.known.get(prefix, UNLABELLED) for prefix in prefixes]
+
+    def strings(self, tokens_BT: Ints) -> Ints:
+        """Return the answers [B] to strings of one length; errors as in `prefixes`."""
+        self._count(len(tokens_BT))
+        with torch.no_grad():
+            logits = self.model.string_logits(torch.from_numpy(tokens_BT).to(self._device))
+        return np.where(self.task.label(tokens_BT) == UNLABELLED, UNLABELLED, logits.argmax(-1).cpu().numpy())
+
+    def _count(self, questions: int) -> None:
+        if self.asked + questions > self.limit:
+            raise _Spent
+        self.asked += questions
+
+
+class _Teacher(SUL):
+    """The model as AALpy asks it."""
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__()
+        self.answers = answers
+
+    def query(self, word: Sequence[int]) -> list[int]:
+        return self.answers.prefixes(tuple(word)) if word else [UNLABELLED]
+
+    def pre(self) -> None:
+        self._word: Word = ()
+
+    def post(self) -> None:
+        self._word = ()
+
+    def step(self, letter: int | None) -> int:
+        if letter is None:
+            return UNLABELLED
+        self._word = (*self._word, letter)
+        return self.answers.prefixes(self._word)[-1]
+
+
+class _Examiner(Oracle):
+    """Compares conjectures with the task, with short strings and with random ones."""
+
+    def __init__(self, teacher: _Teacher, task: Language, budget: QueryBudget) -> None:
+        super().__init__(list(range(task.vocabulary)), teacher)
+        self.answers, self.task, self.budget = teacher.answers, task, budget
+        self.conjecture: Automaton | None = None
+        self.failure: Word | None = None
+        self.answer = UNLABELLED
+
+    def find_cex(self, hypothesis: MooreMachine[Any, Any]) -> Word | None:
+        """Return a string on which the conjecture is not the model, None when learning is over."""
+        self.conjecture = as_automaton(hypothesis, self.task.vocabulary)
+        if self.conjecture.states > self.budget.states:
+            raise _Spent
+        comparison = compare(self.conjecture, self.task.automaton)
+        if isinstance(comparison, Different):
+            self.answer = self.answers.prefixes(comparison.symbols)[-1]
+            if self.answer == comparison.truth:
+                return comparison.symbols
+            self.failure = comparison.symbols
+            return None
+        for tokens_BT in self._strings():
+            answers_B = self.answers.strings(tokens_BT)
+            wrong = np.flatnonzero(answers_B != self.task.label(tokens_BT))
+            if len(wrong):
+                self.answer = int(answers_B[wrong[0]])
+                self.failure = tuple(tokens_BT[wrong[0]].tolist())
+                return None
+        return None
+
+    def _strings(self) -> Iterator[Ints]:
+        """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
+        length = 1
+        while self.task.vocabulary**length <= self.budget.exhaustive and length <= 16:
+            yield np.array(list(product(range(self.task.vocabulary), repeat=length)))
+            length += 1
+        rng = np.random.default_rng(self.budget.seed)
+        while self.answers.asked + _BATCH <= self.budget.queries:
+            drawn = int(np.exp(rng.uniform(0.0, np.log(self.budget.longest + 1))))
+            yield self.task.sample(rng, _BATCH, self.task.nearest_length(max(drawn, 2))).tokens
+
+
+def certify_black_box(model: SequenceModel, task: Language, budget: QueryBudget | None = None) -> Finding:
+    """Ask a model about strings, to a budget, and look for one on which it is wrong.
+
+    Args:
+        model: any model.
+        task: what it was trained on.
+        budget: how much to ask.
+
+    Returns:
+        Verdict ``wrong`` with a string that the model was run on, or ``not_proved``: never a proof.
+
+    Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
+    """
+    limits = budget or QueryBudget()
+    teacher = _Teacher(Answers(model, task, limits.queries))
+    examiner = _Examiner(teacher, task, limits)
+    spent = False
+    try:
+        # AALpy's own cache would ask symbol by symbol; the answers are kept in `Answers`.
+        run_Lstar(examiner.alphabet, teacher, examiner, "moore", cache_and_non_det_check=False, print_level=0)
+    except _Spent:
+        spent = True
+    asked = f"{teacher.answers.asked:,} strings asked"
+    extracted, failure = examiner.conjecture, examiner.failure
+    comparison = compare(extracted, task.automaton) if extracted is not None else None
+    if failure is None:
+        what = "the budget was spent before learning ended" if spent else "none of them wrong"
+        return Finding("not_proved", "black_box", f"not proved: {asked}, {what}", extracted, comparison)
+    example = Counterexample(
+        symbols=list(failure),
+        states=[],
+        answer=examiner.answer,
+        truth=int(task.label(np.array([failure]))[0]),
+    )
+    statement = f"wrong on a string of {len(failure):,} symbols; {asked}"
+    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=example)
+
+
+def as_automaton(machine: MooreMachine[Any, Any], vocabulary: int) -> Automaton:
+    """Return AALpy's machine as an automaton."""
+    number = {state: place for place, state in enumerate(machine.states)}
+    rows = [[number[state.transitions[symbol]] for symbol in range(vocabulary)] for state in machine.states]
+    outputs = [int(state.output) for state in machine.states]
+    return Automaton(np.array(rows), number[machine.initial_state], np.array(outputs))
