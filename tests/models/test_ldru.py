@@ -286,3 +286,43 @@ def test_settings_choose_the_operator_by_name() -> None:
     assert LDRUConfig().operator == MLPOperatorConfig()
     with pytest.raises(InputError, match="nearest: 16 and 25"):
         LDRUConfig(width=18, operator=StochasticOperatorConfig()).build(2, 2)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_running_logits_equal_those_of_each_prefix_by_itself(heads):
+    operator = StochasticOperatorConfig(heads=heads)
+    model = LDRUConfig(width=heads * 16, operator=operator, level="plain").build(3, 4).double()
+    tokens = torch.randint(3, (5, 9), generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(5, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = model.running_logits(tokens)
+    wanted = torch.stack([model(tokens[:, :length]).logits for length in range(1, 10)], 1)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    for one, other in zip(
+        torch.autograd.grad((found * weights).sum(), list(model.parameters())),
+        torch.autograd.grad((wanted * weights).sum(), list(model.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LDRUConfig(width=16),
+        LDRUConfig(width=16, level="plain", operator=StochasticOperatorConfig(readout="all")),
+        LDRUConfig(width=16, level="plain", operator=StochasticOperatorConfig(), noise=0.1),
+    ],
+)
+def test_there_are_no_running_logits_where_the_first_row_is_not_enough(config):
+    assert config.build(2, 2).running_logits(torch.zeros(1, 3, dtype=torch.int64)) is None
+
+
+def test_gumbel_noise_draws_other_rows_in_training_and_none_in_evaluation():
+    model = LDRUConfig(width=16, operator=StochasticOperatorConfig(gumbel=1.0), level="plain").build(2, 2)
+    symbols = torch.arange(2)
+    torch.manual_seed(0)
+    one, other = model.encoder(symbols), model.encoder(symbols)
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(one.unflatten(-1, (4, 4)).sum(-1), torch.ones(2, 4))
+    model.eval()
+    assert torch.equal(model.encoder(symbols), model.encoder(symbols))

@@ -167,8 +167,8 @@ def test_a_tiny_unit_learns_parity_and_holds_at_length_100(model: dict[str, Any]
 @pytest.mark.parametrize(
     ("model", "training", "message"),
     [
-        ({"readout": "prefixes"}, {}, "must both be 'prefixes', or neither"),
-        ({}, {"supervision": "prefixes"}, "must both be 'prefixes', or neither"),
+        ({"readout": "prefixes"}, {}, "needs training.supervision 'prefixes', not 'root'"),
+        ({}, {"supervision": "prefixes"}, "needs a model that gives logits after every token"),
         ({"odd": "zero"}, {}, "model.odd 'zero' needs training.share_subtrees: false"),
         ({"odd": "pad"}, {"supervision": "nodes"}, "model.odd 'pad' needs training.share_subtrees: false"),
         ({}, {"share_subtrees": False, "supervision": "nodes"}, "supervision of nodes .*share_subtrees: true"),

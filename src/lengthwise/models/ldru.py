@@ -173,6 +173,23 @@ class LDRU(SequenceModel):
         """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
         return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
 
+    def running_logits(self, tokens: Tensor) -> Tensor | None:
+        """Return the logits [B, T, C] of every prefix where the operator has a shorter way to what is read out.
+
+        They equal those of `forward` on each prefix but for rounding; none where the operator has no such way, or
+        where more than the operator stands between leaves and root.
+
+        Args:
+            tokens: [B, T] symbols.
+        """
+        config = self.config
+        if config.level != "plain" or config.dropout or config.noise:
+            return None
+        weights = self.encoder.embedding.weight
+        leaf_VD = self.encoder(torch.arange(len(weights), device=weights.device))
+        features_BTF = self.join.operator.prefix_features(leaf_VD, tokens)
+        return None if features_BTF is None else self.classifier(features_BTF)
+
     def nodes(self, tokens: Tensor, rounds: Rounds) -> list[Nodes]:
         """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.
 

@@ -3,7 +3,8 @@
 Every operator is a module ``operator(left, right)`` on values [..., D], and a row of `OPERATORS`. To add one, write a
 config and its module in a file of your own and register the config's name.
 
-Shape letters: D width of a value, H heads, K rows and columns of a state matrix.
+Shape letters: D width of a value, H heads, K rows and columns of a state matrix, B batch rows, T tokens, V symbols,
+F values that the readout sees.
 """
 
 from __future__ import annotations
@@ -57,6 +58,19 @@ class BinaryOperator(nn.Module, ABC):
     def features(self, value: Tensor) -> Tensor:
         """Return what the readout sees of values [..., D]; all of it by default."""
         return value
+
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor) -> Tensor | None:
+        """Return what the readout sees of every prefix, where that takes less than the prefixes' values.
+
+        Args:
+            leaf_VD: [V, D] what `admit` returned for each symbol.
+            symbols_BT: [B, T] symbols.
+
+        Returns:
+            [B, T, F], or none where there is no shorter way; none by default.
+        """
+        del leaf_VD, symbols_BT
+        return None
 
     def anneal(self, progress: float) -> None:
         """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
@@ -266,6 +280,10 @@ class StochasticOperatorConfig(OperatorConfig):
     """Factor of the rows' mean entropy in the loss; it comes in as the sharpness grows."""
     round_from: float = Field(default=0.9, ge=0, le=1)
     """The fraction of training after which every row is rounded to one-hot, its gradient that of the soft row."""
+    # Left out of resolved recipes at its default: the digests of results that are older than it stay true.
+    gumbel: float = Field(default=0.0, ge=0, exclude_if=lambda scale: scale == 0)
+    """Scale of Gumbel noise on the logits in training. With 1 every step sees rows near those of an automaton drawn
+    from the soft one, so that what is learned survives rounding."""
 
     def build(self, width: int) -> BinaryOperator:
         """Return the operator for values of this width, `heads` times a square number."""
@@ -304,11 +322,32 @@ class StochasticOperator(BinaryOperator):
     def admit(self, leaf: Tensor) -> Tensor:
         """Turn free logits [..., D] into row-stochastic matrices [..., D]."""
         logits = leaf.unflatten(-1, (-1, self.size)) * self.sharpness
+        if self.training and self.config.gumbel:
+            logits = logits - self.config.gumbel * torch.empty_like(logits).exponential_().log()
         soft = F.softmax(logits, -1)
         if self.rounded:
             # The difference is exactly zero; it carries the gradient of the soft row.
             soft = F.one_hot(soft.argmax(-1), self.size) + (soft - soft.detach())
         return soft.flatten(-2)
+
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor) -> Tensor | None:
+        """Return the distributions [B, T, H * K] that the first states reach, a vector instead of a matrix at a time.
+
+        Args:
+            leaf_VD: [V, D] row-stochastic matrices.
+            symbols_BT: [B, T] symbols.
+        """
+        if self.config.readout == "all":
+            return None
+        symbols = len(leaf_VD)
+        moves_HKVK = leaf_VD.view(symbols, self.heads, self.size, self.size).permute(1, 2, 0, 3).flatten(2)
+        chosen_BTV1 = F.one_hot(symbols_BT, symbols).to(leaf_VD.dtype)[..., None]
+        at_HBK = F.one_hot(symbols_BT.new_zeros(self.heads, len(symbols_BT)), self.size).to(leaf_VD.dtype)
+        reached = list[Tensor]()
+        for chosen_BV1 in chosen_BTV1.unbind(1):
+            at_HBK = ((at_HBK @ moves_HKVK).unflatten(-1, (symbols, self.size)) * chosen_BV1).sum(2)
+            reached.append(at_HBK)
+        return torch.stack(reached, 2).permute(1, 2, 0, 3).flatten(2)
 
     def penalty(self, leaf: Tensor) -> Tensor | None:
         """Return the rows' mean entropy, weighted: rows that training seldom visits become sharp as well."""

@@ -89,7 +89,8 @@ class TrainingConfig(LoopConfig):
     probability 1/2; ``random``: trees of any shape from balanced to very deep (see `random_tree`)."""
     supervision: Literal["root", "prefixes", "nodes"] = "root"
     """``root``: one label a string; ``prefixes``: one for each of its prefixes, for models that give logits after every
-    token; ``nodes``: beside the root every node of an LDRU learns the label of the substring under it."""
+    token and for the stochastic operator, whose first row is enough; ``nodes``: beside the root every node of an LDRU
+    learns the label of the substring under it."""
     node_weight: float = Field(default=1.0, ge=0)
     """Factor of the nodes' mean loss beside that of the root."""
     share_subtrees: bool = True

@@ -89,7 +89,7 @@ def string_objective(model: StringModel, automaton: Automaton, config: TrainingC
     if not isinstance(model, LDRU):
         _refuse_tree_settings(model, config)
         return PrefixObjective(model, automaton) if config.supervision == "prefixes" else RootObjective(model)
-    if config.supervision == "prefixes" == model.config.readout:
+    if config.supervision == "prefixes":
         return PrefixObjective(model, automaton)
     return TreeObjective(model, automaton, config)
 

@@ -107,8 +107,10 @@ def associativity_penalty(
 
 
 def _check(training: TrainingConfig, model: LDRUConfig) -> None:
-    if training.supervision == "prefixes" or model.readout == "prefixes":
-        raise InputError("training.supervision and model.readout must both be 'prefixes', or neither")
+    if model.readout == "prefixes":
+        raise InputError(
+            f"model.readout 'prefixes' needs training.supervision 'prefixes', not {training.supervision!r}"
+        )
     if training.share_subtrees and model.odd != "carry":
         raise InputError(f"model.odd {model.odd!r} needs training.share_subtrees: false; only 'carry' can share")
     if training.bracketing == "random" and not training.share_subtrees:
