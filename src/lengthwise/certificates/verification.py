@@ -19,6 +19,7 @@ from lengthwise.certificates.certificate import (
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import read_unit
+from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.tasks import get_language
 from lengthwise.tasks.automaton import Automaton
@@ -48,6 +49,7 @@ def verify_claims(certificate: Certificate) -> list[str]:
         if certificate.task_automaton != AutomatonTable.of(goal):
             problems.append(f"its task automaton is not that of {certificate.task}")
         problems += _automata(certificate, goal)
+        problems += _algebra(certificate)
     except InputError as error:
         problems.append(str(error))
     return problems
@@ -110,6 +112,18 @@ def _automata(certificate: Certificate, goal: Automaton) -> list[str]:
     if certificate.counterexample is not None:
         problems += _counterexample(certificate.counterexample, extracted, goal)
     return problems
+
+
+def _algebra(certificate: Certificate) -> list[str]:
+    """Check that the extracted automaton is that of right multiplication by leaves."""
+    algebra, extracted = certificate.algebra, certificate.extracted
+    if algebra is None or extracted is None:
+        return []
+    table = MultiplicationTable(
+        np.array(algebra.product), np.array(algebra.leaves), np.array(algebra.outputs), ((),) * len(algebra.outputs)
+    )
+    same = AutomatonTable.of(table.automaton(empty=extracted.outputs[extracted.start])) == extracted
+    return [] if same else ["its extracted automaton is not that of its multiplication table"]
 
 
 def _counterexample(example: Counterexample, extracted: Automaton, goal: Automaton) -> list[str]:
