@@ -72,7 +72,9 @@ def sweep(
     _announce(grid, chosen, status, runs)
     if estimate and left:
         measured = estimate_by_measuring(left)
-        say(f"about {_hours(measured.hours)}: {measured.basis}")
+        say(f"about {_hours(measured.hours)} left: {measured.basis}")
+    elif left:
+        _foretell(grid, chosen, status, runs)
     if dry_run:
         for run in chosen:
             say(f"{run.title}: {status[run.key]}")
@@ -83,8 +85,8 @@ def sweep(
 
 
 def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
-    """Say how many runs there are, how many are done, and what the rest will cost."""
-    from lengthwise.experiments.sweep_plan import Journal, Status, estimate_from_finished
+    """Say how many runs there are, and how many are done."""
+    from lengthwise.experiments.sweep_plan import Journal, Status
 
     counts = Counter(status.values())
     failed = Journal(runs, grid.name).failed()
@@ -94,11 +96,14 @@ def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
     say(f"sweep {grid.name}: {len(chosen)} runs of {recipes} recipes in {runs / grid.name}")
     left = counts[Status.BEGUN] + counts[Status.MISSING]
     say(f"{counts[Status.DONE]} done, {left} to do ({counts[Status.BEGUN]} begun){again}")
-    if not left:
-        return
-    judged = estimate_from_finished(grid, chosen, status, runs)
-    if judged:
-        say(f"about {_hours(judged.hours)} left, {judged.basis}")
+
+
+def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
+    """Say what the rest will cost."""
+    from lengthwise.experiments.sweep_plan import estimate_from_finished
+
+    if judged := estimate_from_finished(grid, chosen, status, runs):
+        say(f"about {_hours(judged.hours)} left: {judged.basis}")
     else:
         say("core-hours unknown until a run is finished; --estimate measures the first steps of every model")
 

@@ -15,24 +15,25 @@ Schema = Mapping[str, Any]
 Path = list[str | int]
 
 
-def explain(error: ValidationError, settings: Any, schema: Schema) -> str:
+def explain(error: ValidationError, settings: Any, schema: Schema, whole: str = "the recipe") -> str:
     """Return one line for each wrong setting: its path, what is wrong, and what would be right.
 
     Args:
         error: what validation raised.
         settings: the nested mappings and lists that were validated.
         schema: the JSON Schema that they were validated against.
+        whole: what all of them together are called.
     """
     errors = error.errors()
     places = [details["loc"] for details in errors]
     # A wrong item also makes its list too short; only the item is worth a line.
     own = [e for e in errors if not any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == e["loc"] for p in places)]
-    return "\n".join(f"  {_explain_one(details, settings, schema)}" for details in own)
+    return "\n".join(f"  {_explain_one(details, settings, schema, whole)}" for details in own)
 
 
-def _explain_one(details: ErrorDetails, settings: Any, schema: Schema) -> str:
+def _explain_one(details: ErrorDetails, settings: Any, schema: Schema, whole: str) -> str:
     path = _without_tags(details["loc"], settings)
-    where = ".".join(str(part) for part in path) or "the recipe"
+    where = ".".join(str(part) for part in path) or whole
     context = details.get("ctx", {})
     value = details["input"]
     match details["type"]:

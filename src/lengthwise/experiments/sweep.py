@@ -150,7 +150,8 @@ def load_sweep(name: str) -> tuple[Sweep, Path]:
     try:
         return Sweep.model_validate(settings), path.parent
     except ValidationError as error:
-        raise InputError(f"sweep {path}:\n{explain(error, settings, Sweep.model_json_schema())}") from error
+        problems = explain(error, settings, Sweep.model_json_schema(), "the sweep")
+        raise InputError(f"sweep {path}:\n{problems}") from error
 
 
 def expand(sweep: Sweep, folder: Path = Path(), overrides: Sequence[str] = ()) -> list[SweepRun]:
