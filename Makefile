@@ -7,7 +7,7 @@ RUNS := runs
 .PHONY: help demo test lint format types docs bench clean
 
 help:
-	@echo "make demo    train two units, evaluate them to length 100,000, and draw the page"
+	@echo "make demo    train two units, evaluate them to length 100,000, draw the page, prove a third right at every length"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, format and which room imports which"
 	@echo "make types   check types"
@@ -33,6 +33,8 @@ demo: .venv/.installed
 	$(BIN)/lengthwise train demo/cycle_navigation --runs $(RUNS)
 	$(BIN)/lengthwise evaluate $(RUNS)/demo
 	$(BIN)/lengthwise report $(RUNS)/demo --out demo
+	$(BIN)/lengthwise train matrix/modular_arithmetic --seed 0 --runs $(RUNS)
+	$(BIN)/lengthwise certify $(RUNS)/demo/parity $(RUNS)/demo/cycle_navigation $(RUNS)/matrix/modular_arithmetic/seed-0
 
 test: .venv/.installed-dev
 	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2

@@ -19,7 +19,7 @@ from lengthwise.tasks import TASKS, get_task
 
 COMMANDS = (
     *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
-    *("show", "check", "sample", "label"),
+    *("show", "check", "sample", "label", "certify", "export"),
 )
 
 
