@@ -18,7 +18,6 @@ import safetensors
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lengthwise import __version__
 from lengthwise.certificates.equivalence import Different, Equal
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
@@ -256,8 +255,8 @@ def hash_weights(path: Path) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that a certificate rests on."""
-    found = {"lengthwise": __version__}
-    for name in ("torch", "numpy", "automata-lib", "aalpy"):
+    found: dict[str, str] = {}
+    for name in ("lengthwise", "torch", "numpy", "automata-lib", "aalpy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
