@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -54,6 +55,7 @@ def files(root: Path) -> dict[Path, tuple[int, bytes]]:
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
     until = time.monotonic() + 120
     while not true():
+        threading.Event().wait(0.1)
         assert time.monotonic() < until
         assert process is None or process.poll() is None, process.communicate()
 
@@ -119,7 +121,7 @@ class Killer(Watcher):
 
 
 def test_a_killed_worker_is_noticed_and_its_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lengthwise.experiments.sweep_schedule.TICK", 0.01)
+    monkeypatch.setattr("lengthwise.experiments.sweep_schedule.TICK", 0.05)
     runs = expanded(tmp_path, *LONG, seeds=[0])[:2]
     root = tmp_path / "runs"
     with LocalEngine(2) as engine:
