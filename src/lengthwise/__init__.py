@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from lengthwise.errors import InputError, LengthwiseError, RunError
     from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
     from lengthwise.evaluation.perplexity import octave_losses, position_losses
+    from lengthwise.experiments.certification import certify_run
     from lengthwise.experiments.recipe import Recipe, StringRecipe, TextRecipe, load_recipe
     from lengthwise.experiments.run import evaluate_run, load_run, train_run
+    from lengthwise.experiments.verification import verify_certificate
     from lengthwise.interventions.base import Intervention, InterventionConfig
     from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
     from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
@@ -82,6 +84,7 @@ __all__ = [
     "TextTrainer",
     "TextTrainingConfig",
     "TrainingConfig",
+    "certify_run",
     "check_contract",
     "delta_scan",
     "effective_remembrance",
@@ -100,6 +103,7 @@ __all__ = [
     "tree_reduce",
     "tree_scan",
     "verdict",
+    "verify_certificate",
 ]
 
 _MODULES = {
@@ -110,8 +114,10 @@ _MODULES = {
     "errors": ("InputError", "LengthwiseError", "RunError"),
     "evaluation.accuracy": ("EvaluationConfig", "evaluate_lengths"),
     "evaluation.perplexity": ("octave_losses", "position_losses"),
+    "experiments.certification": ("certify_run",),
     "experiments.recipe": ("Recipe", "StringRecipe", "TextRecipe", "load_recipe"),
     "experiments.run": ("evaluate_run", "load_run", "train_run"),
+    "experiments.verification": ("verify_certificate",),
     "interventions.base": ("Intervention", "InterventionConfig"),
     "interventions.noise": ("FittedNoiseConfig", "RandomNoiseConfig"),
     "interventions.passing": ("StatePassingConfig", "TBPTTConfig"),
