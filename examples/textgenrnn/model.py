@@ -1,7 +1,7 @@
 """textgenrnn 2.0.0 (Max Woolf, MIT licence) without Keras: a pretrained character model that carries its state.
 
-Shape letters: B batch rows, T characters, H = 128 units, E = 100 embedding, F = E + 2 H features, W window of the average,
-S = W - 1 + T places that a call looks at, V = 465 characters.
+Shape letters: B batch rows, T characters, H = 128 units, E = 100 embedding, F = E + 2 H features, W window of the
+average, S = W - 1 + T places that a call looks at, V = 465 characters.
 """
 
 from pathlib import Path

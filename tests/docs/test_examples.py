@@ -116,6 +116,24 @@ def test_state_passing_in_a_loop_of_ones_own() -> None:
     assert 3.9 < whole < 4.5
 
 
+def test_a_model_of_ones_own_is_checked_and_repaired() -> None:
+    shown = run_program("-W", "error", str(ROOT / "examples/own_model.py"))
+    assert "the contract holds: True" in shown
+    curves = [{int(end): float(value) for end, value in re.findall(r"(\d+): ([\d.]+)", line)} for line in
+              shown.splitlines()[1:]]  # fmt: skip
+    zero, passed = (curve[1024] / curve[16] for curve in curves)
+    assert zero > 1.05
+    assert passed < 0.5 + 0.5 * zero
+
+
+def test_state_passing_in_transformers_own_trainer() -> None:
+    pytest.importorskip("transformers", reason="the extra hf is not installed")
+    pytest.importorskip("accelerate", reason="the extra hf is not installed")
+    shown = run_program(str(ROOT / "examples/transformers_trainer.py"), env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    # Each symbol has three followers, equally likely: 1.10 nats is what there is to reach.
+    assert float(shown.split()[-1]) < 1.25
+
+
 def test_scan_loop_and_pieces_agree() -> None:
     shown = run_program(str(ROOT / "examples/tree_scan.py"))
     differences = [float(number) for number in re.findall(r"\d+e[+-]\d+", shown)]
