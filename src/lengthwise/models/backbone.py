@@ -28,9 +28,10 @@ class BackboneConfig(ResidualConfig):
     """How many layers there are."""
     mixer: Annotated[SerializeAsAny[MixerConfig], OneOf(MIXERS)] = GRUConfig()
     """What mixes along time in every layer."""
-    positions: PositionsConfig = NoPositions()
+    # These two are left out of resolved recipes at their defaults: the digests of results that are older stay true.
+    positions: PositionsConfig = Field(default=NoPositions(), exclude_if=lambda own: isinstance(own, NoPositions))
     """What is added to the embedding of a token for its place; attention has positions of its own as well."""
-    scaled_embedding: bool = False
+    scaled_embedding: bool = Field(default=False, exclude_if=lambda scaled: not scaled)
     """Whether embeddings are multiplied by the square root of D, as in Vaswani et al. 2017, section 3.4, so that they
     are not small beside their positions."""
     tied: bool = False

@@ -23,14 +23,15 @@ class ResidualConfig(ModelConfig):
 
     width: int = Field(default=128, ge=1)
     """D, the size of the residual stream."""
-    norm: NormKind = "rms"
+    # These are left out of resolved recipes at their defaults: the digests of results that are older stay true.
+    norm: NormKind = Field(default="rms", exclude_if=lambda norm: norm == "rms")
     """``rms``: root-mean-square norm; ``layer``: layer norm with a bias."""
-    norm_place: Literal["pre", "post"] = "pre"
+    norm_place: Literal["pre", "post"] = Field(default="pre", exclude_if=lambda place: place == "pre")
     """``pre``: each part reads a norm of the stream, and so does the readout; ``post``: the stream itself goes through
     a norm after each part, and the readout has none (Vaswani et al. 2017)."""
     feed_forward: float = Field(default=0.0, ge=0)
     """Width of the feed-forward layer after each mixer as a multiple of D; none at 0."""
-    feed_forward_kind: FeedForwardKind = "gated"
+    feed_forward_kind: FeedForwardKind = Field(default="gated", exclude_if=lambda kind: kind == "gated")
     """``gated``: SwiGLU, three matrices without biases; ``relu``: two linear maps around a ReLU."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of zeroing a channel that is added to the residual stream, in training."""

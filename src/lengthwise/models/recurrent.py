@@ -58,7 +58,8 @@ class LSTMConfig(GatedConfig):
     """Settings of long short-term memory."""
 
     name: Literal["lstm"] = "lstm"
-    initial_forget_bias: float | None = None
+    # Left out of resolved recipes where there is none: the digests of results that are older than it stay true.
+    initial_forget_bias: float | None = Field(default=None, exclude_if=lambda bias: bias is None)
     """Bias of every forget gate at first, commonly 1 (Jozefowicz et al. 2015, section 2.2); torch's own by default."""
 
     @model_validator(mode="after")
