@@ -1,0 +1,263 @@
+"""The network as it is: whether every cell of its algebra is mapped into a cell, so that no length leaves them.
+
+A cell is a ball around a value of the network; each element of the algebra has one or more. If for all pairs of cells
+the operator takes every pair of points into a cell of their product, then by induction over the tree the value of every
+string lies in a cell of its element, and is read off right where the readout is constant on each cell.
+
+Shape letters: N pairs, P cells, D width, V symbols, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
+from lengthwise.certificates.algebra import extract_algebra
+from lengthwise.certificates.certificate import Counterexample, Finding
+from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.reading import Reading
+from lengthwise.certificates.table import FREE, MultiplicationTable
+from lengthwise.errors import InputError
+from lengthwise.models.base import SequenceModel
+from lengthwise.models.ldru import LDRU
+from lengthwise.models.operators import MLPOperator
+from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.language import Language
+
+_PAIRS = 256
+"""Pairs bounded at a time."""
+_SAME = 1e-3
+"""Values so near to a centre need no cell of their own."""
+
+
+@dataclass(frozen=True)
+class CellBudget:
+    """How much is tried before the bound counts as open.
+
+    Args:
+        cells: the largest number of cells.
+        steps: the largest number of iterations.
+        strings: so many strings, at most, are read to find the length that was verified exhaustively.
+    """
+
+    cells: int = 16
+    steps: int = 12
+    strings: int = 40_000
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Balls around values, in float64.
+
+    Args:
+        centres_PD: [P, D] the values; those of the symbols come first.
+        elements_P: [P] the element that each belongs to.
+        radii_P: [P] the radii.
+    """
+
+    centres_PD: Tensor
+    elements_P: Ints
+    radii_P: Tensor
+
+
+@dataclass(frozen=True)
+class Closure:
+    """What bounding the cells found.
+
+    Args:
+        cells: the cells at the end.
+        closed: whether every pair of cells is mapped into a cell, and each is read off right as a whole.
+        depth: trees of so many levels are right by the bound, whatever their brackets.
+        margin: the least difference of logits, over all cells, between the right class and another.
+    """
+
+    cells: Cells
+    closed: bool
+    depth: int
+    margin: float
+
+
+@torch.no_grad()
+def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | None = None) -> Closure:
+    """Look for cells that the network maps into one another.
+
+    Radii grow from zero: after k steps they hold the values of all trees of k levels. Once they hardly grow, a little
+    larger ones are tried as a closed set.
+
+    Args:
+        unit: residual levels with the MLP operator, in evaluation mode.
+        table: the algebra of the unit; its products say which cell a product belongs to.
+        budget: how much to try.
+
+    Raises:
+        InputError: the unit has another operator, or plain levels.
+    """
+    if not isinstance(unit.join.operator, MLPOperator) or unit.join.plain:
+        raise InputError(
+            "cells are bounded for residual levels with the operator 'mlp', not for "
+            f"{type(unit.join.operator).__name__}; --method snapped takes any operator"
+        )
+    limits = budget or CellBudget()
+    cells = _cover(unit, table, limits.cells)
+    pairs_3N = _targets(unit, table, cells)
+    depth, margin = 0, _margin(unit, table, cells)
+    for _ in range(limits.steps):
+        if margin <= 0:
+            return Closure(cells, False, max(depth - 1, 0), margin)
+        grown = _grow(unit, cells, pairs_3N)
+        if not bool(torch.isfinite(grown.radii_P).all()):
+            return Closure(cells, False, depth, margin)
+        trial = Cells(cells.centres_PD, cells.elements_P, grown.radii_P * 1.1 + 1e-6)
+        again = _grow(unit, trial, pairs_3N)
+        if bool((again.radii_P <= trial.radii_P).all()) and _margin(unit, table, trial) > 0:
+            return Closure(trial, True, depth, _margin(unit, table, trial))
+        cells, depth = grown, depth + 1
+        margin = _margin(unit, table, cells)
+    return Closure(cells, False, depth if margin > 0 else depth - 1, margin)
+
+
+def certify_bounded(model: LDRU, task: Language, budget: CellBudget | None = None) -> Finding:
+    """Find out whether the network is right as it is: at every length, or up to one.
+
+    Args:
+        model: a unit with residual levels and the MLP operator.
+        task: what it was trained on.
+        budget: how much to try.
+
+    Raises:
+        InputError: the unit is another one.
+        RunError: its algebra does not close.
+    """
+    limits = budget or CellBudget()
+    algebra = extract_algebra(model, task.automaton)
+    failure, length = verify_exhaustively(model, task, limits.strings)
+    extracted = algebra.table.automaton()
+    comparison = compare(extracted, task.automaton)
+    if failure is not None:
+        statement = f"wrong on a string of {len(failure.symbols)} symbols; right on all shorter ones"
+        return Finding("wrong", "raw", statement, extracted, comparison, counterexample=failure)
+    closure = bound_cells(model, algebra.table, limits)
+    margins = {
+        "margin": closure.margin,
+        "radius": float(closure.cells.radii_P.max()),
+        "cells": float(len(closure.cells.elements_P)),
+    }
+    if closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None:
+        statement = f"right at every length: {len(closure.cells.elements_P)} cells are mapped into one another"
+        return Finding("every_length", "raw", statement, extracted, comparison, None, algebra.table.size, None, margins)
+    statement = (
+        f"right on every string of at most {length} symbols, all of which were read; the bound does not close: cells "
+        f"grow beyond where the answer is certain after {closure.depth + 1} levels"
+    )
+    return Finding("up_to_length", "raw", statement, extracted, comparison, length, algebra.table.size, None, margins)
+
+
+@torch.no_grad()
+def verify_exhaustively(model: SequenceModel, task: Language, strings: int) -> tuple[Counterexample | None, int]:
+    """Read all strings, the shortest first.
+
+    Args:
+        model: the model.
+        task: what it was trained on.
+        strings: the largest number of strings to read.
+
+    Returns:
+        The first string on which it is wrong, and the length up to which it is right on all.
+    """
+    device = next(model.parameters()).device
+    length, read = 0, 0
+    while read + task.vocabulary ** (length + 1) <= strings:
+        tokens = np.array(list(product(range(task.vocabulary), repeat=length + 1)))
+        read += len(tokens)
+        truth = task.label(tokens)
+        logits = torch.cat([model.string_logits(piece.to(device)) for piece in torch.from_numpy(tokens).split(4096)])
+        answers = logits.argmax(-1).cpu().numpy()
+        wrong = np.flatnonzero((truth != UNLABELLED) & (answers != truth))
+        if len(wrong):
+            row = int(wrong[0])
+            example = Counterexample(
+                symbols=tokens[row].tolist(), states=[], answer=int(answers[row]), truth=int(truth[row])
+            )
+            return example, length
+        length += 1
+    return None, length
+
+
+def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:
+    """Return centres so that products of centres are as near to one of their element as the limit allows.
+
+    The centres are values of the network. At each step the product that is farthest from all centres of its element
+    becomes one.
+    """
+    leaves = Reading.of(unit).leaves_VD
+    kept = torch.from_numpy(table.leaves_V != FREE)
+    centres, elements = leaves[kept], table.leaves_V[table.leaves_V != FREE]
+    while True:
+        values, owners = _products(unit, table, centres, elements)
+        near = _distance(values, owners, centres, elements)
+        farthest = int(near.argmax())
+        enough = len(centres) >= limit and bool(torch.isfinite(near).all())
+        if enough or float(near[farthest]) <= _SAME:
+            break
+        centres = torch.cat([centres, values[farthest : farthest + 1]])
+        elements = np.append(elements, owners[farthest])
+    return Cells(centres.double(), elements, centres.new_zeros(len(centres), dtype=torch.float64))
+
+
+def _products(unit: LDRU, table: MultiplicationTable, centres: Tensor, elements: Ints) -> tuple[Tensor, Ints]:
+    left, right = np.nonzero(table.products_EE[np.ix_(elements, elements)] != FREE)
+    values = Reading.of(unit).join(centres[torch.from_numpy(left)], centres[torch.from_numpy(right)])
+    return values, table.products_EE[elements[left], elements[right]]
+
+
+def _distance(values: Tensor, owners: Ints, centres: Tensor, elements: Ints) -> Tensor:
+    """Return [N] the distance of each value from the nearest centre of its element."""
+    apart = torch.from_numpy(owners[:, None] != elements).to(values.device)
+    return torch.cdist(values, centres).masked_fill(apart, torch.inf).min(1).values
+
+
+def _targets(unit: LDRU, table: MultiplicationTable, cells: Cells) -> Tensor:
+    """Return [3, N] the pairs of cells that can stand side by side and the cell in which their product should lie."""
+    elements = cells.elements_P
+    left, right = np.nonzero(table.products_EE[np.ix_(elements, elements)] != FREE)
+    centres = cells.centres_PD.to(unit.classifier.weight.dtype)
+    values = Reading.of(unit).join(centres[torch.from_numpy(left)], centres[torch.from_numpy(right)])
+    apart = torch.from_numpy(table.products_EE[elements[left], elements[right]][:, None] != elements)
+    nearest = torch.cdist(values, centres).masked_fill(apart.to(values.device), torch.inf).argmin(1)
+    return torch.stack([torch.from_numpy(left), torch.from_numpy(right), nearest.cpu()])
+
+
+def _grow(unit: LDRU, cells: Cells, pairs_3N: Tensor) -> Cells:
+    """Return the cells with radii that hold all products of the given ones, and the symbols' values."""
+    radii = torch.full_like(cells.radii_P, OUTWARD)
+    for left, right, target in (piece.unbind() for piece in pairs_3N.split(_PAIRS, 1)):
+        bound = image_radius(
+            unit.join,
+            cells.centres_PD[left],
+            cells.radii_P[left],
+            cells.centres_PD[right],
+            cells.radii_P[right],
+            cells.centres_PD[target],
+        )
+        radii = radii.scatter_reduce(0, target.to(radii.device), bound, "amax")
+    return Cells(cells.centres_PD, cells.elements_P, radii)
+
+
+def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
+    """Return the least difference between the logit of the right class and another, over all points of all cells."""
+    weight, bias = unit.classifier.weight.double(), unit.classifier.bias.double()
+    classes = torch.from_numpy(table.classes_E[cells.elements_P])
+    counted = classes != UNLABELLED
+    centres, radii, classes = cells.centres_PD[counted], cells.radii_P[counted], classes[counted]
+    apart_PCD = weight[classes][:, None] - weight
+    gap_PC = (apart_PCD @ centres[..., None])[..., 0] + bias[classes][:, None] - bias
+    size_PC = (centres.norm(dim=1) + radii)[:, None] * (weight.norm(dim=1).max() * 2) + 2 * bias.abs().max()
+    allowance_PC = 4 * (weight.shape[1] + 2) * ROUNDOFF * size_PC
+    least_PC = gap_PC - apart_PCD.norm(dim=-1) * radii[:, None] - allowance_PC
+    least_PC = least_PC.scatter(1, classes[:, None], torch.inf)
+    return float(least_PC.min())

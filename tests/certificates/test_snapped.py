@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from exact_units import exact_reading, sums
+
+from lengthwise.certificates.algebra import extract_algebra
+from lengthwise.certificates.snapped import SnappedUnit, certify_snapped, judge
+from lengthwise.errors import InputError
+from lengthwise.models.backbone import BackboneConfig
+from lengthwise.models.ldru import LDRUConfig
+from lengthwise.models.recurrent import GRUConfig
+from lengthwise.tasks import get_language
+from lengthwise.tasks.language import Language
+
+
+@pytest.mark.parametrize("task", [get_language("tomita_3"), get_language("cycle_navigation"), sums()])
+def test_a_snapped_unit_answers_as_its_task_at_every_length(task: Language) -> None:
+    unit = SnappedUnit(extract_algebra(exact_reading(task, noise=0.01), task.automaton))
+    rng = np.random.default_rng(0)
+    for length in (1, 2, 3, 7, 64, 1_001):
+        batch = task.sample(rng, 8, task.nearest_length(length))
+        tokens = torch.from_numpy(batch.tokens)
+        for logits in (unit.string_logits(tokens, chunk=16), unit(tokens).logits):
+            assert np.array_equal(logits.argmax(-1).numpy(), batch.targets)
+
+
+def test_prefixes_and_pieces_give_the_same_answers() -> None:
+    task = get_language("tomita_3")
+    unit = SnappedUnit(extract_algebra(exact_reading(task)))
+    tokens = torch.randint(2, (5, 37), generator=torch.Generator().manual_seed(0))
+    lengths = [1, 2, 5, 16, 17, 37]
+    prefixes = unit.prefix_logits(tokens, lengths)
+    for place, length in enumerate(lengths):
+        assert torch.equal(prefixes[:, place], unit.string_logits(tokens[:, :length]))
+
+
+def test_a_million_symbols_are_read() -> None:
+    task = get_language("parity")
+    unit = SnappedUnit(extract_algebra(exact_reading(task)))
+    tokens = torch.randint(2, (1, 1_000_000), generator=torch.Generator().manual_seed(0))
+    assert int(unit.string_logits(tokens, chunk=1 << 16).argmax()) == int(tokens.sum()) % 2
+
+
+def test_a_string_outside_the_domain_is_refused() -> None:
+    task = sums()
+    unit = SnappedUnit(extract_algebra(exact_reading(task), task.automaton))
+    with pytest.raises(InputError, match="string 1 is outside"):
+        unit.string_logits(torch.tensor([[1, 2, 0], [1, 0, 1]]))
+
+
+def test_right_tables_are_certified_and_wrong_ones_yield_a_string() -> None:
+    task = get_language("tomita_7")
+    algebra = extract_algebra(exact_reading(task))
+    unit = SnappedUnit(algebra)
+    found = judge(algebra, _WithParameter(unit), task)
+    assert found.verdict == "every_length"
+    products = algebra.table.products_EE.copy()
+    products[:] = algebra.table.leaves_V[0]
+    spoilt = replace(algebra, table=replace(algebra.table, products_EE=products))
+    wrong = judge(spoilt, _WithParameter(SnappedUnit(spoilt)), task)
+    assert wrong.verdict == "wrong"
+
+
+def test_an_untrained_unit_is_wrong_on_a_string_that_is_given() -> None:
+    torch.manual_seed(0)
+    unit = LDRUConfig(width=8).build(2, 2).eval()
+    found = certify_snapped(unit, get_language("parity"))
+    assert found.verdict == "wrong"
+
+
+def test_models_without_an_operator_are_refused() -> None:
+    model = BackboneConfig(mixer=GRUConfig(hidden_size=4), width=4, layers=1).build(2, 2)
+    with pytest.raises(InputError, match="black_box"):
+        certify_snapped(model, get_language("parity"))
+
+
+class _WithParameter(torch.nn.Module):
+    """A snapped unit has buffers only; a network has parameters, which say where it is."""
+
+    def __init__(self, unit: SnappedUnit) -> None:
+        super().__init__()
+        self.unit = unit
+        self.place = torch.nn.Parameter(torch.zeros(1))
+
+    def string_logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.unit.string_logits(tokens)
