@@ -16,6 +16,7 @@ from lengthwise.report.panels import Panel
 from lengthwise.report.text_charts import over_seeds
 
 NAMES = {
+    "read_anew": "read anew",
     "base": "as published",
     "zero": "zero",
     "random_noise": "random noise",
@@ -47,7 +48,7 @@ def figure(lines: list[dict[str, Any]]) -> Figure:
     panel.add_vertical([CONTEXT], "its window, {}", above=True)
     panel.add_series(spread)
     heading = "textgenrnn with its state carried: bits per character by position"
-    note = "After 500 steps of each intervention; lines are means over three seeds, bands reach from lowest to highest."
+    note = "After 500 steps of each intervention; lines are means over seeds, bands reach from lowest to highest."
     return Figure("textgenrnn", heading, note, heading, [panel], width=520)
 
 
@@ -66,7 +67,7 @@ def table(lines: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
-    order = ["read_anew", *NAMES]
+    order = list(NAMES)
     lines = [json.loads(line) for line in source.read_text("utf-8").splitlines()]
     lines.sort(key=lambda line: (order.index(line["training"]), -line["window"], line["seed"]))
     figure(lines).write(out)
