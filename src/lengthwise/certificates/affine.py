@@ -1,7 +1,8 @@
 """Where an MLP operator takes two balls: sound bounds in affine arithmetic.
 
 A set of vectors is held as ``c + X a + Y b + box``, a and b in unit balls, the box independent in each coordinate.
-Linear layers are exact; a ReLU that can be on or off, a product and a norm add to the box what linearising them leaves out.
+Linear layers are exact; a ReLU that can be on or off, a product and a norm add to the box what linearising them leaves
+out.
 
 At every step the box also grows by what rounding to the network's precision can do, in any order of summation (Higham
 2002, section 3.1). The bound itself is computed in float64; its own rounding is far below that allowance, and is met by

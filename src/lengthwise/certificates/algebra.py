@@ -9,7 +9,7 @@ Shape letters: E elements, N vectors, K contexts, M elements of the monoid, D wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ class Budget:
             element is the one that associativity asks for is taken for it.
     """
 
-    states: int = 500
+    states: int = 200
     elements: int = 5_000
     products: int = 10_000
 
@@ -88,7 +88,7 @@ def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, budge
     if domain is not None and domain.vocabulary != reading.vocabulary:
         raise InputError(f"a unit of {reading.vocabulary} symbols has no strings of {domain.vocabulary} symbols")
 
-    def ask(words: list[Word]) -> list[int]:
+    def ask(words: Sequence[Word]) -> list[int]:
         return reading.classes(reading.values(words)).tolist()
 
     learned = learn_language(ask, reading.vocabulary, domain, limits.states)

@@ -23,7 +23,7 @@ from aalpy.learning_algs import run_Lstar
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.table import Word
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import StringModel
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.language import Language
@@ -63,7 +63,7 @@ class Answers:
         limit: the largest number of strings.
     """
 
-    def __init__(self, model: SequenceModel, task: Language, limit: int) -> None:
+    def __init__(self, model: StringModel, task: Language, limit: int) -> None:
         self.model, self.task, self.limit = model, task, limit
         self.known: dict[Word, int] = {(): UNLABELLED}
         self.asked = 0
@@ -131,7 +131,7 @@ class _Examiner(Oracle):
         self.failure: Word | None = None
         self.answer = UNLABELLED
 
-    def find_cex(self, hypothesis: MooreMachine[Any, Any]) -> Word | None:
+    def find_cex(self, hypothesis: Any) -> Word | None:
         """Return a string on which the conjecture is not the model, None when learning is over."""
         self.conjecture = as_automaton(hypothesis, self.task.vocabulary)
         if self.conjecture.states > self.budget.states:
@@ -164,7 +164,7 @@ class _Examiner(Oracle):
             yield self.task.sample(rng, _BATCH, self.task.nearest_length(max(drawn, 2))).tokens
 
 
-def certify_black_box(model: SequenceModel, task: Language, budget: QueryBudget | None = None) -> Finding:
+def certify_black_box(model: StringModel, task: Language, budget: QueryBudget | None = None) -> Finding:
     """Ask a model about strings, to a budget, and look for one on which it is wrong.
 
     Args:
@@ -206,5 +206,5 @@ def as_automaton(machine: MooreMachine[Any, Any], vocabulary: int) -> Automaton:
     """Return AALpy's machine as an automaton."""
     number = {state: place for place, state in enumerate(machine.states)}
     rows = [[number[state.transitions[symbol]] for symbol in range(vocabulary)] for state in machine.states]
-    outputs = [int(state.output) for state in machine.states]
+    outputs: list[Any] = [state.output for state in machine.states]
     return Automaton(np.array(rows), number[machine.initial_state], np.array(outputs))

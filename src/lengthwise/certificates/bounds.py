@@ -10,7 +10,6 @@ Shape letters: N pairs, P cells, D width, V symbols, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -18,12 +17,12 @@ from torch import Tensor
 
 from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
 from lengthwise.certificates.algebra import extract_algebra
-from lengthwise.certificates.certificate import Counterexample, Finding
+from lengthwise.certificates.certificate import Finding
+from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.equivalence import compare
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
-from lengthwise.models.base import SequenceModel
 from lengthwise.models.ldru import LDRU
 from lengthwise.models.operators import MLPOperator
 from lengthwise.tasks.base import UNLABELLED, Ints
@@ -134,13 +133,13 @@ def certify_bounded(model: LDRU, task: Language, budget: CellBudget | None = Non
         RunError: its algebra does not close.
     """
     limits = budget or CellBudget()
-    algebra = extract_algebra(model, task.automaton)
     failure, length = verify_exhaustively(model, task, limits.strings)
-    extracted = algebra.table.automaton()
-    comparison = compare(extracted, task.automaton)
     if failure is not None:
         statement = f"wrong on a string of {len(failure.symbols)} symbols; right on all shorter ones"
-        return Finding("wrong", "raw", statement, extracted, comparison, counterexample=failure)
+        return Finding("wrong", "raw", statement, counterexample=failure)
+    algebra = extract_algebra(model, task.automaton)
+    extracted = algebra.table.automaton()
+    comparison = compare(extracted, task.automaton)
     closure = bound_cells(model, algebra.table, limits)
     margins = {
         "margin": closure.margin,
@@ -155,37 +154,6 @@ def certify_bounded(model: LDRU, task: Language, budget: CellBudget | None = Non
         f"grow beyond where the answer is certain after {closure.depth + 1} levels"
     )
     return Finding("up_to_length", "raw", statement, extracted, comparison, length, algebra.table.size, None, margins)
-
-
-@torch.no_grad()
-def verify_exhaustively(model: SequenceModel, task: Language, strings: int) -> tuple[Counterexample | None, int]:
-    """Read all strings, the shortest first.
-
-    Args:
-        model: the model.
-        task: what it was trained on.
-        strings: the largest number of strings to read.
-
-    Returns:
-        The first string on which it is wrong, and the length up to which it is right on all.
-    """
-    device = next(model.parameters()).device
-    length, read = 0, 0
-    while read + task.vocabulary ** (length + 1) <= strings:
-        tokens = np.array(list(product(range(task.vocabulary), repeat=length + 1)))
-        read += len(tokens)
-        truth = task.label(tokens)
-        logits = torch.cat([model.string_logits(piece.to(device)) for piece in torch.from_numpy(tokens).split(4096)])
-        answers = logits.argmax(-1).cpu().numpy()
-        wrong = np.flatnonzero((truth != UNLABELLED) & (answers != truth))
-        if len(wrong):
-            row = int(wrong[0])
-            example = Counterexample(
-                symbols=tokens[row].tolist(), states=[], answer=int(answers[row]), truth=int(truth[row])
-            )
-            return example, length
-        length += 1
-    return None, length
 
 
 def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:

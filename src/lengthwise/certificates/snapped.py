@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, E elements, C classes, V symbols.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -13,16 +14,19 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, extract_algebra
 from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
+from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.table import FREE, Word
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
 from lengthwise.state import Kind, State
 from lengthwise.tasks.language import Language
 
+READ = 2_000
+"""Strings, at most, that the network itself has to get right before its algebra is extracted."""
 TRIED = 500
 """Strings that a table gets wrong, at most, on which the network itself is run."""
 
@@ -79,7 +83,11 @@ class SnappedUnit(SequenceModel):
         after = State(entries | {"position": position}, {"position": Kind.POSITION})
         return Output(self._logits(online), after)
 
-    def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+    def gives_every_prefix(self) -> bool:
+        """Return that one call gives the logits of the whole string alone."""
+        return False
+
+    def string_logits(self, tokens: Tensor, chunk: int | None = 4096) -> Tensor:
         """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once.
 
         Args:
@@ -92,7 +100,7 @@ class SnappedUnit(SequenceModel):
         if not tokens.shape[1]:
             raise InputError("an empty string has no logits")
         online = OnlineReduction(self._join)
-        for piece in tokens.split(chunk, 1):
+        for piece in tokens.split(chunk or tokens.shape[1], 1):
             for level, block in SharedNodes(self.leaves_V, piece).dyadic_blocks(self._join):
                 online.push(block, level)
         return self._logits(online)
@@ -109,7 +117,7 @@ class SnappedUnit(SequenceModel):
         return self.logits_EC[elements_B]
 
 
-def certify_snapped(model: SequenceModel, task: Language) -> Finding:
+def certify_snapped(model: StringModel, task: Language) -> Finding:
     """Find out whether a unit is right once each of its nodes is replaced by the vector of its element.
 
     Args:
@@ -122,11 +130,15 @@ def certify_snapped(model: SequenceModel, task: Language) -> Finding:
     """
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to snap; --method black_box asks it questions")
+    failure, _ = verify_exhaustively(model, task, READ)
+    if failure is not None:
+        statement = f"the network itself is wrong on a string of {len(failure.symbols)} symbols; nothing was extracted"
+        return Finding("wrong", "snapped", statement, counterexample=failure)
     algebra = extract_algebra(model, task.automaton)
     return judge(algebra, model, task)
 
 
-def judge(algebra: Algebra, model: SequenceModel, task: Language) -> Finding:
+def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     """Decide whether the snapped unit of an algebra is right on its task, at every length.
 
     Args:
@@ -137,26 +149,27 @@ def judge(algebra: Algebra, model: SequenceModel, task: Language) -> Finding:
     table = algebra.table
     extracted = table.automaton()
     comparison = compare(extracted, task.automaton)
-    associative, onto = table.violation() is None, table.homomorphism(task.automaton.minimal()) is not None
-    parts = {
-        "method": "snapped",
-        "extracted": extracted,
-        "comparison": comparison,
-        "monoid": table.size,
-        "algebra": AlgebraTable(
+    size = f"{table.size} elements"
+    found = Finding(
+        "every_length",
+        "snapped",
+        f"right at every length and in all brackets, each node snapped to one of {size}",
+        extracted,
+        comparison,
+        monoid=table.size,
+        algebra=AlgebraTable(
             product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist()
         ),
-        "margins": {"margin": _margin(algebra), "astray": float(len(algebra.astray))},
-    }
-    size = f"{table.size} elements"
-    if onto:
-        statement = f"right at every length and in all brackets, each node snapped to one of {size}"
-        return _finding("every_length", f"{statement}; the table is {'' if associative else 'not '}associative", parts)
+        margins={"margin": _margin(algebra), "astray": float(len(algebra.astray))},
+    )
+    if table.homomorphism(task.automaton.minimal()) is not None:
+        which = "associative" if table.violation() is None else "not associative"
+        return replace(found, statement=f"{found.statement}; the table is {which}")
     wrong = list(islice(tree_errors(table, task.automaton.minimal()), TRIED))
     if not wrong and not isinstance(comparison, Different):
-        return _finding("every_length", f"right at every length in balanced trees, snapped to one of {size}", parts)
+        return replace(found, statement=f"right at every length in balanced trees, snapped to one of {size}")
     if not wrong:
-        return _finding("wrong", f"the automaton of its {size} is not the task's", parts)
+        return replace(found, verdict="wrong", statement=f"the automaton of its {size} is not the task's")
     word, fails = _first_failure(model, task, wrong)
     example = Counterexample(
         symbols=list(word),
@@ -165,20 +178,15 @@ def judge(algebra: Algebra, model: SequenceModel, task: Language) -> Finding:
         truth=int(task.label(np.array([word]))[0]),
     )
     what = "the network itself is wrong there" if fails else "the network itself was right on all that were tried"
-    return _finding(
-        "wrong",
+    statement = (
         f"snapped to one of {size}, wrong on a string of {len(word)} symbols; {what}; "
-        f"{len(algebra.astray)} products do not answer as their strings should",
-        {**parts, "counterexample": example},
+        f"{len(algebra.astray)} products do not answer as their strings should"
     )
-
-
-def _finding(verdict: str, statement: str, parts: dict[str, object]) -> Finding:
-    return Finding(verdict=verdict, statement=statement, **parts)  # pyright: ignore[reportArgumentType]
+    return replace(found, verdict="wrong", statement=statement, counterexample=example)
 
 
 @torch.no_grad()
-def _first_failure(model: SequenceModel, task: Language, words: list[Word]) -> tuple[Word, bool]:
+def _first_failure(model: StringModel, task: Language, words: list[Word]) -> tuple[Word, bool]:
     """Return the first string on which the network itself is wrong as well, or else the first string."""
     for word in words:
         answer = int(model.string_logits(_tokens(model, word)).argmax())
@@ -187,7 +195,7 @@ def _first_failure(model: SequenceModel, task: Language, words: list[Word]) -> t
     return words[0], False
 
 
-def _tokens(model: SequenceModel, word: Word) -> Tensor:
+def _tokens(model: StringModel, word: Word) -> Tensor:
     return torch.tensor([word], device=next(model.parameters()).device)
 
 
