@@ -1,14 +1,22 @@
 """Run folders as files, without training."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lengthwise.experiments.results import EvaluationRow
+from lengthwise.tasks import LANGUAGES
 
 LENGTHS = (*range(1, 61), 1000)
+LDRU = {"name": "ldru", "operator": {"name": "mlp"}}
+PAPER_TASKS = [task for task in LANGUAGES if task not in {"modular_arithmetic_precedence", "tomita_1", "tomita_2"}]
+BASELINES = [
+    *("elman", "gru", "lstm", "attention", "attention_randomised", "regular_gpt", "s5", "sd_ssm"),
+    *("mamba1", "mamba2", "deltanet", "deltanet_negative", "slstm", "mlstm"),
+]
 
 
 def write_run(
@@ -20,14 +28,17 @@ def write_run(
     recipe: str | None = None,
     lengths: tuple[int, ...] = LENGTHS,
     samples: int = 1000,
+    model: dict[str, Any] | None = None,
+    longest: int = 60,
+    steps: int = 4,
 ) -> Path:
     """Write a run trained to 40; `wrong` holds the errors at (distribution, length), none elsewhere."""
     errors = wrong or {}
     name = recipe or f"fast/{task}"
     folder = root / name / f"seed-{seed}"
     folder.mkdir(parents=True)
-    settings = {"name": name, "task": task, "model": {"name": "ldru", "operator": {"name": "mlp"}}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings | {"evaluation": {"longest": 60}}))
+    settings = {"name": name, "task": task, "model": model or LDRU, "training": {"steps": steps}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings | {"evaluation": {"longest": longest}}))
     (folder / "environment.json").write_text(json.dumps(environment(name, seed)))
     metrics = [{"step": s, "sequences": 10 * s, "seconds": s / 2, "accuracy": s / 4} for s in (1, 2, 4)]
     metrics[-1]["accuracy_100"] = 0.75
@@ -49,11 +60,38 @@ def write_run(
             step=4,
             sequences=40,
             commit=None,
+            parameters=1234,
+            state_size=64,
         )
         for distribution, length in places
     ]
     (folder / "evaluation.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
     return folder
+
+
+def write_table(root: Path, tasks: list[str], baselines: list[str], lengths: tuple[int, ...]) -> None:
+    """Write a unit with two seeds and baselines with one on some tasks, each worse than the one before it."""
+    for column, task in enumerate(tasks):
+        for seed in (0, 1):
+            write_run(root, task, seed, lengths=lengths, longest=500)
+        for rank, name in enumerate(baselines, start=1):
+            mixer = {"name": name.partition("_negative")[0].partition("_randomised")[0]}
+            wrong = {
+                (kind, length): min(500, int(10**-2 * 3**rank * math.log(length / 40) * (1 + column % 5)))
+                for length in lengths
+                if length > 40
+                for kind in ("standard", "near_miss")
+            }
+            write_run(
+                root,
+                task,
+                recipe=f"baselines/{name}-{task}",
+                lengths=lengths,
+                longest=500,
+                wrong=wrong,
+                model={"name": "backbone", "mixer": mixer | {"negative_eigenvalues": name.endswith("negative")}},
+                steps=4 + rank % 2,
+            )
 
 
 def environment(recipe: str, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from lengthwise.errors import InputError
 from lengthwise.report.axes import accuracy_axis, count_axis
-from lengthwise.report.panels import Panel, kinds, over_seeds
+from lengthwise.report.panels import MOST_LABELS, PICKED, Panel, over_seeds, thinned
 from lengthwise.report.rows import Results
 from lengthwise.report.summary import lengths_in_a_row
 from lengthwise.report.theme import Theme
@@ -18,6 +18,8 @@ from lengthwise.tasks import get_task
 
 COLUMN = 320
 """Width of a panel in pixels, where a figure has several beside each other."""
+_MOST_PLACES = 48
+"""Of a line among many; neighbouring lengths are joined where there are more."""
 _LEAST_CHANCE = 0.1
 """Below it the line of guessing cannot be told from the axis."""
 
@@ -46,7 +48,8 @@ def accuracy_by_length(results: Results, task: str) -> Panel:
     panel.add_vertical(sorted(set(rows["training_length"].to_list())), "trained to {}")
     if (chance := _chance(task)) > _LEAST_CHANCE:
         panel.add_horizontal(chance, "chance")
-    panel.add_line(standard.filter(pl.col("length") <= longest))
+    dense = standard.filter(pl.col("length") <= longest)
+    panel.add_line(thinned(dense, "length", _MOST_PLACES) if panel.crowded else dense)
     panel.add_points(standard.filter(pl.col("length") > longest), hollow=False)
     panel.add_points(near, hollow=True)
     panel.add_labels(standard)
@@ -84,13 +87,16 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, wid
         theme: its colours.
         width: of a panel, in pixels.
     """
+    crowded = any(panel.crowded for panel in panels)
     return {
         "$schema": alt.SCHEMA_URL,
+        **({"params": [PICKED]} if crowded else {}),
         "title": {"text": heading, "subtitle": note, "fontSize": 15, "offset": 18},
         "concat": [
             panel.specification() | {"title": panel.title, "width": width, "height": panel.height} for panel in panels
         ],
         "columns": min(3, len(panels)),
+        "resolve": {"legend": {"color": "shared", "strokeDash": "shared"}} if crowded else {},
         "datasets": {name: rows for panel in panels for name, rows in panel.data.items()},
         "config": theme.config() | {"background": theme.ground},
         "padding": 20,
@@ -100,11 +106,20 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, wid
 def embedded(panel: Panel) -> dict[str, Any]:
     """Return the specification of one panel that is as wide as the page lets it be, without colours of its own."""
     place = {"width": "container", "height": panel.height, "autosize": {"type": "fit-x", "contains": "padding"}}
-    return panel.specification(hover=True) | place | {"datasets": panel.data}
+    # The page has one legend for all panels of a figure.
+    shared = {"params": [PICKED], "config": {"legend": {"disable": True}}} if panel.crowded else {}
+    return panel.specification(hover=True) | place | shared | {"datasets": panel.data}
+
+
+def task_title(task: str) -> str:
+    """Return a task's name for readers; a language that has no name stays as it is."""
+    return task if ":" in task else task.replace("_", " ").capitalize()
 
 
 def _by_sequences(rows: pl.DataFrame, results: Results, task: str) -> Panel:
     spread = over_seeds(rows, ["series", "sequences"], "accuracy")
+    if len(results.families) > MOST_LABELS:
+        spread = thinned(spread, "sequences", _MOST_PLACES)
     seen = spread["sequences"].to_numpy()
     panel = _panel(results, task, "sequences", "training strings seen", (int(seen.min()), int(seen.max())))
     panel.add_line(spread)
@@ -113,8 +128,9 @@ def _by_sequences(rows: pl.DataFrame, results: Results, task: str) -> Panel:
 
 
 def _panel(results: Results, task: str, key: str, heading: str, extent: tuple[int, int]) -> Panel:
-    title = task if ":" in task else task.replace("_", " ").capitalize()
-    return Panel(title, kinds(results), key, count_axis(heading, extent), accuracy_axis())
+    title = task_title(task)
+    crowded = len(results.families) > MOST_LABELS
+    return Panel(title, results.families, key, count_axis(heading, extent), accuracy_axis(), crowded=crowded)
 
 
 def _chance(task: str) -> float:

@@ -8,15 +8,17 @@ import altair as alt
 import polars as pl
 
 from lengthwise.report.axes import Axis
-from lengthwise.report.rows import Results
 
 HEIGHT = 190
 _LABEL_GAP = 16.602
 """Least distance of two direct labels in pixels."""
 _NOTE_GAP = 5
-_MOST_LABELS = 6
+MOST_LABELS = 6
 """Series that have their names beside the lines; more have them in a legend."""
-_DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
+PICKED = {"name": "picked", "value": ""}
+"""The signal of the kind that stands out in crowded panels; all do where it is empty."""
+_SHOWN = "picked === '' || datum.kind === picked"
+DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
 _SIZES = [76, 40, 20, 12, 8]
 """So that lines and dots of several kinds stay visible where they coincide."""
 
@@ -33,6 +35,8 @@ class Panel:
         quantity: what is measured.
         number: how tooltips format it.
         height: of the space between the axes, in pixels.
+        crowded: whether it has so many lines that one legend of the figure names them, bands are left out, and a line
+            can be picked.
     """
 
     def __init__(
@@ -46,15 +50,16 @@ class Panel:
         quantity: str = "accuracy",
         number: str = ".4~%",
         height: int = HEIGHT,
+        crowded: bool = False,
     ) -> None:
         self.title, self.key, self.height = title, key, height
         self.data: dict[str, list[dict[str, Any]]] = {}
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
-        self._kinds = kinds
+        self.kinds, self.crowded = kinds, crowded
         self._x, self._y, self._heading = x.x(key), y, x.heading
         self._quantity, self._number = quantity, number
-        self._legend: alt.Legend | None = None
+        self._legend = _figure_key() if crowded else None
 
     def specification(self, hover: bool = False) -> dict[str, Any]:
         """Return the Vega-Lite specification without size, colours and data, which go by names.
@@ -70,29 +75,32 @@ class Panel:
         return {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
 
     def add_line(self, spread: pl.DataFrame) -> None:
-        """Add a line through the means, and a band from the lowest seed to the highest."""
+        """Add a line through the means, and unless the panel is crowded a band from the lowest seed to the highest."""
         base = self._chart(spread.to_dicts()).encode(x=self._x, color=self._colour())
-        dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self._kinds, range=_DASHES), legend=self._legend)
+        dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self.kinds, range=DASHES), legend=self._legend)
         band = base.mark_area(opacity=0.2, line=False)
         line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=self._y.y("mean"), strokeDash=dash)
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.
         probe = base.mark_point(size=120, filled=True, opacity=0, aria=False).encode(
             y=self._y.y("mean"), tooltip=self._tooltip()
         )
-        self._layers += [band.encode(y=self._y.y("low"), y2="high:Q"), line]
+        if self.crowded:
+            self._layers.append(line.encode(opacity=alt.condition(_SHOWN, alt.value(1), alt.value(0.08))))
+        else:
+            self._layers += [band.encode(y=self._y.y("low"), y2="high:Q"), line]
         self._probes.append(probe)
 
     def add_points(self, spread: pl.DataFrame, hollow: bool) -> None:
         """Add the means as marks, hollow diamonds or dots, each with a rule from the lowest seed to the highest."""
         if spread.is_empty():
             return
-        sizes = _SIZES if len(self._kinds) > 1 else [46]
-        rows = [row | {"size": sizes[self._kinds.index(row["kind"]) % len(sizes)]} for row in spread.to_dicts()]
+        sizes = _SIZES if len(self.kinds) > 1 else [46]
+        rows = [row | {"size": sizes[self.kinds.index(row["kind"]) % len(sizes)]} for row in spread.to_dicts()]
         base = self._chart(rows).encode(x=self._x)
         reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
             y=self._y.y("low"), y2="high:Q", color=self._colour()
         )
-        scale = alt.Scale(domain=self._kinds)
+        scale = alt.Scale(domain=self.kinds)
         stroke = alt.Stroke("kind:N", scale=scale, legend=None)
         if hollow:
             marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
@@ -102,10 +110,17 @@ class Panel:
                 fill=alt.Fill("kind:N", scale=scale, legend=None),
                 size=alt.Size("size:Q", scale=None, legend=None),
             )
-        self._layers += [reach, marks.encode(y=self._y.y("mean"), opacity=alt.value(1), tooltip=self._tooltip())]
+        opacity = alt.condition(_SHOWN, alt.value(1), alt.value(0.08)) if self.crowded else alt.value(1)
+        marks = marks.encode(y=self._y.y("mean"), opacity=opacity, tooltip=self._tooltip())
+        self._layers += [marks] if self.crowded else [reach, marks]
 
     def add_labels(self, spread: pl.DataFrame) -> None:
-        """Add the kind of each series at the end of the axis, pushed apart where they would overlap."""
+        """Add the kind of each series at the end of the axis, pushed apart where they would overlap.
+
+        A crowded panel has none: the legend of its figure names them.
+        """
+        if self.crowded:
+            return
         last = spread.filter(pl.col(self.key) == pl.col(self.key).max().over("series")).select("kind", "mean")
         if len(last) < 2:
             return
@@ -118,7 +133,7 @@ class Panel:
 
     def add_series(self, spread: pl.DataFrame) -> None:
         """Add lines with names beside them where these are few, otherwise with a legend."""
-        few = spread["series"].n_unique() <= _MOST_LABELS
+        few = spread["series"].n_unique() <= MOST_LABELS
         if not few:
             self._legend = self._key(spread)
         self.add_line(spread)
@@ -168,11 +183,11 @@ class Panel:
             symbolType="stroke",
             symbolSize=400,
             symbolOpacity=1,
-            values=[name for name in self._kinds if name in shown],
+            values=[name for name in self.kinds if name in shown],
         )
 
     def _colour(self) -> alt.Color:
-        return alt.Color("kind:N", scale=alt.Scale(domain=self._kinds), legend=self._legend)
+        return alt.Color("kind:N", scale=alt.Scale(domain=self.kinds), legend=self._legend)
 
     def _tooltip(self) -> list[alt.Tooltip]:
         return [
@@ -185,29 +200,48 @@ class Panel:
 
 
 def over_seeds(rows: pl.DataFrame, keys: list[str], value: str) -> pl.DataFrame:
-    """Return mean, lowest and highest over seeds, and the kind of each series.
+    """Return mean, lowest and highest over seeds, and the kind of each series, which is its family.
 
     Args:
-        rows: with `series`, the keys, and the value of each seed.
+        rows: with `series`, `family`, the keys, and the value of each seed.
         keys: what is not averaged over.
         value: the column that is.
     """
     column = pl.col(value)
-    spread = rows.group_by(keys).agg(mean=column.mean().round(6), low=column.min().round(6), high=column.max().round(6))
-    names = spread["series"].unique().to_list()
-    return spread.sort(keys).with_columns(kind=pl.col("series").replace_strict({name: kind(name) for name in names}))
+    spread = rows.group_by(keys).agg(
+        kind=pl.col("family").first(),
+        mean=column.mean().round(6),
+        low=column.min().round(6),
+        high=column.max().round(6),
+    )
+    return spread.sort(keys)
 
 
-def kinds(results: Results) -> list[str]:
-    """Return the kinds of recipes in a report, in the order in which they first appear."""
-    return list(dict.fromkeys(kind(series) for task in results.tasks for series in results.series(task)))
+def thinned(spread: pl.DataFrame, key: str, most: int) -> pl.DataFrame:
+    """Return means over neighbouring places, where there are more places than can be told apart.
+
+    Args:
+        spread: what `over_seeds` returned.
+        key: the column along the axis, positive.
+        most: places of a series that are kept, evenly spaced on a logarithmic axis.
+
+    Returns:
+        The same columns; the low and high of a place are those of all that were joined in it.
+    """
+    if spread.is_empty() or spread[key].n_unique() <= most:
+        return spread
+    place = pl.col(key).log()
+    part = ((place - place.min()) / (place.max() - place.min()) * (most - 1)).round()
+    joined = spread.group_by("series", "kind", part.alias("part")).agg(
+        pl.col(key).max(), pl.col("mean").mean().round(6), pl.col("low").min(), pl.col("high").max()
+    )
+    return joined.sort("series", key).select(spread.columns)
 
 
-def kind(series: str) -> str:
-    """Return what tells a recipe from others of its task: its folder and its digest, where it has them."""
-    folder, _, name = series.rpartition("/")
-    digest = name.partition(" ")[2]
-    return " ".join(part for part in (folder or name.partition(" ")[0], digest) if part)
+def _figure_key() -> alt.Legend:
+    return alt.Legend(
+        orient="bottom", title=None, columns=6, labelLimit=220, symbolType="stroke", symbolSize=400, symbolOpacity=1
+    )
 
 
 def _apart(places: list[float], gap: float) -> list[float]:

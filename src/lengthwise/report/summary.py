@@ -13,6 +13,8 @@ from lengthwise.report.rows import Results, Run
 from lengthwise.tasks import get_task
 
 _EXACT = 1.0
+_REACH = 500
+"""The longest length of the published tables."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Summary:
     Args:
         task: the task's name.
         series: the recipe's name.
+        family: what it shares with the recipes of the same model on other tasks.
         model: the mixer, or the model and its operator.
         seeds: one run each.
         parameters: trained numbers; None where no checkpoint was kept.
@@ -43,11 +46,17 @@ class Summary:
         even: over the even lengths of `beyond_next`; None where the task has none.
         near_misses: on strings one or two edits from another class; None where the task has none.
         far: length -> score at the single lengths beyond.
+        mean: over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one.
+        by_seed: seed -> the same of each run.
+        lengths: first, last and number of the lengths of `mean`; None where there are none.
+        state_size: values that the model carries; None where it carries no state, or it is not known.
+        stopped: steps taken and steps planned, where training ended early.
         worst: the length at which the mean over seeds is lowest, and that mean; the shortest of several.
     """
 
     task: str
     series: str
+    family: str
     model: str
     seeds: list[int]
     parameters: int | None
@@ -60,6 +69,11 @@ class Summary:
     even: Score | None
     near_misses: Score | None
     far: dict[int, Score]
+    mean: Score | None
+    by_seed: dict[int, float]
+    lengths: tuple[int, int, int] | None
+    state_size: int | None
+    stopped: tuple[int, int] | None
     worst: tuple[int, float]
 
     @property
@@ -71,7 +85,12 @@ class Summary:
 
 def summarise(results: Results) -> list[Summary]:
     """Return a summary of each series, tasks and series in the order of the runs."""
-    return [_summary(results, task, series) for task in results.tasks for series in results.series(task)]
+    groups = results.accuracy.partition_by("task", "series", as_dict=True, maintain_order=True)
+    runs: dict[str, list[Run]] = {}
+    for run in results.runs:
+        runs.setdefault(run.digest, []).append(run)
+    ordered = sorted(groups.items(), key=lambda item: results.tasks.index(item[0][0]))
+    return [_summary(task, series, rows, runs[rows["digest"][0]]) for (task, series), rows in ordered]
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -102,10 +121,7 @@ def lengths_in_a_row(accuracy: pl.DataFrame, settings: dict[str, object]) -> int
     return int(accuracy.filter(pl.col("distribution") == "standard")["length"].to_numpy().max())
 
 
-def _summary(results: Results, task: str, series: str) -> Summary:
-    rows = results.accuracy.filter((pl.col("task") == task) & (pl.col("series") == series))
-    digest = rows["digest"][0]
-    runs = [run for run in results.runs if run.digest == digest]
+def _summary(task: str, series: str, rows: pl.DataFrame, runs: list[Run]) -> Summary:
     longest = lengths_in_a_row(rows, runs[0].settings)
     trained = int(rows["training_length"][0])
     standard = rows.filter(pl.col("distribution") == "standard")
@@ -114,13 +130,15 @@ def _summary(results: Results, task: str, series: str) -> Summary:
     later = dense.filter(pl.col("length") > trained + 1)
     shared = _prefixes_are_fair(task)
     far = standard.filter(pl.col("length") > longest).sort("length")
+    shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
     by_length = standard.group_by("length").agg(pl.col("value").mean()).sort("value", "length")
     return Summary(
         task=task,
         series=series,
+        family=runs[0].family,
         model=_model(runs[0]),
         seeds=sorted(run.seed for run in runs),
-        parameters=runs[0].parameters,
+        parameters=runs[0].parameters or rows["parameters"][0],
         sequences=int(rows["sequences"][0]),
         seconds=sum(run.seconds for run in runs) / len(runs),
         training_length=trained,
@@ -134,6 +152,11 @@ def _summary(results: Results, task: str, series: str) -> Summary:
             for length in far["length"].unique(maintain_order=True)
             if (score := _score(far.filter(pl.col("length") == length), shared=False))
         },
+        mean=_score(shown, shared),
+        by_seed=_by_seed(shown),
+        lengths=_lengths(shown),
+        state_size=rows["state_size"][0],
+        stopped=_stopped(rows, runs[0]),
         worst=(int(by_length["length"][0]), float(by_length["value"][0])),
     )
 
@@ -148,6 +171,27 @@ def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
     value = _EXACT if (right == of).all() else float((right / of).mean())
     strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
     return Score(value, *wilson_interval(value, int(strings["samples"].sum())))
+
+
+def _by_seed(rows: pl.DataFrame) -> dict[int, float]:
+    """Return the mean over lengths of each seed, exactly 1 where no string was misclassified."""
+    means = (
+        rows.sort("length")
+        .group_by("seed")
+        .agg(value=pl.when((pl.col("correct") == pl.col("samples")).all()).then(1.0).otherwise(pl.col("value").mean()))
+    )
+    return dict(sorted(means.select("seed", "value").iter_rows()))
+
+
+def _lengths(rows: pl.DataFrame) -> tuple[int, int, int] | None:
+    lengths = rows["length"].unique().sort().to_list()
+    return (lengths[0], lengths[-1], len(lengths)) if lengths else None
+
+
+def _stopped(rows: pl.DataFrame, run: Run) -> tuple[int, int] | None:
+    planned = (run.settings.get("training") or {}).get("steps")
+    taken = int(rows["step"][0])
+    return (taken, planned) if isinstance(planned, int) and taken < planned else None
 
 
 def _prefixes_are_fair(task: str) -> bool:
