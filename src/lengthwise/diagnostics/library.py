@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import NamedTuple
 
 import torch
@@ -220,7 +221,8 @@ def _cell(measure: Callable[[], float]) -> Cell:
         return Cell(float("nan"), str(error))
     except Exception as error:
         # Whatever the library raises is the finding.
-        return Cell(float("nan"), f"{type(error).__name__}: {str(error).splitlines()[0][:60]}")
+        reason = shorten(str(error), width=100, placeholder=" ...")
+        return Cell(float("nan"), f"{type(error).__name__}: {reason}")
 
 
 @contextmanager
