@@ -289,12 +289,12 @@ def test_settings_choose_the_operator_by_name() -> None:
 
 
 @pytest.mark.parametrize("heads", [1, 3])
-def test_running_logits_equal_those_of_each_prefix_by_itself(heads):
+def test_what_is_read_out_without_the_tree_equals_the_tree(heads):
     operator = StochasticOperatorConfig(heads=heads)
     model = LDRUConfig(width=heads * 16, operator=operator, level="plain").build(3, 4).double()
     tokens = torch.randint(3, (5, 9), generator=torch.Generator().manual_seed(0))
     weights = torch.randn(5, 9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = model.running_logits(tokens)
+    found = model.every_prefix(tokens)
     wanted = torch.stack([model(tokens[:, :length]).logits for length in range(1, 10)], 1)
     torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
     for one, other in zip(
@@ -303,6 +303,11 @@ def test_running_logits_equal_those_of_each_prefix_by_itself(heads):
         strict=True,
     ):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(model.string_logits(tokens, chunk=4), wanted[:, -1], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(model.prefix_logits(tokens, [2, 9]), wanted[:, [1, 8]], rtol=1e-12, atol=1e-12)
+    lengths = torch.tensor([3, 9, 1, 4, 4])
+    ends = wanted[torch.arange(5), lengths - 1]
+    torch.testing.assert_close(model.padded_logits(tokens, lengths), ends, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -313,8 +318,8 @@ def test_running_logits_equal_those_of_each_prefix_by_itself(heads):
         LDRUConfig(width=16, level="plain", operator=StochasticOperatorConfig(), noise=0.1),
     ],
 )
-def test_there_are_no_running_logits_where_the_first_row_is_not_enough(config):
-    assert config.build(2, 2).running_logits(torch.zeros(1, 3, dtype=torch.int64)) is None
+def test_a_unit_needs_its_tree_where_the_first_row_is_not_enough(config):
+    assert not config.build(2, 2).gives_every_prefix()
 
 
 def test_gumbel_noise_draws_other_rows_in_training_and_none_in_evaluation():

@@ -78,6 +78,10 @@ class StringModel(nn.Module, ABC):
         """Return whether one call gives logits after every token, [B, T, C], and not after the last alone."""
         return False
 
+    def every_prefix(self, tokens: Tensor) -> Tensor:
+        """Return the logits [B, T, C] after every token of [B, T], for a model that gives them in one call."""
+        return self(tokens).logits
+
     def penalty(self) -> Tensor | None:
         """Return what the model adds to its training loss for its own sake; nothing by default."""
         return None
@@ -176,11 +180,16 @@ class SequenceModel(StringModel):
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""
-        size = max(1, SYMBOLS // tokens.shape[0]) if chunk is None else chunk
+        size = chunk_size(tokens, chunk)
         state = self.initial_state(tokens.shape[0])
         for start in range(0, tokens.shape[1], size):
             logits, state = self(tokens[:, start : start + size], state)
             yield start, logits
+
+
+def chunk_size(tokens: Tensor, chunk: int | None = None) -> int:
+    """Return how many of the tokens [B, T] are read at a time: as asked, or as many as make `SYMBOLS` over all rows."""
+    return max(1, SYMBOLS // tokens.shape[0]) if chunk is None else chunk
 
 
 def with_state(model: StringModel, purpose: str) -> SequenceModel:

@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, M nodes of a level, N prefix lengths, D w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self, cast
 
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.models import OPERATORS
-from lengthwise.models.base import ModelConfig, Output, SequenceModel
+from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size
 from lengthwise.models.fused import mlp_operator, residual_feed_forward
 from lengthwise.models.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
 from lengthwise.registry import OneOf
@@ -122,9 +122,8 @@ class LDRU(SequenceModel):
 
         The brackets of each prefix are those of `forward` on it alone.
         """
-        if self.config.readout == "prefixes":
-            index = torch.as_tensor(lengths, device=tokens.device) - 1
-            return self(tokens).logits[:, index]
+        if self.gives_every_prefix():
+            return super().prefix_logits(tokens, lengths)
         wanted_N = torch.as_tensor(lengths, device=tokens.device)
         fold = RightFold(self.join, wanted_N, self.config.odd, self.padding())
         blocks = self.leaves(tokens)
@@ -142,7 +141,7 @@ class LDRU(SequenceModel):
             tokens: [B, T] symbols.
             chunk: tokens reduced at a time, a power of two.
         """
-        if self.config.readout == "prefixes":
+        if self.gives_every_prefix():
             return super().string_logits(tokens, chunk)
         online = OnlineReduction(self.join)
         for piece in tokens.split(chunk, 1):
@@ -173,22 +172,39 @@ class LDRU(SequenceModel):
         """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
         return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
 
-    def running_logits(self, tokens: Tensor) -> Tensor | None:
-        """Return the logits [B, T, C] of every prefix where the operator has a shorter way to what is read out.
+    def gives_every_prefix(self) -> bool:
+        """Return whether logits after every token are had in one go: read out there, or had without the tree."""
+        symbol_11 = torch.zeros(1, 1, dtype=torch.int64, device=self.classifier.weight.device)
+        return self.config.readout == "prefixes" or self._run(symbol_11) is not None
 
-        They equal those of `forward` on each prefix but for rounding; none where the operator has no such way, or
-        where more than the operator stands between leaves and root.
+    def every_prefix(self, tokens: Tensor) -> Tensor:
+        """Return the logits [B, T, C] after every token of [B, T], the operator's shorter way taken where it has one."""
+        features_BTF = self._run(tokens)
+        return self(tokens).logits if features_BTF is None else self.classifier(features_BTF)
 
-        Args:
-            tokens: [B, T] symbols.
+    def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
+        """Return what is read out of every prefix by the operator's shorter way, where it has one.
+
+        None where it has none, or where more than leaves and the operator make up a root.
         """
         config = self.config
-        if config.level != "plain" or config.dropout or config.noise:
+        bare = config.level == "plain" and config.odd == "carry" and not config.dropout and not config.noise
+        if config.readout == "prefixes" or not bare:
             return None
         weights = self.encoder.embedding.weight
         leaf_VD = self.encoder(torch.arange(len(weights), device=weights.device))
-        features_BTF = self.join.operator.prefix_features(leaf_VD, tokens)
-        return None if features_BTF is None else self.classifier(features_BTF)
+        return self.join.operator.prefix_features(leaf_VD, tokens, before_BF)
+
+    def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Read tokens [B, T] in chunks; yield where each starts, and its logits."""
+        if self.config.readout == "prefixes":
+            yield from super()._chunks(tokens, chunk)
+            return
+        start, before_BF = 0, None
+        for piece in tokens.split(chunk_size(tokens, chunk), 1):
+            features_BTF = cast(Tensor, self._run(piece, before_BF))
+            yield start, self.classifier(features_BTF)
+            start, before_BF = start + piece.shape[1], features_BTF[:, -1]
 
     def nodes(self, tokens: Tensor, rounds: Rounds) -> list[Nodes]:
         """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.

@@ -59,17 +59,18 @@ class BinaryOperator(nn.Module, ABC):
         """Return what the readout sees of values [..., D]; all of it by default."""
         return value
 
-    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor) -> Tensor | None:
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
         """Return what the readout sees of every prefix, where that takes less than the prefixes' values.
 
         Args:
             leaf_VD: [V, D] what `admit` returned for each symbol.
             symbols_BT: [B, T] symbols.
+            before_BF: [B, F] what the readout sees of all that came before; nothing by default.
 
         Returns:
             [B, T, F], or none where there is no shorter way; none by default.
         """
-        del leaf_VD, symbols_BT
+        del leaf_VD, symbols_BT, before_BF
         return None
 
     def anneal(self, progress: float) -> None:
@@ -330,24 +331,30 @@ class StochasticOperator(BinaryOperator):
             soft = F.one_hot(soft.argmax(-1), self.size) + (soft - soft.detach())
         return soft.flatten(-2)
 
-    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor) -> Tensor | None:
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
         """Return the distributions [B, T, H * K] that the first states reach, a vector instead of a matrix at a time.
 
-        Args:
-            leaf_VD: [V, D] row-stochastic matrices.
-            symbols_BT: [B, T] symbols.
+        Arguments as in the base class.
         """
         if self.config.readout == "all":
             return None
-        symbols = len(leaf_VD)
-        moves_HKVK = leaf_VD.view(symbols, self.heads, self.size, self.size).permute(1, 2, 0, 3).flatten(2)
-        chosen_BTV1 = F.one_hot(symbols_BT, symbols).to(leaf_VD.dtype)[..., None]
-        at_HBK = F.one_hot(symbols_BT.new_zeros(self.heads, len(symbols_BT)), self.size).to(leaf_VD.dtype)
+        moves_HKVK = leaf_VD.unflatten(-1, (self.heads, self.size, self.size)).permute(1, 2, 0, 3).flatten(2)
+        chosen_BTV1 = F.one_hot(symbols_BT, len(leaf_VD)).to(leaf_VD.dtype)[..., None]
+        at_HBK = self._start(leaf_VD, len(symbols_BT)) if before_BF is None else self._split(before_BF)
         reached = list[Tensor]()
         for chosen_BV1 in chosen_BTV1.unbind(1):
-            at_HBK = ((at_HBK @ moves_HKVK).unflatten(-1, (symbols, self.size)) * chosen_BV1).sum(2)
+            at_HBK = ((at_HBK @ moves_HKVK).unflatten(-1, (len(leaf_VD), self.size)) * chosen_BV1).sum(2)
             reached.append(at_HBK)
         return torch.stack(reached, 2).permute(1, 2, 0, 3).flatten(2)
+
+    def _start(self, like: Tensor, rows: int) -> Tensor:
+        """Return [H, B, K] that every automaton is in its first state."""
+        at_HBK = like.new_zeros(self.heads, rows, self.size)
+        at_HBK[..., 0] = 1
+        return at_HBK
+
+    def _split(self, features_BF: Tensor) -> Tensor:
+        return features_BF.unflatten(-1, (self.heads, self.size)).transpose(0, 1)
 
     def penalty(self, leaf: Tensor) -> Tensor | None:
         """Return the rows' mean entropy, weighted: rows that training seldom visits become sharp as well."""

@@ -6,8 +6,7 @@ Shape letters: B batch rows, T tokens, C classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +14,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
-from lengthwise.models.ldru import LDRU
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Batch, Ints
 
@@ -77,29 +75,21 @@ class PrefixObjective(Objective):
     """
 
     def __init__(self, model: StringModel, automaton: Automaton) -> None:
+        if not model.gives_every_prefix():
+            raise InputError(
+                "training.supervision 'prefixes' needs a model that gives logits after every token; "
+                f"{type(model).__name__} gives those of whole strings; use 'root', or with an LDRU "
+                "model.readout 'prefixes'"
+            )
         self.model, self.automaton = model, automaton
-        self._read = _every_prefix(model)
 
     def loss(self, batch: Batch, progress: float, generator: torch.Generator) -> Loss:
         """Return the mean cross-entropy over all prefixes that have a label."""
         del progress, generator
         tokens_BT, labels_BT = on_device(self.model, batch.tokens, self.automaton.label_prefixes(batch.tokens))
-        logits_BTC = self._read(tokens_BT)
+        logits_BTC = self.model.every_prefix(tokens_BT)
         total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=UNLABELLED)
         return Loss(charged(self.model, total), accuracy(logits_BTC[:, -1], labels_BT[:, -1]))
-
-
-def _every_prefix(model: StringModel) -> Callable[[Tensor], Tensor]:
-    """Return what maps tokens [B, T] to logits [B, T, C]."""
-    if model.gives_every_prefix():
-        return lambda tokens_BT: model(tokens_BT).logits
-    symbol_11 = torch.zeros(1, 1, dtype=torch.int64, device=next(model.parameters()).device)
-    if isinstance(model, LDRU) and model.running_logits(symbol_11) is not None:
-        return lambda tokens_BT: cast(Tensor, model.running_logits(tokens_BT))
-    raise InputError(
-        "training.supervision 'prefixes' needs a model that gives logits after every token; "
-        f"{type(model).__name__} gives those of whole strings; use 'root', or model.readout 'prefixes' with an LDRU"
-    )
 
 
 def on_device(model: StringModel, *arrays: Ints) -> list[Tensor]:
