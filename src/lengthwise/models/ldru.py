@@ -132,19 +132,19 @@ class LDRU(SequenceModel):
             blocks = blocks.blocks(self.join)
         return self.readout(fold.value_BND)
 
-    def string_logits(self, tokens: Tensor, chunk: int = 4096) -> Tensor:
+    def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
         """Return the logits [B, C] of whole strings without holding more than a chunk of them as values.
 
         Equal to `forward`; equal substrings of a chunk are computed once.
 
         Args:
             tokens: [B, T] symbols.
-            chunk: tokens reduced at a time, a power of two.
+            chunk: tokens reduced at a time, a power of two; 4,096 by default.
         """
         if self.gives_every_prefix():
             return super().string_logits(tokens, chunk)
         online = OnlineReduction(self.join)
-        for piece in tokens.split(chunk, 1):
+        for piece in tokens.split(chunk or 4096, 1):
             for level, block in self.leaves(piece).dyadic_blocks(self.join):
                 online.push(block, level)
         return self.readout(online.reduced(self.config.odd, self.padding()))
@@ -178,7 +178,7 @@ class LDRU(SequenceModel):
         return self.config.readout == "prefixes" or self._run(symbol_11) is not None
 
     def every_prefix(self, tokens: Tensor) -> Tensor:
-        """Return the logits [B, T, C] after every token of [B, T], the operator's shorter way taken where it has one."""
+        """Return the logits [B, T, C] after every token of [B, T], by the operator's shorter way if it has one."""
         features_BTF = self._run(tokens)
         return self(tokens).logits if features_BTF is None else self.classifier(features_BTF)
 
