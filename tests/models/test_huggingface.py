@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint as checkpoint_call
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
@@ -213,6 +214,22 @@ def test_state_is_carried_in_training_mode() -> None:
         model.train()
         assert_near(chunks(model, tokens, 5, 7), one_call(model, tokens))
         assert model.model.training
+
+
+@pytest.mark.parametrize("family", ["mamba", "jamba", "qwen3_next", "rwkv"])
+def test_chunks_of_tokens_can_be_checkpointed_and_the_librarys_own_way_is_refused(family: str) -> None:
+    model, tokens = model_of(family).train(), tokens_of(2, 12)
+
+    def read() -> Tensor:
+        logits, state = checkpoint_call(model, tokens[:, :7], model.initial_state(2), use_reentrant=False)
+        return torch.cat([logits, checkpoint_call(model, tokens[:, 7:], state, use_reentrant=False).logits], 1)
+
+    assert_near(gradients(model, read), gradients(model, lambda: chunks(model, tokens, 7, 5)))
+    # The library renamed it, and warns of the old name.
+    new = hasattr(model.model, "activation_checkpointing_enable")
+    getattr(model.model, f"{'activation' if new else 'gradient'}_checkpointing_enable")()
+    with pytest.raises(InputError, match="does not carry a state"):
+        model(tokens)
 
 
 @pytest.mark.parametrize("family", ["mamba2", "rwkv"])

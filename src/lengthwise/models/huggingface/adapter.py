@@ -78,10 +78,17 @@ class HuggingFaceModel(SequenceModel):
         """Read tokens [B, T] from a state, by default the initial one.
 
         Raises:
-            InputError: there are no tokens.
+            InputError: there are no tokens, or the library's gradient checkpointing is on, which drops the state or
+                reads it again after it has changed.
         """
         if not tokens.shape[1]:
             raise InputError("transformers reads at least one token at a time, got none")
+        if self.model.training and any(getattr(part, "gradient_checkpointing", False) for part in self.model.modules()):
+            raise InputError(
+                "the gradient checkpointing of transformers does not carry a state; "
+                "turn it off and checkpoint chunks of tokens instead: "
+                "torch.utils.checkpoint.checkpoint(model, tokens, state, use_reentrant=False)"
+            )
         if state is None and self.mended:
             state = self.initial_state(len(tokens))
         return self._carrier.read(tokens, state)
