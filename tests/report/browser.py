@@ -88,16 +88,12 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", **({"text": "\r"} if key == "Enter" else {}), **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
-    def shoot(self, out: Path, whole: bool = True) -> None:
-        """Write a picture of the page."""
-        data = self.call("Page.captureScreenshot", captureBeyondViewport=whole, **self._clip(whole))["data"]
+    def shoot(self, out: Path, top: int = 0, height: int = 900) -> None:
+        """Write a picture of the page from `top` on."""
+        width = self.call("Page.getLayoutMetrics")["cssVisualViewport"]["clientWidth"]
+        clip = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        data = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         out.write_bytes(base64.b64decode(data))
-
-    def _clip(self, whole: bool) -> dict[str, Any]:
-        if not whole:
-            return {}
-        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        return {"clip": {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 12_000), "scale": 1}}
 
     def _note(self, event: dict[str, Any]) -> None:
         method, told = event.get("method"), event.get("params", {})
@@ -124,7 +120,12 @@ def browse(program: str, folder: Path) -> Iterator[Page]:
     read, its_write = os.pipe()
     its_read, write = os.pipe()
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-pipe"]
-    options += [f"--user-data-dir={folder}", "--no-first-run", "--disable-background-networking", "--disable-extensions"]
+    options += [
+        f"--user-data-dir={folder}",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-extensions",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-c", _LAUNCH, str(its_read), str(its_write), program, *options],
         pass_fds=(its_read, its_write),

@@ -106,8 +106,7 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, wid
 def embedded(panel: Panel) -> dict[str, Any]:
     """Return the specification of one panel that is as wide as the page lets it be, without colours of its own."""
     place = {"width": "container", "height": panel.height, "autosize": {"type": "fit-x", "contains": "padding"}}
-    # The page has one legend for all panels of a figure.
-    shared = {"params": [PICKED], "config": {"legend": {"disable": True}}} if panel.crowded else {}
+    shared = {"params": [PICKED]} if panel.crowded else {}
     return panel.specification(hover=True) | place | shared | {"datasets": panel.data}
 
 

@@ -86,7 +86,15 @@ class Grid:
         """
         cells = [cell for row in self.cells for cell in row if cell]
         rows = [
-            {"row": cell.row, "column": cell.column, "text": cell.text, "note": cell.note, "ground": ground, "ink": ink}
+            {
+                "row": cell.row,
+                "column": cell.column,
+                "alone": "" if cell.note else cell.text,
+                "text": cell.text if cell.note else "",
+                "note": cell.note,
+                "ground": ground,
+                "ink": ink,
+            }
             for cell in cells
             for ground, ink in [theme.scale[cell.step]]
         ]
@@ -98,6 +106,7 @@ class Grid:
         chart = alt.LayerChart(
             layer=[
                 base.mark_rect(stroke=theme.ground, strokeWidth=1.5).encode(fill=alt.Fill("ground:N", scale=None)),
+                base.mark_text(fontSize=12, fontWeight=600).encode(text="alone:N", color=ink),
                 base.mark_text(fontSize=12, fontWeight=600, dy=-5).encode(text="text:N", color=ink),
                 base.mark_text(fontSize=9, dy=8).encode(text="note:N", color=ink),
             ],

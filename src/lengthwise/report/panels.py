@@ -72,7 +72,8 @@ class Panel:
             description=f"{self.title}: {self._quantity} against {self._heading}",
         )
         # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
-        return {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
+        drawn = {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
+        return _without_legends(drawn) if hover and self.crowded else drawn
 
     def add_line(self, spread: pl.DataFrame) -> None:
         """Add a line through the means, and unless the panel is crowded a band from the lowest seed to the highest."""
@@ -242,6 +243,15 @@ def _figure_key() -> alt.Legend:
     return alt.Legend(
         orient="bottom", title=None, columns=6, labelLimit=220, symbolType="stroke", symbolSize=400, symbolOpacity=1
     )
+
+
+def _without_legends(specification: dict[str, Any]) -> dict[str, Any]:
+    """Return a specification for a page, whose own legend serves all panels of a figure."""
+    for layer in specification["layer"]:
+        for channel in ("color", "strokeDash"):
+            if channel in layer["encoding"]:
+                layer["encoding"][channel]["legend"] = None
+    return specification
 
 
 def _apart(places: list[float], gap: float) -> list[float]:

@@ -16,7 +16,7 @@ from lengthwise.report.summary import Summary, percent
 from lengthwise.report.tables import Cell
 from lengthwise.tasks import get_task
 
-COLUMNS = ("task", "model", "published", "ours", "best seed", "ours less published")
+COLUMNS = ("task", "published model", "our recipes", "published", "ours", "our best seed", "points apart")
 _NEAR = 5.0
 """Points up to which a gap is not pointed out."""
 
@@ -98,14 +98,15 @@ def _row(source: Source, summary: Summary, name: str, number: float) -> list[Cel
     mean = summary.mean.value if summary.mean else 0.0
     ours, best = (_scaled(value, summary.task) if source.scaled else value for value in (mean, max(values)))
     gap = 100 * ours - (100 * number if source.scaled else number)
-    far = abs(gap) > _NEAR
+    far = "*" if abs(gap) > _NEAR else ""
     return [
         Cell(task_title(summary.task)),
-        Cell(name, summary.family),
+        Cell(name),
+        Cell(summary.family),
         Cell(f"{number:.3f}" if source.scaled else f"{number:.1f}"),
         Cell(_written(ours, source.scaled), flawless=mean == 1),
         Cell(_written(best, source.scaled) if len(values) > 1 else "\N{EN DASH}"),
-        Cell(f"{gap:+.1f} points", "more than 5 points apart" if far else ""),
+        Cell(f"{gap:+.1f}{far}".replace("-", "\N{MINUS SIGN}")),
     ]
 
 

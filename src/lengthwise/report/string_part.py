@@ -18,11 +18,8 @@ from lengthwise.report.summary import Summary, percent, summarise
 
 _MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long lengths; diamonds: near misses."
 _SEEDS = "Line: mean over seeds; band: lowest to highest seed."
-_MARKS_CROWDED = (
-    "Line: mean over seeds and neighbouring lengths; dots: single long lengths; diamonds: near misses. A name in the "
-    "legend picks its lines."
-)
-_SEEDS_CROWDED = "Line: mean over seeds and neighbouring points. A name in the legend picks its lines."
+_MARKS_CROWDED = "Line: mean over seeds and neighbouring lengths; dots: single long lengths; diamonds: near misses."
+_SEEDS_CROWDED = "Line: mean over seeds and neighbouring points."
 _NOTE = (
     "Mean over lengths and seeds, rounded down: 100.0 says that no string at all was misclassified. Below each "
     "score stands its 95 % Wilson interval, below the worst length its mean."

@@ -1,0 +1,124 @@
+import itertools
+from pathlib import Path
+
+import pytest
+from run_folders import PAPER_TASKS, write_run, write_table
+
+from lengthwise.report.families import sections
+from lengthwise.report.grids import STEP_NAMES, STEPS, Grid, build_grid
+from lengthwise.report.published import compare_published, read_sources
+from lengthwise.report.rows import read_results
+from lengthwise.report.summary import summarise
+from lengthwise.report.theme import DARK, LIGHT
+from lengthwise.tasks import LANGUAGES
+
+LENGTHS = (*range(1, 501, 60), 1000)
+
+
+def grids(root: Path) -> list[Grid]:
+    built = [build_grid(section, summarise(section.results)) for section in sections(read_results([root]))]
+    return [grid for grid in built if grid]
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_the_table_has_tasks_in_the_papers_order_and_units_first(tmp_path: Path) -> None:
+    write_table(tmp_path, ["dyck_2", "tomita_3", "parity"], ["elman", "lstm"], LENGTHS)
+    (grid,) = grids(tmp_path)
+    assert grid.rows == ["Parity", "Tomita 3", "Dyck 2"]
+    assert grid.columns == ["fast", "elman", "lstm"]
+    assert grid.footer[0] == "3 of 3"
+
+
+def test_a_cell_is_100_only_without_any_error(tmp_path: Path) -> None:
+    write_run(tmp_path, recipe="a/parity", samples=10**6, wrong={("standard", 50): 1})
+    write_run(tmp_path, recipe="b/parity", wrong={("near_miss", 50): 1})
+    write_run(tmp_path, recipe="c/parity")
+    write_run(tmp_path, recipe="d/parity", wrong={("standard", 3): 500})
+    (grid,) = grids(tmp_path)
+    cells = [cell for cell in grid.cells[0] if cell]
+    assert [cell.text for cell in cells] == ["99.9", "100.0\N{DAGGER}", "100.0", "100.0"]
+    assert [cell.step for cell in cells] == [6, 7, 7, 7]
+
+
+def test_a_cell_says_how_seeds_differ_and_what_is_unlike_the_others(tmp_path: Path) -> None:
+    for seed, errors in enumerate((0, 400)):
+        write_run(tmp_path, recipe="a/parity", seed=seed, wrong={("standard", 50): errors}, steps=9)
+    write_run(tmp_path, recipe="b/parity")
+    write_run(tmp_path, recipe="c/parity")
+    (grid,) = grids(tmp_path)
+    cell = grid.cells[0][0]
+    assert cell is not None
+    assert (cell.text, cell.note) == ("99.0", "± 1.4, 2 seeds")
+    details = dict(cell.details)
+    assert details["seed 0"] == "100.0"
+    assert details["seed 1"] == "98.00"
+    assert details["worst length"] == "50: 80.00"
+    assert details["ended early"] == "4 of 9 steps"
+    assert (details["parameters"], details["state size"]) == ("1,234", "64")
+
+
+def test_variants_of_one_model_have_a_table_of_their_own(tmp_path: Path) -> None:
+    write_run(tmp_path, "parity")
+    write_run(tmp_path, "parity", recipe="matrix/parity")
+    for name in ("sum", "mlp"):
+        model = {"name": "ldru", "operator": {"name": name}}
+        for task in ("parity", "even_pairs"):
+            write_run(tmp_path, task, recipe=f"operators/{name}-{task}", model=model)
+    main, ablation = grids(tmp_path)
+    assert main.columns == ["fast", "matrix"]
+    assert ablation.rows == ["mlp", "sum"]
+    assert ablation.columns == ["Parity", "Even pairs"]
+
+
+def test_recipes_of_one_folder_and_task_stay_apart(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_run(tmp_path, "parity", recipe=f"own/{name}")
+    assert read_results([tmp_path]).families == ["own/first", "own/second"]
+
+
+def test_the_tasks_are_those_of_the_paper() -> None:
+    assert len(PAPER_TASKS) == 21
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_colours_of_cells_are_ordered_by_lightness_and_legible(theme: object) -> None:
+    scale = LIGHT.scale if theme is LIGHT else DARK.scale
+    assert len(scale) == len(STEPS) + 1 == len(STEP_NAMES)
+    grounds = [luminance(ground) for ground, _ in scale]
+    assert grounds == sorted(grounds, reverse=theme is LIGHT)
+    assert all(one != other for one, other in itertools.pairwise(grounds))
+    for ground, ink in scale:
+        low, high = sorted((luminance(ground), luminance(ink)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, (ground, ink)
+
+
+def test_published_numbers_name_models_and_tasks_that_exist() -> None:
+    for source in read_sources():
+        assert set(source.values) <= set(LANGUAGES)
+        assert {name for values in source.values.values() for name in values} == set(source.models)
+        numbers = [number for values in source.values.values() for number in values.values()]
+        assert all(0 <= number <= (1 if source.scaled else 100) for number in numbers)
+
+
+def test_published_numbers_stand_beside_ours_in_their_unit(tmp_path: Path) -> None:
+    wrong = {("standard", length): 100 for length in range(41, 61)}
+    for name in ("slstm", "attention"):
+        model = {"name": "backbone", "mixer": {"name": name}}
+        write_run(tmp_path, recipe=f"baselines/{name}-parity", model=model, wrong=wrong)
+    results = read_results([tmp_path])
+    shown = {
+        comparison.source.citation.split()[0]: [[cell.text for cell in row] for row in comparison.rows]
+        for comparison in compare_published(results, summarise(results))
+    }
+    assert shown == {
+        "Delétang": [["Parity", "Transformer", "baselines/attention", "52.0", "90.0", "\N{EN DASH}", "+38.0*"]],
+        "Grazzi": [
+            ["Parity", "sLSTM", "baselines/slstm", "1.000", "0.800", "\N{EN DASH}", "\N{MINUS SIGN}20.0*"],
+            ["Parity", "Transformer", "baselines/attention", "0.022", "0.800", "\N{EN DASH}", "+77.8*"],
+        ],
+    }
