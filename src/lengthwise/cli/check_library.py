@@ -47,7 +47,7 @@ def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed
 
     if overrides:
         raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
-    _quiet()
+    quiet()
     model = load_huggingface(path, remote_code)
     mend = family_of(model.family).mend
     _print_one(Checked(model.family, mend, check_library(model.float(), seed=seed)))
@@ -71,7 +71,7 @@ def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool
         raise InputError("the page is of all families: lengthwise check hf-config:all --markdown")
     if name == "all" and overrides:
         raise InputError("families differ in their settings; --set goes with one of them, such as hf-config:mamba2")
-    _quiet()
+    quiet()
     if name != "all":
         _print_one(_check_family(name, overrides, seed))
         return
@@ -84,13 +84,14 @@ def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool
         raise typer.Exit(1)
 
 
-def _quiet() -> None:
-    """Keep the library from telling, once a function, that it runs without kernels."""
+def quiet() -> None:
+    """Keep the library from telling, once a function, that it runs without kernels, and from drawing bars."""
     try:
         from transformers.utils import logging
     except ImportError:
         return
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _check_family(name: str, overrides: list[str], seed: int) -> Checked:

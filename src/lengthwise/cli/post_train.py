@@ -9,19 +9,96 @@ import typer
 
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.evaluate import measure
+from lengthwise.cli.pretrained import (
+    CONTEXT,
+    DATA,
+    DEVICE,
+    REACH,
+    REMOTE_CODE,
+    ROWS,
+    before_recipe,
+    folder_of,
+    post_train_checkpoint,
+    refuse_options,
+)
 from lengthwise.cli.progress import print_drawn, say
 from lengthwise.cli.train import train_seed
+from lengthwise.errors import InputError
 
 
 def post_train(
-    run: Annotated[Path, typer.Argument(help="The folder of a trained run on text.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="The folder of a trained run on text, or hf:PATH for a checkpoint of transformers.", show_default=False
+        ),
+    ],
     intervention: Annotated[
         str, typer.Option(help="zero, random_noise, fitted_noise, state_passing, tbptt, or one of your own.")
     ] = "state_passing",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 500,
     set_: Annotated[list[str] | None, SET] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For hf:PATH: where the post-trained checkpoint is written.")
+    ] = None,
+    data: Annotated[str | None, DATA] = None,
+    context: Annotated[int | None, CONTEXT] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="For hf:PATH: windows a step and process; 8 by default.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="For hf:PATH: the peak; 3e-4 by default. A tenth of that of pretraining is a good start."),
+    ] = None,
+    accumulation: Annotated[
+        int | None, typer.Option(min=1, help="For hf:PATH: parts in which the windows of a step are read.")
+    ] = None,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="For hf:PATH: compute products in bfloat16.")] = False,
+    gradient_checkpointing: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="TOKENS",
+            help="For hf:PATH: keep what the backward pass needs of so many tokens at a time, compute the rest again.",
+        ),
+    ] = None,
+    reach: Annotated[int | None, REACH] = None,
+    rows: Annotated[int | None, ROWS] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="For hf:PATH: of windows and chance; 0 by default.")] = None,
+    device: Annotated[str | None, DEVICE] = None,
+    remote_code: Annotated[bool, REMOTE_CODE] = False,
 ) -> None:
-    """Repair a language model that falls apart on long inputs: a new run beside the old one, before and after."""
+    """Repair a language model that falls apart on long inputs, measured before and after.
+
+    A run gets a new run beside it. A checkpoint of transformers is written to --out as an ordinary checkpoint; under
+    torchrun several processes train it together. The same command goes on with what was interrupted.
+    """
+    options = {"--out": out, "--data": data, "--context": context, "--batch-size": batch_size}
+    options |= {"--learning-rate": learning_rate, "--accumulation": accumulation, "--bfloat16": bfloat16}
+    options |= {"--gradient-checkpointing": gradient_checkpointing, "--reach": reach, "--rows": rows}
+    options |= {"--seed": seed, "--device": device, "--remote-code": remote_code}
+    if (folder := folder_of(run)) is None:
+        refuse_options(options, "a run says this in its recipe (--set changes it); these options go with hf:PATH")
+        _post_train_run(run, intervention, steps, set_ or [])
+        return
+    if out is None:
+        raise InputError(f"hf:{folder} needs --out DIR, where the post-trained checkpoint is written")
+    measured = {"training.context": context, "evaluation.reach": reach, "evaluation.rows": rows, "device": device}
+    measured["seeds"] = None if seed is None else [seed]
+    trained = {
+        "training.batch_size": batch_size,
+        "training.optimiser.learning_rate": learning_rate,
+        "training.accumulation": accumulation,
+        "training.recompute": gradient_checkpointing,
+        "training.precision": "bfloat16" if bfloat16 else None,
+    }
+    # Text and evaluation are those of both runs, all else of the second alone.
+    shared = [override for override in set_ or [] if override.startswith(("text.", "evaluation."))]
+    before = before_recipe(folder, data, remote_code, measured, shared)
+    post_train_checkpoint(before, intervention, steps, trained, set_ or [], out)
+
+
+def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
     from lengthwise.experiments.repair import post_training, runs_folder
     from lengthwise.experiments.results import RunFolder, run_path
     from lengthwise.experiments.run import read_run
@@ -29,7 +106,7 @@ def post_train(
 
     before = RunFolder(run)
     base, seed = read_run(before)
-    recipe = post_training(base, seed, intervention, steps, set_ or [])
+    recipe = post_training(base, seed, intervention, steps, overrides)
     root = runs_folder(run, base, seed)
     after = RunFolder(run_path(root, recipe.name, seed))
     train_seed(recipe, seed, root)

@@ -13,6 +13,7 @@ from lengthwise.cli.progress import say, training_bar
 
 if TYPE_CHECKING:
     from lengthwise.experiments.recipe import AnyRecipe
+    from lengthwise.training.processes import Processes
 
 
 def train(
@@ -37,16 +38,17 @@ def train(
         train_seed(resolved, one, runs)
 
 
-def train_seed(recipe: AnyRecipe, seed: int, runs: Path) -> None:
-    """Train one seed of a recipe with a bar, and say how it ended."""
+def train_seed(recipe: AnyRecipe, seed: int, runs: Path, processes: Processes | None = None) -> None:
+    """Train one seed of a recipe with a bar, and say how it ended; with others, this is the first process."""
     from lengthwise.experiments.results import RunFolder, run_path
     from lengthwise.experiments.run import Outcome, train_run
+    from lengthwise.training.processes import ALONE
 
     folder = run_path(runs, recipe.name, seed)
     title = f"{recipe.name} seed {seed}"
     with stop_on_signals() as stop, training_bar(title, recipe.training.steps) as bar:
         say(f"{title}: {recipe.training.steps} steps in {folder}")
-        outcome = train_run(recipe, seed, folder, bar.advance, stop)
+        outcome = train_run(recipe, seed, folder, bar.advance, stop, processes or ALONE)
     match outcome:
         case Outcome.NOTHING_TO_DO:
             say(f"{title}: finished before; nothing to do")

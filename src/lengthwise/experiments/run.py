@@ -17,12 +17,15 @@ from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
+from lengthwise.experiments.pretrained import PretrainedJob
 from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
 from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
 from lengthwise.experiments.string_job import StringJob
 from lengthwise.experiments.text_job import TextJob
+from lengthwise.models.huggingface.config import HuggingFaceConfig
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
+from lengthwise.training.processes import ALONE, Processes
 
 Progress = Callable[[Trainer[Any], Mapping[str, float]], None]
 """Called after every training step with the trainer and the metrics of the step."""
@@ -42,6 +45,7 @@ def train_run(
     folder: Path,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Train a recipe with one seed, going on from where an earlier process ended.
 
@@ -51,6 +55,7 @@ def train_run(
         folder: the run's folder; see `RunFolder`.
         progress: called after every step.
         stop: asked after every step; once it says yes, the run is checkpointed and left.
+        processes: those that train together, each of which calls this; the first one writes.
 
     Returns:
         Whether it was trained, was already, or was interrupted.
@@ -60,16 +65,20 @@ def train_run(
         RunError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
     """
     run = RunFolder(folder)
+    if not processes.first:
+        return _follow(run, recipe, seed, stop, processes)
     with hold(folder):
         _claim(run, recipe, seed)
+        processes.wait()
         if run.finished.exists():
             return Outcome.NOTHING_TO_DO
-        job = _job(recipe, seed)
+        job = _job(recipe, seed, processes)
         trainer = job.build()
         _record_environment(run, job.describe(trainer), seed)
         if not run.checkpoint.exists():
             job.begin(trainer, folder.absolute().parents[recipe.name.count("/") + 1])
         _resume(run, trainer)
+        processes.wait()
         with _appending(run.metrics) as log:
             while not trainer.finished:
                 metrics = _step(trainer, run)
@@ -77,14 +86,38 @@ def train_run(
                 _log(log, trainer, metrics, recipe.training.log_every)
                 if progress:
                     progress(trainer, metrics)
-                stopping = stop()
-                if stopping or trainer.finished or trainer.step % recipe.training.checkpoint_every == 0:
+                stopping = processes.agree(stop())
+                if stopping or _is_due(trainer, recipe):
                     _flush(log)
                     save_checkpoint(run.checkpoint, *trainer.state())
                 if stopping and not trainer.finished:
                     return Outcome.INTERRUPTED
         write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
     return Outcome.TRAINED
+
+
+def _follow(run: RunFolder, recipe: AnyRecipe, seed: int, stop: Callable[[], bool], processes: Processes) -> Outcome:
+    """Take part in a run that the first of several processes writes: as many steps, and a share in its checkpoints."""
+    processes.wait()
+    if run.finished.exists():
+        return Outcome.NOTHING_TO_DO
+    trainer = _job(recipe, seed, processes).build()
+    processes.wait()
+    if trainer.steps:
+        _restore(run, trainer)
+    while not trainer.finished:
+        trainer.train_step()
+        stopping = processes.agree(stop())
+        if stopping or _is_due(trainer, recipe):
+            trainer.state()
+        if stopping and not trainer.finished:
+            return Outcome.INTERRUPTED
+    return Outcome.TRAINED
+
+
+def _is_due(trainer: Trainer[Any], recipe: AnyRecipe) -> bool:
+    """Return whether a checkpoint belongs after this step."""
+    return trainer.finished or trainer.step % recipe.training.checkpoint_every == 0
 
 
 def evaluate_run(
@@ -113,7 +146,8 @@ def evaluate_run(
             return run.diagnosis_rows() if isinstance(recipe, TextRecipe) else run.evaluation_rows()
         job = _job(recipe, seed)
         trainer = job.build()
-        _restore(run, trainer)
+        if trainer.steps:
+            _restore(run, trainer)
         rows: list[EvaluationRow | DiagnosisRow] = []
         for row in job.rows(trainer):
             rows.append(row)
@@ -135,7 +169,8 @@ def load_run(folder: Path) -> Trainer[Any]:
     """
     run = RunFolder(folder)
     trainer = _job(*read_run(run)).build()
-    _restore(run, trainer)
+    if trainer.steps:
+        _restore(run, trainer)
     trainer.model.eval()
     return trainer
 
@@ -195,16 +230,26 @@ def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> 
     write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")
 
 
-def _job(recipe: AnyRecipe, seed: int) -> Job:
+def _job(recipe: AnyRecipe, seed: int, processes: Processes = ALONE) -> Job:
     torch.set_num_threads(recipe.threads)
-    return TextJob(recipe, seed) if isinstance(recipe, TextRecipe) else StringJob(recipe, seed)
+    if not isinstance(recipe, TextRecipe):
+        return StringJob(recipe, seed)
+    if isinstance(recipe.model, HuggingFaceConfig) and recipe.model.path is not None:
+        return PretrainedJob(recipe, seed, processes)
+    return TextJob(recipe, seed, processes)
 
 
 def _resume(run: RunFolder, trainer: Trainer[Any]) -> None:
     """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
     if run.checkpoint.exists():
+        then = int(str(load_checkpoint(run.checkpoint)[1].get("processes", 1)))
+        if then != trainer.processes.count:
+            raise InputError(
+                f"run {run.path} was begun by {then} processes and cannot go on with {trainer.processes.count}; "
+                f"torchrun --nproc_per_node {then} goes on with it"
+            )
         _restore(run, trainer)
-    else:
+    elif trainer.steps:
         save_checkpoint(run.checkpoint, *trainer.state())
     kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
     text = "".join(f"{json.dumps(row)}\n" for row in kept)

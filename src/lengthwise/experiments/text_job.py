@@ -15,11 +15,12 @@ from lengthwise.experiments.jobs import Job, pick_device
 from lengthwise.experiments.recipe import TextRecipe
 from lengthwise.experiments.results import DiagnosisRow, RunFolder, run_path
 from lengthwise.interventions.base import check_carries_state, initial_start, recurrent_entries
-from lengthwise.models.base import with_state
+from lengthwise.models.base import SequenceModel, with_state
 from lengthwise.tasks.corpus import Corpus, check_vocabulary
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 from lengthwise.training.checkpoint import load_checkpoint
 from lengthwise.training.loop import Trainer
+from lengthwise.training.processes import ALONE, Processes
 from lengthwise.training.text import TextTrainer
 
 
@@ -29,27 +30,38 @@ class TextJob(Job):
     Args:
         recipe: what is trained.
         seed: of the initial parameters and of the data.
+        processes: those that train together.
     """
 
-    def __init__(self, recipe: TextRecipe, seed: int) -> None:
-        self.recipe, self.seed = recipe, seed
+    def __init__(self, recipe: TextRecipe, seed: int, processes: Processes = ALONE) -> None:
+        self.recipe, self.seed, self.processes = recipe, seed, processes
 
     def build(self) -> TextTrainer:
         """Return the trainer before its first step."""
         recipe, training = self.recipe, self.recipe.training
-        corpus = Corpus.load(recipe.text)
         torch.manual_seed(self.seed)
-        model = with_state(recipe.model.build(corpus.vocabulary, corpus.vocabulary), f"text recipe {recipe.name}")
+        model = self.model()
+        corpus = Corpus.load(recipe.text)
         intervention = recipe.intervention.build()
         check_carries_state(model, intervention)
-        rows, length = training.batch_size, training.context
+        rows, length = training.batch_size * self.processes.count, training.context
         windows = (
             AlignedWindows(corpus, "train", length, rows, loose=intervention.always_initial(rows))
             if intervention.aligned
             else RandomWindows(corpus, "train", length, rows)
         )
-        model.to(pick_device(recipe.device))
-        return TextTrainer(model, windows, intervention, training, self.seed)
+        model.to(self.processes.device or pick_device(recipe.device))
+        return TextTrainer(model, windows, intervention, training, self.seed, self.processes)
+
+    def model(self) -> SequenceModel:
+        """Return the model before training, on the CPU."""
+        symbols = Corpus.load(self.recipe.text).vocabulary
+        return with_state(self.recipe.model.build(symbols, symbols), f"text recipe {self.recipe.name}")
+
+    def model_name(self, model: SequenceModel) -> str:
+        """Return what rows call the model."""
+        del model
+        return self.recipe.model_name
 
     def describe(self, trainer: Trainer[Any]) -> dict[str, int]:
         """Return the sizes of the model, with the recurrent elements that a row carries as ``state``."""
@@ -95,7 +107,7 @@ class TextJob(Job):
             yield DiagnosisRow(
                 recipe=recipe.name,
                 digest=recipe.digest(),
-                model=recipe.model_name,
+                model=self.model_name(trainer.model),
                 intervention=str(settings["intervention"]["name"]),
                 text=f"{settings['text']['source']['name']} {corpus.fingerprint}",
                 seed=self.seed,

@@ -120,9 +120,19 @@ class TextOptimiserConfig(OptimiserConfig):
 class TextTrainingConfig(LoopConfig):
     """Settings of training a language model on text."""
 
+    steps: int = Field(default=1000, ge=0)
+    """Optimiser steps; 0 measures a pretrained model as it is."""
     batch_size: int = Field(default=32, ge=1)
-    """Windows a step."""
+    """Windows a step, of each process."""
     context: int = Field(default=64, ge=1)
     """T, the symbols that a window predicts: the training context."""
+    # Left out of resolved recipes at their defaults: the digests of results that are older than they stay true.
+    accumulation: int = Field(default=1, ge=1, exclude_if=lambda parts: parts == 1)
+    """Parts of a step's windows that are read one after the other: less memory, the same gradient."""
+    precision: Literal["float32", "bfloat16"] = Field("float32", exclude_if=lambda name: name == "float32")
+    """``bfloat16``: matrix products are computed in it; parameters, states and their sums stay in float32."""
+    recompute: int | None = Field(default=None, ge=1, exclude_if=lambda tokens: tokens is None)
+    """Gradient checkpointing along time: windows are read in pieces of so many tokens with the state carried, and the
+    backward pass computes each piece once more instead of keeping what it computed; never by default."""
     optimiser: TextOptimiserConfig = TextOptimiserConfig()
     """The optimiser and its schedule."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,12 +16,13 @@ from lengthwise.errors import RunError
 from lengthwise.models.base import StringModel
 from lengthwise.training.config import LoopConfig, OptimiserConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
+from lengthwise.training.processes import ALONE, Processes
 
 Model = TypeVar("Model", bound=StringModel)
 
 
 class StepLoss(NamedTuple):
-    """The loss of one batch."""
+    """The loss of one batch, or its term for some of the rows."""
 
     total: Tensor
     """What is descended."""
@@ -42,10 +44,19 @@ class Trainer(ABC, Generic[Model]):
         config: the settings.
         optimiser: the settings of the optimiser.
         seed: of data and of all noise.
+        processes: those that train together.
     """
 
-    def __init__(self, model: Model, config: LoopConfig, optimiser: OptimiserConfig, seed: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        config: LoopConfig,
+        optimiser: OptimiserConfig,
+        seed: int,
+        processes: Processes = ALONE,
+    ) -> None:
         self.model = model
+        self.processes = processes
         self.rng = np.random.default_rng(seed)
         self.optimisers = build_optimisers(model, optimiser)
         self.steps = config.steps
@@ -56,8 +67,12 @@ class Trainer(ABC, Generic[Model]):
         self._optimiser_config = optimiser
 
     @abstractmethod
-    def batch_loss(self, progress: float) -> StepLoss:
-        """Draw a batch from `rng` and return its loss; `progress` is the fraction of all steps this one completes."""
+    def terms(self, progress: float) -> Iterator[StepLoss]:
+        """Draw a batch from `rng` and yield the terms of its loss, each of which may be freed before the next is made.
+
+        Args:
+            progress: the fraction of all steps that this one completes.
+        """
 
     def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what a kind of training remembers beside parameters, moments and counters."""
@@ -90,12 +105,11 @@ class Trainer(ABC, Generic[Model]):
         progress = (self.step + 1) / self.steps
         self.model.train()
         self.model.anneal(progress)
-        loss = self.batch_loss(progress)
-        where = f"at step {self.step + 1} (length {loss.length})"
-        if not math.isfinite(value := float(loss.total.detach())):
-            raise RunError(f"the loss became {value} {where}{loss.final}")
         self.model.zero_grad(set_to_none=True)
-        loss.total.backward()
+        loss = self._descend(progress)
+        where = f"at step {self.step + 1} (length {loss.length})"
+        if not math.isfinite(value := float(loss.total)):
+            raise RunError(f"the loss became {value} {where}{loss.final}")
         norm = float(prepare_gradients(self.model.parameters(), self._optimiser_config))
         if not math.isfinite(norm):
             raise RunError(f"the norm of the gradient became {norm} {where}")
@@ -115,10 +129,29 @@ class Trainer(ABC, Generic[Model]):
             "length": loss.length,
         }
 
+    def _descend(self, progress: float) -> StepLoss:
+        """Leave the gradient of the loss of a fresh batch in the parameters and return the loss, without its graph."""
+        done = list[StepLoss]()
+        for term in self.terms(progress):
+            term.total.backward()
+            done.append(term._replace(total=term.total.detach()))
+        self.processes.average_gradients(self.model.parameters())
+        total, accuracy = done[0].total, done[0].accuracy
+        for term in done[1:]:
+            total, accuracy = total + term.total, accuracy + term.accuracy
+        return StepLoss(
+            self.processes.mean(total),
+            self.processes.mean(accuracy),
+            done[0].length,
+            sum(term.sequences for term in done) * self.processes.count,
+            "".join(term.final for term in done),
+        )
+
     def reseed_torch(self) -> torch.Generator:
         """Seed what dropout and noise draw from, which keeps a resumed run bit-equal, and return a generator beside."""
-        torch.manual_seed(int(self.rng.integers(2**63)))
-        return torch.Generator().manual_seed(int(self.rng.integers(2**63)))
+        seeds = [(int(self.rng.integers(2**63)) + self.processes.rank) % 2**63 for _ in range(2)]
+        torch.manual_seed(seeds[0])
+        return torch.Generator().manual_seed(seeds[1])
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all that a resumed run needs: tensors, and values that JSON can hold."""

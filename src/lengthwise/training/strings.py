@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor
@@ -66,13 +67,13 @@ class StringTrainer(Trainer[StringModel]):
         if self.stop:
             self.stop.restore(values["stop"])
 
-    def batch_loss(self, progress: float) -> StepLoss:
-        """Return the loss of fresh strings of one length, which the curriculum draws."""
+    def terms(self, progress: float) -> Iterator[StepLoss]:
+        """Yield the loss of fresh strings of one length, which the curriculum draws."""
         config = self.config
         length = self.task.nearest_length(config.lengths.draw(self.rng, progress))
         batch = self.task.sample_training(self.rng, config.batch_size, length, config.mixture)
         loss = self.objective.loss(batch, progress, self.reseed_torch())
-        return StepLoss(loss.total, loss.accuracy, length, len(batch.tokens))
+        yield StepLoss(loss.total, loss.accuracy, length, len(batch.tokens))
 
 
 def string_objective(model: StringModel, automaton: Automaton, config: TrainingConfig) -> Objective:
