@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
@@ -110,7 +110,7 @@ class Page:
 
 
 @contextmanager
-def browse(program: str, folder: Path) -> Iterator[Page]:
+def browse(program: str, folder: Path) -> Generator[Page]:
     """Start a browser and end it.
 
     Args:

@@ -8,7 +8,7 @@ import vl_convert
 from polars.testing import assert_frame_equal
 from rich.console import Console
 from run_folders import write_run
-from test_page import Outline
+from test_page import Outline, unpacked
 from text_folders import LOSS, write_text_run
 
 from lengthwise.errors import InputError
@@ -184,7 +184,9 @@ def test_the_page_holds_every_figure(page: Path) -> None:
         *("perplexity", "remembrance", "state", "state-entries", "perplexity-learning"),
     }
     assert list(figures["state-entries"]) == ["layers.0.matrix", "layers.1.matrix"]
-    svg = vl_convert.vegalite_to_svg(figures["perplexity"]["gru, T = 64"] | {"width": 300})
+    panel = figures["perplexity"]["gru, T = 64"]
+    rows = {name: list(unpacked(groups)) for name, groups in panel["datasets"].items()}
+    svg = vl_convert.vegalite_to_svg(panel | {"width": 300, "datasets": rows})
     assert all(label in svg for label in (">base<", ">better<", ">good<", ">T = 64<", ">16 T<"))
 
 

@@ -50,7 +50,7 @@ def sections(results: Results) -> list[Section]:
     for folder, names in variants.items():
         only = len(variants) == 1 and not models
         slug = "" if only else re.sub(r"[^A-Za-z0-9_.-]+", "-", folder)
-        found.append(Section(slug, f"Variants of {folder}", results.of(_short(names)), ablation=True))
+        found.append(Section(slug, f"Variants in {folder}", results.of(_short(names)), ablation=True))
     return found
 
 

@@ -164,11 +164,17 @@ def build_grid(section: Section, summaries: Sequence[Summary]) -> Grid | None:
 
 def _cell(row: str, column: str, summary: Summary, mean: Score, own: list[str]) -> GridCell:
     seeds = list(summary.by_seed.values())
-    spread = [f"± {100 * statistics.stdev(seeds):.1f}"] if len(seeds) > 1 else []
+    spread = [f"± {_points(statistics.stdev(seeds))}"] if len(seeds) > 1 else []
     others = [score for score in (summary.near_misses, *summary.far.values()) if score]
     elsewhere = mean.value == 1 and any(score.value < 1 for score in others)
     text = percent(mean.value, 1) + (_ELSEWHERE if elsewhere else "")
     return GridCell(row, column, mean.value, text, ", ".join([*spread, *own]), _details(summary, mean))
+
+
+def _points(deviation: float) -> str:
+    """Return a standard deviation in points, with a second digit where it would seem to be nothing."""
+    points = 100 * deviation
+    return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
 
 
 def _details(summary: Summary, mean: Score) -> list[tuple[str, str]]:

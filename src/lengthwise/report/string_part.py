@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from lengthwise.report import charts, tables
-from lengthwise.report.families import Section, sections
+from lengthwise.report.families import Section, operator_name, sections
 from lengthwise.report.figures import Figure
 from lengthwise.report.grids import build_grid
 from lengthwise.report.panels import MOST_LABELS
@@ -64,13 +64,18 @@ def caption(summaries: Sequence[Summary]) -> str:
 def _part(section: Section, summaries: Sequence[Summary]) -> Part:
     cells = tables.columns(summaries), tables.rows(summaries)
     return Part(
-        name=section.name or "strings",
-        heading=section.heading,
+        name=f"variants-{section.name}" if section.name else "strings",
+        heading=section.heading if section.name else "Runs on strings",
         figures=_figures(section, summaries),
         table=TableText("Accuracy in percent", _NOTE, _FOOTNOTE, *cells, "accuracy.csv"),
         grid=build_grid(section, summaries),
-        comparisons=compare_published(section.results, summaries),
+        comparisons=compare_published(section.results, summaries) if _are_published(section) else [],
     )
+
+
+def _are_published(section: Section) -> bool:
+    """Whether there are models of publications: among variants of one unit only its operators are."""
+    return not section.ablation or len({operator_name(run) for run in section.results.runs}) > 1
 
 
 def _figures(section: Section, summaries: Sequence[Summary]) -> list[Figure]:
