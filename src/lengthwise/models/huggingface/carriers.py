@@ -161,8 +161,7 @@ def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
         layer.dtype, layer.device, layer.is_initialized = layer.keys.dtype, layer.keys.device, True
         if hasattr(layer, "cumulative_length"):
             layer.cumulative_length = layer.keys.shape[-2] if seen is None else seen
-    states: int = layer.number_of_states if isinstance(layer, LinearAttentionCacheLayerMixin) else 0
-    for index in range(states):
+    for index in range(_recurrent_states(layer)):
         tail, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
         layer.conv_states[index], layer.recurrent_states[index] = tail, memory
         layer.conv_kernel_size[index] = tail.shape[-1]
@@ -174,14 +173,17 @@ def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
 def _layer_state(layer: Any) -> State:
     """Return what a layer of a cache holds; a layer that no attention wrote to has no keys."""
     entries: dict[str, tuple[Tensor | None, Kind]] = {}
-    if isinstance(layer, LinearAttentionCacheLayerMixin):
-        for index in range(layer.number_of_states):
-            entries[_numbered("conv", index)] = layer.conv_states[index], Kind.TAIL
-            entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
+    for index in range(_recurrent_states(layer)):
+        entries[_numbered("conv", index)] = layer.conv_states[index], Kind.TAIL
+        entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
     if isinstance(layer, CacheLayerMixin):
         entries["keys"], entries["values"] = (layer.keys, Kind.CACHE), (layer.values, Kind.CACHE)
     present = {name: (entry, kind) for name, (entry, kind) in entries.items() if entry is not None}
     return State({name: e for name, (e, _) in present.items()}, {name: kind for name, (_, kind) in present.items()})
+
+
+def _recurrent_states(layer: Any) -> int:
+    return layer.number_of_states if isinstance(layer, LinearAttentionCacheLayerMixin) else 0
 
 
 def _numbered(name: str, index: int) -> str:
