@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, V symbols.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,9 @@ class StatePassingTrainer(Trainer):
                 f"{self.intervention.name!r} needs batches whose rows continue those of the batch before, and Trainer "
                 "shuffles; use 'state_passing', or a loop of your own"
             )
-        self._reader = HuggingFaceModel(self.model)
+        if self.model is None:
+            raise InputError(f"{type(self).__name__} needs the model itself; model_init is not supported")
+        self._reader = HuggingFaceModel(cast(nn.Module, self.model))
         self._rng = torch.Generator().manual_seed(self.args.seed)
 
     def compute_loss(
@@ -75,10 +77,10 @@ class StatePassingTrainer(Trainer):
         self.intervention.observe(after)
         # transformers' labels stand at the tokens themselves: each is predicted one place earlier.
         predictions, targets = logits_BTV[:, :-1].flatten(0, 1).float(), labels_BT[:, 1:].flatten()
-        over_all = self.model_accepts_loss_kwargs and num_items_in_batch is not None
-        reduction = "sum" if over_all else "mean"
+        count = num_items_in_batch if self.model_accepts_loss_kwargs else None
+        reduction = "mean" if count is None else "sum"
         loss = cross_entropy(predictions, targets, ignore_index=_IGNORED, reduction=reduction)
-        loss = loss / num_items_in_batch if over_all else loss
+        loss = loss if count is None else loss / count
         return (loss, {"logits": logits_BTV}) if return_outputs else loss
 
     def _check(self, model: nn.Module, inputs: dict[str, Any]) -> None:
