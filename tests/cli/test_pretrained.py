@@ -1,0 +1,252 @@
+"""Checkpoints of transformers diagnosed, post-trained and given back, through the command line."""
+
+# ruff: noqa: E402
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from lengthwise.cli.main import app
+from lengthwise.diagnostics import library
+from lengthwise.errors import InputError
+from lengthwise.experiments.pretrained import measured, post_trained
+from lengthwise.experiments.results import RunFolder
+from lengthwise.experiments.run import Outcome, read_run, train_run
+from lengthwise.models.huggingface import load_huggingface
+from lengthwise.models.huggingface.loading import tiny_model
+from lengthwise.training.checkpoint import load_checkpoint
+
+WORDS = [f"w{number}" for number in range(45)]
+FEW = ("--context", 8, "--reach", 4, "--rows", 4, "--set", "evaluation.remembrance_starts=2")
+TRAINED = (*FEW, "--batch-size", 4, "--learning-rate", 0.01)
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ok(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    return " ".join(result.stderr.split())
+
+
+def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32) -> Path:
+    torch.manual_seed(0)
+    tiny_model(family).to(dtype).save(folder)
+    tokenizer = Tokenizer(
+        models.WordLevel({word: number for number, word in enumerate(["?", ".", "<end>", *WORDS])}, "?")
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("texts"), np.random.default_rng(0)
+    for number in range(12):
+        (folder / f"{number}.txt").write_text("\n".join(" ".join(rng.choice(WORDS, size=9)) for _ in range(12)) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mamba2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = checkpoint(tmp_path_factory.mktemp("checkpoints") / "small mamba2", "mamba2")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n# Small\n\nWhat it is.\n")
+    return folder
+
+
+def test_a_checkpoint_is_diagnosed(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    shown = ok("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
+    assert "perplexity at" in shown
+    assert (tmp_path / "page" / "index.html").is_file()
+    (recipe,) = (tmp_path / "page" / "runs").rglob("recipe.yaml")
+    rows = RunFolder(recipe.parent).diagnosis_rows()
+    assert {row.metric for row in rows} >= {"loss", "ratio", "remembrance", "state_std"}
+    assert {(row.model, row.step, row.context) for row in rows} == {("mamba2", 0, 8)}
+    assert not RunFolder(recipe.parent).checkpoint.exists()
+
+
+def test_a_single_file_is_cut_into_documents(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.txt").write_text("".join(file.read_text() for file in sorted(texts.iterdir())))
+    ok("diagnose", f"hf:{mamba2}", "--data", tmp_path / "all.txt", "--out", tmp_path / "page", *FEW)
+
+
+@pytest.mark.parametrize("family", ["mamba2", "mamba", "bamba"])
+def test_what_is_given_back_is_an_ordinary_checkpoint(family: str, texts: Path, tmp_path: Path) -> None:
+    source, out = checkpoint(tmp_path / family, family), tmp_path / "out"
+    before = {file.name: file.read_bytes() for file in source.iterdir()}
+    shown = ok("post-train", f"hf:{source}", "--data", texts, "--out", out, "--steps", 3, *TRAINED)
+    assert "before" in shown
+    assert {file.name: file.read_bytes() for file in source.iterdir()} == before
+    assert set(before) < {file.name for file in out.iterdir()}
+    library_model = transformers.AutoModelForCausalLM.from_pretrained(out).eval()
+    tokens = torch.randint(3, 48, (2, 30), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        alone = library_model(input_ids=tokens, use_cache=False).logits
+        torch.testing.assert_close(load_huggingface(out)(tokens).logits, alone, rtol=1e-4, atol=1e-5)
+    tensors, values = load_checkpoint(
+        out / "lengthwise" / f"{family}.state_passing" / "seed-0" / "checkpoint.safetensors"
+    )
+    assert values["step"] == 3
+    for name, weight in library_model.state_dict().items():
+        assert torch.equal(tensors[f"model.model.{name}"], weight), name
+    assert not torch.equal(
+        library_model.get_input_embeddings().weight,
+        transformers.AutoModelForCausalLM.from_pretrained(source).get_input_embeddings().weight,
+    )
+    assert transformers.AutoTokenizer.from_pretrained(out)("w3 w4")["input_ids"] == [6, 7]
+
+
+def test_the_model_card_is_kept_and_extended(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    command = ("post-train", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED)
+    ok(*command)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.startswith((mamba2 / "README.md").read_text().rstrip())
+    assert "2 steps whose windows start from states as `state_passing`" in card
+    assert "| perplexity within T | " in card
+    assert "finished before; nothing to do" in ok(*command)
+    assert (tmp_path / "out" / "README.md").read_text() == card
+
+
+def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "half", "mamba2", torch.bfloat16)
+    options = ("--bfloat16", "--gradient-checkpointing", 3, "--accumulation", 2)
+    ok("post-train", f"hf:{source}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED, *options)
+    before, after = (
+        {name: p.dtype for name, p in transformers.AutoModelForCausalLM.from_pretrained(folder).named_parameters()}
+        for folder in (source, tmp_path / "out")
+    )
+    assert before == after
+    assert torch.bfloat16 in after.values()
+
+
+def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    settings = {"training.context": 8, "evaluation.reach": 4, "evaluation.rows": 4}
+    recipe = post_trained(
+        measured(mamba2, str(texts), settings=settings), "state_passing", 6, {"training.batch_size": 4}
+    )
+    whole, cut = tmp_path / "whole" / recipe.name / "seed-0", tmp_path / "cut" / recipe.name / "seed-0"
+    assert train_run(recipe, 0, whole) is Outcome.TRAINED
+    asked = iter([False, False, True])
+    assert train_run(recipe, 0, cut, stop=lambda: next(asked)) is Outcome.INTERRUPTED
+    assert load_checkpoint(RunFolder(cut).checkpoint)[1]["step"] == 3
+    assert train_run(recipe, 0, cut) is Outcome.TRAINED
+    one, other = (load_checkpoint(RunFolder(run).checkpoint)[0] for run in (whole, cut))
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, other[name]), name
+
+
+def test_two_processes_take_the_steps_of_one_with_twice_the_batch(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    """States pass as they come, so that each process's own memory holds what the rows of the one would pass."""
+    passing = ("--set", "intervention.permute=false", "--set", "intervention.zero_probability=0")
+    command = ["post-train", f"hf:{mamba2}", "--data", texts, "--steps", 4, *FEW, "--learning-rate", 0.01, *passing]
+    ok(*command, "--batch-size", 4, "--out", tmp_path / "one")
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    program += ["-m", "lengthwise.cli.main", *map(str, command), "--batch-size", "2", "--out", str(tmp_path / "two")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(program, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    runs = [
+        RunFolder(tmp_path / out / "lengthwise" / "small_mamba2.state_passing" / "seed-0") for out in ("one", "two")
+    ]
+    one, two = (load_checkpoint(run.checkpoint) for run in runs)
+    assert two[1]["processes"] == 2
+    assert [run.metrics_rows()[-1]["sequences"] for run in runs] == [16, 16]
+    losses = [run.metrics_rows()[-1]["loss"] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    for name, tensor in one[0].items():
+        if name.startswith("model."):
+            torch.testing.assert_close(two[0][name], tensor, rtol=1e-3, atol=1e-5)
+        if name.startswith("memory."):
+            each = [two[0][name.replace("memory.", f"memory.process{rank}.")] for rank in range(2)]
+            torch.testing.assert_close(torch.stack(each, 1).flatten(0, 1), tensor, rtol=1e-3, atol=1e-5)
+    runs[1].finished.unlink()
+    recipe, seed = read_run(runs[1])
+    with pytest.raises(InputError, match="begun by 2 processes"):
+        train_run(recipe, seed, runs[1].path)
+
+
+def broken(source: Path, folder: Path, file: str, **changes: object) -> Path:
+    shutil.copytree(source, folder)
+    path = folder / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return folder
+
+
+def test_what_is_no_usable_checkpoint_is_refused(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    data = ("--data", texts, "--out", tmp_path / "page", *FEW)
+    assert "is no folder" in refused("diagnose", f"hf:{tmp_path / 'nowhere'}", *data)
+    assert "no tokenizer.json" in refused("diagnose", f"hf:{texts}", *data)
+    (tmp_path / "bare").mkdir()
+    shutil.copy(mamba2 / "tokenizer.json", tmp_path / "bare")
+    shutil.copy(mamba2 / "tokenizer_config.json", tmp_path / "bare")
+    assert "it has no config.json" in refused("diagnose", f"hf:{tmp_path / 'bare'}", *data)
+    gpt2 = broken(mamba2, tmp_path / "gpt2", "config.json", model_type="gpt2")
+    message = refused("diagnose", f"hf:{gpt2}", *data)
+    assert "'gpt2' has no recurrent state" in message
+    assert "mamba2" in message
+    code = broken(mamba2, tmp_path / "code", "config.json", auto_map={"AutoModelForCausalLM": "own.Model"})
+    assert "--remote-code" in refused("diagnose", f"hf:{code}", *data)
+    pickled = tmp_path / "pickled"
+    shutil.copytree(mamba2, pickled)
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    assert "convert them once" in refused("diagnose", f"hf:{pickled}", *data)
+
+
+def test_a_tokenizer_that_does_not_match_is_refused(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    for words in (10, 90):
+        vocabulary = {f"w{number}": number for number in range(words)} | {"<end>": words}
+        other = tmp_path / str(words)
+        shutil.copytree(mamba2, other)
+        Tokenizer(models.WordLevel(vocabulary, "w0")).save(str(other / "tokenizer.json"))
+        message = refused("diagnose", f"hf:{other}", "--data", texts, "--out", tmp_path / "page", *FEW)
+        assert f"has {words + 1} tokens and the model 48 symbols" in message
+    nameless = broken(mamba2, tmp_path / "nameless", "tokenizer_config.json", eos_token=None)
+    assert "text.separator" in refused("diagnose", f"hf:{nameless}", "--data", texts)
+
+
+def test_a_broken_contract_is_refused(
+    mamba2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [library.LibraryFinding("token by token", None, library.Cell(0.5))]
+    monkeypatch.setattr(library, "check_library", lambda model: found)
+    message = refused("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
+    assert "token by token 5e-01, allowed 1e-04" in message
+
+
+def test_options_and_folders_that_do_not_fit_are_refused(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    model = f"hf:{mamba2}"
+    assert "needs text: --data" in refused("diagnose", model)
+    assert "needs --out" in refused("post-train", model, "--data", texts)
+    assert "--data" in refused("post-train", texts, "--data", texts)
+    assert "hf:PATH" in refused("diagnose", texts, "--context", 8)
+    assert "is the checkpoint itself" in refused("post-train", model, "--data", texts, "--out", mamba2)
+    assert "not of an earlier post-training" in refused("post-train", model, "--data", texts, "--out", texts)
+    assert "does not exist" in refused("diagnose", model, "--data", tmp_path / "lost", "--out", tmp_path / "page")
+    short = refused("post-train", model, "--data", texts, "--out", tmp_path / "out", "--context", 5000)
+    assert "text" in short
+    assert "did you mean" in refused(
+        "post-train", model, "--data", texts, "--out", tmp_path / "new", "--intervention", "zeros"
+    )
