@@ -1,8 +1,8 @@
 """A post-training step against the library's own training step on the same model: ratios within one run, on one thread.
 
 The library's step is a forward pass of transformers with labels and the backward pass; ours is the same with a passed
-The two take turns; medians of processor time are compared.
-Run ``python benchmarks/pretrained.py``; it writes results/benchmarks/pretrained.json.
+state before it and the final state kept after it. Both end with the same optimiser's step. The two take turns; medians
+of processor time are compared. Run ``python benchmarks/pretrained.py``; it writes results/benchmarks/pretrained.json.
 """
 
 from __future__ import annotations
