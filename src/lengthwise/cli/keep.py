@@ -19,4 +19,6 @@ def keep(
     from lengthwise.report.kept import keep as keep_runs
 
     records = keep_runs(run, out)
-    say(f"{out}: {len(records)} runs, {sum(record.rows.height for record in records):,} evaluation rows")
+    certificates = sum(record.certified is not None for record in records)
+    proofs = f", {certificates} certificates" if certificates else ""
+    say(f"{out}: {len(records)} runs, {sum(record.rows.height for record in records):,} evaluation rows{proofs}")

@@ -10,7 +10,7 @@ import polars as pl
 
 from lengthwise.errors import InputError
 from lengthwise.report.axes import accuracy_axis, count_axis
-from lengthwise.report.panels import MOST_LABELS, PICKED, Panel, over_seeds, thinned
+from lengthwise.report.panels import MOST_LABELS, PICKED, Drawing, Panel, over_seeds, thinned
 from lengthwise.report.rows import Results
 from lengthwise.report.summary import lengths_in_a_row
 from lengthwise.report.theme import Theme
@@ -77,7 +77,7 @@ def learning_curve(results: Results, task: str) -> Panel:
     return _by_sequences(rows.filter(pl.col("length") == pl.col("length").max()), results, task)
 
 
-def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, width: int = COLUMN) -> dict[str, Any]:
+def overview(panels: Sequence[Drawing], heading: str, note: str, theme: Theme, width: int = COLUMN) -> dict[str, Any]:
     """Return the Vega-Lite specification of a figure of several panels.
 
     Args:
@@ -103,9 +103,9 @@ def overview(panels: Sequence[Panel], heading: str, note: str, theme: Theme, wid
     }
 
 
-def embedded(panel: Panel) -> dict[str, Any]:
-    """Return the specification of one panel that is as wide as the page lets it be, without colours of its own."""
-    place = {"width": "container", "height": panel.height, "autosize": {"type": "fit-x", "contains": "padding"}}
+def embedded(panel: Drawing) -> dict[str, Any]:
+    """Return the specification of one panel in its place on the page, without colours of its own."""
+    place = {"height": panel.height} | panel.place
     shared = {"params": [PICKED]} if panel.crowded else {}
     return panel.specification(hover=True) | place | shared | {"datasets": panel.data}
 

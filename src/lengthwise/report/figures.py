@@ -10,7 +10,7 @@ from typing import Any
 import vl_convert
 
 from lengthwise.report import charts
-from lengthwise.report.panels import DASHES, Panel
+from lengthwise.report.panels import DASHES, Drawing
 from lengthwise.report.theme import DARK, LIGHT, Theme
 
 
@@ -31,7 +31,7 @@ class Figure:
     heading: str
     note: str
     caption: str
-    panels: Sequence[Panel]
+    panels: Sequence[Drawing]
     width: int = charts.COLUMN
 
     @property

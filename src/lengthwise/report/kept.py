@@ -15,6 +15,7 @@ import polars as pl
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.results import RunFolder, run_path
+from lengthwise.report.certified import certificate_lines, certificate_table, read_lines
 from lengthwise.report.records import (
     DIAGNOSIS,
     EVALUATION,
@@ -29,6 +30,7 @@ from lengthwise.report.records import (
 
 _FORMAT = "lengthwise-results-1"
 _EVALUATION, _DIAGNOSIS, _METRICS = "evaluation.parquet", "diagnosis.parquet", "metrics.parquet"
+_CERTIFICATES, _CERTIFICATE_TABLE = "certificates.jsonl", "certificates.csv"
 _KEY = ("digest", "seed")
 _POINTS = ("accuracy_", "loss_")
 """How the names of metrics start that are points of a learning curve."""
@@ -47,7 +49,9 @@ def keep(paths: Sequence[Path], out: Path) -> list[Record]:
         out: made where it is missing; results kept there before are replaced, other files are not touched.
             It holds ``runs.json`` (name, recipe, environment and number of parameters of each run),
             ``evaluation.parquet`` where there are runs on strings, ``diagnosis.parquet`` where there are runs on text,
-            and ``metrics.parquet``; their rows name their run by `digest` and `seed`.
+            and ``metrics.parquet``; their rows name their run by `digest` and `seed`. Where there are certificates,
+            ``certificates.jsonl`` has one a line, without automaton and multiplication table where it would take more
+            than 100 kB, and ``certificates.csv`` what they say, for readers.
 
     Returns:
         What was kept.
@@ -63,14 +67,14 @@ def keep(paths: Sequence[Path], out: Path) -> list[Record]:
     records += [record for folder in folders for record in read_kept(folder)]
     refuse_twins(records)
     records.sort(key=lambda record: (record.recipe, record.seed, record.digest))
-    tables = {name: _parquet(table) for name, table in _tables(records).items()}
+    tables = {name: _parquet(table) for name, table in _tables(records).items()} | _certificates(records)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, data in tables.items():
             _replace(out / name, data)
         # Last, because it vouches for the tables.
         _replace(out / INDEX, _index(records, tables).encode())
-        for name in {_EVALUATION, _DIAGNOSIS} - set(tables):
+        for name in {_EVALUATION, _DIAGNOSIS, _CERTIFICATES, _CERTIFICATE_TABLE} - set(tables):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"cannot keep results in {out}: {error.strerror}") from error
@@ -95,7 +99,9 @@ def read_kept(folder: Path) -> list[Record]:
         raise InputError(f"{folder / INDEX} is not JSON: {error}") from error
     if not isinstance(index, dict) or index.get("format") != _FORMAT:
         raise InputError(f"{folder / INDEX} does not list kept results; 'lengthwise keep RUN... --out DIR' writes some")
-    tables = {name: _table(folder / name, checksum) for name, checksum in index["files"].items()}
+    files = {name: _checked(folder / name, checksum) for name, checksum in index["files"].items()}
+    tables = {name: _table(data) for name, data in files.items() if name.endswith(".parquet")}
+    certified = read_lines(files.get(_CERTIFICATES, b"").decode(), folder / _CERTIFICATES)
 
     def rows(table: str, run: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
         """Return the rows of a run; tables kept before a column was added have none of it."""
@@ -112,6 +118,7 @@ def read_kept(folder: Path) -> list[Record]:
             evaluation=rows(_EVALUATION, run, EVALUATION).select(EVALUATION.names()),
             diagnosis=rows(_DIAGNOSIS, run, DIAGNOSIS).select(DIAGNOSIS.names()),
             metrics=rows(_METRICS, run, METRICS).drop(_KEY, strict=False),
+            certified=certified.get((run["digest"], run["seed"])),
         )
         for run in index["runs"]
     ]
@@ -133,6 +140,7 @@ def _thinned(record: Record) -> Record:
         record,
         metrics=metrics.filter(pl.any_horizontal(from_end % stride == 0, *points)),
         diagnosis=record.diagnosis.filter(~pl.col("part").str.contains("/", literal=True)),
+        certified=record.certified and record.certified.kept(),
     )
 
 
@@ -174,14 +182,28 @@ def _entry(record: Record) -> dict[str, Any]:
     }
 
 
-def _table(path: Path, checksum: str) -> dict[tuple[Any, ...], pl.DataFrame]:
+def _certificates(records: Sequence[Record]) -> dict[str, bytes]:
+    """Return the files of what was proved, none where nothing was."""
+    certified = [record.certified for record in records if record.certified]
+    if not certified:
+        return {}
+    table = certificate_table(certified).write_csv().encode()
+    return {_CERTIFICATES: certificate_lines(certified).encode(), _CERTIFICATE_TABLE: table}
+
+
+def _table(data: bytes) -> dict[tuple[Any, ...], pl.DataFrame]:
+    return pl.read_parquet(io.BytesIO(data)).partition_by(_KEY, as_dict=True)
+
+
+def _checked(path: Path, checksum: str) -> bytes:
+    """Return what is in a file that the index vouches for."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if _checksum(data) != checksum:
         raise InputError(f"{path} is not the table that {path.parent / INDEX} was written with; keep the runs again")
-    return pl.read_parquet(io.BytesIO(data)).partition_by(_KEY, as_dict=True)
+    return data
 
 
 def _checksum(data: bytes) -> str:

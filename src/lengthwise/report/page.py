@@ -12,6 +12,8 @@ import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lengthwise.report import charts
+from lengthwise.report.certificate_part import FILE, certificates_of
+from lengthwise.report.certified import certificate_table
 from lengthwise.report.figures import write_files
 from lengthwise.report.grids import STEP_NAMES
 from lengthwise.report.parts import Part, TableText
@@ -39,7 +41,7 @@ def write_report(results: Results, out: Path) -> Path:
     Returns:
         The page, ``out/index.html``. Beside it lie each figure and each table of models and tasks as SVG (also on dark
         ground), PNG and PDF, ``accuracy.csv`` with every row of runs on strings, ``diagnosis.csv`` with every row of
-        runs on text, and ``provenance.json``.
+        runs on text, ``certificates.csv`` where runs have certificates, and ``provenance.json``.
     """
     parts, summaries = string_parts(results)
     texts = summarise_text(results.text)
@@ -55,6 +57,8 @@ def write_report(results: Results, out: Path) -> Path:
         results.accuracy.select(_COLUMNS).write_csv(out / "accuracy.csv")
     if texts:
         results.text.diagnosis.select("series", *DIAGNOSIS).write_csv(out / "diagnosis.csv")
+    if certified := [one for _, one in certificates_of(results)]:
+        certificate_table(certified).write_csv(out / FILE)
     provenance = describe_provenance(results)
     (out / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     page = out / "index.html"

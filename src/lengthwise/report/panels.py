@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import altair as alt
 import polars as pl
@@ -21,6 +21,44 @@ _SHOWN = "picked === '' || datum.kind === picked"
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
 _SIZES = [76, 40, 20, 12, 8]
 """So that lines and dots of several kinds stay visible where they coincide."""
+
+
+class Drawing(Protocol):
+    """What a figure consists of."""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        ...
+
+    @property
+    def kinds(self) -> list[str]:
+        """What is told apart by colours, in their order."""
+        ...
+
+    @property
+    def crowded(self) -> bool:
+        """Whether one legend of the figure names its lines."""
+        ...
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        ...
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """How the page places it: width, and what is fitted to it."""
+        ...
+
+    @property
+    def data(self) -> dict[str, list[dict[str, Any]]]:
+        """The rows that the specification names."""
+        ...
+
+    def specification(self, hover: bool = False) -> dict[str, Any]:
+        """Return the Vega-Lite specification without size, colours and data; see `Panel.specification`."""
+        ...
 
 
 class Panel:
@@ -54,6 +92,10 @@ class Panel:
     ) -> None:
         self.title, self.key, self.height = title, key, height
         self.data: dict[str, list[dict[str, Any]]] = {}
+        self.place: dict[str, Any] = {
+            "width": "container",
+            "autosize": {"type": "fit-x", "contains": "padding"},
+        }
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
         self.kinds, self.crowded = kinds, crowded

@@ -52,6 +52,7 @@ class Part:
         table: one row a series.
         grid: tasks and models, before all else.
         comparisons: published numbers, after the grid.
+        certificates: what was proved, after the table.
     """
 
     name: str
@@ -60,3 +61,4 @@ class Part:
     table: TableText
     grid: Grid | None = None
     comparisons: Sequence[Comparison] = ()
+    certificates: TableText | None = None

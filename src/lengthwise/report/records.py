@@ -15,6 +15,7 @@ import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.results import RunFolder, find_runs
+from lengthwise.report.certified import Certified, read_certified
 
 INDEX = "runs.json"
 """The file that marks a folder of kept results."""
@@ -88,6 +89,8 @@ class Record:
     """The rows of a run on text, with the columns of `DIAGNOSIS`; none of a run on strings."""
     metrics: pl.DataFrame
     """One row a logged step, with the columns of `METRICS` and others."""
+    certified: Certified | None = None
+    """What was proved about it."""
 
     @property
     def on_text(self) -> bool:
@@ -162,6 +165,7 @@ def read_record(folder: RunFolder) -> Record:
         evaluation=pl.DataFrame([] if on_text else measured, schema=EVALUATION),
         diagnosis=pl.DataFrame(measured if on_text else [], schema=DIAGNOSIS),
         metrics=_metrics(folder),
+        certified=read_certified(folder, rows[0].digest, rows[0].seed),
     )
 
 

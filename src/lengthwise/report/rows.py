@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 from polars import selectors as cs
 
+from lengthwise.report.certified import Certified
 from lengthwise.report.kept import read_kept
 from lengthwise.report.records import (
     DIAGNOSIS,
@@ -55,6 +56,8 @@ class Run:
     """None where neither the run nor its checkpoint tells."""
     seconds: float
     """Time spent in training steps."""
+    certified: Certified | None = None
+    """What was proved about it."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ def _run(record: Record, families: dict[str, str]) -> Run:
         environment=record.environment,
         parameters=record.parameters,
         seconds=float(seconds[-1]) if len(seconds) else 0.0,
+        certified=record.certified,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from lengthwise.report import charts, tables
+from lengthwise.report.certificate_part import automata_figure, certificate_rows
 from lengthwise.report.families import Section, operator_name, sections
 from lengthwise.report.figures import Figure
 from lengthwise.report.grids import build_grid
@@ -70,6 +71,7 @@ def _part(section: Section, summaries: Sequence[Summary]) -> Part:
         table=TableText("Accuracy in percent", _NOTE, _FOOTNOTE, *cells, "accuracy.csv"),
         grid=build_grid(section, summaries),
         comparisons=compare_published(section.results, summaries) if _are_published(section) else [],
+        certificates=certificate_rows(section.results),
     )
 
 
@@ -104,7 +106,8 @@ def _figures(section: Section, summaries: Sequence[Summary]) -> list[Figure]:
         caption="Accuracy on the training batches, each of one length, against the training strings seen.",
         panels=[charts.training_accuracy(results, task) for task in _tasks_in(results, results.training)],
     )
-    return [figure for figure in (accuracy, learning, training) if figure.panels]
+    automata = automata_figure(results, prefix)
+    return [figure for figure in (accuracy, automata, learning, training) if figure and figure.panels]
 
 
 def _tasks_in(results: Results, rows: pl.DataFrame) -> list[str]:

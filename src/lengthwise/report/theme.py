@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+INK = "ink"
+"""The style of text that is read like that of the page."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -61,6 +63,9 @@ class Theme:
             "style": {
                 "guide": {"color": self.muted, "stroke": self.muted, "strokeWidth": 1},
                 "note": {"fill": self.muted, "color": self.muted, "fontSize": 11},
+                INK: {"fill": self.ink, "color": self.ink},
+                "halo": {"fill": self.ground, "stroke": self.ground, "strokeWidth": 3, "strokeJoin": "round"},
+                "head": {"fill": self.muted, "color": self.muted},
             },
             "concat": {"spacing": 28},
         }

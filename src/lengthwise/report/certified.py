@@ -1,0 +1,159 @@
+"""Certificates of runs, read from their folders or from where `keep` put them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from lengthwise.certificates.certificate import FILE_NAME, Certificate, hash_weights, read_certificate
+from lengthwise.errors import InputError
+from lengthwise.experiments.results import RunFolder
+
+_MOST_BYTES = 100_000
+"""Of a certificate that is kept whole: the table of an algebra of 1,000 elements alone would take millions."""
+
+COLUMNS = pl.Schema(
+    {
+        "recipe": pl.String,
+        "digest": pl.String,
+        "task": pl.String,
+        "operator": pl.String,
+        "seed": pl.Int64,
+        "method": pl.String,
+        "verdict": pl.String,
+        "length": pl.Int64,
+        "training_length": pl.Int64,
+        "sequences": pl.Int64,
+        "training_seconds": pl.Float64,
+        "states": pl.Int64,
+        "minimal_states": pl.Int64,
+        "elements": pl.Int64,
+        "margin": pl.Float64,
+        "leak": pl.Float64,
+        "seconds": pl.Float64,
+        "counterexample": pl.String,
+        "answer": pl.Int64,
+        "truth": pl.Int64,
+        "statement": pl.String,
+        "weights": pl.String,
+    }
+)
+"""The columns of the table of certificates."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate as a report needs it.
+
+    Args:
+        certificate: what was written into the run's folder; where it was too large to be kept whole, without the
+            extracted automaton and the multiplication table.
+        states: of the extracted automaton; None where nothing was extracted.
+    """
+
+    certificate: Certificate
+    states: int | None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Digest and seed of the run."""
+        return self.certificate.training.digest, self.certificate.training.seed
+
+    @property
+    def minimal_states(self) -> int | None:
+        """The number of states of the minimal automaton; None where the extracted one is wrong or there is none."""
+        return None if self.certificate.minimal is None else len(self.certificate.minimal.outputs)
+
+    def kept(self) -> Certified:
+        """Return what is kept of it."""
+        if len(self.certificate.model_dump_json(exclude_none=True)) <= _MOST_BYTES:
+            return self
+        # With its seal, which says that something is missing.
+        return Certified(self.certificate.model_copy(update={"extracted": None, "algebra": None}), self.states)
+
+
+def read_certified(folder: RunFolder, digest: str, seed: int) -> Certified | None:
+    """Return the certificate of a run, None where there is none.
+
+    Args:
+        folder: the run's folder.
+        digest: of its recipe.
+        seed: of the run.
+
+    Raises:
+        InputError: the certificate is not valid, or not about this run or its weights.
+    """
+    path = folder.path / FILE_NAME
+    if not path.exists():
+        return None
+    certificate = read_certificate(path)
+    certified = Certified(certificate, None if certificate.extracted is None else len(certificate.extracted.outputs))
+    again = f"make it again with: lengthwise certify {folder.path}"
+    if certified.key != (digest, seed):
+        named = f"{certificate.training.recipe}, seed {certificate.training.seed}"
+        raise InputError(f"{path} is about another run ({named}); {again}")
+    if folder.checkpoint.exists() and hash_weights(folder.checkpoint) != certificate.weights:
+        raise InputError(f"{path} is about other weights than those in {folder.checkpoint}; {again}")
+    return certified
+
+
+def certificate_lines(certified: Iterable[Certified]) -> str:
+    """Return certificates as JSON, a line each; `read_lines` reads them."""
+    return "".join(
+        f'{{"states":{json.dumps(one.states)},"certificate":{one.certificate.model_dump_json(exclude_none=True)}}}\n'
+        for one in certified
+    )
+
+
+def read_lines(text: str, path: Path) -> dict[tuple[str, int], Certified]:
+    """Return what `certificate_lines` wrote by digest and seed.
+
+    Args:
+        text: the lines.
+        path: where they stand.
+
+    Raises:
+        InputError: a line is not a certificate.
+    """
+    found: dict[tuple[str, int], Certified] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            one = Certified(Certificate.model_validate(entry["certificate"]), entry["states"])
+        except (ValueError, KeyError, TypeError, ValidationError) as error:
+            raise InputError(f"{path}, line {number} is not a kept certificate: {error}") from error
+        found[one.key] = one
+    return found
+
+
+def certificate_table(certified: Sequence[Certified]) -> pl.DataFrame:
+    """Return one row a certificate, with the columns of `COLUMNS`; what a certificate does not have is empty."""
+    return pl.DataFrame([_row(one) for one in certified], schema=COLUMNS, orient="row")
+
+
+def written_symbols(symbols: Sequence[int]) -> str:
+    """Return a string of symbols as it is written: digits side by side, with spaces where one has two of them."""
+    return (" " if max(symbols, default=0) > 9 else "").join(map(str, symbols))
+
+
+def _row(one: Certified) -> tuple[str | int | float | None, ...]:
+    certificate, training = one.certificate, one.certificate.training
+    example = certificate.counterexample
+    wrong = (None, None, None)
+    if example is not None:
+        answer = example.answer if example.model_answer is None else example.model_answer
+        wrong = (written_symbols(example.symbols), answer, example.truth)
+    return (
+        *(training.recipe, training.digest, certificate.task, certificate.operator, training.seed),
+        *(certificate.method, certificate.verdict, certificate.length),
+        *(training.longest, training.sequences, training.seconds),
+        *(one.states, one.minimal_states, certificate.monoid),
+        *(certificate.margins.get("margin"), certificate.margins.get("leak"), certificate.seconds),
+        *wrong,
+        *(certificate.statement, certificate.weights),
+    )

@@ -1,0 +1,191 @@
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+import safetensors.numpy
+from certificates import large_algebra, make_certificate, write_certificate, wrong_on
+from hypothesis import given
+from hypothesis import strategies as st
+from run_folders import write_run
+from typer.testing import CliRunner
+
+from lengthwise.certificates.certificate import FILE_NAME, hash_weights
+from lengthwise.cli.main import app
+from lengthwise.errors import InputError
+from lengthwise.report.automata import HEIGHT, WIDTH, can_be_drawn, describe, layout, symbols_in_short
+from lengthwise.report.certificate_part import automata_figure, certificate_rows
+from lengthwise.report.certified import COLUMNS
+from lengthwise.report.kept import keep, read_kept
+from lengthwise.report.page import write_report
+from lengthwise.report.rows import read_results
+from lengthwise.tasks import LANGUAGES, get_language
+from lengthwise.tasks.automaton import Automaton
+
+
+def finished_run(root: Path, task: str, seed: int = 0) -> Path:
+    run = write_run(root, task, seed)
+    (run / "finished").touch()
+    return run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two proofs of parity, one of them up to a length, one of a large automaton, a wrong run and one without."""
+    root = tmp_path / "runs"
+    write_certificate(finished_run(root, "parity", 0))
+    write_certificate(finished_run(root, "parity", 1), verdict="up_to_length", length=1234)
+    write_certificate(finished_run(root, "tomita_3"), **wrong_on(1, 0, 1))
+    write_certificate(finished_run(root, "prefix_4_2"))
+    finished_run(root, "tomita_7")
+    return root
+
+
+def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(runs: Path, tmp_path: Path) -> None:
+    page = write_report(read_results([runs]), tmp_path / "out")
+    text = page.read_text()
+    assert text.index(">Accuracy in percent<") < text.index(">Certificates<") < text.index(">Proved automata<")
+    assert "right up to length 1,234" in text
+    assert "Too many states or arrows to be drawn: Prefix 4 2 (31 states)." in text
+    (line,) = re.findall(r"^const panels = (.*);$", text, re.MULTILINE)
+    assert list(json.loads(line)["automata"]) == ["Parity"]
+    for name in ("automata.svg", "automata-dark.svg", "automata.png", "automata.pdf"):
+        assert page.with_name(name).stat().st_size > 1000
+    words = [
+        "".join(node.itertext())
+        for node in ElementTree.parse(page.with_name("automata.svg")).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert sorted(set(words) & {"0", "1"}) == ["0", "1"]
+
+
+def test_the_table_says_what_each_certificate_says(runs: Path, tmp_path: Path) -> None:
+    results = read_results([runs])
+    table = certificate_rows(results)
+    assert table
+    assert {len(row) for row in table.rows} == {len(table.columns)}
+    cells = [{name: cell.text for name, cell in zip(table.columns, row, strict=True)} for row in table.rows]
+    named = {(row["task"], row["seed"]): row for row in cells}
+    assert len(named) == 4
+    assert named["parity", "0"]["N"] == "∞"
+    assert named["parity", "1"]["N"] == "1,234"
+    assert (named["parity", "0"]["extracted states"], named["parity", "0"]["minimal states"]) == ("2", "2")
+    assert named["parity", "0"]["margin"] == "4.25"
+    assert named["tomita_3", "0"]["verdict"] == "wrong"
+    assert named["tomita_3", "0"]["counterexample"] == "101"
+    write_report(results, tmp_path / "out")
+    rows = pl.read_csv(tmp_path / "out/certificates.csv", schema_overrides={"counterexample": pl.String})
+    assert rows.columns == COLUMNS.names()
+    wrong = rows.row(by_predicate=pl.col("verdict") == "wrong", named=True)
+    assert (wrong["counterexample"], wrong["answer"], wrong["truth"]) == ("101", 0, 1)
+
+
+def test_a_report_without_certificates_does_not_speak_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path, "parity")
+    page = write_report(read_results([tmp_path]), tmp_path / "out")
+    assert "Certificates" not in re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
+    assert not list(page.parent.glob("automata*")) + list(page.parent.glob("certificates*"))
+
+
+def test_kept_certificates_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "kept"
+    told = CliRunner().invoke(app, ["keep", str(runs), "--out", str(out)])
+    assert "5 runs" in told.output
+    assert "4 certificates" in told.output
+    assert len((out / "certificates.jsonl").read_text().splitlines()) == 4
+    assert pl.read_csv(out / "certificates.csv").height == 4
+    ours, theirs = read_results([runs]), read_results([out])
+    assert certificate_rows(ours) == certificate_rows(theirs)
+    assert [run.certified for run in ours.runs] == [run.certified for run in theirs.runs]
+    keep([out], tmp_path / "again")
+    assert (tmp_path / "again/certificates.jsonl").read_text() == (out / "certificates.jsonl").read_text()
+
+
+def test_kept_certificates_go_with_their_runs(runs: Path, tmp_path: Path) -> None:
+    keep([runs], tmp_path / "kept")
+    keep([runs / "fast/tomita_7"], tmp_path / "kept")
+    assert not list((tmp_path / "kept").glob("certificates*"))
+
+
+def test_a_large_certificate_is_kept_without_its_tables(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "runs", "parity")
+    whole = write_certificate(run, algebra=large_algebra(300))
+    keep([run], tmp_path / "kept")
+    assert (tmp_path / "kept/certificates.jsonl").stat().st_size < 10_000
+    (record,) = read_kept(tmp_path / "kept")
+    assert record.certified
+    assert record.certified.states == 2
+    assert record.certified.certificate == whole.model_copy(update={"algebra": None, "extracted": None})
+    assert certificate_rows(read_results([run])) == certificate_rows(read_results([tmp_path / "kept"]))
+
+
+def test_changed_kept_certificates_are_refused(runs: Path, tmp_path: Path) -> None:
+    keep([runs], tmp_path / "kept")
+    file = tmp_path / "kept/certificates.jsonl"
+    file.write_text(file.read_text().replace('"wrong"', '"every_length"'))
+    with pytest.raises(InputError, match=r"certificates\.jsonl is not the table that"):
+        read_results([tmp_path / "kept"])
+
+
+def test_a_certificate_of_another_run_or_other_weights_is_refused(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "parity")
+    training = make_certificate(run).training
+    write_certificate(run, training=training.model_copy(update={"seed": 7}))
+    with pytest.raises(InputError, match=r"is about another run \(fast/parity, seed 7\); make it again with"):
+        read_results([run])
+    checkpoint = run / "checkpoint.safetensors"
+    safetensors.numpy.save_file({"model.weight": np.ones(2)}, checkpoint)
+    write_certificate(run)
+    with pytest.raises(InputError, match=f"is about other weights than those in .*: lengthwise certify {run}"):
+        read_results([run])
+    write_certificate(run, weights=hash_weights(checkpoint))
+    assert read_results([run]).runs[0].certified
+    (run / FILE_NAME).write_text("{}")
+    with pytest.raises(InputError, match="is not a certificate"):
+        read_results([run])
+
+
+def test_automata_that_are_not_proved_are_not_drawn(tmp_path: Path) -> None:
+    write_certificate(write_run(tmp_path, "parity"), verdict="not_proved", method="black_box")
+    results = read_results([tmp_path])
+    assert certificate_rows(results)
+    assert automata_figure(results, "") is None
+
+
+@pytest.mark.parametrize("task", [name for name in LANGUAGES if can_be_drawn(get_language(name).automaton.minimal())])
+def test_states_stand_apart_on_the_panel(task: str) -> None:
+    automaton = get_language(task).automaton.minimal()
+    places = layout(automaton)
+    assert places.shape == (automaton.states, 2)
+    assert ((places > 40) & (places < [WIDTH - 40, HEIGHT - 30])).all() | (automaton.states > 10)
+    distances = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))[~np.eye(automaton.states, dtype=bool)]
+    assert distances.min() > 22
+    assert places[:, 0].argmin() == automaton.start
+
+
+def test_a_cycle_is_drawn_as_one() -> None:
+    steps = np.random.default_rng(0).permutation(9)
+    transitions = np.empty((9, 1), int)
+    transitions[steps, 0] = np.roll(steps, -1)
+    places = layout(Automaton(transitions, 0, np.zeros(9, int)))
+    sides = np.hypot(*(places - places[transitions[:, 0]]).T)
+    assert np.allclose(sides, sides[0])
+
+
+def test_an_automaton_is_described_in_words() -> None:
+    assert describe("Parity", get_language("parity").automaton.minimal()) == (
+        "Automaton of Parity, start in state 0. state 0, class 0: 0 to itself; 1 to 1. "
+        "state 1, class 1: 0 to itself; 1 to 0."
+    )
+
+
+@given(st.sets(st.integers(0, 11), min_size=1))
+def test_symbols_are_shortened_without_loss(symbols: set[int]) -> None:
+    short = symbols_in_short(sorted(symbols), 12)
+    if short == "all":
+        assert len(symbols) == 12
+        return
+    ends = [[int(end) for end in part.split("\N{EN DASH}")] for part in short.split(", ")]
+    assert sorted(symbol for end in ends for symbol in range(end[0], end[-1] + 1)) == sorted(symbols)
