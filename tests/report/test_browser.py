@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import NAMES, Page, browse, find_browser
+from certificates import write_certificate
 from run_folders import write_run, write_table
 
 from lengthwise.report.page import write_report
@@ -53,6 +54,7 @@ LOWEST_CONTRAST = """
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     write_table(root, ["parity", "modular_arithmetic"], MODELS, LENGTHS)
+    write_certificate(root / "fast/parity/seed-0")
     for operator in ("sum", "mlp"):
         model = {"name": "ldru", "operator": {"name": operator}}
         write_run(root, "parity", recipe=f"operators/{operator}-parity", lengths=LENGTHS, longest=500, model=model)

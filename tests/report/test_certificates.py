@@ -22,6 +22,7 @@ from lengthwise.report.certified import COLUMNS
 from lengthwise.report.kept import keep, read_kept
 from lengthwise.report.page import write_report
 from lengthwise.report.rows import read_results
+from lengthwise.report.string_part import string_parts
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.automaton import Automaton
 
@@ -32,10 +33,10 @@ def finished_run(root: Path, task: str, seed: int = 0) -> Path:
     return run
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two proofs of parity, one of them up to a length, one of a large automaton, a wrong run and one without."""
-    root = tmp_path / "runs"
+    root = tmp_path_factory.mktemp("runs")
     write_certificate(finished_run(root, "parity", 0))
     write_certificate(finished_run(root, "parity", 1), verdict="up_to_length", length=1234)
     write_certificate(finished_run(root, "tomita_3"), **wrong_on(1, 0, 1))
@@ -44,8 +45,12 @@ def runs(tmp_path: Path) -> Path:
     return root
 
 
-def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(runs: Path, tmp_path: Path) -> None:
-    page = write_report(read_results([runs]), tmp_path / "out")
+@pytest.fixture(scope="module")
+def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(read_results([runs]), tmp_path_factory.mktemp("report"))
+
+
+def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(page: Path) -> None:
     text = page.read_text()
     assert text.index(">Accuracy in percent<") < text.index(">Certificates<") < text.index(">Proved automata<")
     assert "right up to length 1,234" in text
@@ -61,9 +66,8 @@ def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(runs: Path, tmp_pa
     assert sorted(set(words) & {"0", "1"}) == ["0", "1"]
 
 
-def test_the_table_says_what_each_certificate_says(runs: Path, tmp_path: Path) -> None:
-    results = read_results([runs])
-    table = certificate_rows(results)
+def test_the_table_says_what_each_certificate_says(runs: Path) -> None:
+    table = certificate_rows(read_results([runs]))
     assert table
     assert {len(row) for row in table.rows} == {len(table.columns)}
     cells = [{name: cell.text for name, cell in zip(table.columns, row, strict=True)} for row in table.rows]
@@ -75,8 +79,10 @@ def test_the_table_says_what_each_certificate_says(runs: Path, tmp_path: Path) -
     assert named["parity", "0"]["margin"] == "4.25"
     assert named["tomita_3", "0"]["verdict"] == "wrong"
     assert named["tomita_3", "0"]["counterexample"] == "101"
-    write_report(results, tmp_path / "out")
-    rows = pl.read_csv(tmp_path / "out/certificates.csv", schema_overrides={"counterexample": pl.String})
+
+
+def test_a_table_lies_beside_the_page(page: Path) -> None:
+    rows = pl.read_csv(page.with_name("certificates.csv"), schema_overrides={"counterexample": pl.String})
     assert rows.columns == COLUMNS.names()
     wrong = rows.row(by_predicate=pl.col("verdict") == "wrong", named=True)
     assert (wrong["counterexample"], wrong["answer"], wrong["truth"]) == ("101", 0, 1)
@@ -84,9 +90,9 @@ def test_the_table_says_what_each_certificate_says(runs: Path, tmp_path: Path) -
 
 def test_a_report_without_certificates_does_not_speak_of_them(tmp_path: Path) -> None:
     write_run(tmp_path, "parity")
-    page = write_report(read_results([tmp_path]), tmp_path / "out")
-    assert "Certificates" not in re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
-    assert not list(page.parent.glob("automata*")) + list(page.parent.glob("certificates*"))
+    (part,), _ = string_parts(read_results([tmp_path]))
+    assert part.certificates is None
+    assert "automata" not in [figure.name for figure in part.figures]
 
 
 def test_kept_certificates_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:

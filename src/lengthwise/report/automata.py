@@ -91,20 +91,17 @@ class AutomatonPanel:
         lines, heads, labels, states = (alt.Chart(alt.NamedData(name=name)).encode(x=x, y=y) for name in self._names)
         scale = alt.Scale(domain=self.kinds)
         colour = alt.Color("class:N", scale=scale, legend=None)
-        labelled, other = (
-            states.transform_filter(f"datum.class {sign} '{_NO_CLASS}'").mark_point(
-                shape="circle", size=self._size, strokeWidth=2, fillOpacity=0.16, filled=False, **style
-            )
-            for sign, style in (("!=", {}), ("==", {"style": "guide", "strokeDash": [3, 2]}))
-        )
+        labelled, other = (states.transform_filter(f"datum.class {sign} '{_NO_CLASS}'") for sign in ("!=", "=="))
         tooltip = [alt.Tooltip(name, type="nominal") for name in ("state", "class", "leads to")] if hover else []
         layers = [
             lines.mark_line(style="guide", interpolate="linear", aria=False).encode(detail="arrow:N", order="step:Q"),
             heads.mark_point(style="head", shape=_HEAD_SHAPE, filled=True, size=_HEAD**2, opacity=1, aria=False).encode(
                 angle=alt.Angle("angle:Q", scale=None)
             ),
-            labelled.encode(color=colour, fill=alt.Fill("class:N", scale=scale, legend=None)),
-            other,
+            labelled.mark_point(shape="circle", size=self._size, strokeWidth=2, filled=False, fillOpacity=0.16).encode(
+                color=colour, fill=alt.Fill("class:N", scale=scale, legend=None)
+            ),
+            other.mark_point(shape="circle", size=self._size, style="guide", filled=False, strokeDash=[3, 2]),
             states.mark_text(style=INK, fontSize=11 if self._automaton.states <= _FEW else 9, aria=False).encode(
                 text="class:N"
             ),
