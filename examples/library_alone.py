@@ -1,6 +1,6 @@
 """Perplexity by position in one pass of 4,096 tokens, by transformers alone.
 
-``python examples/library_alone.py FOLDER...``. Passes begin anywhere, at even distances. The text is that of Python's own
+``python examples/library_alone.py FOLDER...``: passes begin anywhere, at even distances. The text is Python's own
 modules which lengthwise holds out: those whose names have the smallest hashes.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,7 +83,8 @@ def post_train(
         return
     if out is None:
         raise InputError(f"hf:{folder} needs --out DIR, where the post-trained checkpoint is written")
-    measured = {"training.context": context, "evaluation.reach": reach, "evaluation.rows": rows, "device": device}
+    measured: dict[str, Any] = {"training.context": context, "device": device}
+    measured |= {"evaluation.reach": reach, "evaluation.rows": rows}
     measured["seeds"] = None if seed is None else [seed]
     trained = {
         "training.batch_size": batch_size,

@@ -79,7 +79,7 @@ def measured(
     """
     if not path.is_dir():
         raise InputError(f"{path} is no folder; hf:PATH takes that of a checkpoint, with its config.json")
-    recipe = {
+    recipe: dict[str, Any] = {
         "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", path.resolve().name),
         "makes": "a diagnosis of a pretrained model",
         "text": _text(path, data, any(override.startswith("text.separator=") for override in overrides)),

@@ -32,16 +32,12 @@ class FabricProcesses(Processes):
 
     def __init__(self, device: str) -> None:
         try:
-            from lightning.fabric import Fabric
-            from lightning.fabric.strategies import DDPStrategy
-        except ModuleNotFoundError:
-            try:
-                from lightning_fabric import Fabric
-                from lightning_fabric.strategies import DDPStrategy
-            except ModuleNotFoundError as error:
-                raise InputError(
-                    "training with several processes needs lightning-fabric: pip install 'lengthwise[hf]'"
-                ) from error
+            from lightning_fabric import Fabric
+            from lightning_fabric.strategies.ddp import DDPStrategy
+        except ModuleNotFoundError as error:
+            raise InputError(
+                "training with several processes needs lightning-fabric: pip install 'lengthwise[hf]'"
+            ) from error
         try:
             self._fabric: Any = Fabric(
                 accelerator=device,
