@@ -129,7 +129,7 @@ class TextTrainingConfig(LoopConfig):
     # Left out of resolved recipes at their defaults: the digests of results that are older than they stay true.
     accumulation: int = Field(default=1, ge=1, exclude_if=lambda parts: parts == 1)
     """Parts of a step's windows that are read one after the other: less memory, the same gradient."""
-    precision: Literal["float32", "bfloat16"] = Field("float32", exclude_if=lambda name: name == "float32")
+    precision: Literal["float32", "bfloat16"] = Field(default="float32", exclude_if=lambda name: name == "float32")
     """``bfloat16``: matrix products are computed in it; parameters, states and their sums stay in float32."""
     recompute: int | None = Field(default=None, ge=1, exclude_if=lambda tokens: tokens is None)
     """Gradient checkpointing along time: windows are read in pieces of so many tokens with the state carried, and the
