@@ -31,15 +31,12 @@ SATURATION = 106.0
 
 
 class Extracted(NamedTuple):
-    """An automaton read off a unit.
-
-    Args:
-        automaton: the Moore machine.
-        rows_SR: for each of its states the state of each row that the readout sees.
-    """
+    """An automaton read off a unit."""
 
     automaton: Automaton
+    """The Moore machine."""
     rows_SR: Ints
+    """For each of its states the state of each row that the readout sees."""
 
 
 @dataclass(frozen=True)
