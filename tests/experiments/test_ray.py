@@ -54,14 +54,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 class Axe(Watcher):
-    """Kills a node as soon as both nodes work on a run."""
+    """Kills a node as soon as both nodes work on a run that has a checkpoint."""
 
     def __init__(self, cluster: Any, folders: list[RunFolder]) -> None:
         self.cluster, self.folders = cluster, folders
         self.fell = False
 
     def tick(self) -> None:
-        working = [run for run in self.folders if run.metrics_rows() and not run.finished.exists()]
+        working = [run for run in self.folders if run.checkpoint.exists() and not run.finished.exists()]
         if len(working) == 2 and not self.fell:
             self.fell = True
             self.cluster.remove_node(self.cluster.lost, allow_graceful=False)
@@ -80,7 +80,6 @@ def test_a_node_dies_and_every_run_ends_exactly_once(
         assert engine.cores == 2
         schedule = Schedule(runs, root, engine, Journal(root, "grid"), ["lengthwise", "sweep", "grid"], watcher=axe)
         schedule.work()
-        assert engine.cores == 1
 
     assert axe.fell
     assert schedule.failures == []
