@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from calls_for_tests import call, ok, refused
 
 from lengthwise import __version__
-from lengthwise.cli.main import app
 from lengthwise.experiments.results import RunFolder
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
@@ -21,22 +20,6 @@ COMMANDS = (
     *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
     *("show", "check", "sample", "label", "certify", "export"),
 )
-
-
-def call(*arguments: object, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
-
-
-def ok(*arguments: object, stdin: str | None = None) -> str:
-    result = call(*arguments, stdin=stdin)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def refused(*arguments: object, stdin: str | None = None) -> str:
-    result = call(*arguments, stdin=stdin)
-    assert result.exit_code == 2, result.output
-    return result.stderr
 
 
 def program(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
 
+import calls_for_tests
+from calls_for_tests import ok
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lengthwise.cli.main import app
 from lengthwise.diagnostics import library
 from lengthwise.errors import InputError
 from lengthwise.experiments.pretrained import measured, post_trained
@@ -34,20 +34,8 @@ FEW = ("--context", 8, "--reach", 4, "--rows", 4, "--set", "evaluation.remembran
 TRAINED = (*FEW, "--batch-size", 4, "--learning-rate", 0.01)
 
 
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def ok(*arguments: object) -> str:
-    result = call(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def refused(*arguments: object) -> str:
-    result = call(*arguments)
-    assert result.exit_code == 2, result.output
-    return " ".join(result.stderr.split())
+    return " ".join(calls_for_tests.refused(*arguments).split())
 
 
 def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32) -> Path:
