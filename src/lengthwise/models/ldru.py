@@ -174,35 +174,33 @@ class LDRU(SequenceModel):
 
     def gives_every_prefix(self) -> bool:
         """Return whether logits after every token are had in one go: read out there, or had without the tree."""
-        symbol_11 = torch.zeros(1, 1, dtype=torch.int64, device=self.classifier.weight.device)
-        return self.config.readout == "prefixes" or self._run(symbol_11) is not None
+        return self.config.readout == "prefixes" or self._skips_tree
 
     def every_prefix(self, tokens: Tensor) -> Tensor:
         """Return the logits [B, T, C] after every token of [B, T], by the operator's shorter way if it has one."""
-        features_BTF = self._run(tokens)
-        return self(tokens).logits if features_BTF is None else self.classifier(features_BTF)
+        return self.classifier(self._run(tokens)) if self._skips_tree else self(tokens).logits
 
-    def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
-        """Return what is read out of every prefix by the operator's shorter way, where it has one.
-
-        None where it has none, or where more than leaves and the operator make up a root.
-        """
+    @property
+    def _skips_tree(self) -> bool:
+        """Whether the operator has a shorter way to the root, and leaves and operator are all that makes up a root."""
         config = self.config
         bare = config.level == "plain" and config.odd == "carry" and not config.dropout and not config.noise
-        if config.readout == "prefixes" or not bare:
-            return None
+        return config.readout == "root" and bare and self.join.operator.skips_values
+
+    def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor:
+        """Return what is read out of every prefix, [B, T, F], by the operator's shorter way."""
         weights = self.encoder.embedding.weight
         leaf_VD = self.encoder(torch.arange(len(weights), device=weights.device))
         return self.join.operator.prefix_features(leaf_VD, tokens, before_BF)
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks; yield where each starts, and its logits."""
-        if self.config.readout == "prefixes":
+        if not self._skips_tree:
             yield from super()._chunks(tokens, chunk)
             return
         start, before_BF = 0, None
         for piece in tokens.split(chunk_size(tokens, chunk), 1):
-            features_BTF = cast(Tensor, self._run(piece, before_BF))
+            features_BTF = self._run(piece, before_BF)
             yield start, self.classifier(features_BTF)
             start, before_BF = start + piece.shape[1], features_BTF[:, -1]
 

@@ -3,8 +3,7 @@
 Every operator is a module ``operator(left, right)`` on values [..., D], and a row of `OPERATORS`. To add one, write a
 config and its module in a file of your own and register the config's name.
 
-Shape letters: D width of a value, H heads, K rows and columns of a state matrix, B batch rows, T tokens, V symbols,
-F values that the readout sees.
+Shape letters: D width of a value, H heads, K rows and columns of a matrix, B rows, T tokens, V symbols, F features.
 """
 
 from __future__ import annotations
@@ -59,19 +58,20 @@ class BinaryOperator(nn.Module, ABC):
         """Return what the readout sees of values [..., D]; all of it by default."""
         return value
 
-    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
-        """Return what the readout sees of every prefix, where that takes less than the prefixes' values.
+    @property
+    def skips_values(self) -> bool:
+        """Whether what the readout sees of prefixes is had without their values, by `prefix_features`."""
+        return False
+
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor:
+        """Return what the readout sees of every prefix, [B, T, F], where `skips_values`.
 
         Args:
             leaf_VD: [V, D] what `admit` returned for each symbol.
             symbols_BT: [B, T] symbols.
             before_BF: [B, F] what the readout sees of all that came before; nothing by default.
-
-        Returns:
-            [B, T, F], or none where there is no shorter way; none by default.
         """
-        del leaf_VD, symbols_BT, before_BF
-        return None
+        raise NotImplementedError(f"{type(self).__name__} needs the values of prefixes")
 
     def anneal(self, progress: float) -> None:
         """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
@@ -331,13 +331,13 @@ class StochasticOperator(BinaryOperator):
             soft = F.one_hot(soft.argmax(-1), self.size) + (soft - soft.detach())
         return soft.flatten(-2)
 
-    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor | None:
-        """Return the distributions [B, T, H * K] that the first states reach, a vector instead of a matrix at a time.
+    @property
+    def skips_values(self) -> bool:
+        """Whether one row of each automaton is enough."""
+        return self.config.readout == "start"
 
-        Arguments as in the base class.
-        """
-        if self.config.readout == "all":
-            return None
+    def prefix_features(self, leaf_VD: Tensor, symbols_BT: Tensor, before_BF: Tensor | None = None) -> Tensor:
+        """Return the distributions [B, T, H * K] that the first states reach; arguments as in the base class."""
         moves_HKVK = leaf_VD.unflatten(-1, (self.heads, self.size, self.size)).permute(1, 2, 0, 3).flatten(2)
         chosen_BTV1 = F.one_hot(symbols_BT, len(leaf_VD)).to(leaf_VD.dtype)[..., None]
         at_HBK = self._start(leaf_VD, len(symbols_BT)) if before_BF is None else self._split(before_BF)
