@@ -7,11 +7,11 @@ The operator is exactly right: it multiplies in the transition monoid of D_12 on
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 
 import torch
+from record import write_record
 from torch import Tensor
 
 from lengthwise.certificates.algebra import extract_algebra
@@ -61,10 +61,7 @@ def main() -> None:
         row = {"task": name, "elements": algebra.table.size, "right": right}
         rows.append(row | {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)})
         print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(
-        json.dumps({"environment": describe_environment(0), "rows": rows}, indent=1) + "\n", encoding="utf-8"
-    )
+    write_record(out, {"environment": describe_environment(0), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import statistics
 import time
 from pathlib import Path
 
 import torch
+from record import processor, write_record
 from torch.nn import functional as F  # noqa: N812
-from tree import processor
 
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions import INTERVENTIONS
@@ -99,8 +98,7 @@ def main() -> None:
         "ratios": ratios,
         "seconds": details,
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":

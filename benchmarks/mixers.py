@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from record import processor, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
-from tree import forget_peak, peak_memory, processor, take_turns
+from tree import forget_peak, peak_memory, take_turns
 
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.models import MIXERS
@@ -237,8 +238,7 @@ def main() -> None:
         "ratios": {name: round(value, 4) for name, value, _ in rows},
         "details": {name: details for name, (_, details) in parts.items()},
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ of processor time are compared. Run ``python benchmarks/pretrained.py``; it writ
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import torch
 import transformers
+from record import processor, write_record
 from torch.nn import functional as F  # noqa: N812
-from tree import processor
 
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions.passing import StatePassingConfig
@@ -92,7 +91,7 @@ def main() -> None:
         print(f"{name}: {ratio}")
     record = {"ratios": ratios, "seconds": seconds, "sizes": sizes | {"rounds": given.rounds}}
     record |= {"processor": processor(), "transformers": transformers.__version__, **describe_environment(0)}
-    given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_record(given.out, record)
 
 
 if __name__ == "__main__":

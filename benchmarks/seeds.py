@@ -10,7 +10,6 @@ results/benchmarks/seeds.json.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from record import processor, write_record
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from tree import processor
 
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.models.ldru import LDRU, LDRUConfig
@@ -183,8 +182,7 @@ def main() -> None:
         for way, ratio in faster.items():
             print(f"{name:<24} {way:<28} {milliseconds[way]:8.2f} ms  {ratio:6.2f} times as fast as alone")
         print(f"{name:<24} gradients differ by {difference:.1e}")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ are finished, not merely begun, so that starting processes, locks, checkpoints a
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from tree import processor
+from record import processor, write_record
 
 from lengthwise.experiments.engines import LocalEngine
 from lengthwise.experiments.environment import describe_environment
@@ -77,8 +76,7 @@ def main() -> None:
         "target": TARGET,
     }
     print(f"two workers: {statistics.median(ratios):.2f} times the throughput of one; target {TARGET}")
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":

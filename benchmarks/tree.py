@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
 import platform
 import resource
 import statistics
@@ -21,6 +20,7 @@ from typing import Any
 
 import psutil
 import torch
+from record import processor, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -225,14 +225,6 @@ def memory(longest: int) -> tuple[list[Row], dict[str, Any]]:
     return rows, {name: value for name, value, _ in rows}
 
 
-def processor() -> str:
-    """The name of the processor, as far as the system tells."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def main() -> None:
     """Measure everything, print the table, write the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -261,8 +253,7 @@ def main() -> None:
         "ratios": {name: round(value, 4) for name, value, _ in rows},
         "details": {name: details for name, (_, details) in parts.items()},
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out, record)
 
 
 if __name__ == "__main__":
