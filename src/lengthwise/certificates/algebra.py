@@ -23,6 +23,7 @@ from lengthwise.errors import InputError, RunError
 from lengthwise.models.ldru import LDRU
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.monoid import separating_contexts
 
 _PAIRS = 65_536
 """Products looked at together."""
@@ -134,7 +135,9 @@ class _Elements:
         kept[0] = False
         number_M = np.where(kept, np.cumsum(kept) - 1, FREE)
         classes_M = learned.outputs_S[monoid.elements_MS[:, learned.start]]
-        contexts, answers = _separate(learned, monoid.elements_MS[kept], monoid.elements_MS)
+        contexts, answers = separating_contexts(
+            learned.outputs_S, learned.start, monoid.elements_MS[kept], monoid.elements_MS
+        )
         return _Elements(
             tuple(tuple(monoid.word(int(element))) for element in np.flatnonzero(kept)),
             classes_M[kept],
@@ -143,41 +146,6 @@ class _Elements:
             np.where(contexts == 0, -1, number_M[contexts]),
             answers,
         )
-
-
-def _separate(learned: Automaton, maps_ES: Ints, monoid_MS: Ints) -> tuple[Ints, Ints]:
-    """Return few places in strings that tell all elements apart, and what the elements answer there.
-
-    Args:
-        learned: gives strings their classes; minimal.
-        maps_ES: [E, S] what the elements do to the states.
-        monoid_MS: [M, S] the same of all strings, the empty one first.
-
-    Returns:
-        [K, 2] for each place the monoid's elements on the left and right, 0 for nothing; and [E, K] the classes.
-    """
-    states, firsts = np.unique(monoid_MS[:, learned.start], return_index=True)
-    outputs_MS = learned.outputs_S[monoid_MS]
-    rights = _few_columns(outputs_MS[:, states].T)
-    places = np.array([(left, right) for left in np.sort(firsts) for right in rights])
-    reached_EL = maps_ES[:, monoid_MS[places[:, 0], learned.start]]
-    answers_EK = outputs_MS[places[:, 1], reached_EL]
-    kept = _few_columns(answers_EK)
-    return places[kept], answers_EK[:, kept]
-
-
-def _few_columns(table: Ints) -> list[int]:
-    """Return columns that tell apart all rows that the whole table tells apart, the first one among them."""
-    groups = np.zeros(len(table), dtype=np.int64)
-    wanted, chosen = len(np.unique(table, axis=0)), list[int]()
-    columns = np.unique(table, return_inverse=True)[1].reshape(table.shape)
-    width = int(columns.max()) + 1
-    while not chosen or int(groups.max()) + 1 < wanted:
-        pairs = groups[:, None] * width + columns
-        best = int(np.argmax([len(np.unique(column)) for column in pairs.T])) if chosen else 0
-        groups = np.unique(pairs[:, best], return_inverse=True)[1].reshape(-1)
-        chosen.append(best)
-    return chosen
 
 
 def _multiply(reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Budget) -> tuple[Ints, Ints]:

@@ -1,6 +1,6 @@
 """The transition monoid of an automaton: what a learner of composition must represent.
 
-Shape letters: M elements, S states, V symbols.
+Shape letters: M elements, S states, V symbols, E some of the elements, K contexts.
 """
 
 from __future__ import annotations
@@ -96,3 +96,40 @@ def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
         right.append(row)
         current += 1
     return TransitionMonoid(np.stack(elements), np.array(right, dtype=np.int64), np.array(parents), np.array(letters))
+
+
+def separating_contexts(outputs_S: Ints, start: int, maps_ES: Ints, monoid_MS: Ints) -> tuple[Ints, Ints]:
+    """Return few contexts that tell elements apart: what is read before and after them so that the class shows them.
+
+    Args:
+        outputs_S: the class of each state of a minimal automaton.
+        start: the state before the first symbol.
+        maps_ES: what the elements do to the states.
+        monoid_MS: the same of all elements of the monoid, the empty string's first.
+
+    Returns:
+        [K, 2] the monoid's elements on the left and on the right in each context, and [E, K] the classes that the
+        elements have there.
+    """
+    states, firsts = np.unique(monoid_MS[:, start], return_index=True)
+    outputs_MS = outputs_S[monoid_MS]
+    rights = _few_columns(outputs_MS[:, states].T)
+    contexts = np.array([(left, right) for left in np.sort(firsts) for right in rights])
+    reached_EK = maps_ES[:, monoid_MS[contexts[:, 0], start]]
+    classes_EK = outputs_MS[contexts[:, 1], reached_EK]
+    kept = _few_columns(classes_EK)
+    return contexts[kept], classes_EK[:, kept]
+
+
+def _few_columns(table: Ints) -> list[int]:
+    """Return columns that tell apart all rows that the whole table tells apart, the first one among them."""
+    groups = np.zeros(len(table), dtype=np.int64)
+    wanted, chosen = len(np.unique(table, axis=0)), list[int]()
+    columns = np.unique(table, return_inverse=True)[1].reshape(table.shape)
+    width = int(columns.max()) + 1
+    while not chosen or int(groups.max()) + 1 < wanted:
+        pairs = groups[:, None] * width + columns
+        best = int(np.argmax([len(np.unique(column)) for column in pairs.T])) if chosen else 0
+        groups = np.unique(pairs[:, best], return_inverse=True)[1].reshape(-1)
+        chosen.append(best)
+    return chosen

@@ -53,6 +53,29 @@ class AssociativityConfig(_Settings):
     """The fraction of training after which the penalty counts."""
 
 
+class ProductsConfig(_Settings):
+    """Products of any two elements of the task's transition monoid, beside the batch.
+
+    A product is learned where it can be told: as the string ``a x y b`` with brackets ``(a (x y)) b``, where x and y
+    are the shortest strings of two elements and a and b a context that tells elements apart. No string is longer than
+    the longest of the batches.
+    """
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of their mean loss beside that of the batch."""
+    merging: float = Field(default=1.0, ge=0)
+    """Factor of the mean squared difference between the vector of a product and that of the shortest string which acts
+    like it: it keeps what joins many values from drifting away from what joins few."""
+    candidates: int = Field(default=256, ge=1)
+    """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
+    hardest: int = Field(default=128, ge=1)
+    """How many of them are learned: those with the highest loss."""
+    start: float = Field(default=0.2, ge=0, lt=1)
+    """The fraction of training after which they count."""
+    elements: int = Field(default=5_000, ge=1)
+    """The largest monoid that is listed."""
+
+
 class StopConfig(_Settings):
     """When training ends before all its steps are taken: its loss has been next to zero for long."""
 
@@ -97,7 +120,9 @@ class TrainingConfig(LoopConfig):
     """Whether an LDRU computes equal substrings of a batch once; needs odd levels that carry."""
     associativity: AssociativityConfig = AssociativityConfig()
     """A penalty that makes an LDRU's operator associative."""
-    # Left out of resolved recipes where there is none: the digests of results that are older than it stay true.
+    # What follows is left out of resolved recipes where there is none: the digests of older results stay true.
+    products: ProductsConfig | None = Field(default=None, exclude_if=lambda products: products is None)
+    """Products of the task's transition monoid that an LDRU's operator learns; none by default."""
     stop: StopConfig | None = Field(default=None, exclude_if=lambda stop: stop is None)
     """When training ends early; never by default."""
 

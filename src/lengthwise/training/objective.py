@@ -19,10 +19,14 @@ from lengthwise.tasks.base import UNLABELLED, Batch, Ints
 
 
 class Loss(NamedTuple):
-    """The loss to descend, and the accuracy on whole strings."""
+    """What is made of a batch."""
 
     total: Tensor
+    """The loss to descend."""
     accuracy: Tensor
+    """On the batch's whole strings."""
+    beside: int = 0
+    """Strings that were read beside the batch."""
 
 
 class Objective(ABC):

@@ -73,7 +73,7 @@ class StringTrainer(Trainer[StringModel]):
         length = self.task.nearest_length(config.lengths.draw(self.rng, progress))
         batch = self.task.sample_training(self.rng, config.batch_size, length, config.mixture)
         loss = self.objective.loss(batch, progress, self.reseed_torch())
-        yield StepLoss(loss.total, loss.accuracy, length, len(batch.tokens))
+        yield StepLoss(loss.total, loss.accuracy, length, len(batch.tokens) + loss.beside)
 
 
 def string_objective(model: StringModel, automaton: Automaton, config: TrainingConfig) -> Objective:
@@ -91,6 +91,8 @@ def string_objective(model: StringModel, automaton: Automaton, config: TrainingC
         _refuse_tree_settings(model, config)
         return PrefixObjective(model, automaton) if config.supervision == "prefixes" else RootObjective(model)
     if config.supervision == "prefixes":
+        if config.products:
+            raise InputError("training.products needs training.supervision 'nodes' or 'root', not 'prefixes'")
         return PrefixObjective(model, automaton)
     return TreeObjective(model, automaton, config)
 
@@ -99,6 +101,8 @@ def _refuse_tree_settings(model: StringModel, config: TrainingConfig) -> None:
     default = TrainingConfig()
     settings = {name: getattr(config, name) for name in ("bracketing", "share_subtrees", "node_weight")}
     wrong = {name: value for name, value in settings.items() if value != getattr(default, name)}
+    if config.products:
+        wrong["products"] = config.products.model_dump()
     if config.associativity.weight:
         wrong["associativity.weight"] = config.associativity.weight
     if config.supervision == "nodes":

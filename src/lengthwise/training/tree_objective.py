@@ -1,10 +1,11 @@
-"""What an LDRU learns from its trees: the root, all nodes, associativity.
+"""What an LDRU learns from its trees: the root, all nodes, associativity, products.
 
 Shape letters: B batch rows, T tokens, M nodes of a level, U distinct nodes, C classes.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -16,10 +17,11 @@ from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Batch
 from lengthwise.training.config import AssociativityConfig, TrainingConfig
 from lengthwise.training.objective import Loss, Objective, accuracy, charged, on_device
+from lengthwise.training.products import MonoidProducts
 
 
 class TreeObjective(Objective):
-    """The label at the root of each string's tree, and what is asked for of the nodes below it.
+    """The label at the root of each string's tree, what is asked for of the nodes below it, and products of elements.
 
     Args:
         model: the unit, read out at the root.
@@ -33,9 +35,20 @@ class TreeObjective(Objective):
     def __init__(self, model: LDRU, automaton: Automaton, config: TrainingConfig) -> None:
         _check(config, model.config)
         self.model, self.automaton, self.config = model, automaton, config
+        products, longest = config.products, config.lengths.maximum
+        self.products = MonoidProducts(automaton, products, longest) if products else None
 
     def loss(self, batch: Batch, progress: float, generator: torch.Generator) -> Loss:
         """Return the loss at the roots and below them; the generator draws brackets and strings."""
+        loss = self._trees(batch, progress, generator)
+        products = self.config.products
+        if self.products is None or products is None or progress <= products.start:
+            return loss
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        total = loss.total + products.weight * self.products.loss(self.model, rng)
+        return Loss(total, loss.accuracy, products.candidates)
+
+    def _trees(self, batch: Batch, progress: float, generator: torch.Generator) -> Loss:
         config, length = self.config, batch.tokens.shape[1]
         carry_first = random_bracketing(length, generator) if config.bracketing == "shifted" else []
         if not config.share_subtrees:

@@ -1,0 +1,145 @@
+"""Products of a transition monoid beside a batch: what is drawn, what is read, what is learned."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lengthwise.errors import InputError
+from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.operators import MLPOperatorConfig
+from lengthwise.tasks import get_language
+from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.language import Language
+from lengthwise.training.config import ProductsConfig, TrainingConfig
+from lengthwise.training.products import MonoidProducts, word_values
+from lengthwise.training.strings import StringTrainer
+
+LONGEST = 24
+
+
+def unit_of(task: Language) -> LDRU:
+    torch.manual_seed(0)
+    return LDRUConfig(width=12, operator=MLPOperatorConfig()).build(task.vocabulary, task.classes).double()
+
+
+@pytest.mark.parametrize("name", ["parity", "dyck_3", "tomita_3", "modular_arithmetic", "prefix_2_2"])
+def test_products_are_short_strings_with_the_class_of_the_task(name: str) -> None:
+    task = get_language(name)
+    products = MonoidProducts(task.automaton, ProductsConfig(candidates=200), LONGEST)
+    strings, classes = products.draw(np.random.default_rng(0))
+    assert len(strings) == len(classes) == 200
+    for elements, label in zip(strings, classes, strict=True):
+        word = [symbol for element in elements for symbol in products.words[element]]
+        assert len(word) <= LONGEST
+        assert elements[1:3].all()
+        assert label == task.label(np.array([word]))[0] != UNLABELLED
+
+
+def test_every_pair_of_elements_is_drawn_and_told_apart_by_its_contexts() -> None:
+    task = get_language("dyck_2")
+    products = MonoidProducts(task.automaton, ProductsConfig(candidates=20_000), 40)
+    strings, _ = products.draw(np.random.default_rng(0))
+    pairs = {(x, y) for x, y in strings[:, 1:3].tolist()}
+    assert len(pairs) == (len(products.words) - 1) ** 2
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=9).map(tuple), min_size=1, max_size=5), st.integers(0, 9)
+)
+def test_values_of_words_are_those_of_joining_them_one_by_one(words: list[tuple[int, ...]], seed: int) -> None:
+    """The unit is associative, so that brackets do not count: it multiplies matrices."""
+    torch.manual_seed(0)
+    config = LDRUConfig.model_validate({"width": 9, "operator": {"name": "stochastic"}, "level": "plain"})
+    unit = config.build(2, 2).double().eval()
+    found = word_values(unit, words, np.random.default_rng(seed))
+    leaves = unit.encoder(torch.arange(2))
+    for word, value in zip(words, found, strict=True):
+        expected = leaves[word[0]]
+        for symbol in word[1:]:
+            expected = unit.join(expected[None], leaves[symbol][None])[0]
+        torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("merging", [0.0, 2.0])
+def test_losses_are_those_of_the_brackets_that_are_promised(merging: float) -> None:
+    task = get_language("dyck_2")
+    unit = unit_of(task).eval()
+    products = MonoidProducts(task.automaton, ProductsConfig(candidates=40, merging=merging), 40)
+    strings, classes = products.draw(np.random.default_rng(1))
+    found = products.losses(unit, strings, classes, np.random.default_rng(2))
+    monoid = {word: element for element, word in enumerate(products.words)}
+    shortest = [shortest_like(task, products, x, y) for _, x, y, _ in strings.tolist()]
+    named = sorted({element for element in strings.flatten().tolist() if element} | {monoid[word] for word in shortest})
+    vectors = word_values(unit, [products.words[element] for element in named], np.random.default_rng(2))
+    values = {products.words[element]: vector[None] for element, vector in zip(named, vectors, strict=True)}
+    for elements, label, goal, loss in zip(strings.tolist(), classes, shortest, found, strict=True):
+        before, x, y, after = (products.words[element] for element in elements)
+        product = whole = unit.join(values[x], values[y])
+        whole = unit.join(values[before], whole) if before else whole
+        whole = unit.join(whole, values[after]) if after else whole
+        entropy = torch.nn.functional.cross_entropy(unit.readout(whole), torch.tensor([label]))
+        torch.testing.assert_close(loss, entropy + merging * (product - values[goal]).square().mean())
+
+
+def shortest_like(task: Language, products: MonoidProducts, x: int, y: int) -> tuple[int, ...]:
+    """Return the listed word that takes every state where the words of x and y take it together."""
+    joined = products.words[x] + products.words[y]
+
+    def acts(word: tuple[int, ...]) -> list[int]:
+        states = np.arange(task.automaton.states)
+        for symbol in word:
+            states = task.automaton.transitions_SA[states, symbol]
+        return states.tolist()
+
+    (found,) = [word for word in products.words[1:] if acts(word) == acts(joined)]
+    return found
+
+
+def test_the_hardest_of_the_candidates_are_learned() -> None:
+    task = get_language("dyck_2")
+    unit = unit_of(task).eval()
+    losses = {}
+    for hardest in (1, 10, 200):
+        products = MonoidProducts(task.automaton, ProductsConfig(candidates=200, hardest=hardest), 40)
+        losses[hardest] = products.loss(unit, np.random.default_rng(0)).item()
+    assert losses[1] > losses[10] > losses[200] > 0
+
+
+def test_training_reads_products_once_they_count_and_says_how_many() -> None:
+    task = get_language("dyck_2")
+    products = {"candidates": 8, "hardest": 4, "start": 0.5}
+    config = TrainingConfig.model_validate({"steps": 4, "batch_size": 3, "supervision": "nodes", "products": products})
+    trainer = StringTrainer(unit_of(task), task, config, seed=0)
+    seen = []
+    for _ in range(4):
+        trainer.train_step()
+        seen.append(trainer.sequences)
+    assert seen == [3, 6, 17, 28]
+
+
+def test_training_with_products_is_the_same_when_it_is_repeated() -> None:
+    task = get_language("dyck_2")
+    config = TrainingConfig.model_validate({"steps": 5, "batch_size": 4, "products": {"candidates": 8, "start": 0.0}})
+    ends = []
+    for _ in range(2):
+        trainer = StringTrainer(unit_of(task), task, config, seed=3)
+        ends.append([trainer.train_step()["loss"] for _ in range(5)])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "message"),
+    [
+        ({"name": "ldru", "readout": "prefixes"}, {"supervision": "prefixes"}, "training.products needs"),
+        ({"name": "ldru"}, {"lengths": {"name": "uniform", "maximum": 1}}, "fits into the 1 symbols"),
+        ({"name": "ldru"}, {"products": {"elements": 5}}, "more than 5 elements"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(model: dict, training: dict, message: str) -> None:
+    task = get_language("dyck_2")
+    settings = {"products": {}} | training
+    unit = LDRUConfig.model_validate(model | {"width": 12}).build(task.vocabulary, task.classes)
+    with pytest.raises(InputError, match=message):
+        StringTrainer(unit, task, TrainingConfig.model_validate(settings), seed=0)
