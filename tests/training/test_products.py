@@ -1,5 +1,8 @@
 """Products of a transition monoid beside a batch: what is drawn, what is read, what is learned."""
 
+from collections.abc import Iterable
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU, LDRUConfig
 from lengthwise.models.operators import MLPOperatorConfig
+from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.language import Language
@@ -22,6 +26,12 @@ LONGEST = 24
 def unit_of(task: Language) -> LDRU:
     torch.manual_seed(0)
     return LDRUConfig(width=12, operator=MLPOperatorConfig()).build(task.vocabulary, task.classes).double()
+
+
+def associative_unit() -> LDRU:
+    torch.manual_seed(0)
+    config = LDRUConfig.model_validate({"width": 9, "operator": {"name": "stochastic"}, "level": "plain"})
+    return config.build(2, 2).double().eval()
 
 
 @pytest.mark.parametrize("name", ["parity", "dyck_3", "tomita_3", "modular_arithmetic", "prefix_2_2"])
@@ -50,9 +60,7 @@ def test_every_pair_of_elements_is_drawn_and_told_apart_by_its_contexts() -> Non
 )
 def test_values_of_words_are_those_of_joining_them_one_by_one(words: list[tuple[int, ...]], seed: int) -> None:
     """The unit is associative, so that brackets do not count: it multiplies matrices."""
-    torch.manual_seed(0)
-    config = LDRUConfig.model_validate({"width": 9, "operator": {"name": "stochastic"}, "level": "plain"})
-    unit = config.build(2, 2).double().eval()
+    unit = associative_unit()
     found = word_values(unit, words, np.random.default_rng(seed))
     leaves = unit.encoder(torch.arange(2))
     for word, value in zip(words, found, strict=True):
@@ -62,38 +70,55 @@ def test_values_of_words_are_those_of_joining_them_one_by_one(words: list[tuple[
         torch.testing.assert_close(value, expected)
 
 
-@pytest.mark.parametrize("merging", [0.0, 2.0])
-def test_losses_are_those_of_the_brackets_that_are_promised(merging: float) -> None:
+def test_losses_are_those_of_the_brackets_that_are_promised() -> None:
     task = get_language("dyck_2")
     unit = unit_of(task).eval()
-    products = MonoidProducts(task.automaton, ProductsConfig(candidates=40, merging=merging), 40)
+    products = MonoidProducts(task.automaton, ProductsConfig(candidates=40), 40)
     strings, classes = products.draw(np.random.default_rng(1))
     found = products.losses(unit, strings, classes, np.random.default_rng(2))
-    monoid = {word: element for element, word in enumerate(products.words)}
-    shortest = [shortest_like(task, products, x, y) for _, x, y, _ in strings.tolist()]
-    named = sorted({element for element in strings.flatten().tolist() if element} | {monoid[word] for word in shortest})
+    named = sorted({element for element in strings.flatten().tolist() if element})
     vectors = word_values(unit, [products.words[element] for element in named], np.random.default_rng(2))
-    values = {products.words[element]: vector[None] for element, vector in zip(named, vectors, strict=True)}
-    for elements, label, goal, loss in zip(strings.tolist(), classes, shortest, found, strict=True):
-        before, x, y, after = (products.words[element] for element in elements)
-        product = whole = unit.join(values[x], values[y])
+    values = {element: vector[None] for element, vector in zip(named, vectors, strict=True)}
+    for (before, x, y, after), label, loss in zip(strings.tolist(), classes, found, strict=True):
+        whole = unit.join(values[x], values[y])
         whole = unit.join(values[before], whole) if before else whole
         whole = unit.join(whole, values[after]) if after else whole
-        entropy = torch.nn.functional.cross_entropy(unit.readout(whole), torch.tensor([label]))
-        torch.testing.assert_close(loss, entropy + merging * (product - values[goal]).square().mean())
+        torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(unit.readout(whole), torch.tensor([label])))
 
 
-def shortest_like(task: Language, products: MonoidProducts, x: int, y: int) -> tuple[int, ...]:
-    """Return the listed word that takes every state where the words of x and y take it together."""
-    joined = products.words[x] + products.words[y]
+def test_nodes_drift_from_the_shortest_string_that_acts_like_theirs() -> None:
+    task = get_language("dyck_2")
+    unit = associative_unit()
+    products = MonoidProducts(task.automaton, ProductsConfig(), 40)
+    tokens = task.sample(np.random.default_rng(0), 5, 6).tokens
+    levels = unit.nodes(torch.from_numpy(tokens), balanced_rounds(6))[1:]
+    found = products.drift(unit, levels, tokens, np.random.default_rng(2))
+    expected, seen = [], set()
+    for level in levels:
+        nodes = level.shared.dense()
+        fresh = {}
+        for row, (place, (start, end)) in product(range(5), enumerate(zip(level.starts, level.ends, strict=True))):
+            word = tuple(tokens[row, start:end].tolist())
+            if len(word) > 1 and word not in seen:
+                fresh[word] = nodes[row, place]
+        seen |= set(fresh)
+        likes = [shortest_like(task, products, word) for word in fresh]
+        goals = word_values(unit, likes, np.random.default_rng(2))
+        expected.append((torch.stack(list(fresh.values())) - goals).square().mean())
+    assert len(expected) == 3
+    torch.testing.assert_close(found, torch.stack(expected).mean())
 
-    def acts(word: tuple[int, ...]) -> list[int]:
+
+def shortest_like(task: Language, products: MonoidProducts, word: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the listed word that takes every state where another word takes it."""
+
+    def acts(symbols: Iterable[int]) -> list[int]:
         states = np.arange(task.automaton.states)
-        for symbol in word:
+        for symbol in symbols:
             states = task.automaton.transitions_SA[states, symbol]
         return states.tolist()
 
-    (found,) = [word for word in products.words[1:] if acts(word) == acts(joined)]
+    (found,) = [listed for listed in products.words[1:] if acts(listed) == acts(word)]
     return found
 
 

@@ -8,7 +8,7 @@ from lengthwise.certificates.certificate import Finding, Method
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import SoftAutomaton, read_unit
 from lengthwise.errors import InputError
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.ldru import LDRU
 from lengthwise.models.operators import StochasticOperator
 from lengthwise.tasks.language import Language
@@ -49,7 +49,7 @@ def certify_rounded(model: SequenceModel, task: Language) -> Finding:
     return certify_stochastic(soft_automaton(model), task.automaton, "rounded")
 
 
-def soft_automaton(model: SequenceModel) -> SoftAutomaton:
+def soft_automaton(model: StringModel) -> SoftAutomaton:
     """Return the soft automaton of a unit.
 
     Raises:

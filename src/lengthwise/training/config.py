@@ -64,8 +64,8 @@ class ProductsConfig(_Settings):
     weight: float = Field(default=1.0, gt=0)
     """Factor of their mean loss beside that of the batch."""
     merging: float = Field(default=1.0, ge=0)
-    """Factor of the mean squared difference between the vector of a product and that of the shortest string which acts
-    like it: it keeps what joins many values from drifting away from what joins few."""
+    """Factor of the mean squared difference between the vector of a node in the batch's trees and that of the shortest
+    string which acts like the substring under it: it keeps long strings from drifting away from short ones."""
     candidates: int = Field(default=256, ge=1)
     """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
     hardest: int = Field(default=128, ge=1)
@@ -74,6 +74,23 @@ class ProductsConfig(_Settings):
     """The fraction of training after which they count."""
     elements: int = Field(default=5_000, ge=1)
     """The largest monoid that is listed."""
+
+
+class CounterexamplesConfig(_Settings):
+    """Strings on which the automaton inside a unit is wrong once it is rounded, found as training goes on.
+
+    They are no longer than the longest of the batches, take the place of rows of a batch, and go on as these rows do
+    where the batch is longer.
+    """
+
+    share: float = Field(default=0.3, gt=0, lt=1)
+    """The fraction of a batch that begins with a counterexample, once some are known."""
+    start: float = Field(default=0.3, ge=0, lt=1)
+    """The fraction of training after which they are looked for."""
+    every: int = Field(default=50, ge=1)
+    """Steps between two searches."""
+    keep: int = Field(default=512, ge=1)
+    """How many are kept, the latest first; the latest are drawn most often."""
 
 
 class StopConfig(_Settings):
@@ -123,6 +140,8 @@ class TrainingConfig(LoopConfig):
     # What follows is left out of resolved recipes where there is none: the digests of older results stay true.
     products: ProductsConfig | None = Field(default=None, exclude_if=lambda products: products is None)
     """Products of the task's transition monoid that an LDRU's operator learns; none by default."""
+    counterexamples: CounterexamplesConfig | None = Field(default=None, exclude_if=lambda found: found is None)
+    """Strings on which a unit with the stochastic operator is wrong once rounded; needs prefixes; none by default."""
     stop: StopConfig | None = Field(default=None, exclude_if=lambda stop: stop is None)
     """When training ends early; never by default."""
 

@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU
+from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Bools, Ints
 from lengthwise.tasks.monoid import separating_contexts
 from lengthwise.training.config import ProductsConfig
+from lengthwise.training.nodes import look_up
 
 Word = tuple[int, ...]
 _NOTHING = 0
@@ -47,6 +48,8 @@ class MonoidProducts:
         self._lengths_M = np.array([len(word) for word in self.words])
         self._classes_M = task.outputs_S[monoid.elements_MS[:, task.start]]
         self._product_MM = monoid.product
+        # A machine that answers with the element of what it has read.
+        self._elements = Automaton(monoid.right_MV, _NOTHING, np.arange(monoid.size))
         self._contexts_K2, _ = separating_contexts(
             task.outputs_S, task.start, monoid.elements_MS[1:], monoid.elements_MS
         )
@@ -57,7 +60,7 @@ class MonoidProducts:
             )
 
     def loss(self, unit: LDRU, rng: np.random.Generator) -> Tensor:
-        """Return the mean loss of the hardest products of a draw.
+        """Return the mean cross-entropy of the hardest products of a draw.
 
         Args:
             unit: in training mode; dropout and noise are drawn anew for the products that are learned.
@@ -98,7 +101,7 @@ class MonoidProducts:
         return strings_N4[fits_N], classes_N[fits_N]
 
     def losses(self, unit: LDRU, strings_N4: Ints, classes_N: Ints, rng: np.random.Generator) -> Tensor:
-        """Return the loss [N] of each product: the cross-entropy of its string, and how far its vector is off.
+        """Return the cross-entropy [N] of each string.
 
         Args:
             unit: whose operator joins them.
@@ -106,25 +109,43 @@ class MonoidProducts:
             classes_N: the class of each string.
             rng: source of the brackets inside the elements' strings.
         """
-        before_ND, x_ND, y_ND, after_ND, goal_ND = self._vectors(unit, strings_N4, rng).unbind(1)
-        product_ND = whole_ND = unit.join(x_ND, y_ND)
+        elements_E, place = np.unique(strings_N4, return_inverse=True)
+        named_E = elements_E[elements_E != _NOTHING]
+        values_ED = word_values(unit, [self.words[element] for element in named_E], rng)
+        # An empty factor is never joined; its place holds some other vector.
+        index_N4 = (place.reshape(-1, 4) - (len(elements_E) - len(named_E))).clip(0)
+        before_ND, x_ND, y_ND, after_ND = values_ED[torch.from_numpy(index_N4).to(values_ED.device)].unbind(1)
+        whole_ND = unit.join(x_ND, y_ND)
         rows = _places(strings_N4[:, 0] != _NOTHING, whole_ND.device)
         whole_ND = whole_ND.index_copy(0, rows, unit.join(before_ND[rows], whole_ND[rows]))
         rows = _places(strings_N4[:, 3] != _NOTHING, whole_ND.device)
         whole_ND = whole_ND.index_copy(0, rows, unit.join(whole_ND[rows], after_ND[rows]))
         classes = torch.from_numpy(classes_N).to(whole_ND.device)
-        losses_N = F.cross_entropy(unit.readout(whole_ND), classes, reduction="none")
-        return losses_N + self.config.merging * (product_ND - goal_ND).square().mean(1)
+        return F.cross_entropy(unit.readout(whole_ND), classes, reduction="none")
 
-    def _vectors(self, unit: LDRU, strings_N4: Ints, rng: np.random.Generator) -> Tensor:
-        """Return the vectors [N, 5, D] of the four elements of each string and of the product of x and y."""
-        products_N1 = self._product_MM[strings_N4[:, 1], strings_N4[:, 2]][:, None]
-        elements_E, place = np.unique(np.concatenate([strings_N4, products_N1], axis=1), return_inverse=True)
-        named_E = elements_E[elements_E != _NOTHING]
-        values_ED = word_values(unit, [self.words[element] for element in named_E], rng)
-        # An empty factor is never joined; its place holds some other vector.
-        index_N5 = place.reshape(len(strings_N4), 5) - (len(elements_E) - len(named_E))
-        return values_ED[torch.from_numpy(index_N5.clip(0)).to(values_ED.device)]
+    def drift(self, unit: LDRU, levels: Sequence[Nodes], tokens_BT: Ints, rng: np.random.Generator) -> Tensor:
+        """Return how far the nodes of a batch's trees are from the strings that act like theirs.
+
+        Args:
+            unit: whose nodes they are.
+            levels: the nodes; the leaves are not among them.
+            tokens_BT: the strings that the trees stand over.
+            rng: source of the brackets inside the shortest strings.
+
+        Returns:
+            The mean over levels of the mean squared difference between the vector of a distinct node and that of the
+            shortest string that acts like the substring under it.
+        """
+        spans_BTT = self._elements.label_spans(tokens_BT)
+        elements = [look_up(level, spans_BTT) for level in levels]
+        named_E, place = np.unique(np.concatenate(elements), return_inverse=True)
+        goals_ED = word_values(unit, [self.words[element] for element in named_E], rng)
+        places = np.split(place, np.cumsum([len(level) for level in elements])[:-1])
+        differences = [
+            F.mse_loss(level.shared.table_UD[: level.shared.fresh], goals_ED[torch.from_numpy(at).to(goals_ED.device)])
+            for level, at in zip(levels, places, strict=True)
+        ]
+        return torch.stack(differences).mean()
 
 
 def word_values(unit: LDRU, words: Sequence[Word], rng: np.random.Generator) -> Tensor:
@@ -145,8 +166,9 @@ def word_values(unit: LDRU, words: Sequence[Word], rng: np.random.Generator) -> 
     leaves, *levels = forest.levels
     values_ED = unit.join.dropout(unit.encoder(torch.tensor([symbol for (symbol,) in leaves], device=device)))
     for level in levels:
-        halves_E2 = torch.tensor([[numbers[half] for half in forest.halves[word]] for word in level], device=device)
-        values_ED = torch.cat([values_ED, unit.join(values_ED[halves_E2[:, 0]], values_ED[halves_E2[:, 1]])])
+        halves = torch.tensor([[numbers[half] for half in forest.halves[word]] for word in level], device=device)
+        left_E, right_E = halves.unbind(1)
+        values_ED = torch.cat([values_ED, unit.join(values_ED[left_E], values_ED[right_E])])
     return values_ED[torch.tensor([numbers[word] for word in words], device=device)]
 
 

@@ -13,6 +13,7 @@ from lengthwise.models.ldru import LDRU
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
+from lengthwise.training.counterexamples import Counterexamples
 from lengthwise.training.loop import StepLoss, Trainer
 from lengthwise.training.objective import Objective, PrefixObjective, RootObjective
 from lengthwise.training.stopping import EarlyStop
@@ -37,6 +38,7 @@ class StringTrainer(Trainer[StringModel]):
         super().__init__(model, config, config.optimiser, seed)
         self.task, self.config = task, config
         self.stop = EarlyStop(config.stop) if config.stop else None
+        self.counterexamples = _counterexamples(model, task, config)
 
     @property
     def finished(self) -> bool:
@@ -58,12 +60,14 @@ class StringTrainer(Trainer[StringModel]):
         return metrics | {"mean_loss": self.stop.observe(metrics["loss"])} if self.stop else metrics
 
     def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return how long the loss has been low, where training may end early by it."""
-        return {}, {"stop": self.stop.state()} if self.stop else {}
+        """Return the counterexamples, and how long the loss has been low, where training makes use of them."""
+        tensors = {"counterexamples": self.counterexamples.tensor()} if self.counterexamples else {}
+        return tensors, {"stop": self.stop.state()} if self.stop else {}
 
     def recall(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go back to what `memory` returned."""
-        del tensors
+        if self.counterexamples:
+            self.counterexamples.restore(tensors["counterexamples"])
         if self.stop:
             self.stop.restore(values["stop"])
 
@@ -72,8 +76,21 @@ class StringTrainer(Trainer[StringModel]):
         config = self.config
         length = self.task.nearest_length(config.lengths.draw(self.rng, progress))
         batch = self.task.sample_training(self.rng, config.batch_size, length, config.mixture)
+        if self.counterexamples:
+            batch = self.counterexamples.mix(batch, self.step, progress, self.rng)
         loss = self.objective.loss(batch, progress, self.reseed_torch())
         yield StepLoss(loss.total, loss.accuracy, length, len(batch.tokens) + loss.beside)
+
+
+def _counterexamples(model: StringModel, task: Language, config: TrainingConfig) -> Counterexamples | None:
+    if config.counterexamples is None:
+        return None
+    if config.supervision != "prefixes":
+        raise InputError(
+            f"training.counterexamples needs training.supervision 'prefixes', not {config.supervision!r}: a "
+            "counterexample is learned where it ends"
+        )
+    return Counterexamples(model, task, config.counterexamples, config.lengths.maximum)
 
 
 def string_objective(model: StringModel, automaton: Automaton, config: TrainingConfig) -> Objective:

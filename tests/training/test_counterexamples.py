@@ -1,0 +1,136 @@
+"""Strings on which a rounded unit is wrong: how they are found, how a batch takes them in, what comes of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from lengthwise.certificates.differences import find_differences
+from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.methods import certify_rounded, soft_automaton
+from lengthwise.errors import InputError
+from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.tasks import get_language
+from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.language import Language
+from lengthwise.training.config import CounterexamplesConfig, TrainingConfig
+from lengthwise.training.counterexamples import Counterexamples
+from lengthwise.training.strings import StringTrainer
+
+NAMES = ["parity", "dyck_3", "modular_arithmetic", "prefix_2_2"]
+
+
+def unit_of(task: Language, seed: int = 0, heads: int = 2) -> LDRU:
+    """A unit of random automata of six states, side by side."""
+    torch.manual_seed(seed)
+    operator = {"name": "stochastic", "heads": heads, "gumbel": 1.0}
+    settings = {"width": 36 * heads, "operator": operator, "level": "plain"}
+    return LDRUConfig.model_validate(settings).build(task.vocabulary, task.classes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(3))
+def test_differences_are_wrong_at_their_end_and_the_shortest_is_among_them(name: str, seed: int) -> None:
+    task = get_language(name)
+    unit = soft_automaton(unit_of(task, seed))
+    found = find_differences(unit, task.automaton, 40, np.random.default_rng(0))
+    machine = unit.extract().automaton
+    for word in found:
+        answers, truth = (one.label_prefixes(np.array([word]))[0] for one in (machine, task.automaton))
+        wrong = (truth != UNLABELLED) & (answers != truth)
+        assert wrong.tolist() == [False] * (len(word) - 1) + [True]
+    difference = compare(machine, task.automaton)
+    assert isinstance(difference, Different)
+    assert min(map(len, found)) == len(difference.symbols)
+
+
+def test_differences_keep_to_their_limits() -> None:
+    task = get_language("dyck_3")
+    unit = soft_automaton(unit_of(task))
+    rng = np.random.default_rng(0)
+    every = find_differences(unit, task.automaton, 40, rng)
+    assert len(set(every)) == len(every) > 3
+    assert len(find_differences(unit, task.automaton, 40, rng, limit=3)) == 3
+    assert not find_differences(unit, task.automaton, min(map(len, every)) - 1, rng)
+
+
+def test_a_unit_that_is_right_has_no_difference() -> None:
+    task = get_language("parity")
+    unit = unit_of(task)
+    with torch.no_grad():
+        moves = torch.eye(6).repeat(2, 2, 1, 1)
+        moves[1] = moves[1].roll(1, -1)
+        unit.encoder.embedding.weight.copy_(moves.flatten(1))
+        unit.classifier.weight.zero_()
+        unit.classifier.weight[1, 1:6:2] = 2.0
+        unit.classifier.bias.copy_(torch.tensor([1.0, 0.0]))
+    assert certify_rounded(unit.eval(), task).verdict != "wrong"
+    assert find_differences(soft_automaton(unit), task.automaton, 40, np.random.default_rng(0)) == []
+
+
+def test_rows_begin_with_counterexamples_and_go_on_as_they_were() -> None:
+    task = get_language("dyck_3")
+    config = CounterexamplesConfig(share=0.5, start=0.0, every=1)
+    found = Counterexamples(unit_of(task), task, config, 12)
+    rng = np.random.default_rng(0)
+    batch = task.sample(rng, 40, 12)
+    mixed = found.mix(batch, 0, 0.5, rng)
+    known = [tuple(row[row >= 0].tolist()) for row in found.strings_PL]
+    changed = 0
+    for before, after in zip(batch.tokens, mixed.tokens, strict=True):
+        changed += (before != after).any()
+        assert (before == after).all() or any(
+            tuple(after[: len(word)]) == word and (before[len(word) :] == after[len(word) :]).all() for word in known
+        )
+    assert 5 < changed <= 20
+    assert (mixed.targets == task.label(mixed.tokens)).all()
+
+
+def test_nothing_is_looked_for_before_its_time() -> None:
+    task = get_language("dyck_3")
+    found = Counterexamples(unit_of(task), task, CounterexamplesConfig(start=0.5, every=10), 12)
+    rng = np.random.default_rng(0)
+    batch = task.sample(rng, 4, 12)
+    assert found.mix(batch, 10, 0.4, rng) is batch
+    assert found.mix(batch, 11, 0.6, rng) is batch
+    assert found.mix(batch, 20, 0.6, rng) is not batch
+
+
+def settings(**changes: object) -> TrainingConfig:
+    found = {"start": 0.2, "every": 10}
+    optimiser = {"learning_rate": 0.03, "warm_up": 0.1, "centralise": False}
+    base = {"steps": 400, "batch_size": 64, "supervision": "prefixes", "counterexamples": found, "optimiser": optimiser}
+    return TrainingConfig.model_validate(base | changes)
+
+
+def test_training_with_counterexamples_ends_in_a_unit_that_is_right_once_rounded() -> None:
+    task = get_language("tomita_4")
+    trainer = StringTrainer(unit_of(task, heads=3), task, settings(), seed=0)
+    while not trainer.finished:
+        trainer.train_step()
+    assert certify_rounded(trainer.model.eval(), task).verdict == "every_length"
+
+
+def test_a_resumed_run_remembers_its_counterexamples() -> None:
+    task = get_language("dyck_3")
+    config = settings(steps=60)
+    whole, first, second = (StringTrainer(unit_of(task), task, config, seed=1) for _ in range(3))
+    losses = [whole.train_step()["loss"] for _ in range(60)]
+    for _ in range(33):
+        first.train_step()
+    second.restore(*first.state())
+    assert len(second.counterexamples.strings_PL)
+    assert [second.train_step()["loss"] for _ in range(27)] == losses[33:]
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        ({"operator": {"name": "mlp"}, "width": 12, "readout": "prefixes"}, {}, "only units with the operator"),
+        ({"operator": {"name": "stochastic"}, "width": 36, "level": "plain"}, {"supervision": "root"}, "learned where"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(model: dict, changes: dict, message: str) -> None:
+    task = get_language("dyck_2")
+    unit = LDRUConfig.model_validate(model).build(task.vocabulary, task.classes)
+    with pytest.raises(InputError, match=message):
+        StringTrainer(unit, task, settings(**changes), seed=0)
