@@ -166,9 +166,9 @@ def word_values(unit: LDRU, words: Sequence[Word], rng: np.random.Generator) -> 
     leaves, *levels = forest.levels
     values_ED = unit.join.dropout(unit.encoder(torch.tensor([symbol for (symbol,) in leaves], device=device)))
     for level in levels:
-        halves = torch.tensor([[numbers[half] for half in forest.halves[word]] for word in level], device=device)
-        left_E, right_E = halves.unbind(1)
-        values_ED = torch.cat([values_ED, unit.join(values_ED[left_E], values_ED[right_E])])
+        halves = [[numbers[half] for half in forest.halves[word]] for word in level]
+        pairs_E2D = values_ED[torch.tensor(halves, device=device)]
+        values_ED = torch.cat([values_ED, unit.join(pairs_E2D[:, 0], pairs_E2D[:, 1])])
     return values_ED[torch.tensor([numbers[word] for word in words], device=device)]
 
 
