@@ -17,7 +17,7 @@ from lengthwise.tasks import get_language
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import ProductsConfig, TrainingConfig
-from lengthwise.training.products import MonoidProducts, word_values
+from lengthwise.training.products import MonoidProducts, _Pool, product_losses, word_values
 from lengthwise.training.strings import StringTrainer
 
 LONGEST = 24
@@ -73,26 +73,45 @@ def test_values_of_words_are_those_of_joining_them_one_by_one(words: list[tuple[
 def test_losses_are_those_of_the_brackets_that_are_promised() -> None:
     task = get_language("dyck_2")
     unit = unit_of(task).eval()
-    products = MonoidProducts(task.automaton, ProductsConfig(candidates=40), 40)
-    strings, classes = products.draw(np.random.default_rng(1))
-    found = products.losses(unit, strings, classes, np.random.default_rng(2))
-    named = sorted({element for element in strings.flatten().tolist() if element})
-    vectors = word_values(unit, [products.words[element] for element in named], np.random.default_rng(2))
-    values = {element: vector[None] for element, vector in zip(named, vectors, strict=True)}
-    for (before, x, y, after), label, loss in zip(strings.tolist(), classes, found, strict=True):
-        whole = unit.join(values[x], values[y])
-        whole = unit.join(values[before], whole) if before else whole
-        whole = unit.join(whole, values[after]) if after else whole
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.normal(size=(5, 12)))
+    rows = rng.integers(0, 5, size=(30, 4))
+    rows[rng.random(30) < 0.5, 0] = -1
+    rows[rng.random(30) < 0.5, 3] = -1
+    classes = rng.integers(0, 2, size=30)
+    found = product_losses(unit, values, rows, classes)
+    for (before, x, y, after), label, loss in zip(rows.tolist(), classes, found, strict=True):
+        whole = unit.join(values[x][None], values[y][None])
+        whole = unit.join(values[before][None], whole) if before >= 0 else whole
+        whole = unit.join(whole, values[after][None]) if after >= 0 else whole
         torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(unit.readout(whole), torch.tensor([label])))
+
+
+def test_factors_are_nodes_or_shortest_strings_of_their_elements_and_not_too_long() -> None:
+    rng = np.random.default_rng(0)
+    words = np.arange(1, 7)
+    elements = np.concatenate([words, rng.integers(1, 7, size=40)])
+    lengths = np.concatenate([words, rng.integers(6, 20, size=40)])
+    pool = _Pool(torch.zeros(46, 1), elements, lengths)
+    strings = np.stack([rng.integers(low, 7, size=500) for low in (0, 1, 1, 0)], axis=1)
+    rows = pool.choose(strings, 32, rng)
+    assert ((rows == -1) == (strings == 0)).all()
+    assert (elements[rows] == strings)[strings > 0].all()
+    assert (rows[:, [0, 3]] < 6).all()
+    nodes = (rows[:, 1:3] >= 6).any(1)
+    assert 100 < nodes.sum() < 500
+    assert np.where(rows >= 0, lengths[rows], 0)[nodes].sum(1).max() <= 32
 
 
 def test_nodes_drift_from_the_shortest_string_that_acts_like_theirs() -> None:
     task = get_language("dyck_2")
     unit = associative_unit()
-    products = MonoidProducts(task.automaton, ProductsConfig(), 40)
     tokens = task.sample(np.random.default_rng(0), 5, 6).tokens
     levels = unit.nodes(torch.from_numpy(tokens), balanced_rounds(6))[1:]
-    found = products.drift(unit, levels, tokens, np.random.default_rng(2))
+    losses = []
+    for merging in (0.0, 2.0):
+        products = MonoidProducts(task.automaton, ProductsConfig(merging=merging), 40)
+        losses.append(products.loss(unit, levels, tokens, np.random.default_rng(2)))
     expected, seen = [], set()
     for level in levels:
         nodes = level.shared.dense()
@@ -106,7 +125,7 @@ def test_nodes_drift_from_the_shortest_string_that_acts_like_theirs() -> None:
         goals = word_values(unit, likes, np.random.default_rng(2))
         expected.append((torch.stack(list(fresh.values())) - goals).square().mean())
     assert len(expected) == 3
-    torch.testing.assert_close(found, torch.stack(expected).mean())
+    torch.testing.assert_close(losses[1] - losses[0], 2 * torch.stack(expected).mean())
 
 
 def shortest_like(task: Language, products: MonoidProducts, word: tuple[int, ...]) -> tuple[int, ...]:
@@ -125,10 +144,13 @@ def shortest_like(task: Language, products: MonoidProducts, word: tuple[int, ...
 def test_the_hardest_of_the_candidates_are_learned() -> None:
     task = get_language("dyck_2")
     unit = unit_of(task).eval()
+    tokens = task.sample(np.random.default_rng(0), 5, 6).tokens
+    levels = unit.nodes(torch.from_numpy(tokens), balanced_rounds(6))[1:]
     losses = {}
     for hardest in (1, 10, 200):
-        products = MonoidProducts(task.automaton, ProductsConfig(candidates=200, hardest=hardest), 40)
-        losses[hardest] = products.loss(unit, np.random.default_rng(0)).item()
+        config = ProductsConfig(candidates=200, hardest=hardest, merging=0.0)
+        products = MonoidProducts(task.automaton, config, 40)
+        losses[hardest] = products.loss(unit, levels, tokens, np.random.default_rng(0)).item()
     assert losses[1] > losses[10] > losses[200] > 0
 
 

@@ -57,8 +57,8 @@ class ProductsConfig(_Settings):
     """Products of any two elements of the task's transition monoid, beside the batch.
 
     A product is learned where it can be told: as the string ``a x y b`` with brackets ``(a (x y)) b``, where x and y
-    are the shortest strings of two elements and a and b a context that tells elements apart. No string is longer than
-    the longest of the batches.
+    are two elements, as the shortest strings that act like them or as nodes of the batch's trees, and a and b are a
+    context that tells elements apart. No string is longer than the longest of the batches.
     """
 
     weight: float = Field(default=1.0, gt=0)

@@ -9,6 +9,7 @@ Shape letters: N products, E elements, M elements of the monoid, K contexts, C c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Bools, Ints
+from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import separating_contexts
 from lengthwise.training.config import ProductsConfig
 from lengthwise.training.nodes import look_up
@@ -59,20 +60,37 @@ class MonoidProducts:
                 "of training.lengths.maximum"
             )
 
-    def loss(self, unit: LDRU, rng: np.random.Generator) -> Tensor:
-        """Return the mean cross-entropy of the hardest products of a draw.
+    def loss(self, unit: LDRU, levels: Sequence[Nodes], tokens_BT: Ints, rng: np.random.Generator) -> Tensor:
+        """Return the mean cross-entropy of the hardest products of a draw, and how far nodes have drifted.
 
         Args:
-            unit: in training mode; dropout and noise are drawn anew for the products that are learned.
-            rng: source of the products and of the brackets inside their strings.
+            unit: in training mode.
+            levels: the nodes of the batch's trees without the leaves; factors are drawn from them where possible.
+            tokens_BT: the strings that the trees stand over.
+            rng: source of the products, of their factors, and of the brackets inside shortest strings.
         """
         strings_N4, classes_N = self.draw(rng)
-        if len(strings_N4) > self.config.hardest:
+        spans_BTT = self._elements.label_spans(tokens_BT)
+        elements = [look_up(level, spans_BTT) for level in levels]
+        named_E = np.setdiff1d(np.concatenate([strings_N4.ravel(), *elements]), [_NOTHING])
+        words_ED = word_values(unit, [self.words[element] for element in named_E], rng)
+        tables = [level.shared.table_UD[: level.shared.fresh] for level in levels]
+        lengths = [look_up(level, _span_lengths(spans_BTT)) for level in levels]
+        pool = _Pool(
+            torch.cat([words_ED, *tables]),
+            np.concatenate([named_E, *elements]),
+            np.concatenate([self._lengths_M[named_E], *lengths]),
+        )
+        rows_N4 = pool.choose(strings_N4, self.longest, rng)
+        if len(rows_N4) > self.config.hardest:
             with torch.no_grad():
-                losses_N = self.losses(unit, strings_N4, classes_N, rng)
+                losses_N = product_losses(unit, pool.values_UD, rows_N4, classes_N)
             hardest = losses_N.topk(self.config.hardest).indices.cpu().numpy()
-            strings_N4, classes_N = strings_N4[hardest], classes_N[hardest]
-        return self.losses(unit, strings_N4, classes_N, rng).mean()
+            rows_N4, classes_N = rows_N4[hardest], classes_N[hardest]
+        loss = self.config.weight * product_losses(unit, pool.values_UD, rows_N4, classes_N).mean()
+        goals = [words_ED[_indices(np.searchsorted(named_E, at), words_ED.device)] for at in elements]
+        drift = [F.mse_loss(table_UD, goal_UD) for table_UD, goal_UD in zip(tables, goals, strict=True)]
+        return loss + self.config.merging * torch.stack(drift).mean()
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Ints]:
         """Draw products in contexts.
@@ -100,52 +118,49 @@ class MonoidProducts:
         fits_N = (self._lengths_M[strings_N4].sum(1) <= self.longest) & (classes_N != UNLABELLED)
         return strings_N4[fits_N], classes_N[fits_N]
 
-    def losses(self, unit: LDRU, strings_N4: Ints, classes_N: Ints, rng: np.random.Generator) -> Tensor:
-        """Return the cross-entropy [N] of each string.
 
-        Args:
-            unit: whose operator joins them.
-            strings_N4: the elements of each string, as `draw` returns them.
-            classes_N: the class of each string.
-            rng: source of the brackets inside the elements' strings.
+def product_losses(unit: LDRU, values_UD: Tensor, rows_N4: Ints, classes_N: Ints) -> Tensor:
+    """Return the cross-entropy [N] of strings of four factors, joined as ``(a (x y)) b``.
+
+    Args:
+        unit: whose operator joins them.
+        values_UD: vectors of factors.
+        rows_N4: which of these are the factors of each string, -1 for an empty a or b.
+        classes_N: the class of each string.
+    """
+    # An empty factor is never joined; its place holds some other vector.
+    before_ND, x_ND, y_ND, after_ND = values_UD[_indices(rows_N4.clip(0), values_UD.device)].unbind(1)
+    whole_ND = unit.join(x_ND, y_ND)
+    rows = _indices(np.flatnonzero(rows_N4[:, 0] >= 0), whole_ND.device)
+    whole_ND = whole_ND.index_copy(0, rows, unit.join(before_ND[rows], whole_ND[rows]))
+    rows = _indices(np.flatnonzero(rows_N4[:, 3] >= 0), whole_ND.device)
+    whole_ND = whole_ND.index_copy(0, rows, unit.join(whole_ND[rows], after_ND[rows]))
+    return F.cross_entropy(unit.readout(whole_ND), _indices(classes_N, whole_ND.device), reduction="none")
+
+
+class _Pool(NamedTuple):
+    """Vectors of strings that act like elements: first of the shortest one of each, then of nodes."""
+
+    values_UD: Tensor
+    elements_U: Ints
+    lengths_U: Ints
+
+    def choose(self, strings_N4: Ints, longest: int, rng: np.random.Generator) -> Ints:
+        """Return which vectors are the factors [N, 4] of strings, -1 for an empty one.
+
+        The contexts are shortest strings. The factors of the product are drawn from all vectors of their elements, and
+        are shortest strings as well where they would be too long together.
         """
-        elements_E, place = np.unique(strings_N4, return_inverse=True)
-        named_E = elements_E[elements_E != _NOTHING]
-        values_ED = word_values(unit, [self.words[element] for element in named_E], rng)
-        # An empty factor is never joined; its place holds some other vector.
-        index_N4 = (place.reshape(-1, 4) - (len(elements_E) - len(named_E))).clip(0)
-        before_ND, x_ND, y_ND, after_ND = values_ED[torch.from_numpy(index_N4).to(values_ED.device)].unbind(1)
-        whole_ND = unit.join(x_ND, y_ND)
-        rows = _places(strings_N4[:, 0] != _NOTHING, whole_ND.device)
-        whole_ND = whole_ND.index_copy(0, rows, unit.join(before_ND[rows], whole_ND[rows]))
-        rows = _places(strings_N4[:, 3] != _NOTHING, whole_ND.device)
-        whole_ND = whole_ND.index_copy(0, rows, unit.join(whole_ND[rows], after_ND[rows]))
-        classes = torch.from_numpy(classes_N).to(whole_ND.device)
-        return F.cross_entropy(unit.readout(whole_ND), classes, reduction="none")
-
-    def drift(self, unit: LDRU, levels: Sequence[Nodes], tokens_BT: Ints, rng: np.random.Generator) -> Tensor:
-        """Return how far the nodes of a batch's trees are from the strings that act like theirs.
-
-        Args:
-            unit: whose nodes they are.
-            levels: the nodes; the leaves are not among them.
-            tokens_BT: the strings that the trees stand over.
-            rng: source of the brackets inside the shortest strings.
-
-        Returns:
-            The mean over levels of the mean squared difference between the vector of a distinct node and that of the
-            shortest string that acts like the substring under it.
-        """
-        spans_BTT = self._elements.label_spans(tokens_BT)
-        elements = [look_up(level, spans_BTT) for level in levels]
-        named_E, place = np.unique(np.concatenate(elements), return_inverse=True)
-        goals_ED = word_values(unit, [self.words[element] for element in named_E], rng)
-        places = np.split(place, np.cumsum([len(level) for level in elements])[:-1])
-        differences = [
-            F.mse_loss(level.shared.table_UD[: level.shared.fresh], goals_ED[torch.from_numpy(at).to(goals_ED.device)])
-            for level, at in zip(levels, places, strict=True)
-        ]
-        return torch.stack(differences).mean()
+        order_U = np.argsort(self.elements_U, kind="stable")
+        ordered_U = self.elements_U[order_U]
+        first_N4, end_N4 = (np.searchsorted(ordered_U, strings_N4, side) for side in ("left", "right"))
+        # The shortest strings stand before all nodes, and the sort is stable.
+        shortest_N4 = np.where(strings_N4 == _NOTHING, -1, order_U[first_N4.clip(max=len(order_U) - 1)])
+        drawn_N2 = first_N4[:, 1:3] + (rng.random((len(strings_N4), 2)) * (end_N4 - first_N4)[:, 1:3]).astype(np.int64)
+        rows_N4 = shortest_N4.copy()
+        rows_N4[:, 1:3] = order_U[drawn_N2]
+        lengths_N = np.where(rows_N4 >= 0, self.lengths_U[rows_N4], 0).sum(1)
+        return np.where(lengths_N[:, None] <= longest, rows_N4, shortest_N4)
 
 
 def word_values(unit: LDRU, words: Sequence[Word], rng: np.random.Generator) -> Tensor:
@@ -211,5 +226,11 @@ def _with_own_start(task: Automaton) -> Automaton:
     return Automaton(transitions_SA, task.states, np.append(task.outputs_S, task.outputs_S[task.start]))
 
 
-def _places(chosen_N: Bools, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(chosen_N)).to(device)
+def _span_lengths(spans_BTT: Ints) -> Ints:
+    """Return [B, T, T + 1] the length of each substring."""
+    length = spans_BTT.shape[1]
+    return np.broadcast_to(np.arange(length + 1) - np.arange(length)[:, None], spans_BTT.shape)
+
+
+def _indices(numbers: Ints, device: torch.device) -> Tensor:
+    return torch.from_numpy(numbers).to(device)

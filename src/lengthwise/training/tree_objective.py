@@ -55,12 +55,10 @@ class TreeObjective(Objective):
         self, loss: Loss, batch: Batch, levels: list[Nodes], progress: float, generator: torch.Generator
     ) -> Loss:
         config = self.config.products
-        if self.products is None or config is None or progress <= config.start:
+        if self.products is None or config is None or progress <= config.start or len(levels) == 1:
             return loss
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        total = loss.total + config.weight * self.products.loss(self.model, rng)
-        if config.merging and len(levels) > 1:
-            total = total + config.merging * self.products.drift(self.model, levels[1:], batch.tokens, rng)
+        total = loss.total + self.products.loss(self.model, levels[1:], batch.tokens, rng)
         return Loss(total, loss.accuracy, config.candidates)
 
     def _dense(self, batch: Batch, carry_first: list[bool]) -> Loss:
