@@ -12,6 +12,9 @@ from lengthwise.certificates.table import Word
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
 
+_PIECE = 4_096
+"""States that are read out together."""
+
 
 def find_differences(
     unit: SoftAutomaton,
@@ -52,11 +55,15 @@ def find_differences(
         codes_N = _encode(code_R, states_NR, goals_N)
         _, first = np.unique(codes_N, return_index=True)
         new = first[~np.isin(codes_N[first], visited, assume_unique=True)]
+        if not len(new):
+            break
         states_NR, goals_N = states_NR[new], goals_N[new]
         visited = np.concatenate([visited, codes_N[new]])
         levels.append((new % count, new // count))
         truth_N = task.outputs_S[goals_N]
-        wrong_N = (truth_N != UNLABELLED) & (unit.scores(states_NR).argmax(1) != truth_N)
+        pieces = [states_NR[start : start + _PIECE] for start in range(0, len(states_NR), _PIECE)]
+        answers_N = np.concatenate([unit.scores(piece).argmax(1) for piece in pieces])
+        wrong_N = (truth_N != UNLABELLED) & (answers_N != truth_N)
         places = rng.permutation(np.flatnonzero(wrong_N))[: limit - len(found)]
         found.extend(_word(levels, int(place)) for place in places)
         right = np.flatnonzero(~wrong_N)

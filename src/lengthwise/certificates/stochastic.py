@@ -108,8 +108,10 @@ class SoftAutomaton:
 
     def scores(self, rows: Ints) -> Doubles:
         """Return the logits [S, C] of states given by their rows [S, R], in exact arithmetic but for the sum."""
-        ordered = np.arange(len(self.heads_R))
-        return self.weight_CRK[:, ordered, rows].sum(-1).T + self.bias_C
+        scores_CS = np.repeat(self.bias_C[:, None], len(rows), axis=1)
+        for place, row_S in enumerate(rows.T):
+            scores_CS += self.weight_CRK[:, place, row_S]
+        return scores_CS.T
 
     def answers(self, symbols: Sequence[int]) -> Ints:
         """Return the class [T] that the unit, in float64, gives each prefix of a string of T symbols."""
