@@ -65,11 +65,12 @@ class ProductsConfig(_Settings):
     """Factor of their mean loss beside that of the batch."""
     merging: float = Field(default=1.0, ge=0)
     """Factor of the mean squared difference between the vector of a node in the batch's trees and that of the shortest
-    string which acts like the substring under it: it keeps long strings from drifting away from short ones."""
+    string which acts like the substring under it, over the nodes that are farthest off: it keeps long strings from
+    drifting away from short ones."""
     candidates: int = Field(default=256, ge=1)
     """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
     hardest: int = Field(default=128, ge=1)
-    """How many of them are learned: those with the highest loss."""
+    """How many of them are learned, those with the highest loss; and how many nodes are farthest off."""
     start: float = Field(default=0.2, ge=0, lt=1)
     """The fraction of training after which they count."""
     elements: int = Field(default=5_000, ge=1)

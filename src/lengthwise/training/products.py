@@ -61,7 +61,7 @@ class MonoidProducts:
             )
 
     def loss(self, unit: LDRU, levels: Sequence[Nodes], tokens_BT: Ints, rng: np.random.Generator) -> Tensor:
-        """Return the mean cross-entropy of the hardest products of a draw, and how far nodes have drifted.
+        """Return the mean cross-entropy of the hardest products of a draw, and how far the farthest nodes drifted.
 
         Args:
             unit: in training mode.
@@ -88,9 +88,10 @@ class MonoidProducts:
             hardest = losses_N.topk(self.config.hardest).indices.cpu().numpy()
             rows_N4, classes_N = rows_N4[hardest], classes_N[hardest]
         loss = self.config.weight * product_losses(unit, pool.values_UD, rows_N4, classes_N).mean()
-        goals = [words_ED[_indices(np.searchsorted(named_E, at), words_ED.device)] for at in elements]
-        drift = [F.mse_loss(table_UD, goal_UD) for table_UD, goal_UD in zip(tables, goals, strict=True)]
-        return loss + self.config.merging * torch.stack(drift).mean()
+        goals_UD = words_ED[_indices(np.searchsorted(named_E, np.concatenate(elements)), words_ED.device)]
+        drift_U = (torch.cat(tables) - goals_UD).square().mean(1)
+        drift = drift_U.topk(min(self.config.hardest, len(drift_U))).values.mean()
+        return loss + self.config.merging * drift
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Ints]:
         """Draw products in contexts.
