@@ -176,6 +176,40 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(mamba2: Path, 
         train_run(recipe, seed, runs[1].path)
 
 
+RESUMED = """
+import sys
+from pathlib import Path
+
+from lengthwise.experiments.pretrained import measured, post_trained
+from lengthwise.experiments.run import Outcome, train_run
+from lengthwise.training.processes import processes_here
+
+source, texts, out = map(Path, sys.argv[1:])
+settings = {"training.context": 8, "evaluation.reach": 4, "evaluation.rows": 4}
+recipe = post_trained(measured(source, str(texts), settings=settings), "state_passing", 6, {"training.batch_size": 2})
+processes = processes_here("cpu")
+asked = iter([False, False, True])
+assert train_run(recipe, 0, out / "whole", processes=processes) is Outcome.TRAINED
+assert train_run(recipe, 0, out / "cut", stop=lambda: next(asked), processes=processes) is Outcome.INTERRUPTED
+assert train_run(recipe, 0, out / "cut", processes=processes) is Outcome.TRAINED
+"""
+
+
+def test_an_interrupted_run_of_two_processes_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "resumed.py").write_text(RESUMED)
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    program += [str(tmp_path / "resumed.py"), str(mamba2), str(texts), str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run(program, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    whole, cut = (load_checkpoint(RunFolder(tmp_path / run).checkpoint) for run in ("whole", "cut"))
+    assert whole[1]["processes"] == cut[1]["processes"] == 2
+    assert any(name.startswith("memory.process1.") for name in whole[0])
+    assert whole[0].keys() == cut[0].keys()
+    for name, tensor in whole[0].items():
+        assert torch.equal(tensor, cut[0][name]), name
+
+
 def broken(source: Path, folder: Path, file: str, **changes: object) -> Path:
     shutil.copytree(source, folder)
     path = folder / file
