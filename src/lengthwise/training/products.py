@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.tasks.automaton import Automaton
@@ -24,7 +25,6 @@ from lengthwise.tasks.monoid import separating_contexts
 from lengthwise.training.config import ProductsConfig
 from lengthwise.training.nodes import look_up
 
-Word = tuple[int, ...]
 _NOTHING = 0
 """The empty string, the monoid's first element, which has no vector."""
 
