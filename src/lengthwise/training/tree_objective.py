@@ -117,5 +117,5 @@ def _check(training: TrainingConfig, model: LDRUConfig) -> None:
     nodes_needed = training.supervision == "nodes" or training.associativity.weight > 0 or training.products
     if nodes_needed and not training.share_subtrees:
         raise InputError(
-            "supervision of nodes, the associativity penalty and products need training.share_subtrees: true"
+            "supervision of nodes as well as products and the associativity penalty need training.share_subtrees: true"
         )
