@@ -55,11 +55,11 @@ class Counterexamples:
         """
         if progress > self.config.start and step % self.config.every == 0:
             self.search(rng)
-        tokens_BT = batch.tokens.copy()
-        length = tokens_BT.shape[1]
+        length = batch.tokens.shape[1]
         short_PT = self.strings_PL[(self.strings_PL[:, length:] == _END).all(1), :length]
         if not len(short_PT):
             return batch
+        tokens_BT = batch.tokens.copy()
         rows = rng.permutation(len(tokens_BT))[: round(self.config.share * len(tokens_BT))]
         # The square favours the front of the list, where the latest stand.
         found_BT = short_PT[(len(short_PT) * rng.random(len(rows)) ** 2).astype(np.int64)]

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.training.objective import on_device
 
 
 def look_up(level: Nodes, spans_BTT: Ints) -> Ints:
@@ -39,12 +40,11 @@ def node_loss(model: LDRU, levels: Sequence[Nodes], spans_BTT: Ints) -> Tensor:
         levels: the nodes.
         spans_BTT: the class of each substring; nodes without one are left out.
     """
-    device = model.classifier.weight.device
     losses: list[Tensor] = []
     for level in levels:
         labels_U = look_up(level, spans_BTT)
         if (labels_U != UNLABELLED).any():
             logits_UC = model.readout(level.shared.table_UD[: level.shared.fresh])
-            labels = torch.from_numpy(labels_U).to(device)
+            (labels,) = on_device(model, labels_U)
             losses.append(F.cross_entropy(logits_UC, labels, ignore_index=UNLABELLED))
-    return torch.stack(losses).mean() if losses else torch.zeros((), device=device)
+    return torch.stack(losses).mean() if losses else model.classifier.weight.new_zeros(())

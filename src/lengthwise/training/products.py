@@ -24,6 +24,7 @@ from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import separating_contexts
 from lengthwise.training.config import ProductsConfig
 from lengthwise.training.nodes import look_up
+from lengthwise.training.objective import on_device
 
 _NOTHING = 0
 """The empty string, the monoid's first element, which has no vector."""
@@ -88,8 +89,8 @@ class MonoidProducts:
             hardest = losses_N.topk(self.config.hardest).indices.cpu().numpy()
             rows_N4, classes_N = rows_N4[hardest], classes_N[hardest]
         loss = self.config.weight * product_losses(unit, pool.values_UD, rows_N4, classes_N).mean()
-        goals_UD = words_ED[_indices(np.searchsorted(named_E, np.concatenate(elements)), words_ED.device)]
-        drift_U = (torch.cat(tables) - goals_UD).square().mean(1)
+        (goals,) = on_device(unit, np.searchsorted(named_E, np.concatenate(elements)))
+        drift_U = (torch.cat(tables) - words_ED[goals]).square().mean(1)
         drift = drift_U.topk(min(self.config.hardest, len(drift_U))).values.mean()
         return loss + self.config.merging * drift
 
@@ -129,14 +130,14 @@ def product_losses(unit: LDRU, values_UD: Tensor, rows_N4: Ints, classes_N: Ints
         rows_N4: which of these are the factors of each string, -1 for an empty a or b.
         classes_N: the class of each string.
     """
+    begun, ended = (np.flatnonzero(rows_N4[:, place] >= 0) for place in (0, 3))
     # An empty factor is never joined; its place holds some other vector.
-    before_ND, x_ND, y_ND, after_ND = values_UD[_indices(rows_N4.clip(0), values_UD.device)].unbind(1)
+    factors, first, last, classes = on_device(unit, rows_N4.clip(0), begun, ended, classes_N)
+    before_ND, x_ND, y_ND, after_ND = values_UD[factors].unbind(1)
     whole_ND = unit.join(x_ND, y_ND)
-    rows = _indices(np.flatnonzero(rows_N4[:, 0] >= 0), whole_ND.device)
-    whole_ND = whole_ND.index_copy(0, rows, unit.join(before_ND[rows], whole_ND[rows]))
-    rows = _indices(np.flatnonzero(rows_N4[:, 3] >= 0), whole_ND.device)
-    whole_ND = whole_ND.index_copy(0, rows, unit.join(whole_ND[rows], after_ND[rows]))
-    return F.cross_entropy(unit.readout(whole_ND), _indices(classes_N, whole_ND.device), reduction="none")
+    whole_ND = whole_ND.index_copy(0, first, unit.join(before_ND[first], whole_ND[first]))
+    whole_ND = whole_ND.index_copy(0, last, unit.join(whole_ND[last], after_ND[last]))
+    return F.cross_entropy(unit.readout(whole_ND), classes, reduction="none")
 
 
 class _Pool(NamedTuple):
@@ -231,7 +232,3 @@ def _span_lengths(spans_BTT: Ints) -> Ints:
     """Return [B, T, T + 1] the length of each substring."""
     length = spans_BTT.shape[1]
     return np.broadcast_to(np.arange(length + 1) - np.arange(length)[:, None], spans_BTT.shape)
-
-
-def _indices(numbers: Ints, device: torch.device) -> Tensor:
-    return torch.from_numpy(numbers).to(device)

@@ -47,7 +47,8 @@ class TreeObjective(Objective):
             return self._dense(batch, carry_first)
         any_shape = config.bracketing == "random"
         rounds = random_tree(length, generator) if any_shape else balanced_rounds(length, carry_first)
-        levels = self.model.nodes(torch.from_numpy(batch.tokens).to(self.model.classifier.weight.device), rounds)
+        (tokens_BT,) = on_device(self.model, batch.tokens)
+        levels = self.model.nodes(tokens_BT, rounds)
         loss = self._shared(batch, levels, progress, generator)
         return self._with_products(loss, batch, levels, progress, generator)
 
