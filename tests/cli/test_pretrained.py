@@ -187,11 +187,11 @@ from lengthwise.training.processes import processes_here
 source, texts, out = map(Path, sys.argv[1:])
 settings = {"training.context": 8, "evaluation.reach": 4, "evaluation.rows": 4}
 recipe = post_trained(measured(source, str(texts), settings=settings), "state_passing", 6, {"training.batch_size": 2})
-processes = processes_here("cpu")
 asked = iter([False, False, True])
-assert train_run(recipe, 0, out / "whole", processes=processes) is Outcome.TRAINED
-assert train_run(recipe, 0, out / "cut", stop=lambda: next(asked), processes=processes) is Outcome.INTERRUPTED
-assert train_run(recipe, 0, out / "cut", processes=processes) is Outcome.TRAINED
+with processes_here("cpu") as processes:
+    assert train_run(recipe, 0, out / "whole", processes=processes) is Outcome.TRAINED
+    assert train_run(recipe, 0, out / "cut", stop=lambda: next(asked), processes=processes) is Outcome.INTERRUPTED
+    assert train_run(recipe, 0, out / "cut", processes=processes) is Outcome.TRAINED
 """
 
 

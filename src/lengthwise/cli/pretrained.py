@@ -92,14 +92,14 @@ def post_train_checkpoint(
     recipe, root = post_trained(before, intervention, steps, _given(settings), overrides), out / RUNS
     check_out(out, before.model.path)
     seed = recipe.seeds[0]
-    processes = processes_here(recipe.device)
     after = RunFolder(run_path(root, recipe.name, seed))
-    if not processes.first:
-        with stop_on_signals() as stop:
-            train_run(recipe, seed, after.path, stop=stop, processes=processes)
-        return
-    first = diagnose_checkpoint(before, root, again=False)
-    train_seed(recipe, seed, root, processes)
+    with processes_here(recipe.device) as processes:
+        if not processes.first:
+            with stop_on_signals() as stop:
+                train_run(recipe, seed, after.path, stop=stop, processes=processes)
+            return
+        first = diagnose_checkpoint(before, root, again=False)
+        train_seed(recipe, seed, root, processes)
     _write(recipe, first, after, before.model, out)
 
 

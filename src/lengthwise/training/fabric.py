@@ -53,6 +53,11 @@ class FabricProcesses(Processes):
         self.count: int = self._fabric.world_size
         self.device: torch.device | None = self._fabric.device
 
+    def close(self) -> None:
+        """Leave the process group, whose threads would otherwise still run when the interpreter ends."""
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a tensor over all processes."""
         return self._fabric.all_reduce(value.clone(), reduce_op="mean")

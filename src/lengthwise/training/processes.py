@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ _OWNER = "process"
 class Processes:
     """All processes of a run; this class is the case of one. `training.fabric.FabricProcesses` has several.
 
-    Every process holds the whole model and reads its own rows of each batch; gradients are averaged.
+    Every process holds the whole model and reads its own rows of each batch; gradients are averaged. What connects them
+    lasts as long as a ``with`` statement.
     """
 
     rank = 0
@@ -23,6 +25,17 @@ class Processes:
     """How many there are."""
     device: torch.device | None = None
     """Where this process computes; None leaves it to the recipe."""
+
+    def __enter__(self) -> Self:
+        """Return these processes, connected."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Disconnect."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what connects the processes."""
 
     @property
     def first(self) -> bool:
@@ -66,7 +79,7 @@ ALONE = Processes()
 
 
 def processes_here(device: str = "auto") -> Processes:
-    """Return the processes that torchrun started, this one among them, or this one alone.
+    """Return the processes that torchrun started, this one among them, or this one alone, for a ``with`` statement.
 
     Args:
         device: cpu, cuda, mps or auto, as in recipes.
