@@ -65,6 +65,18 @@ def test_runs_beside_kept_results_are_reported_together(runs: Path, tmp_path: Pa
         read_results([runs, tmp_path / "results"])
 
 
+def test_runs_take_the_place_of_kept_ones_of_another_recipe(runs: Path, tmp_path: Path) -> None:
+    keep([runs], tmp_path / "kept")
+    again = write_run(tmp_path / "again", "parity", 1, digest="another digest", steps=8)
+    (again / "finished").touch()
+    before = {(record.path.parent.name, record.seed): record.digest for record in read_kept(tmp_path / "kept")}
+    assert len(keep([tmp_path / "kept", again], tmp_path / "both")) == 5
+    keep([tmp_path / "kept", again], tmp_path / "renewed", renew=True)
+    after = {(record.path.parent.name, record.seed): record.digest for record in read_kept(tmp_path / "renewed")}
+    assert before.keys() == after.keys()
+    assert {key for key, digest in after.items() if digest != before[key]} == {("parity", 1)}
+
+
 def test_a_run_without_metrics_is_kept(runs: Path, tmp_path: Path) -> None:
     (runs / "fast/parity/seed-0/metrics.jsonl").unlink()
     keep([runs], tmp_path / "kept")

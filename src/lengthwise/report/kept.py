@@ -38,7 +38,7 @@ _MOST_STEPS = 500
 """Logged steps kept of a run; more cannot be told apart in a figure."""
 
 
-def keep(paths: Sequence[Path], out: Path) -> list[Record]:
+def keep(paths: Sequence[Path], out: Path, *, renew: bool = False) -> list[Record]:
     """Write what reports are drawn from, without checkpoints, for a repository to hold.
 
     Every evaluation row is kept, but for those of single heads of a state. Of the metrics, evenly spaced steps are, 500
@@ -52,6 +52,7 @@ def keep(paths: Sequence[Path], out: Path) -> list[Record]:
             and ``metrics.parquet``; their rows name their run by `digest` and `seed`. Where there are certificates,
             ``certificates.jsonl`` has one a line, without automaton and multiplication table where it would take more
             than 100 kB, and ``certificates.csv`` what they say, for readers.
+        renew: whether kept rows make place for those of a run with the same name and seed, whatever its recipe was.
 
     Returns:
         What was kept.
@@ -64,7 +65,9 @@ def keep(paths: Sequence[Path], out: Path) -> list[Record]:
     _refuse_unfinished(runs)
     refuse_waiting(runs)
     records = [_thinned(read_record(run)) for run in runs]
-    records += [record for folder in folders for record in read_kept(folder)]
+    renewed = {(record.recipe, record.seed) for record in records} if renew else set()
+    kept = [record for folder in folders for record in read_kept(folder)]
+    records += [record for record in kept if (record.recipe, record.seed) not in renewed]
     refuse_twins(records)
     records.sort(key=lambda record: (record.recipe, record.seed, record.digest))
     tables = {name: _parquet(table) for name, table in _tables(records).items()} | _certificates(records)
