@@ -15,3 +15,8 @@ class InputError(LengthwiseError):
 
 class RunError(LengthwiseError):
     """A run could not go on although its input was sound; the command line ends with exit code 1."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return the kind and the message of another library's error on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -220,15 +220,21 @@ def broken(source: Path, folder: Path, file: str, **changes: object) -> Path:
 def test_what_is_no_usable_checkpoint_is_refused(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     data = ("--data", texts, "--out", tmp_path / "page", *FEW)
     assert "is no folder" in refused("diagnose", f"hf:{tmp_path / 'nowhere'}", *data)
-    assert "no tokenizer.json" in refused("diagnose", f"hf:{texts}", *data)
+    assert "it has no config.json, only 0.txt" in refused("diagnose", f"hf:{texts}", *data)
+    (tmp_path / "empty").mkdir()
+    assert "it has no config.json and is empty" in refused("diagnose", f"hf:{tmp_path / 'empty'}", *data)
     (tmp_path / "bare").mkdir()
     shutil.copy(mamba2 / "tokenizer.json", tmp_path / "bare")
     shutil.copy(mamba2 / "tokenizer_config.json", tmp_path / "bare")
     assert "it has no config.json" in refused("diagnose", f"hf:{tmp_path / 'bare'}", *data)
     gpt2 = broken(mamba2, tmp_path / "gpt2", "config.json", model_type="gpt2")
-    message = refused("diagnose", f"hf:{gpt2}", *data)
-    assert "'gpt2' has no recurrent state" in message
-    assert "mamba2" in message
+    for _ in range(2):
+        message = refused("diagnose", f"hf:{gpt2}", *data)
+        assert "'gpt2' has no recurrent state" in message
+        assert "mamba2" in message
+        (gpt2 / "tokenizer.json").unlink(missing_ok=True)
+    (untokenized := broken(mamba2, tmp_path / "untokenized", "config.json") / "tokenizer.json").unlink()
+    assert "no tokenizer.json" in refused("diagnose", f"hf:{untokenized.parent}", *data)
     code = broken(mamba2, tmp_path / "code", "config.json", auto_map={"AutoModelForCausalLM": "own.Model"})
     assert "--remote-code" in refused("diagnose", f"hf:{code}", *data)
     pickled = tmp_path / "pickled"
@@ -247,6 +253,34 @@ def test_a_tokenizer_that_does_not_match_is_refused(mamba2: Path, texts: Path, t
         assert f"has {words + 1} tokens and the model 48 symbols" in message
     nameless = broken(mamba2, tmp_path / "nameless", "tokenizer_config.json", eos_token=None)
     assert "text.separator" in refused("diagnose", f"hf:{nameless}", "--data", texts)
+
+
+def cut(source: Path, folder: Path, file: str) -> Path:
+    shutil.copytree(source, folder)
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+@pytest.mark.parametrize("command", ["check", "diagnose", "post-train"])
+def test_files_that_cannot_be_read_are_one_line(mamba2: Path, texts: Path, tmp_path: Path, command: str) -> None:
+    def line(folder: Path) -> str:
+        text = ("--data", texts, "--out", tmp_path / "out", *FEW) if command != "check" else ()
+        shown = calls_for_tests.refused(command, f"hf:{folder}", *text).strip().splitlines()
+        assert len(shown) == 1, shown
+        return shown[0]
+
+    weights = line(cut(mamba2, tmp_path / "weights", "model.safetensors"))
+    assert f"{tmp_path / 'weights' / 'model.safetensors'} is cut short" in weights
+    assert f"{tmp_path / 'half' / 'config.json'} is not JSON" in line(cut(mamba2, tmp_path / "half", "config.json"))
+    heads = line(broken(mamba2, tmp_path / "heads", "config.json", num_heads=5))
+    assert f"{tmp_path / 'heads' / 'config.json'} has values" in heads
+    if command != "check":
+        tokenizer = line(cut(mamba2, tmp_path / "tokenizer", "tokenizer_config.json"))
+        assert f"{tmp_path / 'tokenizer' / 'tokenizer_config.json'} is not JSON" in tokenizer
+        assert "copy it again" in tokenizer
+        (tmp_path / "tokenizer" / "tokenizer_config.json").write_text("[]")
+        assert "tokenizer_config.json is not a JSON object" in line(tmp_path / "tokenizer")
 
 
 def test_a_broken_contract_is_refused(

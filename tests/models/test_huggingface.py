@@ -279,8 +279,43 @@ def test_folders_that_are_refused(checkpoint: Path, tmp_path: Path) -> None:
         load_huggingface(empty.parent)
     with pytest.raises(InputError, match="lacks weights that its architecture has"):
         load_huggingface(changed(checkpoint, tmp_path / "deeper", num_hidden_layers=3))
-    with pytest.raises(InputError, match="cannot load"):
+    with pytest.raises(
+        InputError, match=r"config\.json describes other weights.* has the sizes \[128\] by .* and \[96\] in .* more$"
+    ):
         load_huggingface(changed(checkpoint, tmp_path / "wider", state_size=16))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_heads": 5}, r"config\.json has values .* hidden_size \* expand \(64\) must equal .* \(80\); the right"),
+        (
+            {"hidden_size": "abc"},
+            r"config\.json has values .* 'hidden_size' expected int, got str \(value: 'abc'\); the",
+        ),
+        ({"dtype": "float33"}, r"config\.json has values .* no attribute 'float33'; the right"),
+        ({"hidden_act": "relux"}, r"cannot load .* config\.json describes it: KeyError: 'relux'$"),
+    ],
+)
+def test_values_that_the_library_does_not_take_are_refused(
+    checkpoint: Path, tmp_path: Path, settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as refused:
+        load_huggingface(changed(checkpoint, tmp_path / "changed", **settings))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kept", [slice(0), slice(5), slice(-100)])
+def test_weights_that_are_cut_short_are_refused(checkpoint: Path, tmp_path: Path, kept: slice) -> None:
+    file = changed(checkpoint, tmp_path / "cut") / "model.safetensors"
+    file.write_bytes(file.read_bytes()[kept])
+    with pytest.raises(InputError, match=rf"model\.safetensors is cut short .* has {file.stat().st_size:,} bytes$"):
+        load_huggingface(file.parent)
+
+
+def test_a_model_that_the_library_builds_and_cannot_read_with_is_refused() -> None:
+    with pytest.raises(InputError, match=r"cannot read 3 rows of 32 tokens with this mamba2: ZeroDivisionError"):
+        check_library(model_of("mamba2", chunk_size=0))
 
 
 def test_code_in_a_checkpoint_is_refused_unless_allowed(checkpoint: Path, tmp_path: Path) -> None:
@@ -342,6 +377,8 @@ def test_the_command_checks_a_checkpoint_and_a_family(checkpoint: Path) -> None:
         (["hf:nowhere"], "nowhere is no folder"),
         (["hf-config:mambo"], "unknown family 'mambo'; did you mean 'mamba'?"),
         (["hf-config:mamba2", "--set", "state_sise=3"], "mamba2 has no setting 'state_sise'"),
+        (["hf-config:mamba2", "--set", "num_heads=5"], "transformers builds no mamba2 with {'num_heads': 5}: Incons"),
+        (["hf-config:mamba2", "--set", "chunk_size=0"], "transformers cannot read 3 rows of 32 tokens"),
         (["hf-config:mamba2", "--length", "9"], "leave --length out"),
         (["hf-config:mamba2", "--markdown"], "the page is of all families"),
     ],

@@ -11,14 +11,13 @@ import torch
 from lengthwise.errors import InputError
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.models.huggingface.families import FAMILIES
 from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.windows import RandomWindows
 from lengthwise.training.config import TextTrainingConfig
 from lengthwise.training.text import TextTrainer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-FAMILIES = ["mamba", "mamba2", "zamba", "bamba", "nemotron_h", "qwen3_next", "kimi_linear"]
-FAMILIES += ["rwkv", "xlstm", "minimax", "recurrent_gemma"]
 
 
 @pytest.fixture

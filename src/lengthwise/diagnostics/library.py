@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError, LengthwiseError
+from lengthwise.errors import InputError, LengthwiseError, reason_of
 from lengthwise.models.huggingface.adapter import HuggingFaceModel
 from lengthwise.models.huggingface.families import family_of
 from lengthwise.state import Kind, State
@@ -83,7 +83,7 @@ def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFind
         One finding for each of `CLAUSES`.
 
     Raises:
-        InputError: the model is not in float32 or float64.
+        InputError: the model is not in float32 or float64, or the library itself cannot read tokens with it.
     """
     dtype = next(model.parameters()).dtype
     if dtype not in (torch.float32, torch.float64):
@@ -130,8 +130,16 @@ class _Subject:
         lowest = min(3, model.vocabulary - 1)
         shape = (ROWS, FIRST + SECOND)
         self.tokens_BT = torch.randint(lowest, model.vocabulary, shape, generator=generator).to(weight.device)
-        with torch.no_grad():
-            self.logits_BTV = self._one_call(self.tokens_BT)
+        try:
+            with torch.no_grad():
+                self.logits_BTV = self._one_call(self.tokens_BT)
+        # Not all that a configuration says is checked when a model is built.
+        except Exception as error:
+            family, length = model.family, self.tokens_BT.shape[1]
+            raise InputError(
+                f"transformers cannot read {ROWS} rows of {length} tokens with this {family}: {reason_of(error)}; "
+                "where a value of its config.json is wrong, the right one is that which its weights were saved with"
+            ) from error
         self.gradients_P = self._gradients(lambda: self._one_call(self.tokens_BT))
 
     def clauses(self) -> list[Callable[[HuggingFaceModel], float]]:

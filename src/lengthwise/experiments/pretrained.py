@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.text_job import TextJob
 from lengthwise.models.base import SequenceModel
 from lengthwise.models.huggingface.config import HuggingFaceConfig
+from lengthwise.models.huggingface.loading import check_folder, load_huggingface, read_settings
 from lengthwise.tasks.tokenizer import load_tokenizer
 from lengthwise.training.checkpoint import load_checkpoint
 
@@ -77,8 +77,8 @@ def measured(
     Raises:
         InputError: there is no such checkpoint, tokenizer or text, or settings are wrong.
     """
-    if not path.is_dir():
-        raise InputError(f"{path} is no folder; hf:PATH takes that of a checkpoint, with its config.json")
+    # First, so that a folder of something else is not asked for its tokenizer.
+    check_folder(path, remote_code)
     recipe: dict[str, Any] = {
         "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", path.resolve().name),
         "makes": "a diagnosis of a pretrained model",
@@ -156,8 +156,6 @@ def export(run: RunFolder, config: HuggingFaceConfig, out: Path) -> None:
 
 
 def _load(config: HuggingFaceConfig) -> HuggingFaceModel:
-    from lengthwise.models.huggingface.loading import load_huggingface
-
     return load_huggingface(_path(config), config.remote_code)
 
 
@@ -199,7 +197,7 @@ def _end_of_text(folder: Path) -> str:
     """Return the token that ends a text, or else the one that begins it."""
     for name in ("tokenizer_config.json", "special_tokens_map.json"):
         file = folder / name
-        settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        settings = read_settings(file) if file.is_file() else {}
         for role in ("eos_token", "bos_token"):
             token = settings.get(role)
             if found := token.get("content") if isinstance(token, dict) else token:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from lengthwise.errors import InputError
+import safetensors
+
+from lengthwise.errors import InputError, reason_of
 from lengthwise.models.huggingface.families import FAMILIES, family_of, tiny_settings
 from lengthwise.registry import nearest_name
 
@@ -28,16 +30,49 @@ def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFace
         The model as a `SequenceModel`; its ``model`` is transformers' own.
 
     Raises:
-        InputError: transformers is not installed, or the folder is no checkpoint, has an architecture without a
-            recurrent state, brings its own code without leave, holds pickled weights, or lacks weights.
+        InputError: as in `check_folder`, or the weights cannot be read, are not those that config.json describes, or
+            some are missing.
+    """
+    folder = Path(path)
+    check_folder(folder, remote_code)
+    return _load(folder, remote_code)
+
+
+def check_folder(folder: Path, remote_code: bool = False) -> None:
+    """Refuse what is no checkpoint of a supported architecture, before any weights are read.
+
+    Args:
+        folder: the folder.
+        remote_code: whether Python files in the folder may be run.
+
+    Raises:
+        InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
+            has an architecture without a recurrent state, holds pickled weights or none, or has a config.json that
+            transformers does not take.
     """
     _require_transformers()
-    folder = Path(path)
     settings = _settings(folder)
     _check_code(folder, settings, remote_code)
-    family_of(str(settings.get("model_type", "")))
+    family_of(str(settings["model_type"]))
     _check_weights(folder)
-    return _load(folder, remote_code)
+    _check_values(folder, remote_code)
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Return the settings in a JSON file of a checkpoint.
+
+    Raises:
+        InputError: it cannot be read, or is not a JSON object.
+    """
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON ({error}); copy it again from where the checkpoint came from") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{file} is not a JSON object of settings; copy it again from where the checkpoint came from")
+    return cast(dict[str, Any], settings)
 
 
 def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
@@ -65,8 +100,9 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
         raise InputError(f"{family} has no setting {unknown[0]!r}; {nearest_name(unknown[0], known)}")
     try:
         model = AutoModelForCausalLM.from_config(config(**tiny | settings))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"transformers builds no {family} with {settings}: {error}") from error
+    # Settings are anybody's, and the library checks them by errors of its own, or not at all.
+    except Exception as error:
+        raise InputError(f"transformers builds no {family} with {settings}: {_complaint(error)}") from error
     return HuggingFaceModel(model.eval())
 
 
@@ -88,13 +124,11 @@ def _settings(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is no folder; give that of a checkpoint, with its config.json and *.safetensors")
     file = folder / "config.json"
     if not file.is_file():
-        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:5]) or "nothing"
-        raise InputError(f"{folder} is no checkpoint of transformers: it has no config.json, only {found}")
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}") from error
-    if not isinstance(settings, dict) or "model_type" not in settings:
+        found = sorted(entry.name for entry in folder.iterdir())[:5]
+        held = f", only {', '.join(found)}" if found else " and is empty"
+        raise InputError(f"{folder} is no checkpoint of transformers: it has no config.json{held}")
+    settings = read_settings(file)
+    if "model_type" not in settings:
         raise InputError(f"{file} is no configuration of transformers: it has no model_type")
     return settings
 
@@ -120,6 +154,36 @@ def _check_weights(folder: Path) -> None:
     raise InputError(f"{folder} has a config.json but no weights; *.safetensors are read")
 
 
+def _check_values(folder: Path, remote_code: bool) -> None:
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+    except Exception as error:
+        raise InputError(
+            f"{folder / 'config.json'} has values that transformers does not take: {_complaint(error)}; "
+            "the right ones are those that the weights were saved with"
+        ) from error
+
+
+def _complaint(error: Exception) -> str:
+    # What checks the fields of a configuration wraps the error that says what was wrong.
+    cause = error.__cause__
+    return " ".join(str(cause).split()).rstrip(".") if isinstance(cause, TypeError | ValueError) else reason_of(error)
+
+
+def _check_readable(folder: Path) -> None:
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safetensors.safe_open(file, framework="pt"):
+                pass
+        except safetensors.SafetensorError as error:
+            raise InputError(
+                f"{file} is cut short or no safetensors file ({error}); "
+                f"copy it again from where the checkpoint came from, here it has {file.stat().st_size:,} bytes"
+            ) from error
+
+
 def _load(folder: Path, remote_code: bool) -> HuggingFaceModel:
     from transformers import AutoModelForCausalLM
 
@@ -132,10 +196,23 @@ def _load(folder: Path, remote_code: bool) -> HuggingFaceModel:
             use_safetensors=True,
             trust_remote_code=remote_code,
             output_loading_info=True,
+            # Those of other sizes are named below; the library's own error does not.
+            ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise InputError(f"transformers cannot load {folder}: {error}") from error
+    # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
+    except Exception as error:
+        _check_readable(folder)
+        raise InputError(
+            f"transformers cannot load {folder} as its config.json describes it: {reason_of(error)}"
+        ) from error
     model, found = loaded
+    if mismatched := sorted(found["mismatched_keys"]):
+        name, held, described = mismatched[0]
+        raise InputError(
+            f"{folder / 'config.json'} describes other weights than {folder} holds: {name} has the sizes "
+            f"{list(described)} by config.json and {list(held)} in *.safetensors"
+            f"{f', and so have {len(mismatched) - 1} more' if len(mismatched) > 1 else ''}"
+        )
     if missing := sorted(found["missing_keys"]):
         raise InputError(
             f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
