@@ -93,9 +93,12 @@ def mlstm_scan(
     )
     # Where it is cut off, the memory is so faint that its outputs are zero either way.
     one_BTH = (-stabiliser_BTH).clamp(max=math.log(torch.finfo(dtype).max) / 2).exp()
-    divisor_BTH = torch.maximum(read_BTHX[..., -1].abs(), one_BTH) + EPSILON
-    y_BTHV = (read_BTHX[..., :-1] / divisor_BTH[..., None]).to(v_BTHV.dtype)
-    return y_BTHV, MatrixMemory(after_BHKX[..., :-1], after_BHKX[..., -1], stabiliser_BTH[:, -1])
+    # Split, because the gradients of two slices are two tensors of the whole size.
+    values_BTHV, sums_BTH1 = read_BTHX.split((v_BTHV.shape[-1], 1), -1)
+    divisor_BTH1 = torch.maximum(sums_BTH1.abs(), one_BTH[..., None]) + EPSILON
+    matrix_BHKV, normaliser_BHK1 = after_BHKX.split((v_BTHV.shape[-1], 1), -1)
+    memory = MatrixMemory(matrix_BHKV, normaliser_BHK1[..., 0], stabiliser_BTH[:, -1])
+    return (values_BTHV / divisor_BTH1).to(v_BTHV.dtype), memory
 
 
 def running_maximum(log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Tensor) -> Tensor:
