@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint
 
 from lengthwise.errors import InputError
 from lengthwise.scans.delta import delta_scan
@@ -175,3 +176,14 @@ class TestIndependentImplementations:
         expected, last = peer.delta_rule_recurrence(*(x.transpose(1, 2) for x in (q, k, v, beta)), state)
         ours = delta_scan(q * q.shape[-1] ** -0.5, k, v, beta, None, state)
         assert_same(ours, (expected.transpose(1, 2), last), [q, k, v, beta, state], 1e-4)
+
+
+def test_a_scan_can_be_checkpointed():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 40, 3, 4, generator=generator, dtype=torch.float64) for _ in range(3))
+    inputs = [q, k / k.norm(dim=-1, keepdim=True), v, torch.rand(2, 40, 3, generator=generator, dtype=torch.float64)]
+    inputs = [x.requires_grad_() for x in inputs]
+    kept = delta_scan(*inputs)[0]
+    again = checkpoint(delta_scan, *inputs, use_reentrant=False)[0]
+    found, expected = (torch.autograd.grad(y.square().sum(), inputs) for y in (again, kept))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

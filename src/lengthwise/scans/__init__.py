@@ -3,6 +3,7 @@
 from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
 from lengthwise.scans.delta import delta_scan
 from lengthwise.scans.diagonal import diagonal_scan
+from lengthwise.scans.elementwise import elementwise_scan
 from lengthwise.scans.exponential import mlstm_scan, slstm_scan
 from lengthwise.scans.gated_linear import gated_linear_scan
 from lengthwise.scans.linear import linear_scan
@@ -19,6 +20,7 @@ from lengthwise.scans.tree import (
     tree_reduce_prefixes,
     tree_scan,
 )
+from lengthwise.scans.weighted import WeightedMemory, weighted_scan
 
 __all__ = [
     "Odd",
@@ -27,9 +29,11 @@ __all__ = [
     "RightFold",
     "Rounds",
     "SharedNodes",
+    "WeightedMemory",
     "balanced_rounds",
     "delta_scan",
     "diagonal_scan",
+    "elementwise_scan",
     "gated_linear_scan",
     "linear_scan",
     "mlstm_scan",
@@ -42,4 +46,5 @@ __all__ = [
     "tree_reduce",
     "tree_reduce_prefixes",
     "tree_scan",
+    "weighted_scan",
 ]

@@ -125,7 +125,9 @@ class _ChunkedDelta(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         dy_BTHV, d_state_BHKV = grad_outputs
         d_state_MKV = d_state_BHKV.flatten(0, 1).contiguous()
-        kept = [_Kept(*ctx.saved_tensors[i : i + _KEPT]) for i in range(0, len(ctx.saved_tensors), _KEPT)]
+        # Once only: checkpointing computes them again, and refuses to do so twice.
+        saved = ctx.saved_tensors
+        kept = [_Kept(*saved[i : i + _KEPT]) for i in range(0, len(saved), _KEPT)]
         B, T, H, V = dy_BTHV.shape
         channels = (kept[0].q.shape[-1], kept[0].k.shape[-1], V)
         d_inputs = [dy_BTHV.new_empty(B, T, H, X, dtype=t) for X, t in zip(channels, ctx.dtypes[1:], strict=False)]

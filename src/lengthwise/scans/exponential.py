@@ -11,7 +11,7 @@ preactivations of a head: input gate, forget gate, cell input, output gate.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -19,8 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.scans.chunks import precision
+from lengthwise.scans.elementwise import elementwise_scan
 from lengthwise.scans.linear import CHUNK, linear_scan
-from lengthwise.scans.tree import tree_scan
 
 EPSILON = 1e-6
 """Added to what divides the outputs of a matrix memory."""
@@ -48,7 +48,7 @@ def mlstm_scan(
 ) -> tuple[Tensor, MatrixMemory]:
     """Run ``C_t = f_t C_{t-1} + i_t k_t^T v_t``, ``n_t = f_t n_{t-1} + i_t k_t`` and read ``q C / max(|q n|, 1)``.
 
-    The stabilisers of all tokens come from a tree; with them the rest is a linear recurrence with decays of at most
+    The stabilisers of all tokens come first; with them the rest is a linear recurrence with decays of at most
     one, which is computed in chunks. The outputs depend on a stabiliser only through `EPSILON`, so an empty memory may
     start with any, for instance zero.
 
@@ -93,9 +93,12 @@ def mlstm_scan(
     )
     # Where it is cut off, the memory is so faint that its outputs are zero either way.
     one_BTH = (-stabiliser_BTH).clamp(max=math.log(torch.finfo(dtype).max) / 2).exp()
-    divisor_BTH = torch.maximum(read_BTHX[..., -1].abs(), one_BTH) + EPSILON
-    y_BTHV = (read_BTHX[..., :-1] / divisor_BTH[..., None]).to(v_BTHV.dtype)
-    return y_BTHV, MatrixMemory(after_BHKX[..., :-1], after_BHKX[..., -1], stabiliser_BTH[:, -1])
+    # Split, because the gradients of two slices are two tensors of the whole size.
+    values_BTHV, sums_BTH1 = read_BTHX.split((v_BTHV.shape[-1], 1), -1)
+    divisor_BTH1 = torch.maximum(sums_BTH1.abs(), one_BTH[..., None]) + EPSILON
+    matrix_BHKV, normaliser_BHK1 = after_BHKX.split((v_BTHV.shape[-1], 1), -1)
+    memory = MatrixMemory(matrix_BHKV, normaliser_BHK1[..., 0], stabiliser_BTH[:, -1])
+    return (values_BTHV / divisor_BTH1).to(v_BTHV.dtype), memory
 
 
 def running_maximum(log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Tensor) -> Tensor:
@@ -109,15 +112,38 @@ def running_maximum(log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Ten
     Returns:
         [B, T, H] the maxima.
     """
-    maps_BTH2 = torch.stack([log_forget_BTH, log_input_BTH], -1)
-    start_BH2 = torch.stack([torch.zeros_like(start_BH), start_BH], -1)
-    return tree_scan(_add_then_maximum, maps_BTH2, initial_BD=start_BH2)[..., 1]
+    return cast(Tensor, _RunningMaximum.apply(log_input_BTH, log_forget_BTH, start_BH))
 
 
-def _add_then_maximum(first: Tensor, second: Tensor) -> Tensor:
-    """Compose maps ``m -> max(m + added, floor)``, given as [..., (added, floor)]."""
-    (added, floor), (then_added, then_floor) = first.unbind(-1), second.unbind(-1)
-    return torch.stack([added + then_added, torch.maximum(floor + then_added, then_floor)], -1)
+class _RunningMaximum(torch.autograd.Function):
+    """The maxima by doubling: each step joins the maps ``m -> max(m + added, floor)`` of twice as many tokens.
+
+    Backward, the gradient of a maximum goes back from token to token, until the one where an input was the larger.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Tensor) -> Tensor:
+        added_BTH, floor_BTH = log_forget_BTH.clone(), log_input_BTH.clone()
+        floor_BTH[:, 0] = torch.maximum(floor_BTH[:, 0], added_BTH[:, 0] + start_BH)
+        span = 1
+        while span < floor_BTH.shape[1]:
+            floor_BTH[:, span:] = torch.maximum(floor_BTH[:, span:], floor_BTH[:, :-span] + added_BTH[:, span:])
+            added_BTH[:, span:] = added_BTH[:, span:] + added_BTH[:, :-span]
+            span *= 2
+        before_BTH = torch.cat([start_BH[:, None], floor_BTH[:, :-1]], 1)
+        ctx.save_for_backward(before_BTH + log_forget_BTH > log_input_BTH)
+        return floor_BTH
+
+    @staticmethod
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad_BTH: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        (earlier_BTH,) = cast(tuple[Tensor], ctx.saved_tensors)
+        passed_BTH = earlier_BTH.to(grad_BTH.dtype)
+        next_BTH = torch.cat([passed_BTH[:, 1:], torch.zeros_like(passed_BTH[:, :1])], 1)
+        whole_BTH = elementwise_scan(next_BTH.flip(1), grad_BTH.flip(1), torch.zeros_like(grad_BTH[:, 0])).flip(1)
+        of_forget_BTH = whole_BTH * passed_BTH
+        return whole_BTH - of_forget_BTH, of_forget_BTH, of_forget_BTH[:, 0]
 
 
 class ScalarMemory(NamedTuple):

@@ -68,30 +68,29 @@ def selective_scan(
     _check_shapes(u_BTD, dt_BTD, A_DN, B_BTN, C_BTN, skip_D, state_BDN, chunk)
     given = [x for x in (u_BTD, dt_BTD, A_DN, B_BTN, C_BTN, skip_D, state_BDN) if x is not None]
     dtype = reduce(torch.promote_types, (x.dtype for x in given), torch.float32)
-    u, dt = u_BTD.to(dtype), dt_BTD.to(dtype)
     # Time first, so that a chunk is one piece of memory; channels last, so that the fastest loops are long.
+    u_TBD, dt_TBD = (x.to(dtype).transpose(0, 1).contiguous() for x in (u_BTD, dt_BTD))
     arguments = (
-        dt.transpose(0, 1).contiguous(),
-        (dt * u).transpose(0, 1).contiguous(),
+        dt_TBD,
+        dt_TBD * u_TBD,
         A_DN.to(dtype).t().contiguous(),
         B_BTN.to(dtype).transpose(0, 1).contiguous(),
         C_BTN.to(dtype).transpose(0, 1).contiguous(),
-        _start(u, A_DN, state_BDN).contiguous(),
+        _start(u_TBD, A_DN, state_BDN).contiguous(),
     )
     if torch.is_grad_enabled():
         y_TBD, last_BND = cast(tuple[Tensor, Tensor], _SelectiveScan.apply(*arguments, chunk))
     else:
         y_TBD, (last_BND,) = _scan(_Inputs(*arguments[:5]), arguments[5], chunk, keep=False)
-    y_BTD = y_TBD.transpose(0, 1)
     if skip_D is not None:
-        y_BTD = torch.addcmul(y_BTD, u, skip_D.to(dtype))
-    return y_BTD.to(u_BTD.dtype), last_BND.mT
+        y_TBD = torch.addcmul(y_TBD, u_TBD, skip_D.to(dtype))
+    return y_TBD.transpose(0, 1).to(u_BTD.dtype), last_BND.mT
 
 
-def _start(u_BTD: Tensor, A_DN: Tensor, state_BDN: Tensor | None) -> Tensor:
+def _start(u_TBD: Tensor, A_DN: Tensor, state_BDN: Tensor | None) -> Tensor:
     if state_BDN is None:
-        return u_BTD.new_zeros(len(u_BTD), *reversed(A_DN.shape))
-    return state_BDN.to(u_BTD.dtype).mT
+        return u_TBD.new_zeros(u_TBD.shape[1], *reversed(A_DN.shape))
+    return state_BDN.to(u_TBD.dtype).mT
 
 
 def _check_shapes(
@@ -133,9 +132,21 @@ class _Inputs(NamedTuple):
         ):
             yield _Inputs(dt, x, self.A_ND, B, C)
 
-    def buffers(self, size: int, count: int) -> list[Tensor]:
+    def buffers(self, size: int, count: int) -> list[_Buffer]:
         tokens, rows, _ = self.dt_TBD.shape
-        return [self.A_ND.new_empty(min(size, tokens), rows, *self.A_ND.shape) for _ in range(count)]
+        return [_Buffer(self.A_ND.new_empty(min(size, tokens), rows, *self.A_ND.shape)) for _ in range(count)]
+
+
+class _Buffer:
+    """Room for a chunk, and views of its tokens: made once, because for every chunk they would cost a tenth of it."""
+
+    def __init__(self, whole_LBND: Tensor) -> None:
+        self.whole_LBND = whole_LBND
+        self.tokens = whole_LBND.unbind()
+
+    def first(self, size: int) -> _Buffer:
+        """Return the room for a shorter chunk."""
+        return self if size == len(self.tokens) else _Buffer(self.whole_LBND[:size])
 
 
 def _scan(inputs: _Inputs, start_BND: Tensor, chunk: int, *, keep: bool) -> tuple[Tensor, list[Tensor]]:
@@ -145,22 +156,24 @@ def _scan(inputs: _Inputs, start_BND: Tensor, chunk: int, *, keep: bool) -> tupl
     borders = [start_BND]
     for part, y_LBD in zip(inputs.chunks(chunk), y_TBD.split(chunk), strict=True):
         size = len(y_LBD)
-        _fill_states(part, borders[-1], decay[:size], states[:size])
-        _contract(part.C_TBN, states[:size], y_LBD)
+        states = states.first(size)
+        _fill_states(part, borders[-1], decay.first(size), states)
+        _contract(part.C_TBN, states.whole_LBND, y_LBD)
         if not keep:
             borders.clear()
-        borders.append(states[size - 1].clone())
+        borders.append(states.tokens[-1].clone())
     return y_TBD, borders
 
 
-def _fill_states(inputs: _Inputs, start_BND: Tensor, decay_LBND: Tensor, states_LBND: Tensor) -> None:
+def _fill_states(inputs: _Inputs, start_BND: Tensor, decay: _Buffer, states: _Buffer) -> None:
     """Write the decay of every token of a chunk, and the states after it."""
+    decay_LBND, states_LBND = decay.whole_LBND, states.whole_LBND
     # Where the exponential underflows it takes 40 times as long on a CPU; the bound is 1e-37 in float32.
     smallest = math.log(torch.finfo(decay_LBND.dtype).tiny) + 2
     torch.mul(inputs.dt_TBD[:, :, None], inputs.A_ND, out=decay_LBND).clamp_(min=smallest).exp_()
     torch.mul(inputs.B_TBN[..., None], inputs.x_TBD[:, :, None], out=states_LBND)
     before = start_BND
-    for decay_BND, state_BND in zip(decay_LBND, states_LBND, strict=True):
+    for decay_BND, state_BND in zip(decay.tokens, states.tokens, strict=True):
         before = state_BND.addcmul_(decay_BND, before)
 
 
@@ -202,7 +215,9 @@ class _SelectiveScan(torch.autograd.Function):
             strict=True,
         )
         for part, grad_y_LBD, gradient, start_BND in reversed(list(parts)):
-            _chunk_backward(part, start_BND, grad_y_LBD, carried_BND, gradient, [b[: len(grad_y_LBD)] for b in buffers])
+            _chunk_backward(
+                part, start_BND, grad_y_LBD, carried_BND, gradient, [b.first(len(grad_y_LBD)) for b in buffers]
+            )
         return *gradients, carried_BND, None
 
 
@@ -212,7 +227,7 @@ def _chunk_backward(
     grad_y_LBD: Tensor,
     carried_BND: Tensor,
     gradient: _Inputs,
-    buffers: list[Tensor],
+    buffers: list[_Buffer],
 ) -> None:
     """Write the gradients of a chunk's inputs, add to that of `A`, and pass the state's gradient to the chunk before.
 
@@ -224,10 +239,10 @@ def _chunk_backward(
         gradient: where the gradients of the inputs go.
         buffers: three of the chunk's size.
     """
-    decay, states, grads = buffers
-    _fill_states(inputs, start_BND, decay, states)
+    _fill_states(inputs, start_BND, *buffers[:2])
+    decay, states, grads = (buffer.whole_LBND for buffer in buffers)
     torch.mul(inputs.C_TBN[..., None], grad_y_LBD[:, :, None], out=grads)
-    for decay_BND, grad_BND in zip(reversed(decay.unbind()), reversed(grads.unbind()), strict=True):
+    for decay_BND, grad_BND in zip(reversed(buffers[0].tokens), reversed(buffers[2].tokens), strict=True):
         grad_BND.add_(carried_BND)
         torch.mul(decay_BND, grad_BND, out=carried_BND)
     _contract(grad_y_LBD, states.mT, gradient.C_TBN)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DummyLayer, LinearAttentionCacheLayerMixin
+from transformers.cache_utils import CacheLayerMixin, LinearAttentionCacheLayerMixin
 
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.families import Family
@@ -199,34 +199,3 @@ def keeping_modes(model: nn.Module) -> Generator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-class MiniMaxCarrier(CacheCarrier):
-    """Carries a `MiniMaxCache`: matrices of lightning attention beside the keys of softmax attention.
-
-    The library's attention mask leaves out the cached tokens where more than one is read. It reads a state only token
-    by token: with a state, which the adapter always gives, that is the path for any number of tokens, and a slow one.
-    """
-
-    def _new_cache(self, state: State | None) -> Any:
-        cache = self._module.MiniMaxCache()
-        if state is not None:
-            self._load(cache, state if self.mended else state.map(Tensor.clone))
-        return cache
-
-    def _load(self, cache: Any, state: State) -> None:
-        for number, kind in enumerate(self.model.config.layer_types):
-            entries, linear = state.section(f"layers.{number}"), kind == "linear_attention"
-            # The library measures its mask on the first layer, which holds no keys where that one is linear.
-            cache.layers.append(DummyLayer() if self.mended and linear else cache.layer_class_to_replicate())
-            fill_layer(cache.layers[-1], entries)
-            cache.set_linear_cache(number, entries["recurrent"] if linear else [])
-
-    def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
-        carried = super()._unload(cache, position)
-        matrices = {
-            f"layers.{number}.recurrent": matrix
-            for number, matrix in enumerate(cache.linear_cache)
-            if isinstance(matrix, Tensor)
-        }
-        return State({**carried, **matrices}, {**carried.kinds, **dict.fromkeys(matrices, Kind.RECURRENT)})

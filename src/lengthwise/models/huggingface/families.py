@@ -16,7 +16,7 @@ CARRIERS: Registry = Registry(
     "carrier",
     {
         "cache": "lengthwise.models.huggingface.carriers:CacheCarrier",
-        "minimax": "lengthwise.models.huggingface.carriers:MiniMaxCarrier",
+        "minimax": "lengthwise.models.huggingface.minimax:MiniMaxCarrier",
         "rwkv": "lengthwise.models.huggingface.own_states:RWKVCarrier",
         "xlstm": "lengthwise.models.huggingface.own_states:XLSTMCarrier",
         "recurrent_gemma": "lengthwise.models.huggingface.recurrent_gemma:RecurrentGemmaCarrier",
@@ -63,12 +63,12 @@ def _mamba1(**tiny: Any) -> Family:
 
 
 def _mamba2(**tiny: Any) -> Family:
-    return Family(mend="assigning cache, one path", scan="mamba2_chunk_scan", tiny=tiny)
+    return Family(mend="assigning cache, our scan", scan="mamba2_chunk_scan", tiny=tiny)
 
 
 def _gated_delta(model_type: str, tiny: Mapping[str, Any]) -> Family:
     scan = "torch_chunk_gated_delta_rule"
-    return Family(mend="assigning cache, one path", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | dict(tiny))
+    return Family(mend="assigning cache, our scan", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | dict(tiny))
 
 
 def _kimi_delta(**tiny: Any) -> Family:
@@ -116,21 +116,21 @@ FAMILIES: Mapping[str, Family] = {
     "olmo_hybrid": _gated_delta("", {"intermediate_size": 48, "num_attention_heads": 4}),
     "kimi_linear": _kimi_delta(linear_head_dim=8, linear_num_heads=4, num_key_value_heads=4),
     "bailing_hybrid": _kimi_delta(head_dim=8, num_key_value_heads=4, n_group=2, topk_group=1),
-    "rwkv": Family(mend="a state for each layer", carrier="rwkv", masks=False, tiny={"rescale_every": 1}),
+    "rwkv": Family(mend="a state for each layer, our scan", carrier="rwkv", masks=False, tiny={"rescale_every": 1}),
     "xlstm": Family(
-        mend="blocks called with their state",
+        mend="blocks called with their state, our scan",
         carrier="xlstm",
         masks=False,
         # Below a width of 128 the library's cache has other shapes than its layers.
         tiny={"hidden_size": 128, "num_heads": 4, "chunk_size": 8},
     ),
     "minimax": Family(
-        mend="true mask, one path",
+        mend="true mask, our scan",
         carrier="minimax",
         tiny=_ONE_OF_EACH | _ATTENTION | _EXPERTS | {"head_dim": 8, "block_size": 8},
     ),
     "recurrent_gemma": Family(
-        mend="tail of the convolution kept",
+        mend="tail of the convolution kept, our scan",
         carrier="recurrent_gemma",
         masks=False,
         tiny=_ATTENTION

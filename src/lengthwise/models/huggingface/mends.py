@@ -2,22 +2,25 @@
 
 Two things go wrong in the families that keep their state in a `DynamicCache`: the state is written in place, which
 breaks the backward pass, and which code reads it depends on the number of tokens, on some paths not at all. Here the
-cache assigns instead of copying, tells the layer that it has no state, and hands the state to the layer's own scan over
-a chunk, which then is the only path for any number of tokens.
+cache assigns instead of copying, tells the layer that it has no state, and hands the state to the scan over a chunk,
+which then is the only path for any number of tokens.
+
+The scans that read the state are ours where we have them: equal to the library's but for rounding, and faster than what
+it does without kernels. Where tensors are on another device than the CPU the library may have a kernel, and keeps it.
 
 Shape letters: B batch rows, T tokens, D channels, N states of a channel, H heads, K taps of a convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from threading import RLock
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache
 from transformers.cache_utils import (
@@ -27,10 +30,15 @@ from transformers.cache_utils import (
 )
 
 from lengthwise.errors import InputError, RunError
+from lengthwise.scans.delta import delta_scan
+from lengthwise.scans.linear import linear_scan
 from lengthwise.scans.selective import selective_scan
 
 SEEN_RIGHT = ("5.23.0",)
 """Versions of transformers on which all families were seen to keep the contract; on others the check decides."""
+
+CHUNK = 32
+"""Tokens of a chunk where every head has queries and keys of its own: faster on a CPU than 64, the scan's default."""
 
 Scan = Callable[..., Any]
 
@@ -58,6 +66,27 @@ def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Generator[N
         finally:
             for name, original in originals.items():
                 setattr(module, name, original)
+
+
+@contextmanager
+def overridden(methods: Iterable[tuple[nn.Module, str, Callable[..., Any]]]) -> Generator[None]:
+    """Give modules methods of their own while the context lasts, for one thread at a time.
+
+    Args:
+        methods: a module, the name of a method, and what stands in for it.
+    """
+    with _patching:
+        before = list[tuple[dict[str, Any], str, dict[str, Any]]]()
+        try:
+            for module, name, method in methods:
+                own = vars(module)
+                before.append((own, name, {name: own[name]} if name in own else {}))
+                own[name] = method
+            yield
+        finally:
+            for own, name, kept in reversed(before):
+                del own[name]
+                own.update(kept)
 
 
 class _Assigning(LinearAttentionLayer):
@@ -194,19 +223,75 @@ def _selective(_: Scan, cache: CarryingCache) -> Scan:
 
 
 def _chunked(original: Scan, cache: CarryingCache) -> Scan:
-    def scan(hidden_states: Tensor, *arguments: Any, chunk_size: int, **options: Any) -> Any:
-        # The library pads to whole chunks: a few tokens would cost as much as a whole one.
-        needed = max(16, 1 << (hidden_states.shape[1] - 1).bit_length())
-        options["initial_states"] = cache.take()
-        return original(hidden_states, *arguments, chunk_size=min(chunk_size, needed), **options)
+    def scan(
+        hidden_states: Tensor,
+        dt: Tensor,
+        A: Tensor,
+        B: Tensor,
+        C: Tensor,
+        chunk_size: int,
+        D: Tensor | None = None,
+        dt_bias: Tensor | None = None,
+        dt_softplus: bool = False,
+        dt_limit: tuple[float, float] = (0.0, float("inf")),
+        **options: Any,
+    ) -> Any:
+        state_BHDN = options["initial_states"] = cache.take()
+        if hidden_states.device.type != "cpu":
+            options |= {"D": D, "dt_bias": dt_bias, "dt_softplus": dt_softplus, "dt_limit": dt_limit}
+            # The library pads to whole chunks: a few tokens would cost as much as a whole one.
+            needed = max(16, 1 << (hidden_states.shape[1] - 1).bit_length())
+            return original(hidden_states, dt, A, B, C, chunk_size=min(chunk_size, needed), **options)
+        if dt_bias is not None:
+            dt = dt + dt_bias.to(dt.dtype)
+        if dt_softplus:
+            dt = F.softplus(dt)
+        dt, x_BTHD = dt.clamp(*dt_limit).float(), hidden_states.float()
+        y_BTHD, last_BHND = linear_scan(C, B, x_BTHD * dt[..., None], A.float() * dt, state_BHDN.mT)
+        if D is not None:
+            y_BTHD = torch.addcmul(y_BTHD, x_BTHD, D.float()[:, None])
+        # Callers take views of the outputs.
+        return y_BTHD.contiguous(), last_BHND.mT
 
     return scan
 
 
 def _delta(original: Scan, cache: CarryingCache) -> Scan:
+    def scan(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        g: Tensor,
+        beta: Tensor,
+        use_qk_l2norm_in_kernel: bool = False,
+        **options: Any,
+    ) -> Any:
+        state = options["initial_state"] = cache.take()
+        if query.device.type != "cpu":
+            options["use_qk_l2norm_in_kernel"] = use_qk_l2norm_in_kernel
+            return original(query, key, value, g=g, beta=beta, **options)
+        q, k = query.float(), key.float()
+        if use_qk_l2norm_in_kernel:
+            q, k = _of_length_one(q), _of_length_one(k)
+        # Grouped values: each key serves neighbouring heads of values.
+        shared = value.shape[2] // key.shape[2]
+        q, k = ((x if shared == 1 else x.repeat_interleave(shared, 2)) for x in (q * q.shape[-1] ** -0.5, k))
+        y, last = delta_scan(q, k, value.float(), beta.float(), g.float(), state.float())
+        return y.to(query.dtype), last
+
+    return scan
+
+
+def _of_length_one(x: Tensor) -> Tensor:
+    return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
+
+
+def _kimi_delta(original: Scan, cache: CarryingCache) -> Scan:
+    """Take short chunks: within one the library forms the decay of every channel between every two tokens."""
+
     def scan(*arguments: Any, **options: Any) -> Any:
-        options["initial_state"] = cache.take()
-        return original(*arguments, **options)
+        short = {"chunk_size": 16} if arguments[0].device.type == "cpu" else {}
+        return original(*arguments, **options | short | {"initial_state": cache.take()})
 
     return scan
 
@@ -215,5 +300,5 @@ _MENDED: dict[str, Callable[[Scan, CarryingCache], Scan]] = {
     "mamba_selective_scan": _selective,
     "mamba2_chunk_scan": _chunked,
     "torch_chunk_gated_delta_rule": _delta,
-    "chunk_kimi_delta_attention": _delta,
+    "chunk_kimi_delta_attention": _kimi_delta,
 }

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from sys import modules
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, keeping_modes
+from lengthwise.models.huggingface.mends import CHUNK, overridden, replaced
+from lengthwise.scans.exponential import EPSILON, MatrixMemory, mlstm_scan
+from lengthwise.scans.weighted import WeightedMemory, weighted_scan
 from lengthwise.state import Kind, State
 
 _RWKV = {
@@ -31,7 +36,8 @@ class RWKVCarrier(Carrier):
     """Carries the five states of RWKV-4, a tensor for each layer: ``layers.0.recurrent.numerator`` and so on.
 
     The library stacks layers in one tensor and writes each layer's part in place; its token shift mixes the rows of a
-    batch when it reads a single token. The mend gives it a list of layers that can be indexed alike.
+    batch when it reads a single token. The mend gives it a list of layers that can be indexed alike, and our scan in
+    place of its loop over tokens.
     """
 
     def blank(self) -> State:
@@ -50,7 +56,10 @@ class RWKVCarrier(Carrier):
         """Read tokens from a state."""
         del mask_BT
         given = None if state is None else self._as_layers(state, tokens_BT) if self.mended else self._stacked(state)
-        output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
+        with replaced(
+            modules[type(self.model).__module__], {"rwkv_linear_attention": _weighted} if self.mended else {}
+        ):
+            output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
         kinds = dict(self._names())
         entries = dict(zip(kinds, self._split(output.state), strict=True))
         return Output(output.logits, State(entries, kinds))
@@ -104,6 +113,14 @@ class _Layers:
         self.entries[index[2]] = entry
 
 
+def _weighted(
+    time_decay: Tensor, time_first: Tensor, key: Tensor, value: Tensor, state: tuple[Tensor, ...], **_: Any
+) -> tuple[Tensor, list[Tensor]]:
+    """Stand in for the library's ``rwkv_linear_attention``."""
+    y_BTD, after = weighted_scan(key, value, -time_decay.exp(), time_first, WeightedMemory(*state))
+    return y_BTD.to(key.dtype), list(after)
+
+
 _XLSTM = ("recurrent.matrix", "recurrent.normaliser", "recurrent.maximum")
 
 
@@ -111,7 +128,8 @@ class XLSTMCarrier(Carrier):
     """Carries matrix, normaliser and maximum of every mLSTM: ``layers.0.recurrent.matrix`` and so on.
 
     The library's model writes them in place, and beyond ``max_inference_chunksize`` tokens reads without gradients; the
-    mend calls its blocks one after the other.
+    mend calls its blocks one after the other, with our scan in place of its chunks and its loop over the tokens that
+    are left of them.
     """
 
     def blank(self) -> State:
@@ -134,14 +152,21 @@ class XLSTMCarrier(Carrier):
                 "set mode to 'inference' in config.json, which has gradients as well"
             )
         x_BTD, after = model.backbone.embeddings(tokens_BT), list[Any]()
-        for number, block in enumerate(model.backbone.blocks):
-            x_BTD, entries = block(x_BTD, None if state is None else _xlstm_layer(state, number))
-            after.append(entries)
+        with overridden(self._scans() if state is not None else []):
+            for number, block in enumerate(model.backbone.blocks):
+                x_BTD, entries = block(x_BTD, None if state is None else _xlstm_layer(state, number))
+                after.append(entries)
         x_BTD = model.backbone.out_norm(x_BTD)
         logits_BTV = model.lm_head(x_BTD.to(model.lm_head.weight.dtype))
         logits_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
         cap = model.config.output_logit_soft_cap
         return Output(logits_BTV if cap is None else cap * torch.tanh(logits_BTV / cap), _xlstm_state(after))
+
+    def _scans(self) -> list[tuple[nn.Module, str, Any]]:
+        """Return where our scan goes: nowhere with the package xlstm, whose kernels read a state as well."""
+        config, backends = self.model.config, [block.mlstm_layer.mlstm_backend for block in self.model.backbone.blocks]
+        own = all(type(backend).__module__ == type(self.model).__module__ for backend in backends)
+        return [(backend, "forward", _matrix_memories) for backend in backends] if own and config.eps == EPSILON else []
 
     def _read_model(self, tokens_BT: Tensor, state: State | None) -> Output:
         from transformers.models.xlstm.modeling_xlstm import xLSTMCache
@@ -154,6 +179,24 @@ class XLSTMCarrier(Carrier):
             cache.rnn_state = {layer: _xlstm_layer(state.map(Tensor.clone), layer) for layer in layers}
         output = self.model(input_ids=tokens_BT, cache_params=cache, use_cache=True)
         return Output(output.logits, _xlstm_state(list(output.cache_params.rnn_state.values())))
+
+
+def _matrix_memories(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    igate: Tensor,
+    fgate: Tensor,
+    c_initial: Tensor,
+    n_initial: Tensor,
+    m_initial: Tensor,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Stand in for the forward pass of the library's ``xLSTMBackend``, whose tensors have heads before tokens."""
+    q_BTHK, k_BTHK, v_BTHV, input_BTH, forget_BTH = (x.transpose(1, 2) for x in (query, key, value, igate, fgate))
+    start = MatrixMemory(c_initial, n_initial, m_initial[..., 0])
+    q_BTHK = q_BTHK * q_BTHK.shape[-1] ** -0.5
+    y_BTHV, after = mlstm_scan(q_BTHK, k_BTHK, v_BTHV, input_BTH, F.logsigmoid(forget_BTH.float()), start, chunk=CHUNK)
+    return y_BTHV.transpose(1, 2), (after.matrix_BHKV, after.normaliser_BHK, after.stabiliser_BH[..., None])
 
 
 def _xlstm_layer(state: State, layer: int) -> tuple[Tensor, ...]:

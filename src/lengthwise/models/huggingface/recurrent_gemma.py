@@ -16,6 +16,8 @@ from transformers import DynamicCache
 
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, fill_layer
+from lengthwise.models.huggingface.mends import overridden
+from lengthwise.scans.elementwise import elementwise_scan
 from lengthwise.state import Kind, State
 
 
@@ -49,7 +51,7 @@ class RecurrentGemmaCarrier(Carrier):
         del mask_BT
         cache = DynamicCache(config=self.model.config)
         options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.mended else {}
-        with self._inside(state, cache), self._tails(state) as tails:
+        with self._inside(state, cache), self._mends(state) as tails:
             logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
             entries: dict[str, Any] = {
                 f"layers.{number}.{name}": entry
@@ -99,20 +101,34 @@ class RecurrentGemmaCarrier(Carrier):
                 block.conv1d_state, block.rg_lru.recurrent_states = tail, memory
 
     @contextmanager
-    def _tails(self, state: State | None) -> Generator[dict[int, Tensor]]:
-        """Let the convolutions read the inputs before a chunk; yields their next ones, by layer."""
+    def _mends(self, state: State | None) -> Generator[dict[int, Tensor]]:
+        """Let the convolutions read the inputs before a chunk, and our scan run the recurrence.
+
+        Yields:
+            The next inputs of the convolutions, by layer.
+        """
         tails: dict[int, Tensor] = {}
         if not self.mended or state is None:
             yield tails
             return
-        blocks = self._recurrent()
-        try:
-            for number, block in blocks.items():
-                block.conv_1d.forward = _after(block.conv_1d, state[f"layers.{number}.conv"], tails, number)
+        blocks = self._recurrent().items()
+        convolutions = [
+            (block.conv_1d, "forward", _after(block.conv_1d, state[f"layers.{number}.conv"], tails, number))
+            for number, block in blocks
+        ]
+        with overridden([*convolutions, *((block.rg_lru, "_rnn_scan", _scan) for _, block in blocks)]):
             yield tails
-        finally:
-            for block in blocks.values():
-                del block.conv_1d.forward
+
+
+def _scan(
+    hidden_states: Tensor, recurrent_gate: Tensor, reset: Tensor, recurrent_states: Tensor, **_: Any
+) -> tuple[Tensor, Tensor]:
+    """Run the recurrence of the library, which takes a few operations of autograd a token, in one function."""
+    dtype = recurrent_states.dtype
+    decay_BTD = (recurrent_gate * ~reset).to(dtype)
+    states_BTD = elementwise_scan(decay_BTD, hidden_states.to(dtype), recurrent_states)
+    # A copy, because a view would keep the states of all tokens alive.
+    return states_BTD.to(hidden_states.dtype), states_BTD[:, -1].clone()
 
 
 def _after(convolution: Any, tail_BDK: Tensor, tails: dict[int, Tensor], number: int) -> Any:
