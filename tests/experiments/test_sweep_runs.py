@@ -169,6 +169,14 @@ def test_a_driver_that_ends_takes_its_workers_along_and_the_next_goes_on(
     assert load_checkpoint(RunFolder(run.folder(runs)).checkpoint)[1]["step"] == begun[run.folder(runs)] + 2
 
 
+def test_a_folder_in_which_no_training_began_is_no_obstacle(tmp_path: Path) -> None:
+    (run, other, *_) = expanded(tmp_path)
+    folder = RunFolder(run.folder(tmp_path))
+    folder.path.mkdir(parents=True)
+    folder.recipe.write_text(other.recipe.to_yaml())
+    assert read_status([run], tmp_path) == {run.key: Status.MISSING}
+
+
 def test_a_folder_in_use_is_waited_for_and_then_left(tmp_path: Path) -> None:
     (run, *_) = expanded(tmp_path)
     work = Work(run.recipe.settings(), run.seed, str(tmp_path), 1, tuple(sys.argv))

@@ -67,7 +67,7 @@ def train_run(
     run = RunFolder(folder)
     if not processes.first:
         return _follow(run, recipe, seed, stop, processes)
-    with hold(folder):
+    with hold(folder), _free_if_refused(run):
         _claim(run, recipe, seed)
         processes.wait()
         if run.finished.exists():
@@ -206,8 +206,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
-    """Write the recipe into a new folder, or check that it is the one that the folder was made for."""
+    """Write the recipe into a folder in which no training began, or check that it is the one that it was made for."""
     own = recipe.model_copy(update={"seeds": (seed,)})
+    if not run.begun:
+        _clear(run)
     if not run.recipe.exists():
         write_atomically(run.recipe, own.to_yaml().encode(), "recipe")
         return
@@ -218,6 +220,35 @@ def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
             f"run folder {run.path} belongs to another recipe:\n{listed}\n"
             "choose another folder with --runs DIR, or another name with --set name=NAME"
         )
+
+
+@contextlib.contextmanager
+def _free_if_refused(run: RunFolder) -> Generator[None]:
+    """Leave no folder behind where a run is refused before it trained: the corrected recipe finds the place free."""
+    begun = run.begun
+    try:
+        yield
+    except InputError:
+        if not begun and not _trained(run):
+            _clear(run)
+            for path in (run.checkpoint, run.path / "lock"):
+                path.unlink(missing_ok=True)
+            # What else lies there is not ours.
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+        raise
+
+
+def _trained(run: RunFolder) -> bool:
+    """Return whether a folder holds more than the start of a run."""
+    if run.finished.exists() or run.metrics_rows():
+        return True
+    return run.checkpoint.exists() and load_checkpoint(run.checkpoint)[1]["step"] != 0
+
+
+def _clear(run: RunFolder) -> None:
+    for path in (run.recipe, run.environment, run.metrics):
+        path.unlink(missing_ok=True)
 
 
 def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
