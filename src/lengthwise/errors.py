@@ -15,3 +15,9 @@ class InputError(LengthwiseError):
 
 class RunError(LengthwiseError):
     """A run could not go on although its input was sound; the command line ends with exit code 1."""
+
+
+class StoppedError(RunError):
+    """A run stopped at what its user can change, such as a full disk, and lost nothing; exit code 2."""
+
+    exit_code = 2

@@ -173,7 +173,8 @@ def progress(trainer, metrics):
 try:
     train_run(load_recipe(sys.argv[1]), 0, Path(sys.argv[2]), progress)
 except RunError as error:
-    sys.exit(str(error))
+    sys.stderr.write(str(error))
+    sys.exit(error.exit_code)
 """
 
 
@@ -181,7 +182,7 @@ def test_no_space_left_during_a_checkpoint(tiny: Recipe, tiny_file: Path, tmp_pa
     folder = tmp_path / "full"
     arguments = [sys.executable, "-c", FULL, str(tiny_file), str(folder)]
     ended = subprocess.run(arguments, check=False, capture_output=True, text=True)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert f"cannot write the checkpoint {folder / 'checkpoint.safetensors'}: File too large" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert load_checkpoint(folder / "checkpoint.safetensors")[1]["step"] == 10

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 import yaml
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
@@ -62,7 +62,7 @@ def train_run(
 
     Raises:
         InputError: the folder is in use, belongs to another recipe or seed, or holds a corrupt checkpoint.
-        RunError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
+        StoppedError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
     """
     run = RunFolder(folder)
     if not processes.first:
@@ -135,7 +135,7 @@ def evaluate_run(
 
     Raises:
         InputError: training is not finished, the folder is in use, or its checkpoint is corrupt.
-        RunError: the rows cannot be written.
+        StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
@@ -300,7 +300,7 @@ def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
         return trainer.train_step()
     except RunError as error:
         at = load_checkpoint(run.checkpoint)[1]["step"]
-        raise RunError(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
+        raise type(error)(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
 
 
 def _curve(trainer: Trainer[Any], job: Job) -> dict[str, float]:
@@ -338,4 +338,4 @@ def _disk(name: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error
+        raise StoppedError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error

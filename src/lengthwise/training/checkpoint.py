@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, StoppedError
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -33,7 +33,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], values: Mapping[s
         values: everything else, kept in the metadata of the same file; floats come back bit-equal.
 
     Raises:
-        RunError: the file could not be written, as on a full disk; the previous checkpoint is intact.
+        StoppedError: the file could not be written, as on a full disk; the previous checkpoint is intact.
 
     Example:
         >>> import tempfile, torch
@@ -87,7 +87,7 @@ def write_atomically(path: Path, data: bytes, what: str) -> None:
         what: what the file is, as the error message says it.
 
     Raises:
-        RunError: it could not be written; the previous contents are intact.
+        StoppedError: it could not be written; the previous contents are intact.
     """
     # One fixed name: what a killed process left behind is overwritten, not piled up.
     partial = path.with_name(f".{path.name}.partial")
@@ -102,7 +102,7 @@ def write_atomically(path: Path, data: bytes, what: str) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         kept = "the previous one is intact" if path.exists() else "there was none before"
-        raise RunError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
+        raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
 
 
 def _sync_folder(folder: Path) -> None:
