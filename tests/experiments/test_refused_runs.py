@@ -1,4 +1,5 @@
 import fcntl
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,15 @@ def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monke
     with hold(folder), pytest.raises(InUseError), hold(folder):
         pass
     assert len(calls) == 3
+
+
+def test_a_finished_run_with_a_damaged_checkpoint_is_not_called_done(tiny: Recipe, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    train_run(tiny, 0, run.path)
+    whole = run.checkpoint.stat().st_size
+    for size in (whole - 1, 100, 0):
+        os.truncate(run.checkpoint, size)
+        with pytest.raises(InputError, match=r"is finished, but checkpoint \S+ is truncated.*it is trained anew"):
+            train_run(tiny, 0, run.path)
+    run.checkpoint.unlink()
+    assert train_run(tiny, 0, run.path) is Outcome.NOTHING_TO_DO

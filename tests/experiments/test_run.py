@@ -322,8 +322,11 @@ def test_a_checkpoint_of_another_model_is_named(tiny: Recipe, tiny_file: Path, t
     trained(tiny, tmp_path / "one")
     trained(load_recipe(str(tiny_file), ["model.width=16"]), tmp_path / "two")
     (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"one/checkpoint\.safetensors does not fit the model of its recipe"):
+    with pytest.raises(InputError, match=r"one/checkpoint\.safetensors does not fit the model of its") as caught:
         evaluate_run(tmp_path / "one")
+    assert str(caught.value).endswith(
+        "its tensor 'encoder.embedding.weight' has the shape [2, 16], that of the model [2, 8]"
+    )
 
 
 def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolde
 from lengthwise.experiments.string_job import StringJob
 from lengthwise.experiments.text_job import TextJob
 from lengthwise.models.huggingface.config import HuggingFaceConfig
-from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
 from lengthwise.training.processes import ALONE, Processes
 
@@ -71,6 +71,7 @@ def train_run(
         _claim(run, recipe, seed)
         processes.wait()
         if run.finished.exists():
+            _check_finished(run)
             return Outcome.NOTHING_TO_DO
         job = _job(recipe, seed, processes)
         trainer = job.build()
@@ -251,6 +252,16 @@ def _clear(run: RunFolder) -> None:
         path.unlink(missing_ok=True)
 
 
+def _check_finished(run: RunFolder) -> None:
+    """Refuse a finished run whose checkpoint was damaged since; one that was taken away may be meant."""
+    if not run.checkpoint.exists():
+        return
+    try:
+        check_checkpoint(run.checkpoint)
+    except InputError as error:
+        raise InputError(f"run {run.path} is finished, but {error}; without its folder it is trained anew") from error
+
+
 def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
     now = describe_environment(seed) | dict(model)
@@ -292,7 +303,9 @@ def _restore(run: RunFolder, trainer: Trainer[Any]) -> None:
     try:
         trainer.restore(tensors, values)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {error}") from error
+        parameters = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        why = misfit(trainer.model.state_dict(), parameters) or str(error).partition("\n")[0]
+        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {why}") from error
 
 
 def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
