@@ -50,6 +50,13 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     assert "finished before; nothing to do" in again
 
 
+def test_post_training_tells_paths_as_they_were_given(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs)
+    shown = ok("post-train", "small/seed-0", "--steps", 1).splitlines()
+    assert shown[0] == "small.state_passing seed 0: 1 steps in small.state_passing/seed-0"
+    assert shown[-1] == "the charts: lengthwise diagnose small/seed-0 small.state_passing/seed-0"
+
+
 def test_settings_of_an_intervention_are_set_by_path(runs: Path) -> None:
     chosen = ("--set", "intervention.zero_probability=0.5", "--set", "name=mixed")
     ok("post-train", runs / "small" / "seed-0", "--intervention", "tbptt", "--steps", 2, *chosen)
