@@ -61,6 +61,17 @@ def test_whatever_refuses_a_run_leaves_nothing_behind(
     assert not (tmp_path / "run").exists()
 
 
+def test_lengths_without_strings_are_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
+    """The class is the first symbol, and only strings whose length is a multiple of three have one."""
+    steps = {"s": ["b0", "b1"]} | {f"{one}{n}": [f"{two}{n}"] * 2 for one, two in ("bc", "cd", "db") for n in (0, 1)}
+    thirds = {"alphabet": 2, "start": "s", "classes": {"d0": 0, "d1": 1}, "transitions": steps}
+    (tmp_path / "thirds.yaml").write_text(yaml.safe_dump(thirds))
+    recipe = load_recipe(str(tiny_file), [f"task=dfa:{tmp_path / 'thirds.yaml'}"])
+    with pytest.raises(InputError, match=r"no string of length 1 has a class .* the nearest length that does is 3"):
+        train_run(recipe, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_else_lies_in_the_folder_of_a_refused_run_stays(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
