@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from calls_for_tests import ok, refused
+from calls_for_tests import call, ok, refused
 
 from lengthwise.experiments.results import RunFolder
 
@@ -48,6 +48,20 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     assert all(word in shown for word in ("before", "after", "perplexity in context", "verdict"))
     again = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
     assert "finished before; nothing to do" in again
+
+
+def test_post_training_tells_paths_as_they_were_given(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs)
+    shown = ok("post-train", "small/seed-0", "--steps", 1).splitlines()
+    assert shown[0] == "small.state_passing seed 0: 1 steps in small.state_passing/seed-0"
+    assert shown[-1] == "the charts: lengthwise diagnose small/seed-0 small.state_passing/seed-0"
+
+
+def test_a_diagnosis_that_cannot_be_written_is_told(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    result = call("diagnose", runs / "small" / "seed-0", "--out", tmp_path / "afile")
+    assert result.exit_code == 1
+    assert result.stderr == f"error: cannot write the report in {tmp_path / 'afile'}: File exists\n"
 
 
 def test_settings_of_an_intervention_are_set_by_path(runs: Path) -> None:

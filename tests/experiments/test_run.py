@@ -173,7 +173,8 @@ def progress(trainer, metrics):
 try:
     train_run(load_recipe(sys.argv[1]), 0, Path(sys.argv[2]), progress)
 except RunError as error:
-    sys.exit(str(error))
+    sys.stderr.write(str(error))
+    sys.exit(error.exit_code)
 """
 
 
@@ -181,7 +182,7 @@ def test_no_space_left_during_a_checkpoint(tiny: Recipe, tiny_file: Path, tmp_pa
     folder = tmp_path / "full"
     arguments = [sys.executable, "-c", FULL, str(tiny_file), str(folder)]
     ended = subprocess.run(arguments, check=False, capture_output=True, text=True)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert f"cannot write the checkpoint {folder / 'checkpoint.safetensors'}: File too large" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert load_checkpoint(folder / "checkpoint.safetensors")[1]["step"] == 10
@@ -321,8 +322,11 @@ def test_a_checkpoint_of_another_model_is_named(tiny: Recipe, tiny_file: Path, t
     trained(tiny, tmp_path / "one")
     trained(load_recipe(str(tiny_file), ["model.width=16"]), tmp_path / "two")
     (tmp_path / "two" / "checkpoint.safetensors").replace(tmp_path / "one" / "checkpoint.safetensors")
-    with pytest.raises(InputError, match=r"one/checkpoint\.safetensors does not fit the model of its recipe"):
+    with pytest.raises(InputError, match=r"one/checkpoint\.safetensors does not fit the model of its") as caught:
         evaluate_run(tmp_path / "one")
+    assert str(caught.value).endswith(
+        "its tensor 'encoder.embedding.weight' has the shape [2, 16], that of the model [2, 8]"
+    )
 
 
 def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) -> None:

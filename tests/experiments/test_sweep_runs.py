@@ -140,7 +140,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on(tmp_path: Path, monkeypa
     assert len(environment["resumed"]) == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_driver_that_ends_takes_its_workers_along_and_the_next_goes_on(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -167,6 +167,14 @@ def test_a_driver_that_ends_takes_its_workers_along_and_the_next_goes_on(
     work = Work(run.recipe.settings(), 0, str(runs), 1, tuple(sys.argv))
     assert sweep_work.do(work, lambda: next(calls)).ending is Ending.INTERRUPTED
     assert load_checkpoint(RunFolder(run.folder(runs)).checkpoint)[1]["step"] == begun[run.folder(runs)] + 2
+
+
+def test_a_folder_in_which_no_training_began_is_no_obstacle(tmp_path: Path) -> None:
+    (run, other, *_) = expanded(tmp_path)
+    folder = RunFolder(run.folder(tmp_path))
+    folder.path.mkdir(parents=True)
+    folder.recipe.write_text(other.recipe.to_yaml())
+    assert read_status([run], tmp_path) == {run.key: Status.MISSING}
 
 
 def test_a_folder_in_use_is_waited_for_and_then_left(tmp_path: Path) -> None:

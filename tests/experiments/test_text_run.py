@@ -83,7 +83,7 @@ def test_post_training_goes_on_from_the_trained_parameters(text_folder: Path, tm
     assert (repair.name, repair.start, repair.training.steps) == ("tiny/text.state_passing", "tiny/text", 4)
     assert repair.training.optimiser.learning_rate == pytest.approx(0.1 * base.training.optimiser.learning_rate)
     assert repair.intervention.model_dump()["zero_probability"] == 0.3
-    assert runs_folder(folder, base, 0) == tmp_path.absolute()
+    assert runs_folder(folder, base, 0) == tmp_path
     after = run_path(tmp_path, repair.name, 0)
     stop = iter([True])
     train_run(repair, 0, after, stop=lambda: next(stop))
@@ -102,7 +102,10 @@ def test_parameters_of_another_model_are_refused(text_folder: Path, tmp_path: Pa
     base = tiny_text(text_folder)
     train_run(base, 0, run_path(tmp_path, base.name, 0))
     wider = tiny_text(text_folder, name="wider", start=base.name, model={"name": "backbone", "width": 12})
-    with pytest.raises(InputError, match=r"do not fit wider: .*size mismatch"):
+    with pytest.raises(
+        InputError,
+        match=r"does not fit wider: its tensor '\S+' has the shape \[[\d, ]+\], that of the model \[[\d, ]+\]$",
+    ):
         train_run(wider, 0, run_path(tmp_path, wider.name, 0))
 
 
@@ -117,6 +120,22 @@ def test_another_vocabulary_is_refused(text_folder: Path, tmp_path: Path) -> Non
     other = tiny_text(text_folder, name="words", start=base.name, text=text)
     with pytest.raises(InputError, match="vocabulary"):
         train_run(other, 0, run_path(tmp_path, other.name, 0))
+
+
+@pytest.mark.parametrize(
+    ("run", "root"),
+    [("runs/tiny/text/seed-0", "runs"), ("tiny/text/seed-0", "."), ("../runs/tiny/text/seed-0", "../runs")],
+)
+def test_the_folder_of_runs_is_told_as_the_run_was_given(run: str, root: str, text_folder: Path) -> None:
+    assert runs_folder(Path(run), tiny_text(text_folder), 0) == Path(root)
+
+
+def test_the_folder_of_runs_is_found_from_inside_a_run(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny" / "text" / "seed-0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "tiny" / "text")
+    assert runs_folder(Path("seed-0"), tiny_text(text_folder), 0) == tmp_path
 
 
 def test_a_moved_run_is_refused(text_folder: Path, tmp_path: Path) -> None:

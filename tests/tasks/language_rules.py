@@ -55,6 +55,36 @@ def modular_arithmetic_precedence(text: str) -> int | None:
     return None if expression is None else eval(expression) % 5
 
 
+def all_expressions(numbers: int) -> Ints:
+    """Return all expressions of so many numbers, [M, 2 * numbers - 1] symbols; operators are 5, 6 and 7."""
+    choices = [np.arange(5, 8) if place % 2 else np.arange(5) for place in range(2 * numbers - 1)]
+    return np.stack(np.meshgrid(*choices, indexing="ij"), -1).reshape(-1, len(choices)).astype(np.int64)
+
+
+def left_to_right(tokens_BT: Ints) -> Ints:
+    value_B = tokens_BT[:, 0]
+    for place in range(1, tokens_BT.shape[1], 2):
+        operator_B, number_B = tokens_BT[:, place], tokens_BT[:, place + 1]
+        value_B = np.choose(operator_B - 5, [value_B + number_B, value_B - number_B, value_B * number_B])
+    return value_B % 5
+
+
+def products_first(tokens_BT: Ints) -> Ints:
+    sum_B, product_B = np.zeros_like(tokens_BT[:, 0]), tokens_BT[:, 0]
+    for place in range(1, tokens_BT.shape[1], 2):
+        operator_B, number_B = tokens_BT[:, place], tokens_BT[:, place + 1]
+        sum_B = sum_B + np.where(operator_B == 7, 0, product_B)
+        product_B = np.choose(operator_B - 5, [number_B, -number_B, product_B * number_B])
+    return (sum_B + product_B) % 5
+
+
+EXPRESSION_RULES: dict[str, Callable[[Ints], Ints]] = {
+    "modular_arithmetic": left_to_right,
+    "modular_arithmetic_precedence": products_first,
+}
+"""The rules of arithmetic for many expressions at once."""
+
+
 def tomita_3(text: str) -> int:
     runs = [(symbol, len(list(run))) for symbol, run in groupby(text)]
     return int(not any(left[0] == "1" and left[1] % 2 and right[1] % 2 for left, right in pairwise(runs)))

@@ -165,7 +165,7 @@ def test_settings_survive_a_recipe(tmp_path: Path) -> None:
         ({"a.md": b"x", "b.rst": b"y"}, "", r"ends in \.txt; it holds \.md, \.rst"),
         ({}, "", "holds no files"),
         ({"a.txt": b"x"}, "*.md", r"no file matches '.*\*\.md'"),
-        ({"a.txt": b"", "b.txt": b""}, "", "holds no document that is not empty"),
+        ({"a.txt": b"", "b.txt": b""}, "", r"the text source 'files' \(.*\) holds no text"),
         ({"a.txt": b"x"}, "", "leaves no document for validation among 1; .*boundary"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "step": torch.tensor(7), "none": torch.zeros(0, 4)}
 VALUES = {"step": 7, "rng": {"state": 2**127 + 1, "half": None}, "rate": 0.1 + 0.2, "list": [1, 2.5, "x", True]}
@@ -115,6 +115,24 @@ def test_a_full_disk_leaves_the_old_file(saved: Path) -> None:
         save_checkpoint(saved, {"x": torch.ones(100_000)}, {})
     assert_same(load_checkpoint(saved)[0], TENSORS)
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_a_quick_look_tells_a_whole_file_from_a_cut_one(saved: Path) -> None:
+    check_checkpoint(saved)
+    os.truncate(saved, saved.stat().st_size - 1)
+    with pytest.raises(InputError, match="truncated"):
+        check_checkpoint(saved)
+    with pytest.raises(InputError, match="no checkpoint"):
+        check_checkpoint(saved.with_name("nothing"))
+
+
+def test_the_first_tensor_that_does_not_fit_is_told() -> None:
+    model = {"a": torch.ones(2), "b": torch.ones(3, 4)}
+    assert misfit(model, {"b": torch.zeros(3, 4), "a": torch.zeros(2)}) == ""
+    told = misfit(model, {"a": torch.ones(2), "b": torch.ones(4, 3)})
+    assert told == "its tensor 'b' has the shape [4, 3], that of the model [3, 4]"
+    assert misfit(model, {"a": torch.ones(2)}) == "it has no tensor 'b'"
+    assert misfit(model, {**model, "c": torch.ones(1)}) == "the model has no tensor 'c'"
 
 
 KILLED = """

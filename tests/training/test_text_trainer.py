@@ -7,10 +7,11 @@ import torch
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.interventions import INTERVENTIONS
+from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.ldru import LDRUConfig
 from lengthwise.tasks.corpus import Corpus, TextConfig
-from lengthwise.tasks.windows import AlignedWindows, RandomWindows
+from lengthwise.tasks.windows import AlignedWindows, RandomWindows, TextBatch
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
 from lengthwise.training.config import TextTrainingConfig
 from lengthwise.training.text import TextTrainer
@@ -26,9 +27,14 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus.load(TextConfig.model_validate(settings))
 
 
-def trainer(corpus: Corpus, intervention: str, seed: int = 0, **settings: Any) -> TextTrainer:
+SMALL = BackboneConfig(width=8, layers=2, dropout=0.1)
+
+
+def trainer(
+    corpus: Corpus, intervention: str, seed: int = 0, shape: BackboneConfig = SMALL, **settings: Any
+) -> TextTrainer:
     torch.manual_seed(seed)
-    model = BackboneConfig(width=8, layers=2, dropout=0.1).build(corpus.vocabulary, corpus.vocabulary)
+    model = shape.build(corpus.vocabulary, corpus.vocabulary)
     chosen = INTERVENTIONS.load(intervention)().build()
     kind = AlignedWindows if chosen.aligned else RandomWindows
     config = TextTrainingConfig.model_validate({"steps": 12, "batch_size": 4, "context": 9} | settings)
@@ -81,8 +87,25 @@ def test_a_state_that_is_not_finite_is_named(corpus: Corpus) -> None:
     broken = trainer(corpus, "zero")
     assert isinstance(broken.model, Backbone)
     broken.model.layers[1].norm.weight.data[0] = float("nan")
-    with pytest.raises(RunError, match=r"loss became nan at step 1 \(length 9\); the state .* layers\.1\.hidden$"):
+    with pytest.raises(RunError, match=r"loss became nan at step 1 \(length 9\); .* layers\.1\.hidden$"):
         broken.train_step()
+
+
+@pytest.mark.parametrize(("mixer", "entry"), [("elman", "hidden"), ("mamba2", "matrix")])
+@pytest.mark.parametrize("settings", [{}, {"accumulation": 2}, {"precision": "bfloat16"}])
+def test_the_place_where_a_state_is_not_finite_is_named(
+    corpus: Corpus, mixer: str, entry: str, settings: dict[str, Any]
+) -> None:
+    """One symbol, which stands at one place of one window, is read as something that is not finite."""
+    made = trainer(corpus, "zero", shape=BackboneConfig(width=32, mixer=MIXERS.load(mixer)()), **settings)
+    symbols_BS = RandomWindows(corpus, "train", 9, 4).next_batch(np.random.default_rng(0)).tokens_BS.copy()
+    symbols_BS[:] = 5
+    symbols_BS[1, 6] = 7
+    made.windows.next_batch = lambda rng: TextBatch(symbols_BS, np.ones(4, dtype=np.bool_))
+    embedding = next(module for module in made.model.modules() if isinstance(module, torch.nn.Embedding))
+    embedding.weight.data[7] = float("inf")
+    with pytest.raises(RunError, match=rf"at position 7 of the window .* layers\.0\.{entry}$"):
+        made.train_step()
 
 
 def test_windows_of_another_text_are_refused(corpus: Corpus, tmp_path: Path) -> None:

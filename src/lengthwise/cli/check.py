@@ -27,7 +27,12 @@ def check(
     ],
     set_: Annotated[list[str] | None, SET] = None,
     length: Annotated[
-        int | None, typer.Option(min=8, help="Tokens a row; 37 by default. Models of transformers always read 19 + 13.")
+        int | None,
+        typer.Option(
+            min=8,
+            help="Tokens a row; by default 37, or two chunks and a token where a mixer reads in chunks. "
+            "Models of transformers always read 19 + 13.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
     remote_code: Annotated[bool, typer.Option("--remote-code", help="Run Python files in the checkpoint.")] = False,
@@ -48,10 +53,10 @@ def check(
         else:
             check_families(name, set_ or [], seed=seed, markdown=markdown)
     else:
-        _check_own(model, set_ or [], 37 if length is None else length, seed)
+        _check_own(model, set_ or [], length, seed)
 
 
-def _check_own(model: str, overrides: list[str], length: int, seed: int) -> None:
+def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
     import torch
 
     from lengthwise.diagnostics.contract import check_contract
@@ -59,12 +64,20 @@ def _check_own(model: str, overrides: list[str], length: int, seed: int) -> None
 
     vocabulary = 7
     torch.manual_seed(seed)
-    built = _model(model, overrides).build(vocabulary, classes=vocabulary).double()
-    findings = check_contract(with_state(built, "the state contract"), vocabulary, length=length, seed=seed)
+    config = _model(model, overrides)
+    built = config.build(vocabulary, classes=vocabulary).double()
+    tokens = _default_length(config) if length is None else length
+    findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
     print_table(("clause", "difference", "tolerance", "result"), rows)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)
+
+
+def _default_length(config: ModelConfig) -> int:
+    """Return how many tokens are read: more than two chunks where a mixer reads in chunks, so that cuts fall on one."""
+    chunk = getattr(getattr(config, "mixer", None), "chunk", None)
+    return 37 if chunk is None else max(37, 2 * chunk + 1)
 
 
 def _model(name: str, overrides: list[str]) -> ModelConfig:

@@ -7,6 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
+from lengthwise.errors import StoppedError
+
 
 class StopRequest:
     """Says whether a signal asked to stop."""
@@ -20,8 +22,8 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """The exit code that tells which signal ended the program: 130 for Ctrl-C."""
-        return 128 + self.signal
+        """2 for Ctrl-C, as for all that a user stops and goes on with; else the code that tells which signal it was."""
+        return StoppedError.exit_code if self.signal == signal.SIGINT else 128 + self.signal
 
 
 @contextmanager

@@ -10,6 +10,9 @@ import typer
 
 from lengthwise.cli.arguments import RUNS
 from lengthwise.cli.progress import print_table
+from lengthwise.errors import InputError
+
+DEFAULT_RUNS = Path("runs")
 
 
 class What(StrEnum):
@@ -24,7 +27,7 @@ class What(StrEnum):
 
 def list_(
     what: Annotated[What, typer.Argument(show_default=False)],
-    runs: Annotated[Path, RUNS] = Path("runs"),
+    runs: Annotated[Path, RUNS] = DEFAULT_RUNS,
 ) -> None:
     """List what there is: models with mixers and operators, interventions, tasks, recipes, or the runs in a folder."""
     match what:
@@ -76,6 +79,9 @@ def _recipes() -> None:
 def _runs(root: Path) -> None:
     from lengthwise.experiments.results import find_runs
 
+    # Before the first run there is no folder of runs, and that is no mistake; one that was named should be there.
+    if not root.is_dir() and (root.exists() or root != DEFAULT_RUNS):
+        raise InputError(f"there is no folder {root} to list the runs of; --runs DIR names another")
     rows: list[tuple[str, str, str, str]] = []
     for run in find_runs(root):
         last = (run.metrics_rows() or [{}])[-1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +27,7 @@ from lengthwise.cli.sample import sample
 from lengthwise.cli.show import show
 from lengthwise.cli.sweep import sweep
 from lengthwise.cli.train import train
-from lengthwise.errors import LengthwiseError
+from lengthwise.errors import LengthwiseError, RunError
 
 
 class Commands(TyperGroup):
@@ -33,10 +36,29 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            # Here, and not at exit, where a full disk can no longer be told in a line.
+            sys.stdout.flush()
         except LengthwiseError as error:
             sys.stderr.write(f"error: {error}\n")
             raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            # Whoever read the output wants no more of it; that is no error to tell.
+            raise
+        except OSError as error:
+            # Writing tells no name; the commands say themselves which of their files they could not write.
+            if error.filename is None:
+                _drop_output()
+            what = "write the output" if error.filename is None else f"use {error.filename}"
+            sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
+            raise typer.Exit(RunError.exit_code) from error
+        return result
+
+
+def _drop_output() -> None:
+    """Send to nowhere what could not be written, so that the interpreter does not try again at exit."""
+    with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 app = typer.Typer(

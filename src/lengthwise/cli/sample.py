@@ -20,11 +20,14 @@ def sample(
     import numpy as np
 
     from lengthwise.tasks import get_task
+    from lengthwise.tasks.language import Language
 
     chosen = get_task(task)
     nearest = chosen.nearest_length(length)
     if nearest != length:
         sys.stderr.write(f"{task} has no strings of length {length}; these have length {nearest}\n")
+    if isinstance(chosen, Language) and (said := chosen.nothing_accepted(nearest)):
+        sys.stderr.write(f"{said}\n")
     batch = chosen.sample(np.random.default_rng(seed), count, nearest)
     for tokens, target in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True):
         sys.stdout.write(f"{' '.join(map(str, tokens))}\t{target}\n")

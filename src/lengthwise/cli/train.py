@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,8 +35,20 @@ def train(
     if device is not None:
         overrides.append(f"device={device}")
     resolved = load_recipe(recipe, overrides)
+    _say_substitutes(resolved)
     for one in resolved.seeds:
         train_seed(resolved, one, runs)
+
+
+def _say_substitutes(recipe: AnyRecipe) -> None:
+    """Say on standard error which strings training will read in the place of others that do not exist."""
+    from lengthwise.experiments.recipe import StringRecipe
+    from lengthwise.tasks import get_language
+    from lengthwise.training.substitutes import substitutes
+
+    if isinstance(recipe, StringRecipe):
+        for sentence in substitutes(get_language(recipe.task), recipe.training):
+            sys.stderr.write(f"{sentence}\n")
 
 
 def train_seed(recipe: AnyRecipe, seed: int, runs: Path, processes: Processes | None = None) -> None:

@@ -33,6 +33,9 @@ def _odd(every: int) -> int:
     return every
 
 
+_Length = Annotated[int, Field(ge=1)]
+
+
 class EvaluationConfig(BaseModel):
     """Which lengths are evaluated, and on how many strings."""
 
@@ -45,17 +48,17 @@ class EvaluationConfig(BaseModel):
     """Steps of that grid, from 1 on; odd, so that it has odd and even lengths alike."""
     samples: int = Field(default=512, ge=1)
     """Strings a length."""
-    long_lengths: tuple[int, ...] = (1_000, 10_000, 100_000)
+    long_lengths: tuple[_Length, ...] = (1_000, 10_000, 100_000)
     """Lengths evaluated one by one beyond."""
     long_samples: int = Field(default=512, ge=1)
     """Strings at each of those."""
     curve_every: int = Field(default=0, ge=0)
     """Steps between points of the curve of accuracy against strings seen; none by default. No choice rests on it."""
-    curve_lengths: tuple[int, ...] = (40, 100, 200, 500)
+    curve_lengths: tuple[_Length, ...] = (40, 100, 200, 500)
     """Lengths of those points."""
     curve_samples: int = Field(default=128, ge=1)
     """Strings a length of those points."""
-    near_misses: tuple[int, ...] = tuple(range(50, 501, 50))
+    near_misses: tuple[_Length, ...] = tuple(range(50, 501, 50))
     """Lengths at which near misses alone are evaluated."""
 
 

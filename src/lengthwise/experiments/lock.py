@@ -9,6 +9,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from lengthwise.errors import InputError
 
@@ -28,18 +29,7 @@ def hold(folder: Path) -> Generator[None]:
         InUseError: another process holds it.
         InputError: it cannot be made or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot use {folder} as a run folder: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise InUseError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
+    with _locked(folder) as file:
         # Who holds it is told as a courtesy; a full disk that cannot hold the line does not end the run.
         with contextlib.suppress(OSError):
             file.truncate(0)
@@ -47,6 +37,28 @@ def hold(folder: Path) -> Generator[None]:
             file.flush()
         yield
         file.truncate(0)
+
+
+def _locked(folder: Path) -> TextIO:
+    """Return the locked file of a folder, both made where they are missing."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = (folder / "lock").open("a+", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot use {folder} as a run folder: {error.strerror}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise InUseError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
+        # A process that was refused takes its folder away: a lock on a file that is no longer there keeps nobody out.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat()):
+                return file
+        file.close()
 
 
 def is_held(folder: Path) -> bool:

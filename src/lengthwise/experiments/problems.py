@@ -45,17 +45,30 @@ def _explain_one(details: ErrorDetails, settings: Any, schema: Schema, whole: st
             known = _quoted(str(context["expected_tags"]))
             return f"{where}.name: unknown {path[-1]} {context['tag']!r}; {nearest_name(str(context['tag']), known)}"
         case "union_tag_not_found":
-            known = list(_at(schema, settings, path).get("discriminator", {}).get("mapping", {}))
-            return f"{where}: needs a name; known: {', '.join(known)}"
+            return f"{where}: needs a name; known: {', '.join(_names(schema, settings, path))}"
         case "literal_error" if isinstance(value, str):
             return f"{where}: unknown value {value!r}; {nearest_name(value, _quoted(str(context['expected'])))}"
         case "value_error":
             return f"{where}: {context['error']}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{where}: should be a section with settings of its own, not {value!r}"
+            names = _names(schema, settings, path)
+            way = f"; {_naming(where, value, names)}" if names and isinstance(value, str) else ""
+            return f"{where}: should be a section with settings of its own, not {value!r}{way}"
         case _:
             expected = details["msg"].partition(",")[0].removeprefix("Input ").replace("tuple", "list")
             return f"{where}: {expected}, not {value!r}"
+
+
+def _naming(where: str, name: str, names: list[str]) -> str:
+    """Return how a section is chosen by a name that was written in its place."""
+    if name in names:
+        return f"write {where}.name={name}"
+    return f"it is chosen by name, with {where}.name=NAME; {nearest_name(name, names)}"
+
+
+def _names(schema: Schema, settings: Any, path: Path) -> list[str]:
+    """Return the names of the kinds that a section may be of; none where there is one kind."""
+    return list(_at(schema, settings, path).get("discriminator", {}).get("mapping", {}))
 
 
 def _quoted(text: str) -> list[str]:

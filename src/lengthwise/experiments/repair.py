@@ -57,7 +57,7 @@ def post_training(
 
 
 def runs_folder(run: Path, recipe: AnyRecipe, seed: int) -> Path:
-    """Return the folder of all runs that a run lies in.
+    """Return the folder of all runs that a run lies in, relative where the run's folder is given so.
 
     Args:
         run: the run's folder.
@@ -72,4 +72,5 @@ def runs_folder(run: Path, recipe: AnyRecipe, seed: int) -> Path:
         raise InputError(
             f"run {run} should lie in {run_path(Path('RUNS'), recipe.name, seed)}: its post-trained runs go beside it"
         )
-    return parents[depth]
+    given = run.parents
+    return given[depth] if len(given) > depth else parents[depth]

@@ -133,6 +133,11 @@ class RunFolder:
         return self.path / "finished"
 
     @property
+    def begun(self) -> bool:
+        """Whether training left something that another run must not take the place of."""
+        return self.checkpoint.exists() or self.finished.exists()
+
+    @property
     def ending(self) -> str:
         """How training ended, such as ``stopped: loss below 0.001 for 300 steps``; empty before, or not recorded."""
         return self.finished.read_text(encoding="utf-8").strip() if self.finished.exists() else ""

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import torch
 import yaml
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
@@ -23,7 +23,7 @@ from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolde
 from lengthwise.experiments.string_job import StringJob
 from lengthwise.experiments.text_job import TextJob
 from lengthwise.models.huggingface.config import HuggingFaceConfig
-from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
 from lengthwise.training.processes import ALONE, Processes
 
@@ -62,15 +62,16 @@ def train_run(
 
     Raises:
         InputError: the folder is in use, belongs to another recipe or seed, or holds a corrupt checkpoint.
-        RunError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
+        StoppedError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
     """
     run = RunFolder(folder)
     if not processes.first:
         return _follow(run, recipe, seed, stop, processes)
-    with hold(folder):
+    with hold(folder), _free_if_refused(run):
         _claim(run, recipe, seed)
         processes.wait()
         if run.finished.exists():
+            _check_finished(run)
             return Outcome.NOTHING_TO_DO
         job = _job(recipe, seed, processes)
         trainer = job.build()
@@ -135,7 +136,7 @@ def evaluate_run(
 
     Raises:
         InputError: training is not finished, the folder is in use, or its checkpoint is corrupt.
-        RunError: the rows cannot be written.
+        StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
@@ -206,8 +207,10 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
-    """Write the recipe into a new folder, or check that it is the one that the folder was made for."""
+    """Write the recipe into a folder in which no training began, or check that it is the one that it was made for."""
     own = recipe.model_copy(update={"seeds": (seed,)})
+    if not run.begun:
+        _clear(run)
     if not run.recipe.exists():
         write_atomically(run.recipe, own.to_yaml().encode(), "recipe")
         return
@@ -218,6 +221,45 @@ def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
             f"run folder {run.path} belongs to another recipe:\n{listed}\n"
             "choose another folder with --runs DIR, or another name with --set name=NAME"
         )
+
+
+@contextlib.contextmanager
+def _free_if_refused(run: RunFolder) -> Generator[None]:
+    """Leave no folder behind where a run is refused before it trained: the corrected recipe finds the place free."""
+    begun = run.begun
+    try:
+        yield
+    except InputError:
+        if not begun and not _trained(run):
+            _clear(run)
+            for path in (run.checkpoint, run.path / "lock"):
+                path.unlink(missing_ok=True)
+            # What else lies there is not ours.
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+        raise
+
+
+def _trained(run: RunFolder) -> bool:
+    """Return whether a folder holds more than the start of a run."""
+    if run.finished.exists() or run.metrics_rows():
+        return True
+    return run.checkpoint.exists() and load_checkpoint(run.checkpoint)[1]["step"] != 0
+
+
+def _clear(run: RunFolder) -> None:
+    for path in (run.recipe, run.environment, run.metrics):
+        path.unlink(missing_ok=True)
+
+
+def _check_finished(run: RunFolder) -> None:
+    """Refuse a finished run whose checkpoint was damaged since; one that was taken away may be meant."""
+    if not run.checkpoint.exists():
+        return
+    try:
+        check_checkpoint(run.checkpoint)
+    except InputError as error:
+        raise InputError(f"run {run.path} is finished, but {error}; without its folder it is trained anew") from error
 
 
 def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
@@ -261,7 +303,9 @@ def _restore(run: RunFolder, trainer: Trainer[Any]) -> None:
     try:
         trainer.restore(tensors, values)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {error}") from error
+        parameters = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        why = misfit(trainer.model.state_dict(), parameters) or str(error).partition("\n")[0]
+        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {why}") from error
 
 
 def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
@@ -269,7 +313,7 @@ def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
         return trainer.train_step()
     except RunError as error:
         at = load_checkpoint(run.checkpoint)[1]["step"]
-        raise RunError(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
+        raise type(error)(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
 
 
 def _curve(trainer: Trainer[Any], job: Job) -> dict[str, float]:
@@ -307,4 +351,4 @@ def _disk(name: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error
+        raise StoppedError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error

@@ -18,6 +18,7 @@ from lengthwise.tasks import get_task
 from lengthwise.tasks.language import Language
 from lengthwise.training.loop import Trainer
 from lengthwise.training.strings import StringTrainer
+from lengthwise.training.substitutes import substitutes
 
 
 class StringJob(Job):
@@ -37,6 +38,8 @@ class StringJob(Job):
         task = get_task(recipe.task)
         if not isinstance(task, Language):
             raise InputError(f"task {recipe.task} cannot be trained on: it is not a language")
+        # Refused here, and not after the steps that it takes to draw a length without strings.
+        substitutes(task, recipe.training)
         torch.manual_seed(self.seed)
         model = recipe.model.build(task.vocabulary, task.classes)
         model.to(pick_device(recipe.device))

@@ -106,7 +106,7 @@ def read_status(runs: Iterable[SweepRun], root: Path) -> dict[tuple[str, int], S
             foreign.append(f"{folder.path}:\n{difference}")
             continue
         evaluated = folder.finished.exists() and folder.evaluation.exists()
-        found[run.key] = Status.DONE if evaluated else Status.BEGUN if folder.recipe.exists() else Status.MISSING
+        found[run.key] = Status.DONE if evaluated else Status.BEGUN if folder.begun else Status.MISSING
     if foreign:
         others = f"\nand {len(foreign) - 1} more" if len(foreign) > 1 else ""
         raise InputError(
@@ -181,9 +181,9 @@ def estimate_by_measuring(runs: Sequence[SweepRun], seconds: float = 2.0) -> Est
 
 
 def _difference(folder: RunFolder, run: SweepRun) -> str:
-    """Return in what a folder's recipe differs from that of a run; empty where there is none or they are the same."""
+    """Return in what the recipe that a folder was begun with differs from that of a run; empty where it does not."""
     digest = run.recipe.digest()
-    if not folder.recipe.exists() or _evaluated_as(folder, digest, run.seed):
+    if not (folder.recipe.exists() and folder.begun) or _evaluated_as(folder, digest, run.seed):
         return ""
     there, seed = read_run(folder)
     if (there.digest(), seed) == (digest, run.seed):

@@ -18,7 +18,7 @@ from lengthwise.interventions.base import check_carries_state, initial_start, re
 from lengthwise.models.base import SequenceModel, with_state
 from lengthwise.tasks.corpus import Corpus, check_vocabulary
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
-from lengthwise.training.checkpoint import load_checkpoint
+from lengthwise.training.checkpoint import load_checkpoint, misfit
 from lengthwise.training.loop import Trainer
 from lengthwise.training.processes import ALONE, Processes
 from lengthwise.training.text import TextTrainer
@@ -85,8 +85,8 @@ class TextJob(Job):
         try:
             trainer.model.load_state_dict(weights)
         except RuntimeError as error:
-            first, *_, last = str(error).splitlines()
-            raise InputError(f"the parameters of {start.path} do not fit {self.recipe.name}: {first} {last}") from error
+            why = misfit(trainer.model.state_dict(), weights) or str(error).partition("\n")[0]
+            raise InputError(f"checkpoint {start.checkpoint} does not fit {self.recipe.name}: {why}") from error
 
     @property
     def curve_every(self) -> int:

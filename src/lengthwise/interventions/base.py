@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, StoppedError
 from lengthwise.models.base import SequenceModel
 from lengthwise.state import Kind, State
 
@@ -79,7 +79,7 @@ class Intervention(ABC):
 
         Raises:
             InputError: no step was begun.
-            RunError: the state is not finite; the message names the entry.
+            StoppedError: the state is not finite; the message names the entry.
         """
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -171,7 +171,7 @@ def _check_finite(final: State, intervention: str) -> None:
     if wrong := final.non_finite():
         name = wrong[0]
         rows = (~torch.isfinite(final[name]).reshape(final.batch_size, -1)).any(1).nonzero()[:, 0].tolist()
-        raise RunError(
+        raise StoppedError(
             f"the final state is not finite in {', '.join(wrong)} ({name}: rows {', '.join(map(str, rows))}); "
             f"{intervention!r} would start later steps from it"
         )

@@ -27,23 +27,26 @@ class Piece(NamedTuple):
     output: Output
 
 
-def read(model: SequenceModel, tokens_BT: Tensor, chunk: int, cuts: Iterable[int] = ()) -> Iterator[Piece]:
-    """Read tokens from the initial state, a piece at a time.
+def read(
+    model: SequenceModel, tokens_BT: Tensor, chunk: int, cuts: Iterable[int] = (), state: State | None = None
+) -> Iterator[Piece]:
+    """Read tokens, a piece at a time.
 
     Args:
         model: the model, in the mode it is in.
         tokens_BT: [B, T] symbols.
         chunk: tokens read at a time, at most.
         cuts: numbers of tokens, each in 1..T, after which a piece must end as well.
+        state: before the first token; by default the initial one.
 
     Yields:
         The pieces in order; together they are all T tokens.
     """
-    state = model.initial_state(len(tokens_BT))
+    before = model.initial_state(len(tokens_BT)) if state is None else state
     for begin, end in spans(tokens_BT.shape[1], chunk, cuts):
-        output = model(tokens_BT[:, begin:end], state)
-        yield Piece(begin, end, state, output)
-        state = output.state
+        output = model(tokens_BT[:, begin:end], before)
+        yield Piece(begin, end, before, output)
+        before = output.state
 
 
 def spans(length: int, chunk: int, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
@@ -68,6 +71,28 @@ def non_finite_entry(state: State, kinds: Iterable[Kind] = tuple(Kind)) -> str |
     chosen = set(kinds)
     names = (name for name in state if state.kinds[name] in chosen)
     return next((name for name in names if not bool(torch.isfinite(state[name]).all())), None)
+
+
+@torch.no_grad()
+def first_not_finite(model: SequenceModel, tokens_BT: Tensor, state: State) -> tuple[int, str | None] | None:
+    """Read tokens one by one up to the first after which the state or the prediction is not finite.
+
+    In one call that is not to be told: what one position holds may reach those beside it, times zero.
+
+    Args:
+        model: the model, in the mode it is in.
+        tokens_BT: [B, T] symbols.
+        state: before the first of them.
+
+    Returns:
+        The number of tokens read, and the first entry of the state that is not finite, if it is the state; None where
+        everything is finite.
+    """
+    for piece in read(model, tokens_BT, 1, state=state):
+        entry = non_finite_entry(piece.output.state)
+        if entry or not bool(torch.isfinite(piece.output.logits).all()):
+            return piece.end, entry
+    return None
 
 
 def check_tokens(tokens_BT: Tensor, least: int) -> None:

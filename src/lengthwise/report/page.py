@@ -11,6 +11,7 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lengthwise.errors import RunError
 from lengthwise.report import charts
 from lengthwise.report.certificate_part import FILE, certificates_of
 from lengthwise.report.certified import certificate_table
@@ -42,7 +43,17 @@ def write_report(results: Results, out: Path) -> Path:
         The page, ``out/index.html``. Beside it lie each figure and each table of models and tasks as SVG (also on dark
         ground), PNG and PDF, ``accuracy.csv`` with every row of runs on strings, ``diagnosis.csv`` with every row of
         runs on text, ``certificates.csv`` where runs have certificates, and ``provenance.json``.
+
+    Raises:
+        RunError: the folder cannot be made or a file in it not written.
     """
+    try:
+        return _write(results, out)
+    except OSError as error:
+        raise RunError(f"cannot write the report in {out}: {error.strerror or error}") from error
+
+
+def _write(results: Results, out: Path) -> Path:
     parts, summaries = string_parts(results)
     texts = summarise_text(results.text)
     if texts:

@@ -246,7 +246,7 @@ def _split(config: TextConfig) -> tuple[list[Document], list[Document]]:
     """Return the documents for training and those held out, each side in the order of its hashes."""
     documents = [document for document in config.source.documents() if document.text]
     if not documents:
-        raise InputError(f"the text source {config.source!r} holds no document that is not empty")
+        raise InputError(f"{config.source.described} holds no text: no document in it, or only empty ones")
     places = {document.name: _place(document.name, config.seed) for document in documents}
     # Sorting is stable: documents of equal names stay in the order of the source.
     documents.sort(key=lambda document: places[document.name])

@@ -107,7 +107,7 @@ class Language(Task):
     def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
         """Draw strings of one length from the standard distribution; see `Sampling` and `Task.sample`."""
         length = self.nearest_length(length)
-        if not self._has_accepted(length) or self.sampling is Sampling.UNIFORM:
+        if not self.has_accepted(length) or self.sampling is Sampling.UNIFORM:
             return self.sample_uniform(rng, batch_size, length)
         accepted = (batch_size + int(rng.integers(2))) // 2
         parts = [
@@ -156,6 +156,21 @@ class Language(Task):
         """Return how many strings of a length have each class, exactly; see `count_classes`."""
         return count_classes(self.automaton, length)
 
+    def has_accepted(self, length: int) -> bool:
+        """Return whether strings of exactly this length are accepted; never where there are more classes than two."""
+        return self.classes == 2 and self._sampler(ACCEPTED).exists(length)
+
+    def nothing_accepted(self, length: int) -> str | None:
+        """Return a sentence where a language of two classes accepts no string of a length: the nearest that it does.
+
+        Args:
+            length: number of symbols, exactly.
+        """
+        if self.classes != 2 or self.has_accepted(length):
+            return None
+        nearest = describe(self._sampler(ACCEPTED).nearest_lengths(length))
+        return f"{self.name} has no accepted string of length {length}; {nearest}"
+
     def sample_near_miss(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
         """Draw strings that one or two edits took into another class.
 
@@ -190,7 +205,7 @@ class Language(Task):
         """
         length = self.nearest_length(length)
         if length not in self._probed:
-            possible = self.classes != 2 or self._has_accepted(length)
+            possible = self.classes != 2 or self.has_accepted(length)
             self._probed[length] = possible and near_misses.probe(
                 self.automaton, self._near_miss_source(length), length, self._horizon
             )
@@ -280,7 +295,7 @@ class Language(Task):
         return {
             "standard": self.sample,
             "uniform": self.sample_uniform,
-            "accepted": accepted if self._has_accepted(length) else None,
+            "accepted": accepted if self.has_accepted(length) else None,
             "near_miss": self.sample_near_miss if self.has_near_misses(length) else None,
             "hard": self.sample_hard,
             "runs": runs,
@@ -290,9 +305,6 @@ class Language(Task):
     def _run_sampler(self) -> RunSampler:
         outputs_S = self.automaton.outputs_S
         return RunSampler(self.automaton, outputs_S == ACCEPTED if self.classes == 2 else outputs_S != UNLABELLED)
-
-    def _has_accepted(self, length: int) -> bool:
-        return self.classes == 2 and self._sampler(ACCEPTED).exists(length)
 
     def _near_miss_source(self, length: int) -> near_misses.Draw:
         if self.classes == 2:

@@ -34,6 +34,11 @@ class SourceConfig(BaseModel, ABC):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @property
+    def described(self) -> str:
+        """What messages call it."""
+        return f"the text source {getattr(self, 'name', type(self).__name__)!r}"
+
     @abstractmethod
     def documents(self) -> Iterator[Document]:
         """Yield the documents in an order that is the same on every machine.
@@ -94,6 +99,11 @@ class FilesSource(SourceConfig):
         except re.error as error:
             raise ValueError(f"{boundary!r} is not a regular expression: {error}") from error
         return boundary
+
+    @property
+    def described(self) -> str:
+        """What messages call it, with the paths."""
+        return f"{super().described} ({', '.join(self.paths)})"
 
     def documents(self) -> Iterator[Document]:
         """Yield the documents, sorted by name; a file that is reached twice is read once.
@@ -159,6 +169,11 @@ class HuggingFaceSource(SourceConfig):
     """The column that holds the text."""
     revision: str | None = None
     """The version of the data set; the newest by default."""
+
+    @property
+    def described(self) -> str:
+        """What messages call it, with the data set."""
+        return f"{super().described} ({self.path}, {self.split})"
 
     def documents(self) -> Iterator[Document]:
         """Yield the rows in their order, named by their number.

@@ -6,16 +6,16 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, StoppedError
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -33,7 +33,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], values: Mapping[s
         values: everything else, kept in the metadata of the same file; floats come back bit-equal.
 
     Raises:
-        RunError: the file could not be written, as on a full disk; the previous checkpoint is intact.
+        StoppedError: the file could not be written, as on a full disk; the previous checkpoint is intact.
 
     Example:
         >>> import tempfile, torch
@@ -61,21 +61,59 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, JSON]]:
     Raises:
         InputError: the file is missing, truncated, corrupt or not one of ours; the message names it and says which.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            # Copies, because the file is mapped and may be replaced while they live.
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(f"there is no checkpoint {path}") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"checkpoint {path} is truncated, corrupt or not a checkpoint: {error}") from error
-    if metadata.get("format") != _FORMAT:
-        raise InputError(f"{path} is a safetensors file, but not a checkpoint of lengthwise")
+    with _opened(path) as (file, metadata):
+        # Copies, because the file is mapped and may be replaced while they live.
+        tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     text = metadata.get("values", "")
     if metadata.get("checksum") != _checksum(tensors, text):
         raise InputError(f"checkpoint {path} is corrupt: its contents do not match their checksum")
     return tensors, json.loads(text)
+
+
+def check_checkpoint(path: Path) -> None:
+    """Look at the header of a checkpoint and at its size, which is quick; its tensors are not read.
+
+    Args:
+        path: a file made by `save_checkpoint`.
+
+    Raises:
+        InputError: as `load_checkpoint`, but for contents that do not match their checksum.
+    """
+    with _opened(path):
+        pass
+
+
+def misfit(model: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Return the first tensor in which parameters do not fit a model, in words; empty where all of them fit.
+
+    Args:
+        model: name -> tensor, as the model has them.
+        found: name -> tensor, as a checkpoint has them.
+    """
+    for name, tensor in model.items():
+        if name not in found:
+            return f"it has no tensor {name!r}"
+        if found[name].shape != tensor.shape:
+            return (
+                f"its tensor {name!r} has the shape {list(found[name].shape)}, that of the model {list(tensor.shape)}"
+            )
+    beyond = next((name for name in found if name not in model), None)
+    return f"the model has no tensor {beyond!r}" if beyond else ""
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Generator[tuple[Any, dict[str, str]]]:
+    """Open a checkpoint, whose size is then known to be that which its header says."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            if metadata.get("format") != _FORMAT:
+                raise InputError(f"{path} is a safetensors file, but not a checkpoint of lengthwise")
+            yield file, metadata
+    except FileNotFoundError:
+        raise InputError(f"there is no checkpoint {path}") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"checkpoint {path} is truncated, corrupt or not a checkpoint: {error}") from error
 
 
 def write_atomically(path: Path, data: bytes, what: str) -> None:
@@ -87,7 +125,7 @@ def write_atomically(path: Path, data: bytes, what: str) -> None:
         what: what the file is, as the error message says it.
 
     Raises:
-        RunError: it could not be written; the previous contents are intact.
+        StoppedError: it could not be written; the previous contents are intact.
     """
     # One fixed name: what a killed process left behind is overwritten, not piled up.
     partial = path.with_name(f".{path.name}.partial")
@@ -102,7 +140,7 @@ def write_atomically(path: Path, data: bytes, what: str) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         kept = "the previous one is intact" if path.exists() else "there was none before"
-        raise RunError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
+        raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
 
 
 def _sync_folder(folder: Path) -> None:

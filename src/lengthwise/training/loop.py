@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.errors import RunError
+from lengthwise.errors import StoppedError
 from lengthwise.models.base import StringModel
 from lengthwise.training.config import LoopConfig, OptimiserConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
@@ -99,7 +99,7 @@ class Trainer(ABC, Generic[Model]):
             ``loss``, ``accuracy``, ``learning_rate``, ``gradient_norm`` and ``length``.
 
         Raises:
-            RunError: the loss or its gradient is not finite; parameters are still those of the step before.
+            StoppedError: the loss or its gradient is not finite; parameters are still those of the step before.
         """
         began = time.process_time()
         progress = (self.step + 1) / self.steps
@@ -109,10 +109,10 @@ class Trainer(ABC, Generic[Model]):
         loss = self._descend(progress)
         where = f"at step {self.step + 1} (length {loss.length})"
         if not math.isfinite(value := float(loss.total)):
-            raise RunError(f"the loss became {value} {where}{loss.final}")
+            raise StoppedError(f"the loss became {value} {where}{loss.final}")
         norm = float(prepare_gradients(self.model.parameters(), self._optimiser_config))
         if not math.isfinite(norm):
-            raise RunError(f"the norm of the gradient became {norm} {where}")
+            raise StoppedError(f"the norm of the gradient became {norm} {where}")
         rate = learning_rate(self._optimiser_config, progress)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from lengthwise.errors import InputError
 from lengthwise.interventions.base import Intervention
 from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.reading import first_not_finite
 from lengthwise.state import State
 from lengthwise.tasks.windows import Windows
 from lengthwise.training.config import TextTrainingConfig
@@ -73,10 +74,10 @@ class TextTrainer(Trainer[SequenceModel]):
         finals = list[State]()
         for index in torch.arange(len(symbols_BS), device=self._device).chunk(self.config.accumulation):
             whole = len(index) == len(symbols_BS)
-            loss, accuracy, final = self._read(symbols_BS[index], before if whole else before.rows(index))
+            start = before if whole else before.rows(index)
+            loss, accuracy, final = self._read(symbols_BS[index], start)
             finals.append(final.detach())
-            broken = [] if bool(torch.isfinite(loss)) else final.non_finite()
-            note = f"; the state is not finite in {', '.join(broken)}" if broken else ""
+            note = "" if bool(torch.isfinite(loss)) else self._where_not_finite(symbols_BS[index, :-1], start)
             share = len(index) / len(symbols_BS)
             yield StepLoss(loss * share, accuracy * share, self.windows.length, len(index), note)
         self.intervention.observe(finals[0] if len(finals) == 1 else State.concat(finals))
@@ -84,7 +85,7 @@ class TextTrainer(Trainer[SequenceModel]):
     def _read(self, symbols_BS: Tensor, before: State) -> tuple[Tensor, Tensor, State]:
         """Return loss, accuracy and final state of some windows."""
         tokens_BT, targets_BT = symbols_BS[:, :-1], symbols_BS[:, 1:]
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+        with self._precision():
             logits_BTV, after = self._logits(tokens_BT, before)
         if logits_BTV.ndim != 3:
             raise InputError(
@@ -102,6 +103,19 @@ class TextTrainer(Trainer[SequenceModel]):
             logits_BTV, state = checkpoint(self.model, piece_BT, state, use_reentrant=False)
             pieces.append(logits_BTV)
         return Output(torch.cat(pieces, 1), state)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16")
+
+    def _where_not_finite(self, tokens_BT: Tensor, start: State) -> str:
+        """Return what a message says of windows whose loss is not finite, having read them again."""
+        with self._precision():
+            found = first_not_finite(self.model, tokens_BT, start)
+        if found is None:
+            return "; read again token by token, the state and all predictions are finite"
+        position, entry = found
+        what = f"the state is first not finite in {entry}" if entry else "the state is finite, the prediction is not"
+        return f"; at position {position} of the window {what}"
 
     def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return what the intervention remembers, where the windows are, and how many symbols there are."""
