@@ -188,6 +188,8 @@ def test_commands_refuse_what_they_cannot_use(run: Path, tmp_path: Path) -> None
             ("certify", "--verify", run, "--run", tmp_path / "nothing"),
             "cannot read its recipe.yaml|cannot read the weights",
         ),
+        (("certify", run, "--states", "1"), "more than 1 states: 1 of them are new with strings of 0 symbols"),
+        (("certify", "--verify", run, "--elements", "9"), "nor limits"),
         (("export", run, "--format", "regexp"), "did you mean 'regex'?"),
         (("export", run, "--class", "5", "--format", "json"), "no string has the class 5"),
         (("export", tmp_path), "there is no certificate"),

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.algebra import Algebra, extract_algebra
+from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
 from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
 from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.table import FREE, Word
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
@@ -117,16 +118,17 @@ class SnappedUnit(SequenceModel):
         return self.logits_EC[elements_B]
 
 
-def certify_snapped(model: StringModel, task: Language) -> Finding:
+def certify_snapped(model: StringModel, task: Language, limits: Limits | None = None) -> Finding:
     """Find out whether a unit is right once each of its nodes is replaced by the vector of its element.
 
     Args:
         model: a unit with any binary operator, in evaluation mode.
         task: what it was trained on.
+        limits: how far the extraction of its algebra may grow.
 
     Raises:
         InputError: the model is not such a unit.
-        RunError: its algebra does not close within the budget.
+        RunError: its algebra does not close within the limits.
     """
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to snap; --method black_box asks it questions")
@@ -134,7 +136,7 @@ def certify_snapped(model: StringModel, task: Language) -> Finding:
     if failure is not None:
         statement = f"the network itself is wrong on a string of {len(failure.symbols)} symbols; nothing was extracted"
         return Finding("wrong", "snapped", statement, counterexample=failure)
-    algebra = extract_algebra(model, task.automaton)
+    algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     return judge(algebra, model, task)
 
 

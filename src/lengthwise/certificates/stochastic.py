@@ -28,6 +28,8 @@ UNIT_ROUNDOFF = 2.0**-24
 """Of float32, in which units compute."""
 SATURATION = 106.0
 """From this difference of logits on, the softmax of float32 gives exactly 0: exp(-104) is below its least number."""
+STATES = 100_000
+"""Of the automaton with rounded rows, at most."""
 
 
 class Extracted(NamedTuple):
@@ -123,7 +125,7 @@ class SoftAutomaton:
             answers.append(int((np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C).argmax()))
         return np.array(answers, dtype=np.int64)
 
-    def extract(self, limit: int = 100_000) -> Extracted:
+    def extract(self, limit: int = STATES) -> Extracted:
         """Return the automaton of the unit with rounded rows.
 
         Its states are what the readout can see after some string: the state of each automaton that starts in a row
@@ -133,7 +135,7 @@ class SoftAutomaton:
             limit: the largest number of states.
 
         Raises:
-            InputError: there are more states.
+            InputError: there are more states; the message says which strings led to the last ones.
         """
         moves_VRK = self.moves[:, self.heads_R]
         ordered = np.arange(len(self.heads_R))
@@ -147,7 +149,10 @@ class SoftAutomaton:
             return int(self.scores(np.array([state]))[0].argmax())
 
         start = tuple(self.starts_R.tolist())
-        automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
+        try:
+            automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
+        except InputError as error:
+            raise InputError(f"with its rows rounded, {error}; --states allows more") from error
         # `explore` asks for the class of each state once, in the order in which it numbers them.
         return Extracted(automaton, np.array(visited))
 

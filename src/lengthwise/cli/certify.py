@@ -23,6 +23,12 @@ def certify(
         str | None,
         typer.Option(metavar="NAME", help="raw, rounded, snapped or black_box; what says most by default."),
     ] = None,
+    states: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Largest number of states of an extracted automaton.")
+    ] = None,
+    elements: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Largest number of elements of an extracted algebra.")
+    ] = None,
     verify: Annotated[
         Path | None, typer.Option("--verify", metavar="FILE", help="Check a certificate again instead.")
     ] = None,
@@ -35,25 +41,26 @@ def certify(
     Ends with 0 when every run was proved right, at every length or up to one, and with 1 otherwise.
     """
     if verify is not None:
-        if run or method:
-            raise InputError("--verify checks a file as it is: it takes neither runs nor --method")
+        if run or method or states or elements:
+            raise InputError("--verify checks a file as it is: it takes neither runs nor --method, nor limits")
         _verify(verify, weights)
         return
     if not run or weights is not None:
         raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
-    certificates = _certify(run, method)
+    certificates = _certify(run, method, states, elements)
     print_table(COLUMNS, [_row(certificate) for certificate in certificates])
     if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
         raise typer.Exit(1)
 
 
-def _certify(run: list[Path], method: str | None) -> list[Certificate]:
+def _certify(run: list[Path], method: str | None, states: int | None, elements: int | None) -> list[Certificate]:
+    from lengthwise.certificates.limits import Limits
     from lengthwise.experiments.certification import certify_run
     from lengthwise.experiments.results import open_runs
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):
-        certificate = certify_run(folder.path, method)
+        certificate = certify_run(folder.path, method, Limits(states, elements))
         say(f"{folder.path}: {certificate.statement}")
         certificates.append(certificate)
     return certificates

@@ -22,6 +22,7 @@ from lengthwise.certificates.certificate import (
     versions,
 )
 from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import hold
@@ -34,12 +35,13 @@ from lengthwise.training.checkpoint import write_atomically
 from lengthwise.training.loop import Trainer
 
 
-def certify_run(folder: Path, method: str | None = None) -> Certificate:
+def certify_run(folder: Path, method: str | None = None, limits: Limits | None = None) -> Certificate:
     """Find out what can be proved about a trained run, and write it into the run's folder.
 
     Args:
         folder: the run's folder.
         method: a name that `METHODS` knows; the one that can say most about the model by default.
+        limits: how far extraction may grow; as far as the method goes by default.
 
     Returns:
         The certificate, as it was written to ``certificate.json``.
@@ -47,7 +49,7 @@ def certify_run(folder: Path, method: str | None = None) -> Certificate:
     Raises:
         InputError: the run is not trained to its end or not on a regular language, the method is unknown or does not
             fit the model, or the folder is in use.
-        RunError: the file cannot be written.
+        RunError: what is extracted does not close within the limits, or the file cannot be written.
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
@@ -60,7 +62,7 @@ def certify_run(folder: Path, method: str | None = None) -> Certificate:
         trainer = load_run(folder)
         model, task = cast(SequenceModel, trainer.model), cast(Language, cast(Any, trainer).task)
         began = time.perf_counter()
-        finding = (certifier or METHODS.load(default_method(model)))(model, task)
+        finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
         certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
             update={
                 "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
