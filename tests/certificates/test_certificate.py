@@ -13,7 +13,7 @@ from automata.fa.dfa import DFA
 from automata.fa.nfa import NFA
 from typer.testing import CliRunner, Result
 
-from lengthwise.certificates.certificate import FILE_NAME, hash_weights, read_certificate
+from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights, read_certificate
 from lengthwise.certificates.export import to_dot, to_json, to_regex
 from lengthwise.certificates.verification import verify_claims
 from lengthwise.cli.main import app
@@ -212,6 +212,32 @@ def test_a_wrong_unit_is_told_by_the_exit_code(run: Path) -> None:
     assert certificate.counterexample.symbols == [1]
     assert certificate.counterexample.model_answer == certificate.counterexample.answer == 1
     assert verify_certificate(run)[0].verdict == "wrong"
+    states = " ".join(map(str, certificate.counterexample.states))
+    shown = f"  symbols: 1\n  states: {states}\n  answer 1, truth 0, the network itself answers 1\n"
+    assert shown in wrong.stdout
+    assert shown in call("certify", "--verify", run).stdout
+
+
+def test_a_black_box_shows_the_states_of_what_was_learned_from_it(run: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"task": "tomita_6"}))
+    assert call("certify", run, "--method", "black_box").exit_code == 1
+    certificate, _ = verify_certificate(run)
+    assert certificate.counterexample is not None
+    assert certificate.extracted is not None
+    example, extracted = certificate.counterexample, certificate.extracted.automaton()
+    assert example.states == [extracted.start, *extracted.trace(np.array([example.symbols]))[0].tolist()]
+
+
+def test_a_long_counterexample_can_be_read() -> None:
+    symbols = [1, 0] + [1] * 1320
+    example = Counterexample(symbols=symbols, states=[0, 2] + [5] * 1321, answer=0, truth=4)
+    assert example.in_words() == [
+        "symbols: 1 0 1^1320",
+        "states: 0 2 5^1321",
+        "answer 0, truth 4, the network itself was not asked",
+    ]
+    assert example.in_words(most=2)[0] == "symbols: 1 0 ... 1,320 more symbols"
 
 
 def test_runs_on_text_have_no_certificate(tmp_path: Path) -> None:

@@ -63,6 +63,10 @@ def test_right_tables_are_certified_and_wrong_ones_yield_a_string() -> None:
     spoilt = replace(algebra, table=replace(algebra.table, products_EE=products))
     wrong = judge(spoilt, _WithParameter(SnappedUnit(spoilt)), task)
     assert wrong.verdict == "wrong"
+    example = wrong.example()
+    assert example is not None
+    assert wrong.extracted is not None
+    assert example.states[1:] == wrong.extracted.trace(np.array([example.symbols]))[0].tolist()
 
 
 def test_an_untrained_unit_is_wrong_on_a_string_that_is_given() -> None:

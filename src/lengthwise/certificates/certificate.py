@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lengthwise.certificates.equivalence import Different, Equal
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.writing import write_runs, write_symbols
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
@@ -33,6 +34,9 @@ Method = Literal["rounded", "snapped", "raw", "black_box"]
 """What the verdict is about. ``raw``: the network as it is. ``rounded``: the network with its row-stochastic leaves
 rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
 an automaton learned from queries; never a proof for the network."""
+
+_PLAIN = 40
+"""Symbols of a string up to which it is written without counting repetitions."""
 
 
 class _Record(BaseModel):
@@ -84,11 +88,27 @@ class Counterexample(_Record):
     states: list[int]
     """Of the extracted automaton, before the first symbol and after each; empty where there is none."""
     answer: int
-    """The class that the extracted automaton gives."""
+    """The class that is wrong: of the extracted automaton, of its table in balanced trees, or of the model itself."""
     truth: int
     """The class that the task gives."""
     model_answer: int | None = None
     """The class that the real network gives; None where it was not run."""
+
+    def in_words(self, most: int | None = None) -> list[str]:
+        """Return lines that say all of it.
+
+        Args:
+            most: long strings are cut after so many parts; never by default.
+        """
+        own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"
+        short = len(self.symbols) <= _PLAIN
+        symbols = write_symbols(self.symbols) if short else write_runs(self.symbols, most)
+        states = " ".join(map(str, self.states)) if short else write_runs(self.states, most)
+        return [
+            f"symbols: {symbols}",
+            *([f"states: {states}"] if states else []),
+            f"answer {self.answer}, truth {self.truth}, the network itself {own}",
+        ]
 
 
 class Training(_Record):
@@ -186,6 +206,18 @@ class Finding:
     algebra: AlgebraTable | None = None
     margins: dict[str, float] = field(default_factory=dict[str, float])
     counterexample: Counterexample | None = None
+
+    def example(self) -> Counterexample | None:
+        """Return the string on which the model is wrong, with the states of the automaton; None if there is none."""
+        example, found = self.counterexample, self.comparison
+        if example is None and isinstance(found, Different):
+            return Counterexample(
+                symbols=list(found.symbols), states=list(found.states), answer=found.answer, truth=found.truth
+            )
+        if example is None or example.states or self.extracted is None:
+            return example
+        traced = self.extracted.trace(np.array([example.symbols]))[0]
+        return example.model_copy(update={"states": [self.extracted.start, *traced.tolist()]})
 
 
 def read_certificate(path: Path) -> Certificate:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
 
 COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
+PARTS = 60
+"""Of a counterexample, at most: symbols and counted repetitions."""
 
 
 def certify(
@@ -62,6 +64,7 @@ def _certify(run: list[Path], method: str | None, states: int | None, elements: 
     for folder in open_runs(run):
         certificate = certify_run(folder.path, method, Limits(states, elements))
         say(f"{folder.path}: {certificate.statement}")
+        _say_counterexample(certificate)
         certificates.append(certificate)
     return certificates
 
@@ -72,6 +75,13 @@ def _verify(file: Path, run: Path | None) -> None:
     certificate, weights = verify_certificate(file, run)
     of = "the weights are those it is about" if weights else "there are no weights beside it to check"
     say(f"{file}: holds; {of}\n{certificate.task}: {certificate.statement}")
+    _say_counterexample(certificate)
+
+
+def _say_counterexample(certificate: Certificate) -> None:
+    example = certificate.counterexample
+    for line in example.in_words(most=PARTS) if example else ():
+        say(f"  {line}")
 
 
 def _row(certificate: Certificate) -> tuple[str, ...]:

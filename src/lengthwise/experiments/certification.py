@@ -21,7 +21,7 @@ from lengthwise.certificates.certificate import (
     hash_weights,
     versions,
 )
-from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.equivalence import Equal
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
@@ -84,15 +84,7 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         task: what the model was trained on.
         training: where the model comes from.
     """
-    comparison = finding.comparison
-    example = finding.counterexample
-    if example is None and isinstance(comparison, Different):
-        example = Counterexample(
-            symbols=list(comparison.symbols),
-            states=list(comparison.states),
-            answer=comparison.answer,
-            truth=comparison.truth,
-        )
+    comparison, example = finding.comparison, finding.example()
     if example is not None:
         example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
     verdict, statement, method = _judge(finding, example)
