@@ -13,7 +13,16 @@ from automata.fa.dfa import DFA
 from automata.fa.nfa import NFA
 from typer.testing import CliRunner, Result
 
-from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights, read_certificate
+from lengthwise.certificates.certificate import (
+    FILE_NAME,
+    AlgebraTable,
+    AutomatonTable,
+    Counterexample,
+    Finding,
+    hash_weights,
+    read_certificate,
+)
+from lengthwise.certificates.decision import conclude, decide
 from lengthwise.certificates.export import to_dot, to_json, to_regex
 from lengthwise.certificates.verification import verify_claims
 from lengthwise.cli.main import app
@@ -132,7 +141,7 @@ def test_a_change_by_accident_breaks_the_seal(run: Path) -> None:
         verify_certificate(run)
 
 
-def test_tampering_is_found_though_the_seal_is_renewed(run: Path, trained: dict[str, Path]) -> None:
+def test_tampering_is_found_though_the_seal_is_renewed(run: Path) -> None:
     certificate = read_certificate(run / FILE_NAME)
     table = certificate.model_dump(mode="json")
     assert certificate.extracted is not None
@@ -153,9 +162,64 @@ def test_tampering_is_found_though_the_seal_is_renewed(run: Path, trained: dict[
     for change, message in changes:
         with pytest.raises(InputError, match=message):
             verify_certificate(rewrite(shutil.copytree(run, run.parent / message[:20]), **change))
-    soft = shutil.copytree(trained["soft"], run.parent / "soft")
-    with pytest.raises(InputError, match="claims every_length, the weights give up_to_length"):
-        verify_certificate(rewrite(soft, verdict="every_length", length=None))
+
+
+def test_a_proof_up_to_a_length_cannot_be_made_into_more(trained: dict[str, Path], tmp_path: Path) -> None:
+    certificate = read_certificate(trained["soft"] / FILE_NAME)
+    table = certificate.model_dump(mode="json")
+    every = {"verdict": "every_length", "length": None, "statement": "right at every length", "counterexample": None}
+    example = table["counterexample"]
+    assert example is not None
+    algebra = {"product": [[0, 1], [1, 0]], "leaves": [0, 1], "outputs": [0, 1]}
+    snapped = AlgebraTable.model_validate(algebra).table()
+    said = {"statement": decide(snapped, get_language("parity").automaton.minimal()).statement, "monoid": 2}
+    extracted = {"extracted": AutomatonTable.of(snapped.automaton()).model_dump()}
+    changes: list[tuple[dict[str, Any], str]] = [
+        (every, "claims every_length, the weights give up_to_length"),
+        (every | {"method": "black_box"}, "answers of a black box, which never are one"),
+        (every | {"method": "snapped"}, "no multiplication table, which its proof rests on"),
+        (every | {"method": "snapped", "algebra": algebra} | said | extracted, "claims a proof by snapped; a unit of"),
+        ({"length": table["length"] + 1}, "the weights give up_to_length"),
+        ({"length": len(example["symbols"])}, "is no longer than the"),
+        ({"counterexample": None}, "counterexample is not the one that the weights give"),
+        ({"counterexample": example | {"states": []}}, "counterexample is not the one that the weights give"),
+        ({"counterexample": example | {"model_answer": 5}}, "the network does not answer 5"),
+        ({"counterexample": example | {"model_answer": example["truth"]}}, "statement is not what the weights give"),
+        ({"monoid": 3}, "3 is not the number of elements"),
+        ({"monoid": None}, "claims None elements of the monoid, the weights give 2"),
+        ({"margins": table["margins"] | {"margin": 99.0}}, "margins are not those"),
+        ({"margins": {}}, "margins are not those"),
+        ({"statement": table["statement"] + "."}, "statement is not what the weights give"),
+        ({"statement": "right at every length"}, "statement does not say its verdict up_to_length"),
+        ({"operator": "mlp"}, "about the operator 'mlp', the run has 'stochastic'"),
+    ]
+    for number, (change, message) in enumerate(changes):
+        with pytest.raises(InputError, match=message):
+            verify_certificate(rewrite(shutil.copytree(trained["soft"], tmp_path / str(number)), **change))
+
+
+def test_certificates_that_do_not_hold_are_not_exported(run: Path) -> None:
+    rewrite(run, method="black_box")
+    refused = call("export", run)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "black box" in refused.stderr
+    rewrite(run, method="raw")
+    assert call("export", run).exit_code == 0
+    tensors = safetensors.numpy.load_file(run / "checkpoint.safetensors")
+    tensors["model.classifier.bias"][0] += 1e-6
+    safetensors.numpy.save_file(tensors, run / "checkpoint.safetensors")
+    stale = call("export", run)
+    assert (stale.exit_code, stale.stdout) == (2, "")
+    assert "changed: their SHA-256" in stale.stderr
+
+
+def test_an_answer_that_the_network_does_not_confirm_is_not_called_wrong() -> None:
+    found = Finding("wrong", "raw", "wrong on a string of 1 symbols: it answers 1, the task 0")
+    example = Counterexample(symbols=[1], states=[], answer=1, truth=0, model_answer=0)
+    verdict, statement = conclude(found, example)
+    assert verdict == "not_proved"
+    assert statement.endswith("the network itself answers 0")
+    assert conclude(found, example.model_copy(update={"model_answer": 1})) == (found.verdict, found.statement)
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Shape letters: N pairs, P cells, D width, V symbols, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
 from lengthwise.certificates.algebra import Budget, extract_algebra
-from lengthwise.certificates.certificate import Finding
+from lengthwise.certificates.certificate import AlgebraTable, Finding
 from lengthwise.certificates.counterexample import verify_exhaustively
+from lengthwise.certificates.decision import describe_cells
 from lengthwise.certificates.equivalence import compare
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
@@ -143,21 +144,31 @@ def certify_bounded(
         return Finding("wrong", "raw", statement, counterexample=failure)
     algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     extracted = algebra.table.automaton()
-    comparison = compare(extracted, task.automaton)
     closure = bound_cells(model, algebra.table, trials)
     margins = {
         "margin": closure.margin,
         "radius": float(closure.cells.radii_P.max()),
         "cells": float(len(closure.cells.elements_P)),
     }
+    found = Finding(
+        "up_to_length",
+        "raw",
+        "",
+        extracted,
+        compare(extracted, task.automaton),
+        length=length,
+        monoid=algebra.table.size,
+        algebra=AlgebraTable.of(algebra.table),
+        margins=margins,
+    )
     if closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None:
-        statement = f"right at every length: {len(closure.cells.elements_P)} cells are mapped into one another"
-        return Finding("every_length", "raw", statement, extracted, comparison, None, algebra.table.size, None, margins)
+        statement = describe_cells(len(closure.cells.elements_P))
+        return replace(found, verdict="every_length", length=None, statement=statement)
     statement = (
         f"right on every string of at most {length} symbols, all of which were read; the bound does not close: cells "
         f"grow beyond where the answer is certain after {closure.depth + 1} levels"
     )
-    return Finding("up_to_length", "raw", statement, extracted, comparison, length, algebra.table.size, None, margins)
+    return replace(found, statement=statement)
 
 
 def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:

@@ -19,7 +19,7 @@ def default_method(model: SequenceModel) -> Method:
     """Return the method that can say most about a model."""
     if not isinstance(model, LDRU):
         return "black_box"
-    return "raw" if _is_stochastic(model) else "snapped"
+    return "raw" if is_row_stochastic(model) else "snapped"
 
 
 def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
@@ -35,7 +35,7 @@ def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = No
     """
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
-    if _is_stochastic(model):
+    if is_row_stochastic(model):
         return certify_stochastic(soft_automaton(model), task.automaton, "raw", _states(limits))
     from lengthwise.certificates.bounds import certify_bounded
 
@@ -67,5 +67,6 @@ def _states(limits: Limits | None) -> int:
     return (limits and limits.states) or STATES
 
 
-def _is_stochastic(model: LDRU) -> bool:
+def is_row_stochastic(model: LDRU) -> bool:
+    """Return whether the values of a unit are plain products of row-stochastic matrices."""
     return isinstance(model.join.operator, StochasticOperator) and model.config.level == "plain"

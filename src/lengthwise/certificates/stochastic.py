@@ -10,7 +10,7 @@ extracted automaton.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -117,13 +117,42 @@ class SoftAutomaton:
 
     def answers(self, symbols: Sequence[int]) -> Ints:
         """Return the class [T] that the unit, in float64, gives each prefix of a string of T symbols."""
+        answers = [int(self._logits(rows_RK).argmax()) for rows_RK in self._rows(symbols)]
+        return np.array(answers, dtype=np.int64)
+
+    def possible_answers(self, symbols: Sequence[int]) -> set[int]:
+        """Return the classes that the unit, in float32, may give a string: several where two logits lie close together.
+
+        Args:
+            symbols: at least one.
+
+        Raises:
+            InputError: there is none, or one is outside the alphabet.
+        """
+        if not symbols or min(symbols) < 0 or max(symbols) >= len(self.logits_VHKK):
+            raise InputError(f"a string needs symbols, each of 0 to {len(self.logits_VHKK) - 1}")
+        *_, rows_RK = self._rows(symbols)
+        logits_C = self._logits(rows_RK)
+        # A symbol adds the errors of an entry of its leaf and of a sum of products; the readout adds those of a sum.
+        drift = (
+            0.0 if self.rounds else float(np.expm1(len(symbols) * (self.leaf_error + 2 * self.size * UNIT_ROUNDOFF)))
+        )
+        terms = self.weight_CRK[0].size + 2
+        sizes_C = np.einsum("crk,rk->c", np.abs(self.weight_CRK), rows_RK) + np.abs(self.bias_C)
+        errors_C = sizes_C * (drift + 2 * terms * UNIT_ROUNDOFF * (1.0 + drift))
+        return set(np.flatnonzero(logits_C + errors_C >= (logits_C - errors_C).max()).tolist())
+
+    def _rows(self, symbols: Sequence[int]) -> Iterator[Doubles]:
+        """Yield the rows [R, K] that the readout sees of the product after each symbol."""
         leaves_VRKK = self.leaves[:, self.heads_R]
         rows_RK = (self.starts_R[:, None] == np.arange(self.size)).astype(np.float64)
-        answers: list[int] = []
         for symbol in symbols:
             rows_RK = np.einsum("rk,rkj->rj", rows_RK, leaves_VRKK[symbol])
-            answers.append(int((np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C).argmax()))
-        return np.array(answers, dtype=np.int64)
+            yield rows_RK
+
+    def _logits(self, rows_RK: Doubles) -> Doubles:
+        """Return the logits [C] of what the readout sees."""
+        return np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C
 
     def extract(self, limit: int = STATES) -> Extracted:
         """Return the automaton of the unit with rounded rows.

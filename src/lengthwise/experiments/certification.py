@@ -13,14 +13,12 @@ from lengthwise.certificates.certificate import (
     FILE_NAME,
     AutomatonTable,
     Certificate,
-    Counterexample,
     Finding,
-    Method,
     Training,
-    Verdict,
     hash_weights,
     versions,
 )
+from lengthwise.certificates.decision import conclude
 from lengthwise.certificates.equivalence import Equal
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
@@ -87,11 +85,11 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
     comparison, example = finding.comparison, finding.example()
     if example is not None:
         example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
-    verdict, statement, method = _judge(finding, example)
+    verdict, statement = conclude(finding, example)
     equal = comparison if isinstance(comparison, Equal) else None
     return Certificate(
         verdict=verdict,
-        method=method,
+        method=finding.method,
         statement=statement,
         length=finding.length,
         operator=type(model).__name__,
@@ -117,17 +115,6 @@ def answer(model: SequenceModel, symbols: list[int]) -> int:
     """Return the class that a model gives a string."""
     device = next(model.parameters()).device
     return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
-
-
-def _judge(finding: Finding, example: Counterexample | None) -> tuple[Verdict, str, Method]:
-    """Return verdict, statement and method once the model itself has been asked."""
-    if example is None or finding.method in ("rounded", "snapped") or example.model_answer == example.truth:
-        return finding.verdict, finding.statement, finding.method
-    network = f"the network answers {example.model_answer} on a string of {len(example.symbols):,} symbols"
-    statement = f"{finding.statement}; {network}, the task {example.truth}"
-    if finding.verdict == "not_proved":
-        return "wrong", f"wrong: {network}, the task {example.truth} ({finding.statement})", finding.method
-    return finding.verdict, finding.statement if finding.verdict == "wrong" else statement, finding.method
 
 
 def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Training:
