@@ -181,7 +181,7 @@ def test_a_proof_up_to_a_length_cannot_be_made_into_more(trained: dict[str, Path
         (every | {"method": "snapped", "algebra": algebra} | said | extracted, "claims a proof by snapped; a unit of"),
         ({"length": table["length"] + 1}, "the weights give up_to_length"),
         ({"length": len(example["symbols"])}, "is no longer than the"),
-        ({"counterexample": None}, "counterexample is not the one that the weights give"),
+        ({"counterexample": None}, "without a counterexample(.|\n)*is not the one that the weights give"),
         ({"counterexample": example | {"states": []}}, "counterexample is not the one that the weights give"),
         ({"counterexample": example | {"model_answer": 5}}, "the network does not answer 5"),
         ({"counterexample": example | {"model_answer": example["truth"]}}, "statement is not what the weights give"),
@@ -196,6 +196,16 @@ def test_a_proof_up_to_a_length_cannot_be_made_into_more(trained: dict[str, Path
     for number, (change, message) in enumerate(changes):
         with pytest.raises(InputError, match=message):
             verify_certificate(rewrite(shutil.copytree(trained["soft"], tmp_path / str(number)), **change))
+
+
+def test_a_counterexample_is_missed_and_compared_without_weights(trained: dict[str, Path]) -> None:
+    certificate = read_certificate(trained["soft"] / FILE_NAME)
+    example = certificate.counterexample
+    assert example is not None
+    assert verify_claims(certificate) == []
+    for change in (None, example.model_copy(update={"model_answer": example.truth})):
+        changed = certificate.model_copy(update={"counterexample": change}).sealed()
+        assert any("counterexample" in problem for problem in verify_claims(changed))
 
 
 def test_certificates_that_do_not_hold_are_not_exported(run: Path) -> None:

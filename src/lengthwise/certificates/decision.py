@@ -13,6 +13,9 @@ from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.certificates.trees import trees_are_right
 from lengthwise.tasks.automaton import Automaton
 
+NETWORK = "the network answers"
+"""Begins what is said of the answer to a counterexample."""
+
 
 class Decision(NamedTuple):
     """What a multiplication table decides about the unit that computes exactly it."""
@@ -64,6 +67,12 @@ def describe_cells(count: int) -> str:
     return f"right at every length: {count} cells are mapped into one another"
 
 
+def describe_answer(example: Counterexample) -> str:
+    """Return what is said of a network that was run on a counterexample and is wrong."""
+    length = len(example.symbols)
+    return f"{NETWORK} {example.model_answer} on a string of {length:,} symbols, the task {example.truth}"
+
+
 def conclude(finding: Finding, example: Counterexample | None) -> tuple[Verdict, str]:
     """Return verdict and statement once the network itself has been asked.
 
@@ -77,9 +86,8 @@ def conclude(finding: Finding, example: Counterexample | None) -> tuple[Verdict,
         if finding.verdict != "wrong":
             return finding.verdict, finding.statement
         return "not_proved", f"not proved: {finding.statement}; the network itself answers {example.model_answer}"
-    network = f"the network answers {example.model_answer} on a string of {len(example.symbols):,} symbols"
     if finding.verdict == "wrong":
         return finding.verdict, finding.statement
     if finding.verdict == "not_proved":
-        return "wrong", f"wrong: {network}, the task {example.truth} ({finding.statement})"
-    return finding.verdict, f"{finding.statement}; {network}, the task {example.truth}"
+        return "wrong", f"wrong: {describe_answer(example)} ({finding.statement})"
+    return finding.verdict, f"{finding.statement}; {describe_answer(example)}"

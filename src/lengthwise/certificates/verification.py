@@ -17,7 +17,15 @@ from lengthwise.certificates.certificate import (
     hash_weights,
     read_weights,
 )
-from lengthwise.certificates.decision import Decision, conclude, decide, describe_cells, describe_failure
+from lengthwise.certificates.decision import (
+    NETWORK,
+    Decision,
+    conclude,
+    decide,
+    describe_answer,
+    describe_cells,
+    describe_failure,
+)
 from lengthwise.certificates.equivalence import Different, Equal, compare
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
@@ -260,12 +268,13 @@ def _cells(certificate: Certificate, table: MultiplicationTable, goal: Automaton
 def _counterexample(certificate: Certificate, goal: Automaton) -> list[str]:
     example = certificate.counterexample
     if example is None:
-        return ["it claims that the model is wrong, without a counterexample"] if certificate.verdict == "wrong" else []
+        missing = certificate.verdict == "wrong" or NETWORK in certificate.statement
+        return ["it claims that the model is wrong, without a counterexample"] if missing else []
     if certificate.verdict == "every_length":
         return ["it claims a proof at every length, with a counterexample"]
     tokens = np.array([example.symbols])
     truth = int(goal.label(tokens)[0])
-    problems: list[str] = []
+    problems = _unsaid(certificate)
     if truth != example.truth or truth == UNLABELLED:
         problems.append(f"the task gives its counterexample the class {truth}, not {example.truth}")
     if certificate.length is not None and len(example.symbols) <= certificate.length:
@@ -282,6 +291,15 @@ def _counterexample(certificate: Certificate, goal: Automaton) -> list[str]:
         if certificate.method == "rounded" and example.answer != extracted.outputs_S[states[-1]]:
             problems.append(f"its extracted automaton does not answer {example.answer} to its counterexample")
     return problems
+
+
+def _unsaid(certificate: Certificate) -> list[str]:
+    """Check that a statement says of its counterexample what the network answered, where it says anything of it."""
+    example, said = certificate.counterexample, certificate.statement
+    told = NETWORK in said or certificate.verdict == "up_to_length"
+    if example is None or not told or (example.model_answer == example.truth and NETWORK not in said):
+        return []
+    return [] if describe_answer(example) in said else [f"its statement is not about its counterexample: {said}"]
 
 
 def _shown_wrong(certificate: Certificate, example: Counterexample) -> list[str]:
