@@ -133,6 +133,9 @@ def test_changed_counterexamples_are_refused(wrong: Certificate) -> None:
     ]:
         problems = verify_claims(changed(wrong, counterexample=example | change))
         assert any(message in problem for problem in problems), (change, problems)
+    for astray in (float("nan"), float("inf"), 0.5, 7.0):
+        problems = verify_claims(wrong.model_copy(update={"margins": wrong.margins | {"astray": astray}}).sealed())
+        assert any("statement is not what its multiplication table gives" in problem for problem in problems)
     assert "without a counterexample" in verify_claims(changed(wrong, counterexample=None))[0]
     with pytest.raises(ValidationError, match="at least 1 item"):
         changed(wrong, counterexample=example | {"symbols": []})

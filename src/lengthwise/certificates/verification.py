@@ -236,8 +236,14 @@ def _said(certificate: Certificate, decision: Decision) -> str:
     example = certificate.counterexample
     if decision.trees or example is None:
         return decision.statement
-    astray = int(certificate.margins.get("astray", 0))
+    astray = _count(certificate, "astray")
     return describe_failure(decision, len(example.symbols), example.model_answer != example.truth, astray)
+
+
+def _count(certificate: Certificate, name: str) -> int:
+    """Return a whole number among the margins; -1 where it is none."""
+    number = certificate.margins.get(name, -1.0)
+    return int(number) if number.is_integer() else -1
 
 
 def _tree_answer(
@@ -257,8 +263,8 @@ def _tree_answer(
 
 def _cells(certificate: Certificate, table: MultiplicationTable, goal: Automaton) -> list[str]:
     """Check what can be checked of a proof by cells of the network as it is; the cells themselves need the weights."""
-    cells = certificate.margins.get("cells", 0)
-    said = describe_cells(int(cells))
+    cells = _count(certificate, "cells")
+    said = describe_cells(cells)
     problems = ["its multiplication table is not that of the task"] if table.homomorphism(goal) is None else []
     if cells < table.size or "radius" not in certificate.margins or certificate.statement != said:
         problems.append("its statement is not one about cells that are mapped into one another")
