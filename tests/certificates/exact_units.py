@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.certificates.reading import Reading
+from lengthwise.certificates.snapped import SnappedUnit
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.language import Example, Language, Sampling
@@ -50,3 +51,15 @@ def exact_reading(task: Language, width: int = 16, noise: float = 0.0, seed: int
         return torch.nn.functional.one_hot(outputs_M[decode(values)], task.classes).float()
 
     return Reading(join, codes_MD[torch.tensor(monoid.generators)], readout)
+
+
+class Network(torch.nn.Module):
+    """A snapped unit as the network itself: one has buffers only, the other parameters, which say where it is."""
+
+    def __init__(self, unit: SnappedUnit) -> None:
+        super().__init__()
+        self.unit = unit
+        self.place = torch.nn.Parameter(torch.zeros(1))
+
+    def string_logits(self, tokens: Tensor) -> Tensor:
+        return self.unit.string_logits(tokens)

@@ -62,11 +62,27 @@ def test_a_product_that_goes_astray_is_found() -> None:
     assert algebra.table.homomorphism(task.automaton) is None
 
 
-@pytest.mark.parametrize("limits", [Budget(states=3), Budget(elements=10)])
-def test_an_algebra_that_does_not_close_says_how_far_it_grew(limits: Budget) -> None:
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (
+            Budget(states=3),
+            r"more than 3 states.* new with strings of 2 symbols, the last one with 0 1; --states allows",
+        ),
+        (Budget(elements=10), r"more than 10 elements: 3 .* of 3 symbols, the last ones with 0 0 0, .*with --elements"),
+    ],
+)
+def test_an_algebra_that_does_not_close_says_how_far_it_grew(limits: Budget, message: str) -> None:
     task = get_language("dyck_3")
-    with pytest.raises(RunError, match="does not close"):
+    with pytest.raises(RunError, match=message):
         extract_algebra(exact_reading(task), task.automaton, limits)
+
+
+def test_an_algebra_as_large_as_that_of_prefix_4_4_closes_by_default() -> None:
+    task = get_language("prefix_4_4")
+    algebra = extract_algebra(exact_reading(task, width=64), task.automaton)
+    assert algebra.table.size == 340
+    assert algebra.table.homomorphism(task.automaton) is not None
 
 
 def test_units_that_cannot_be_read_are_refused() -> None:

@@ -39,7 +39,7 @@ class Machine(SequenceModel):
 @pytest.mark.parametrize("name", ["parity", "tomita_3", "tomita_7", "cycle_navigation", "dyck_2", "modular_arithmetic"])
 def test_an_automaton_is_learned_exactly_and_yet_nothing_is_proved(name: str) -> None:
     task = get_language(name)
-    found = certify_black_box(Machine(task.automaton), task, SMALL)
+    found = certify_black_box(Machine(task.automaton), task, budget=SMALL)
     assert found.verdict == "not_proved"
     assert "not proved" in found.statement
     assert isinstance(found.comparison, Equal)
@@ -48,7 +48,7 @@ def test_an_automaton_is_learned_exactly_and_yet_nothing_is_proved(name: str) ->
 @pytest.mark.parametrize(("said", "asked"), [("tomita_4", "tomita_7"), ("dyck_3", "dyck_2"), ("tomita_6", "parity")])
 def test_a_wrong_automaton_yields_a_string_that_it_gets_wrong(said: str, asked: str) -> None:
     model, task = Machine(get_language(said).automaton), get_language(asked)
-    found = certify_black_box(model, task, SMALL)
+    found = certify_black_box(model, task, budget=SMALL)
     assert found.verdict == "wrong"
     assert found.counterexample is not None
     tokens = np.array([found.counterexample.symbols])
@@ -60,7 +60,7 @@ def test_a_recurrent_network_that_was_never_trained_is_wrong() -> None:
     torch.manual_seed(0)
     model = BackboneConfig(mixer=GRUConfig(hidden_size=4), width=4, layers=1).build(2, 2).eval()
     task = get_language("parity")
-    found = certify_black_box(model, task, SMALL)
+    found = certify_black_box(model, task, budget=SMALL)
     assert found.counterexample is not None
     answer = int(model.string_logits(torch.tensor([found.counterexample.symbols])).argmax())
     assert answer == found.counterexample.answer != found.counterexample.truth
@@ -68,6 +68,6 @@ def test_a_recurrent_network_that_was_never_trained_is_wrong() -> None:
 
 def test_a_spent_budget_is_said() -> None:
     task = get_language("cycle_navigation")
-    found = certify_black_box(Machine(task.automaton), task, QueryBudget(queries=10))
+    found = certify_black_box(Machine(task.automaton), task, budget=QueryBudget(queries=10))
     assert found.verdict == "not_proved"
     assert "spent" in found.statement

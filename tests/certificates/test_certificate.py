@@ -13,7 +13,16 @@ from automata.fa.dfa import DFA
 from automata.fa.nfa import NFA
 from typer.testing import CliRunner, Result
 
-from lengthwise.certificates.certificate import FILE_NAME, hash_weights, read_certificate
+from lengthwise.certificates.certificate import (
+    FILE_NAME,
+    AlgebraTable,
+    AutomatonTable,
+    Counterexample,
+    Finding,
+    hash_weights,
+    read_certificate,
+)
+from lengthwise.certificates.decision import conclude, decide
 from lengthwise.certificates.export import to_dot, to_json, to_regex
 from lengthwise.certificates.verification import verify_claims
 from lengthwise.cli.main import app
@@ -132,7 +141,7 @@ def test_a_change_by_accident_breaks_the_seal(run: Path) -> None:
         verify_certificate(run)
 
 
-def test_tampering_is_found_though_the_seal_is_renewed(run: Path, trained: dict[str, Path]) -> None:
+def test_tampering_is_found_though_the_seal_is_renewed(run: Path) -> None:
     certificate = read_certificate(run / FILE_NAME)
     table = certificate.model_dump(mode="json")
     assert certificate.extracted is not None
@@ -153,9 +162,74 @@ def test_tampering_is_found_though_the_seal_is_renewed(run: Path, trained: dict[
     for change, message in changes:
         with pytest.raises(InputError, match=message):
             verify_certificate(rewrite(shutil.copytree(run, run.parent / message[:20]), **change))
-    soft = shutil.copytree(trained["soft"], run.parent / "soft")
-    with pytest.raises(InputError, match="claims every_length, the weights give up_to_length"):
-        verify_certificate(rewrite(soft, verdict="every_length", length=None))
+
+
+def test_a_proof_up_to_a_length_cannot_be_made_into_more(trained: dict[str, Path], tmp_path: Path) -> None:
+    certificate = read_certificate(trained["soft"] / FILE_NAME)
+    table = certificate.model_dump(mode="json")
+    every = {"verdict": "every_length", "length": None, "statement": "right at every length", "counterexample": None}
+    example = table["counterexample"]
+    assert example is not None
+    algebra = {"product": [[0, 1], [1, 0]], "leaves": [0, 1], "outputs": [0, 1]}
+    snapped = AlgebraTable.model_validate(algebra).table()
+    said = {"statement": decide(snapped, get_language("parity").automaton.minimal()).statement, "monoid": 2}
+    extracted = {"extracted": AutomatonTable.of(snapped.automaton()).model_dump()}
+    changes: list[tuple[dict[str, Any], str]] = [
+        (every, "claims every_length, the weights give up_to_length"),
+        (every | {"method": "black_box"}, "answers of a black box, which never are one"),
+        (every | {"method": "snapped"}, "no multiplication table, which its proof rests on"),
+        (every | {"method": "snapped", "algebra": algebra} | said | extracted, "claims a proof by snapped; a unit of"),
+        ({"length": table["length"] + 1}, "the weights give up_to_length"),
+        ({"length": len(example["symbols"])}, "is no longer than the"),
+        ({"counterexample": None}, "without a counterexample(.|\n)*is not the one that the weights give"),
+        ({"counterexample": example | {"states": []}}, "counterexample is not the one that the weights give"),
+        ({"counterexample": example | {"model_answer": 5}}, "the network does not answer 5"),
+        ({"counterexample": example | {"model_answer": example["truth"]}}, "statement is not what the weights give"),
+        ({"monoid": 3}, "3 is not the number of elements"),
+        ({"monoid": None}, "claims None elements of the monoid, the weights give 2"),
+        ({"margins": table["margins"] | {"margin": 99.0}}, "margins are not those"),
+        ({"margins": {}}, "margins are not those"),
+        ({"statement": table["statement"] + "."}, "statement is not what the weights give"),
+        ({"statement": "right at every length"}, "statement does not say its verdict up_to_length"),
+        ({"operator": "mlp"}, "about the operator 'mlp', the run has 'stochastic'"),
+    ]
+    for number, (change, message) in enumerate(changes):
+        with pytest.raises(InputError, match=message):
+            verify_certificate(rewrite(shutil.copytree(trained["soft"], tmp_path / str(number)), **change))
+
+
+def test_a_counterexample_is_missed_and_compared_without_weights(trained: dict[str, Path]) -> None:
+    certificate = read_certificate(trained["soft"] / FILE_NAME)
+    example = certificate.counterexample
+    assert example is not None
+    assert verify_claims(certificate) == []
+    for change in (None, example.model_copy(update={"model_answer": example.truth})):
+        changed = certificate.model_copy(update={"counterexample": change}).sealed()
+        assert any("counterexample" in problem for problem in verify_claims(changed))
+
+
+def test_certificates_that_do_not_hold_are_not_exported(run: Path) -> None:
+    rewrite(run, method="black_box")
+    refused = call("export", run)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "black box" in refused.stderr
+    rewrite(run, method="raw")
+    assert call("export", run).exit_code == 0
+    tensors = safetensors.numpy.load_file(run / "checkpoint.safetensors")
+    tensors["model.classifier.bias"][0] += 1e-6
+    safetensors.numpy.save_file(tensors, run / "checkpoint.safetensors")
+    stale = call("export", run)
+    assert (stale.exit_code, stale.stdout) == (2, "")
+    assert "changed: their SHA-256" in stale.stderr
+
+
+def test_an_answer_that_the_network_does_not_confirm_is_not_called_wrong() -> None:
+    found = Finding("wrong", "raw", "wrong on a string of 1 symbols: it answers 1, the task 0")
+    example = Counterexample(symbols=[1], states=[], answer=1, truth=0, model_answer=0)
+    verdict, statement = conclude(found, example)
+    assert verdict == "not_proved"
+    assert statement.endswith("the network itself answers 0")
+    assert conclude(found, example.model_copy(update={"model_answer": 1})) == (found.verdict, found.statement)
 
 
 def test_a_file_that_is_no_certificate_is_refused(tmp_path: Path) -> None:
@@ -188,6 +262,8 @@ def test_commands_refuse_what_they_cannot_use(run: Path, tmp_path: Path) -> None
             ("certify", "--verify", run, "--run", tmp_path / "nothing"),
             "cannot read its recipe.yaml|cannot read the weights",
         ),
+        (("certify", run, "--states", "1"), "more than 1 states: 1 of them are new with strings of 0 symbols"),
+        (("certify", "--verify", run, "--elements", "9"), "nor limits"),
         (("export", run, "--format", "regexp"), "did you mean 'regex'?"),
         (("export", run, "--class", "5", "--format", "json"), "no string has the class 5"),
         (("export", tmp_path), "there is no certificate"),
@@ -210,6 +286,32 @@ def test_a_wrong_unit_is_told_by_the_exit_code(run: Path) -> None:
     assert certificate.counterexample.symbols == [1]
     assert certificate.counterexample.model_answer == certificate.counterexample.answer == 1
     assert verify_certificate(run)[0].verdict == "wrong"
+    states = " ".join(map(str, certificate.counterexample.states))
+    shown = f"  symbols: 1\n  states: {states}\n  answer 1, truth 0, the network itself answers 1\n"
+    assert shown in wrong.stdout
+    assert shown in call("certify", "--verify", run).stdout
+
+
+def test_a_black_box_shows_the_states_of_what_was_learned_from_it(run: Path) -> None:
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"task": "tomita_6"}))
+    assert call("certify", run, "--method", "black_box").exit_code == 1
+    certificate, _ = verify_certificate(run)
+    assert certificate.counterexample is not None
+    assert certificate.extracted is not None
+    example, extracted = certificate.counterexample, certificate.extracted.automaton()
+    assert example.states == [extracted.start, *extracted.trace(np.array([example.symbols]))[0].tolist()]
+
+
+def test_a_long_counterexample_can_be_read() -> None:
+    symbols = [1, 0] + [1] * 1320
+    example = Counterexample(symbols=symbols, states=[0, 2] + [5] * 1321, answer=0, truth=4)
+    assert example.in_words() == [
+        "symbols: 1 0 1^1320",
+        "states: 0 2 5^1321",
+        "answer 0, truth 4, the network itself was not asked",
+    ]
+    assert example.in_words(most=2)[0] == "symbols: 1 0 ... 1,320 more symbols"
 
 
 def test_runs_on_text_have_no_certificate(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from exact_units import exact_reading, sums
+from exact_units import Network, exact_reading, sums
 
 from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.snapped import SnappedUnit, certify_snapped, judge
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.ldru import LDRUConfig
+from lengthwise.models.operators import StochasticOperatorConfig
 from lengthwise.models.recurrent import GRUConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.language import Language
@@ -56,13 +57,17 @@ def test_right_tables_are_certified_and_wrong_ones_yield_a_string() -> None:
     task = get_language("tomita_7")
     algebra = extract_algebra(exact_reading(task))
     unit = SnappedUnit(algebra)
-    found = judge(algebra, _WithParameter(unit), task)
+    found = judge(algebra, Network(unit), task)
     assert found.verdict == "every_length"
     products = algebra.table.products_EE.copy()
     products[:] = algebra.table.leaves_V[0]
     spoilt = replace(algebra, table=replace(algebra.table, products_EE=products))
-    wrong = judge(spoilt, _WithParameter(SnappedUnit(spoilt)), task)
+    wrong = judge(spoilt, Network(SnappedUnit(spoilt)), task)
     assert wrong.verdict == "wrong"
+    example = wrong.example()
+    assert example is not None
+    assert wrong.extracted is not None
+    assert example.states[1:] == wrong.extracted.trace(np.array([example.symbols]))[0].tolist()
 
 
 def test_an_untrained_unit_is_wrong_on_a_string_that_is_given() -> None:
@@ -78,13 +83,7 @@ def test_models_without_an_operator_are_refused() -> None:
         certify_snapped(model, get_language("parity"))
 
 
-class _WithParameter(torch.nn.Module):
-    """A snapped unit has buffers only; a network has parameters, which say where it is."""
-
-    def __init__(self, unit: SnappedUnit) -> None:
-        super().__init__()
-        self.unit = unit
-        self.place = torch.nn.Parameter(torch.zeros(1))
-
-    def string_logits(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.unit.string_logits(tokens)
+def test_row_stochastic_products_are_not_snapped() -> None:
+    unit = LDRUConfig(width=16, operator=StochasticOperatorConfig(heads=1), level="plain").build(2, 2).eval()
+    with pytest.raises(InputError, match="--method raw or rounded"):
+        certify_snapped(unit, get_language("parity"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import NAMES, Page, browse, find_browser
-from certificates import write_certificate
+from certificates import write_certificate, wrong_on
 from run_folders import write_run, write_table
 
 from lengthwise.report.page import write_report
@@ -55,6 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     write_table(root, ["parity", "modular_arithmetic"], MODELS, LENGTHS)
     write_certificate(root / "fast/parity/seed-0")
+    write_certificate(root / "fast/modular_arithmetic/seed-0", **wrong_on(*[1, 2, 3] * 20))
     for operator in ("sum", "mlp"):
         model = {"name": "ldru", "operator": {"name": operator}}
         write_run(root, "parity", recipe=f"operators/{operator}-parity", lengths=LENGTHS, longest=500, model=model)
@@ -100,6 +101,7 @@ def test_all_of_the_page_is_reached_by_tabs_in_its_order(report: Path, page: Pag
         reached.append(page.evaluate(FOCUSED))
     assert reached == expected
     assert "Models by task" in reached, "the region that scrolls has a name"
+    assert "Counterexamples" in reached
     assert all(reached)
     assert len([name for name in reached if name.startswith("100.0")]) == 2, "a grid is one stop"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from run_folders import write_run
 from typer.testing import CliRunner
 
-from lengthwise.certificates.certificate import FILE_NAME, hash_weights
+from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError
 from lengthwise.report.automata import HEIGHT, WIDTH, can_be_drawn, describe, layout, symbols_in_short
@@ -79,6 +79,23 @@ def test_the_table_says_what_each_certificate_says(runs: Path) -> None:
     assert named["parity", "0"]["margin"] == "4.25"
     assert named["tomita_3", "0"]["verdict"] == "wrong"
     assert named["tomita_3", "0"]["counterexample"] == "101"
+
+
+def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
+    states = Counterexample(symbols=[1] * 1322, states=[0] + [5] * 1322, answer=0, truth=1, model_answer=0)
+    write_certificate(finished_run(tmp_path, "tomita_3"), **wrong_on(1, 0, 1) | {"counterexample": states})
+    write_certificate(finished_run(tmp_path, "parity"))
+    write_certificate(finished_run(tmp_path, "parity", 1), verdict="not_proved", method="black_box")
+    results = read_results([tmp_path])
+    table = certificate_rows(results)
+    assert table
+    lines = ["symbols: 1^1322", "states: 0 5^1322", "answer 0, truth 1, the network itself answers 0"]
+    assert table.folds["Counterexamples"] == {"fast/tomita_3, seed 0": lines}
+    text = write_report(results, tmp_path / "report").read_text()
+    folded = re.search(r"<details>\n<summary>Counterexamples</summary>(.*?)</details>", text, re.DOTALL)
+    assert folded
+    assert all(f"<div>{line}</div>" in folded[1] for line in lines)
+    assert "its answers only, never a proof" in text
 
 
 def test_a_table_lies_beside_the_page(page: Path) -> None:

@@ -1,6 +1,6 @@
 """Certificates: finite automata and algebras extracted from trained models, and proofs about them.
 
-A method of certification is a function ``(model: SequenceModel, task: Language) -> Finding``.
+A method of certification is a function ``(model: SequenceModel, task: Language, limits: Limits) -> Finding``.
 """
 
 from lengthwise.registry import Registry

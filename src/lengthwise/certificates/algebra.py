@@ -40,7 +40,7 @@ class Budget:
             element is the one that associativity asks for is taken for it.
     """
 
-    states: int = 200
+    states: int = 500
     elements: int = 5_000
     products: int = 10_000
 
@@ -128,8 +128,7 @@ class _Elements:
             monoid = learned.transition_monoid(limit)
         except InputError as error:
             raise RunError(
-                f"the algebra does not close: the {learned.states} states that its strings show have more than "
-                f"{limit} maps; raise the budget of elements"
+                f"the algebra does not close: its strings show {learned.states} states, and {error}, with --elements"
             ) from error
         kept = needed(learned, monoid.elements_MS)
         kept[0] = False

@@ -22,6 +22,7 @@ from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.table import Word
 from lengthwise.models.base import StringModel
 from lengthwise.tasks.automaton import Automaton
@@ -164,12 +165,15 @@ class _Examiner(Oracle):
             yield self.task.sample(rng, _BATCH, self.task.nearest_length(max(drawn, 2))).tokens
 
 
-def certify_black_box(model: StringModel, task: Language, budget: QueryBudget | None = None) -> Finding:
+def certify_black_box(
+    model: StringModel, task: Language, limits: Limits | None = None, budget: QueryBudget | None = None
+) -> Finding:
     """Ask a model about strings, to a budget, and look for one on which it is wrong.
 
     Args:
         model: any model.
         task: what it was trained on.
+        limits: how many states a conjecture may have.
         budget: how much to ask.
 
     Returns:
@@ -177,9 +181,9 @@ def certify_black_box(model: StringModel, task: Language, budget: QueryBudget | 
 
     Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
     """
-    limits = budget or QueryBudget()
-    teacher = _Teacher(Answers(model, task, limits.queries))
-    examiner = _Examiner(teacher, task, limits)
+    allowed = (limits or Limits()).within(budget or QueryBudget())
+    teacher = _Teacher(Answers(model, task, allowed.queries))
+    examiner = _Examiner(teacher, task, allowed)
     spent = False
     try:
         # AALpy's own cache would ask symbol by symbol; the answers are kept in `Answers`.

@@ -9,17 +9,19 @@ Shape letters: N pairs, P cells, D width, V symbols, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
-from lengthwise.certificates.algebra import extract_algebra
-from lengthwise.certificates.certificate import Finding
+from lengthwise.certificates.algebra import Budget, extract_algebra
+from lengthwise.certificates.certificate import AlgebraTable, Finding
 from lengthwise.certificates.counterexample import verify_exhaustively
+from lengthwise.certificates.decision import describe_cells
 from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
@@ -120,40 +122,53 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
     return Closure(cells, False, depth if margin > 0 else depth - 1, margin)
 
 
-def certify_bounded(model: LDRU, task: Language, budget: CellBudget | None = None) -> Finding:
+def certify_bounded(
+    model: LDRU, task: Language, limits: Limits | None = None, budget: CellBudget | None = None
+) -> Finding:
     """Find out whether the network is right as it is: at every length, or up to one.
 
     Args:
         model: a unit with residual levels and the MLP operator.
         task: what it was trained on.
+        limits: how far the extraction of its algebra may grow.
         budget: how much to try.
 
     Raises:
         InputError: the unit is another one.
         RunError: its algebra does not close.
     """
-    limits = budget or CellBudget()
-    failure, length = verify_exhaustively(model, task, limits.strings)
+    trials = budget or CellBudget()
+    failure, length = verify_exhaustively(model, task, trials.strings)
     if failure is not None:
         statement = f"wrong on a string of {len(failure.symbols)} symbols; right on all shorter ones"
         return Finding("wrong", "raw", statement, counterexample=failure)
-    algebra = extract_algebra(model, task.automaton)
+    algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     extracted = algebra.table.automaton()
-    comparison = compare(extracted, task.automaton)
-    closure = bound_cells(model, algebra.table, limits)
+    closure = bound_cells(model, algebra.table, trials)
     margins = {
         "margin": closure.margin,
         "radius": float(closure.cells.radii_P.max()),
         "cells": float(len(closure.cells.elements_P)),
     }
+    found = Finding(
+        "up_to_length",
+        "raw",
+        "",
+        extracted,
+        compare(extracted, task.automaton),
+        length=length,
+        monoid=algebra.table.size,
+        algebra=AlgebraTable.of(algebra.table),
+        margins=margins,
+    )
     if closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None:
-        statement = f"right at every length: {len(closure.cells.elements_P)} cells are mapped into one another"
-        return Finding("every_length", "raw", statement, extracted, comparison, None, algebra.table.size, None, margins)
+        statement = describe_cells(len(closure.cells.elements_P))
+        return replace(found, verdict="every_length", length=None, statement=statement)
     statement = (
         f"right on every string of at most {length} symbols, all of which were read; the bound does not close: cells "
         f"grow beyond where the answer is certain after {closure.depth + 1} levels"
     )
-    return Finding("up_to_length", "raw", statement, extracted, comparison, length, algebra.table.size, None, margins)
+    return replace(found, statement=statement)
 
 
 def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:

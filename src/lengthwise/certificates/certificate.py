@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import safetensors
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.writing import write_runs, write_symbols
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
@@ -34,6 +36,11 @@ Method = Literal["rounded", "snapped", "raw", "black_box"]
 rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
 an automaton learned from queries; never a proof for the network."""
 
+Number = Annotated[int, Field(ge=-1, lt=2**31)]
+"""A state, symbol, element or class; -1 for none."""
+_PLAIN = 40
+"""Symbols of a string up to which it is written without counting repetitions."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -42,10 +49,10 @@ class _Record(BaseModel):
 class AutomatonTable(_Record):
     """An automaton as plain numbers."""
 
-    transitions: list[list[int]]
+    transitions: list[list[Number]]
     """For each state the next state by symbol."""
-    start: int
-    outputs: list[int]
+    start: Number
+    outputs: list[Number]
     """The class of each state; -1 outside the domain."""
 
     @classmethod
@@ -69,26 +76,60 @@ class AutomatonTable(_Record):
 class AlgebraTable(_Record):
     """A finite algebra: a multiplication table with a class for each element."""
 
-    product: list[list[int]]
+    product: list[list[Number]]
     """Row times column."""
-    leaves: list[int]
+    leaves: list[Number]
     """The element of each symbol."""
-    outputs: list[int]
+    outputs: list[Number]
     """The class of each element."""
+
+    @classmethod
+    def of(cls, table: MultiplicationTable) -> Self:
+        """Return the numbers of a table."""
+        return cls(product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist())
+
+    def table(self) -> MultiplicationTable:
+        """Return the table, without strings for its elements.
+
+        Raises:
+            InputError: the numbers are not those of a table.
+        """
+        if any(len(row) != len(self.product) for row in self.product):
+            raise InputError("a multiplication table must be square; its rows differ in length from its columns")
+        size = len(self.outputs)
+        product = np.array(self.product, dtype=np.int64)
+        leaves, outputs = np.array(self.leaves, dtype=np.int64), np.array(self.outputs, dtype=np.int64)
+        return MultiplicationTable(product, leaves, outputs, ((),) * size)
 
 
 class Counterexample(_Record):
     """A string on which the answer is wrong."""
 
-    symbols: list[int]
-    states: list[int]
+    symbols: list[Number] = Field(min_length=1)
+    states: list[Number]
     """Of the extracted automaton, before the first symbol and after each; empty where there is none."""
     answer: int
-    """The class that the extracted automaton gives."""
+    """The class that is wrong: of the extracted automaton, of its table in balanced trees, or of the model itself."""
     truth: int
     """The class that the task gives."""
     model_answer: int | None = None
     """The class that the real network gives; None where it was not run."""
+
+    def in_words(self, most: int | None = None) -> list[str]:
+        """Return lines that say all of it.
+
+        Args:
+            most: long strings are cut after so many parts; never by default.
+        """
+        own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"
+        short = len(self.symbols) <= _PLAIN
+        symbols = write_symbols(self.symbols) if short else write_runs(self.symbols, most)
+        states = " ".join(map(str, self.states)) if short else write_runs(self.states, most)
+        return [
+            f"symbols: {symbols}",
+            *([f"states: {states}"] if states else []),
+            f"answer {self.answer}, truth {self.truth}, the network itself {own}",
+        ]
 
 
 class Training(_Record):
@@ -186,6 +227,18 @@ class Finding:
     algebra: AlgebraTable | None = None
     margins: dict[str, float] = field(default_factory=dict[str, float])
     counterexample: Counterexample | None = None
+
+    def example(self) -> Counterexample | None:
+        """Return the string on which the model is wrong, with the states of the automaton; None if there is none."""
+        example, found = self.counterexample, self.comparison
+        if example is None and isinstance(found, Different):
+            return Counterexample(
+                symbols=list(found.symbols), states=list(found.states), answer=found.answer, truth=found.truth
+            )
+        if example is None or example.states or self.extracted is None:
+            return example
+        traced = self.extracted.trace(np.array([example.symbols]))[0]
+        return example.model_copy(update={"states": [self.extracted.start, *traced.tolist()]})
 
 
 def read_certificate(path: Path) -> Certificate:

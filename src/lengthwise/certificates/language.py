@@ -16,6 +16,7 @@ from lengthwise.certificates.table import Word
 from lengthwise.errors import RunError
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.writing import write_runs
 
 Ask = Callable[[Sequence[Word]], list[int]]
 """The classes of strings of at least one symbol."""
@@ -75,10 +76,12 @@ class _Learner:
                     self.access.append(word)
             rows += np.reshape(found, (-1, len(self.symbols))).tolist()
             if len(rows) > self.limit:
+                deepest = len(self.access[-1])
                 raise RunError(
                     f"the language does not close: more than {self.limit} states, told apart by "
-                    f"{len(self.suffixes)} suffixes; the last one is that of the string "
-                    f"{' '.join(map(str, self.access[-1]))}"
+                    f"{len(self.suffixes)} suffixes; {sum(len(word) == deepest for word in self.access)} of them are "
+                    f"new with strings of {deepest} symbols, the last one with {write_runs(self.access[-1], most=24)}; "
+                    "--states allows more"
                 )
         self.transitions = rows
         return Automaton(np.array(rows), 0, np.array([self.known[word] for word in self.access]))

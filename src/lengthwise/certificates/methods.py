@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.certificates.certificate import Finding, Method
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.rounding import certify_stochastic
-from lengthwise.certificates.stochastic import SoftAutomaton, read_unit
+from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.ldru import LDRU
@@ -18,35 +19,36 @@ def default_method(model: SequenceModel) -> Method:
     """Return the method that can say most about a model."""
     if not isinstance(model, LDRU):
         return "black_box"
-    return "raw" if _is_stochastic(model) else "snapped"
+    return "raw" if is_row_stochastic(model) else "snapped"
 
 
-def certify_raw(model: SequenceModel, task: Language) -> Finding:
+def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
     """Find out up to which length a unit is right as it is.
 
     Args:
         model: the unit, on the CPU or not; it is not changed.
         task: what it was trained on.
+        limits: how far extraction may grow.
 
     Raises:
         InputError: the model is not a unit with a binary operator.
     """
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
-    if _is_stochastic(model):
-        return certify_stochastic(soft_automaton(model), task.automaton, "raw")
+    if is_row_stochastic(model):
+        return certify_stochastic(soft_automaton(model), task.automaton, "raw", _states(limits))
     from lengthwise.certificates.bounds import certify_bounded
 
-    return certify_bounded(model, task)
+    return certify_bounded(model, task, limits)
 
 
-def certify_rounded(model: SequenceModel, task: Language) -> Finding:
+def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
     """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`.
 
     Raises:
         InputError: the model is not such a unit.
     """
-    return certify_stochastic(soft_automaton(model), task.automaton, "rounded")
+    return certify_stochastic(soft_automaton(model), task.automaton, "rounded", _states(limits))
 
 
 def soft_automaton(model: StringModel) -> SoftAutomaton:
@@ -61,5 +63,10 @@ def soft_automaton(model: StringModel) -> SoftAutomaton:
     return read_unit(tensors, model.config.model_dump(mode="json"))
 
 
-def _is_stochastic(model: LDRU) -> bool:
+def _states(limits: Limits | None) -> int:
+    return (limits and limits.states) or STATES
+
+
+def is_row_stochastic(model: LDRU) -> bool:
+    """Return whether the values of a unit are plain products of row-stochastic matrices."""
     return isinstance(model.join.operator, StochasticOperator) and model.config.level == "plain"

@@ -11,7 +11,7 @@ from lengthwise.certificates.cells import Cells, merged, singletons
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, Meetings, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
-from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
+from lengthwise.certificates.stochastic import STATES, Extracted, SoftAutomaton
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
@@ -21,7 +21,7 @@ PATH_SYMBOLS = 5_000
 
 
 def certify_stochastic(
-    unit: SoftAutomaton, task: Automaton, method: Literal["raw", "rounded"] = "raw", limit: int = 100_000
+    unit: SoftAutomaton, task: Automaton, method: Literal["raw", "rounded"] = "raw", limit: int = STATES
 ) -> Finding:
     """Round a unit to an automaton, decide whether it is the task's, and for how long the unit answers alike.
 

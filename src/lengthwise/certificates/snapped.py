@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.algebra import Algebra, extract_algebra
+from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
 from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
 from lengthwise.certificates.counterexample import verify_exhaustively
-from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.decision import decide, describe_failure
+from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.methods import is_row_stochastic
 from lengthwise.certificates.table import FREE, Word
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
@@ -117,24 +120,30 @@ class SnappedUnit(SequenceModel):
         return self.logits_EC[elements_B]
 
 
-def certify_snapped(model: StringModel, task: Language) -> Finding:
+def certify_snapped(model: StringModel, task: Language, limits: Limits | None = None) -> Finding:
     """Find out whether a unit is right once each of its nodes is replaced by the vector of its element.
 
     Args:
-        model: a unit with any binary operator, in evaluation mode.
+        model: a unit with a binary operator, in evaluation mode.
         task: what it was trained on.
+        limits: how far the extraction of its algebra may grow.
 
     Raises:
-        InputError: the model is not such a unit.
-        RunError: its algebra does not close within the budget.
+        InputError: the model is not such a unit, or one of row-stochastic products.
+        RunError: its algebra does not close within the limits.
     """
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to snap; --method black_box asks it questions")
+    if is_row_stochastic(model):
+        raise InputError(
+            "a unit of row-stochastic products is certified as it is or rounded, which its weights can confirm: "
+            "--method raw or rounded"
+        )
     failure, _ = verify_exhaustively(model, task, READ)
     if failure is not None:
         statement = f"the network itself is wrong on a string of {len(failure.symbols)} symbols; nothing was extracted"
         return Finding("wrong", "snapped", statement, counterexample=failure)
-    algebra = extract_algebra(model, task.automaton)
+    algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     return judge(algebra, model, task)
 
 
@@ -146,43 +155,30 @@ def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
         model: the network itself, asked about strings that the table gets wrong.
         task: what it was trained on.
     """
-    table = algebra.table
+    table, goal = algebra.table, task.automaton.minimal()
     extracted = table.automaton()
-    comparison = compare(extracted, task.automaton)
-    size = f"{table.size} elements"
+    decision = decide(table, goal)
     found = Finding(
-        "every_length",
+        decision.verdict,
         "snapped",
-        f"right at every length and in all brackets, each node snapped to one of {size}",
+        decision.statement,
         extracted,
-        comparison,
+        compare(extracted, task.automaton),
         monoid=table.size,
-        algebra=AlgebraTable(
-            product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist()
-        ),
+        algebra=AlgebraTable.of(table),
         margins={"margin": _margin(algebra), "astray": float(len(algebra.astray))},
     )
-    if table.homomorphism(task.automaton.minimal()) is not None:
-        which = "associative" if table.violation() is None else "not associative"
-        return replace(found, statement=f"{found.statement}; the table is {which}")
-    wrong = list(islice(tree_errors(table, task.automaton.minimal()), TRIED))
-    if not wrong and not isinstance(comparison, Different):
-        return replace(found, statement=f"right at every length in balanced trees, snapped to one of {size}")
-    if not wrong:
-        return replace(found, verdict="wrong", statement=f"the automaton of its {size} is not the task's")
-    word, fails = _first_failure(model, task, wrong)
+    if decision.trees:
+        return found
+    word, fails = _first_failure(model, task, list(islice(tree_errors(table, goal), TRIED)))
     example = Counterexample(
         symbols=list(word),
         states=[],
         answer=int(SnappedUnit(algebra).string_logits(_tokens(model, word)).argmax()),
         truth=int(task.label(np.array([word]))[0]),
     )
-    what = "the network itself is wrong there" if fails else "the network itself was right on all that were tried"
-    statement = (
-        f"snapped to one of {size}, wrong on a string of {len(word)} symbols; {what}; "
-        f"{len(algebra.astray)} products do not answer as their strings should"
-    )
-    return replace(found, verdict="wrong", statement=statement, counterexample=example)
+    statement = describe_failure(decision, len(word), fails, len(algebra.astray))
+    return replace(found, statement=statement, counterexample=example)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ extracted automaton.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -28,6 +28,8 @@ UNIT_ROUNDOFF = 2.0**-24
 """Of float32, in which units compute."""
 SATURATION = 106.0
 """From this difference of logits on, the softmax of float32 gives exactly 0: exp(-104) is below its least number."""
+STATES = 100_000
+"""Of the automaton with rounded rows, at most."""
 
 
 class Extracted(NamedTuple):
@@ -115,15 +117,44 @@ class SoftAutomaton:
 
     def answers(self, symbols: Sequence[int]) -> Ints:
         """Return the class [T] that the unit, in float64, gives each prefix of a string of T symbols."""
-        leaves_VRKK = self.leaves[:, self.heads_R]
-        rows_RK = (self.starts_R[:, None] == np.arange(self.size)).astype(np.float64)
-        answers: list[int] = []
-        for symbol in symbols:
-            rows_RK = np.einsum("rk,rkj->rj", rows_RK, leaves_VRKK[symbol])
-            answers.append(int((np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C).argmax()))
+        answers = [int(self._logits(rows_RK).argmax()) for rows_RK in self._rows(symbols)]
         return np.array(answers, dtype=np.int64)
 
-    def extract(self, limit: int = 100_000) -> Extracted:
+    def possible_answers(self, symbols: Sequence[int]) -> set[int]:
+        """Return the classes that the unit, in float32, may give a string: several where two logits lie close together.
+
+        Args:
+            symbols: at least one.
+
+        Raises:
+            InputError: there is none, or one is outside the alphabet.
+        """
+        if not symbols or min(symbols) < 0 or max(symbols) >= len(self.logits_VHKK):
+            raise InputError(f"a string needs symbols, each of 0 to {len(self.logits_VHKK) - 1}")
+        *_, rows_RK = self._rows(symbols)
+        logits_C = self._logits(rows_RK)
+        # A symbol adds the errors of an entry of its leaf and of a sum of products; the readout adds those of a sum.
+        drift = (
+            0.0 if self.rounds else float(np.expm1(len(symbols) * (self.leaf_error + 2 * self.size * UNIT_ROUNDOFF)))
+        )
+        terms = self.weight_CRK[0].size + 2
+        sizes_C = np.einsum("crk,rk->c", np.abs(self.weight_CRK), rows_RK) + np.abs(self.bias_C)
+        errors_C = sizes_C * (drift + 2 * terms * UNIT_ROUNDOFF * (1.0 + drift))
+        return set(np.flatnonzero(logits_C + errors_C >= (logits_C - errors_C).max()).tolist())
+
+    def _rows(self, symbols: Sequence[int]) -> Iterator[Doubles]:
+        """Yield the rows [R, K] that the readout sees of the product after each symbol."""
+        leaves_VRKK = self.leaves[:, self.heads_R]
+        rows_RK = (self.starts_R[:, None] == np.arange(self.size)).astype(np.float64)
+        for symbol in symbols:
+            rows_RK = np.einsum("rk,rkj->rj", rows_RK, leaves_VRKK[symbol])
+            yield rows_RK
+
+    def _logits(self, rows_RK: Doubles) -> Doubles:
+        """Return the logits [C] of what the readout sees."""
+        return np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C
+
+    def extract(self, limit: int = STATES) -> Extracted:
         """Return the automaton of the unit with rounded rows.
 
         Its states are what the readout can see after some string: the state of each automaton that starts in a row
@@ -133,7 +164,7 @@ class SoftAutomaton:
             limit: the largest number of states.
 
         Raises:
-            InputError: there are more states.
+            InputError: there are more states; the message says which strings led to the last ones.
         """
         moves_VRK = self.moves[:, self.heads_R]
         ordered = np.arange(len(self.heads_R))
@@ -147,7 +178,10 @@ class SoftAutomaton:
             return int(self.scores(np.array([state]))[0].argmax())
 
         start = tuple(self.starts_R.tolist())
-        automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
+        try:
+            automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
+        except InputError as error:
+            raise InputError(f"with its rows rounded, {error}; --states allows more") from error
         # `explore` asks for the class of each state once, in the order in which it numbers them.
         return Extracted(automaton, np.array(visited))
 

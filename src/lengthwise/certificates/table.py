@@ -16,6 +16,7 @@ import numpy as np
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Bools, Ints
+from lengthwise.tasks.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
@@ -89,6 +90,19 @@ class MultiplicationTable:
             element = int(products[element, self.leaves_V[symbol]])
         return element if element < self.size else FREE
 
+    def balanced(self, word: Sequence[int]) -> int:
+        """Return the element of a string with the brackets of `tree_reduce`, or `FREE`.
+
+        Args:
+            word: at least one symbol.
+        """
+        products, level = self._with_zero(), self.leaves_V[list(word)]
+        while len(level) > 1:
+            pairs = len(level) // 2
+            level = np.append(products[level[: 2 * pairs : 2], level[1 : 2 * pairs : 2]], level[2 * pairs :])
+        element = int(level[0])
+        return element if element < self.size else FREE
+
     def violation(self) -> Triple | None:
         """Return strings x, a, y, a of them one symbol, with ``(x a) y`` other than ``x (a y)``; None if associative.
 
@@ -116,20 +130,18 @@ class MultiplicationTable:
             reached[np.unique(products[np.ix_(reached, reached)])] = True
         return bool(reached[:-1].all())
 
-    def automaton(self, empty: int = UNLABELLED) -> Automaton:
+    def automaton(self) -> Automaton:
         """Return the automaton of right multiplication by leaves.
 
-        Args:
-            empty: the class of the empty string, which no element stands for.
-
         Returns:
-            State 0 is the start, state e + 1 is element e, and the last one is that of strings outside the domain.
+            State 0 is the start, which has no class, state e + 1 is element e, and the last one is that of strings
+            outside the domain.
         """
         after_EV = self._with_zero()[:, self.leaves_V]
         return Automaton(
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
-            np.concatenate([[empty], self.classes_E, [UNLABELLED]]),
+            np.concatenate([[UNLABELLED], self.classes_E, [UNLABELLED]]),
         )
 
     def merged(self) -> MultiplicationTable:
@@ -163,27 +175,52 @@ class MultiplicationTable:
         """Return the map to the transition monoid of an automaton that proves the table right, if there is one.
 
         It sends the element of a string to what the string does to the states. Where it exists every tree over a
-        string of the domain, whatever its brackets, ends in an element of the right class.
+        string of the domain, whatever its brackets, ends in an element of the right class. Only the table decides: the
+        leaves' images are given, and those of all other elements follow.
 
         Args:
             automaton: gives every string its class.
 
         Returns:
-            [E] for each element its place in ``automaton.transition_monoid()``, or None.
+            [E] for each element its place in ``automaton.transition_monoid()``; None where there is no such map, or
+            where not every element is a product of leaves.
         """
         monoid = automaton.transition_monoid()
-        image_E = np.array([_perform(monoid.right_MV, word) for word in self.words])
+        image_E = self._images(monoid)
+        if (image_E == FREE).any() or len(self.leaves_V) > automaton.vocabulary:
+            return None
         wanted_V = monoid.generators[: len(self.leaves_V)]
         expected_EE = monoid.product[np.ix_(image_E, image_E)]
         labels_E = automaton.outputs_S[monoid.elements_MS[image_E, automaton.start]]
-        bound = self.products_EE != FREE
+        bound, read = self.products_EE != FREE, self.leaves_V != FREE
+        unbound = np.concatenate([expected_EE[~bound], wanted_V[~read]])
         right = (
-            np.array_equal(image_E[self.leaves_V], wanted_V)
+            np.array_equal(image_E[self.leaves_V[read]], wanted_V[read])
             and np.array_equal(image_E[self.products_EE[bound]], expected_EE[bound])
             and bool(((labels_E == self.classes_E) | (labels_E == UNLABELLED)).all())
-            and not _needed(automaton)[expected_EE[~bound]].any()
+            and not _needed(automaton)[unbound].any()
         )
         return image_E if right else None
+
+    def _images(self, monoid: TransitionMonoid) -> Ints:
+        """Return [E] what each element has to perform as a product of leaves; `FREE` where it is none."""
+        image_E = np.full(self.size, FREE)
+        for leaf, performed in zip(self.leaves_V, monoid.generators, strict=False):
+            if leaf != FREE:
+                image_E[leaf] = performed
+        leaves = np.flatnonzero(image_E != FREE)
+        # Appending a symbol nearly always reaches all; it spares the products of all by all.
+        for by_leaves in (True, False):
+            while True:
+                reached = np.flatnonzero(image_E != FREE)
+                rights = leaves if by_leaves else reached
+                values, places = np.unique(self.products_EE[np.ix_(reached, rights)], return_index=True)
+                new = (values != FREE) & (image_E[values] == FREE)
+                if not new.any():
+                    break
+                left, right = np.divmod(places[new], max(len(rights), 1))
+                image_E[values[new]] = monoid.product[image_E[reached[left]], image_E[rights[right]]]
+        return image_E
 
     def _with_zero(self) -> Ints:
         """Return the products [E + 1, E + 1] with a zero as the last element, which `FREE` indexes."""
@@ -191,13 +228,6 @@ class MultiplicationTable:
         products = np.full((size + 1, size + 1), size)
         products[:size, :size] = np.where(self.products_EE == FREE, size, self.products_EE)
         return products
-
-
-def _perform(right_MV: Ints, word: Word) -> int:
-    element = 0
-    for symbol in word:
-        element = int(right_MV[element, symbol])
-    return element
 
 
 def _needed(automaton: Automaton) -> Bools:

@@ -8,6 +8,7 @@ there are finitely many sets of such pairs: once they repeat, every length has b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias, Union
 
 from lengthwise.certificates.table import FREE, MultiplicationTable, Word
 from lengthwise.tasks.automaton import Automaton
@@ -28,11 +29,21 @@ def tree_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
         The strings, those of few levels first; without any, trees of the brackets of `tree_reduce` are right at every
         length.
     """
-    return _Trees(table, task).errors()
+    for tree in _Trees(table, task).errors():
+        yield _word(tree)
+
+
+def trees_are_right(table: MultiplicationTable, task: Automaton) -> bool:
+    """Return whether `tree_errors` yields nothing, without writing out any string, which may be as long as 2^levels."""
+    return next(_Trees(table, task).errors(), None) is None
+
+
+_Tree: TypeAlias = Union[int, "tuple[_Tree, _Tree]"]
+"""A symbol, or what was joined."""
 
 
 class _Trees:
-    """The pairs that strings can have, with a string for each."""
+    """The pairs that strings can have, with a tree for each."""
 
     def __init__(self, table: MultiplicationTable, task: Automaton) -> None:
         monoid = task.transition_monoid()
@@ -40,27 +51,31 @@ class _Trees:
         self.classes = table.classes_E.tolist()
         self.truth = task.outputs_S[monoid.elements_MS[:, task.start]].tolist()
         generators = zip(table.leaves_V.tolist(), monoid.generators.tolist(), strict=True)
-        self.leaves = {pair: (symbol,) for symbol, pair in reversed(list(enumerate(generators))) if pair[0] != FREE}
+        self.leaves = {pair: symbol for symbol, pair in reversed(list(enumerate(generators))) if pair[0] != FREE}
 
-    def errors(self) -> Iterator[Word]:
-        blocks: dict[_Pair, Word] = self.leaves
-        rests: dict[_Pair, Word] = {}
+    def errors(self) -> Iterator[_Tree]:
+        blocks: dict[_Pair, _Tree] = dict(self.leaves)
+        rests: dict[_Pair, _Tree] = {}
         seen = set[tuple[frozenset[_Pair], frozenset[_Pair]]]()
         while (level := (frozenset(blocks), frozenset(rests))) not in seen:
             seen.add(level)
-            for pair, word in (rests | blocks).items():
+            for pair, tree in (rests | blocks).items():
                 if self._wrong(pair):
-                    yield word
+                    yield tree
             rests, blocks = self._joined(blocks, rests) | blocks | rests, self._joined(blocks, blocks)
 
     def _wrong(self, pair: _Pair) -> bool:
         return self.truth[pair[1]] not in (UNLABELLED, self.classes[pair[0]])
 
-    def _joined(self, lefts: dict[_Pair, Word], rights: dict[_Pair, Word]) -> dict[_Pair, Word]:
-        found: dict[_Pair, Word] = {}
+    def _joined(self, lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
+        found: dict[_Pair, _Tree] = {}
         for (x, m), left in lefts.items():
             for (y, n), right in rights.items():
                 element = self.table[x][y]
                 if element != FREE:
-                    found.setdefault((element, self.products[m][n]), left + right)
+                    found.setdefault((element, self.products[m][n]), (left, right))
         return found
+
+
+def _word(tree: _Tree) -> Word:
+    return (tree,) if isinstance(tree, int) else _word(tree[0]) + _word(tree[1])

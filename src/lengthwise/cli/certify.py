@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
 
 COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
+PARTS = 60
+"""Of a counterexample, at most: symbols and counted repetitions."""
 
 
 def certify(
@@ -22,6 +24,12 @@ def certify(
     method: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="raw, rounded, snapped or black_box; what says most by default."),
+    ] = None,
+    states: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Largest number of states of an extracted automaton.")
+    ] = None,
+    elements: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Largest number of elements of an extracted algebra.")
     ] = None,
     verify: Annotated[
         Path | None, typer.Option("--verify", metavar="FILE", help="Check a certificate again instead.")
@@ -35,26 +43,28 @@ def certify(
     Ends with 0 when every run was proved right, at every length or up to one, and with 1 otherwise.
     """
     if verify is not None:
-        if run or method:
-            raise InputError("--verify checks a file as it is: it takes neither runs nor --method")
+        if run or method or states or elements:
+            raise InputError("--verify checks a file as it is: it takes neither runs nor --method, nor limits")
         _verify(verify, weights)
         return
     if not run or weights is not None:
         raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
-    certificates = _certify(run, method)
+    certificates = _certify(run, method, states, elements)
     print_table(COLUMNS, [_row(certificate) for certificate in certificates])
     if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
         raise typer.Exit(1)
 
 
-def _certify(run: list[Path], method: str | None) -> list[Certificate]:
+def _certify(run: list[Path], method: str | None, states: int | None, elements: int | None) -> list[Certificate]:
+    from lengthwise.certificates.limits import Limits
     from lengthwise.experiments.certification import certify_run
     from lengthwise.experiments.results import open_runs
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):
-        certificate = certify_run(folder.path, method)
+        certificate = certify_run(folder.path, method, Limits(states, elements))
         say(f"{folder.path}: {certificate.statement}")
+        _say_counterexample(certificate)
         certificates.append(certificate)
     return certificates
 
@@ -65,6 +75,13 @@ def _verify(file: Path, run: Path | None) -> None:
     certificate, weights = verify_certificate(file, run)
     of = "the weights are those it is about" if weights else "there are no weights beside it to check"
     say(f"{file}: holds; {of}\n{certificate.task}: {certificate.statement}")
+    _say_counterexample(certificate)
+
+
+def _say_counterexample(certificate: Certificate) -> None:
+    example = certificate.counterexample
+    for line in example.in_words(most=PARTS) if example else ():
+        say(f"  {line}")
 
 
 def _row(certificate: Certificate) -> tuple[str, ...]:

@@ -19,17 +19,19 @@ def export(
 ) -> None:
     """Write the automaton of a certificate as a regular expression, for Graphviz, or for automata-lib.
 
-    It is the minimal automaton that was proved right, or the one that was read off the model where none was.
+    It is the minimal automaton that was proved right, or the one that was read off the model where none was. A
+    certificate that does not hold, such as one of other weights than those beside it, is refused.
     """
-    from lengthwise.certificates.certificate import FILE_NAME, read_certificate
+    from lengthwise.certificates.certificate import FILE_NAME
     from lengthwise.certificates.export import FORMATS, to_dot, to_json, to_regex
+    from lengthwise.experiments.verification import verify_certificate
 
     if format_ not in FORMATS:
         raise InputError(f"unknown format {format_!r}; {nearest_name(format_, list(FORMATS))}")
     path = run / FILE_NAME if run.is_dir() else run
     if not path.exists():
         raise InputError(f"there is no certificate {path}; 'lengthwise certify {run}' makes one")
-    certificate = read_certificate(path)
+    certificate, _ = verify_certificate(path)
     table = certificate.minimal or certificate.extracted
     if table is None:
         raise InputError(f"{path} holds no automaton: {certificate.statement}")

@@ -13,15 +13,14 @@ from lengthwise.certificates.certificate import (
     FILE_NAME,
     AutomatonTable,
     Certificate,
-    Counterexample,
     Finding,
-    Method,
     Training,
-    Verdict,
     hash_weights,
     versions,
 )
-from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.decision import conclude
+from lengthwise.certificates.equivalence import Equal
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import hold
@@ -34,12 +33,13 @@ from lengthwise.training.checkpoint import write_atomically
 from lengthwise.training.loop import Trainer
 
 
-def certify_run(folder: Path, method: str | None = None) -> Certificate:
+def certify_run(folder: Path, method: str | None = None, limits: Limits | None = None) -> Certificate:
     """Find out what can be proved about a trained run, and write it into the run's folder.
 
     Args:
         folder: the run's folder.
         method: a name that `METHODS` knows; the one that can say most about the model by default.
+        limits: how far extraction may grow; as far as the method goes by default.
 
     Returns:
         The certificate, as it was written to ``certificate.json``.
@@ -47,7 +47,7 @@ def certify_run(folder: Path, method: str | None = None) -> Certificate:
     Raises:
         InputError: the run is not trained to its end or not on a regular language, the method is unknown or does not
             fit the model, or the folder is in use.
-        RunError: the file cannot be written.
+        RunError: what is extracted does not close within the limits, or the file cannot be written.
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
@@ -60,7 +60,7 @@ def certify_run(folder: Path, method: str | None = None) -> Certificate:
         trainer = load_run(folder)
         model, task = cast(SequenceModel, trainer.model), cast(Language, cast(Any, trainer).task)
         began = time.perf_counter()
-        finding = (certifier or METHODS.load(default_method(model)))(model, task)
+        finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
         certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
             update={
                 "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
@@ -82,22 +82,14 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         task: what the model was trained on.
         training: where the model comes from.
     """
-    comparison = finding.comparison
-    example = finding.counterexample
-    if example is None and isinstance(comparison, Different):
-        example = Counterexample(
-            symbols=list(comparison.symbols),
-            states=list(comparison.states),
-            answer=comparison.answer,
-            truth=comparison.truth,
-        )
+    comparison, example = finding.comparison, finding.example()
     if example is not None:
         example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
-    verdict, statement, method = _judge(finding, example)
+    verdict, statement = conclude(finding, example)
     equal = comparison if isinstance(comparison, Equal) else None
     return Certificate(
         verdict=verdict,
-        method=method,
+        method=finding.method,
         statement=statement,
         length=finding.length,
         operator=type(model).__name__,
@@ -123,17 +115,6 @@ def answer(model: SequenceModel, symbols: list[int]) -> int:
     """Return the class that a model gives a string."""
     device = next(model.parameters()).device
     return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
-
-
-def _judge(finding: Finding, example: Counterexample | None) -> tuple[Verdict, str, Method]:
-    """Return verdict, statement and method once the model itself has been asked."""
-    if example is None or finding.method in ("rounded", "snapped") or example.model_answer == example.truth:
-        return finding.verdict, finding.statement, finding.method
-    network = f"the network answers {example.model_answer} on a string of {len(example.symbols):,} symbols"
-    statement = f"{finding.statement}; {network}, the task {example.truth}"
-    if finding.verdict == "not_proved":
-        return "wrong", f"wrong: {network}, the task {example.truth} ({finding.statement})", finding.method
-    return finding.verdict, finding.statement if finding.verdict == "wrong" else statement, finding.method
 
 
 def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Training:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from lengthwise.certificates.certificate import Certificate
 from lengthwise.certificates.verification import PROVED
 from lengthwise.report.automata import WIDTH, AutomatonPanel, can_be_drawn
-from lengthwise.report.certified import Certified, written_symbols
+from lengthwise.report.certified import Certified
 from lengthwise.report.charts import task_title
 from lengthwise.report.figures import Figure
-from lengthwise.report.parts import TableText
+from lengthwise.report.parts import REASONS, TableText
 from lengthwise.report.rows import Results, Run
 from lengthwise.report.tables import Cell
+from lengthwise.tasks.writing import write_symbols
 
 FILE = "certificates.csv"
 _COLUMNS = (
@@ -23,16 +24,18 @@ _ABOUT = {
     "raw": "the network as it is",
     "rounded": "the network with rounded rows",
     "snapped": "the network with snapped nodes",
-    "black_box": "its answers only",
+    "black_box": "its answers only, never a proof",
 }
 _NOTE = (
     "What was proved of each run, on all strings of the task. Below the verdict stands what it is about, below the "
-    "training strings the length to which they went and the time they took."
+    "training strings the length to which they went and the time they took. Black boxes are asked about strings, which "
+    "can show that a model is wrong, but is never a proof."
 )
 _FOOTNOTE = (
     "Elements are those of the transition monoid or of the algebra; the margin is the least distance between the "
     "logit of the right class and the next; N is the length up to which a proof goes. The documentation of "
-    "certificates derives them. Every row: "
+    "certificates derives them. States of a counterexample are those of the extracted automaton, the first before any "
+    "symbol; x^n is x n times. Every row: "
 )
 _DRAWN = "Circles: states, with the class of strings that end there; dashed: none. Arrow from outside: start."
 _MOST_SYMBOLS = 16
@@ -59,9 +62,14 @@ def certificate_rows(results: Results) -> TableText | None:
     found = certificates_of(results)
     if not found:
         return None
-    remarks = {f"{run.recipe}, seed {run.seed}": f"{one.certificate.statement}." for run, one in found}
+    named = {f"{run.recipe}, seed {run.seed}": one.certificate for run, one in found}
+    examples = {name: certificate.counterexample for name, certificate in named.items()}
+    folds = {
+        REASONS: {name: [f"{certificate.statement}."] for name, certificate in named.items()},
+        "Counterexamples": {name: example.in_words() for name, example in examples.items() if example},
+    }
     rows = [_row(run, one) for run, one in found]
-    return TableText("Certificates", _NOTE, _FOOTNOTE, _COLUMNS, rows, FILE, remarks)
+    return TableText("Certificates", _NOTE, _FOOTNOTE, _COLUMNS, rows, FILE, folds)
 
 
 def automata_figure(results: Results, prefix: str) -> Figure | None:
@@ -140,6 +148,6 @@ def _counterexample(certificate: Certificate) -> Cell:
     if example is None:
         return Cell(_NONE)
     symbols = example.symbols
-    written = written_symbols(symbols) if len(symbols) <= _MOST_SYMBOLS else f"{len(symbols):,} symbols"
+    written = write_symbols(symbols) if len(symbols) <= _MOST_SYMBOLS else f"{len(symbols):,} symbols"
     answer = example.answer if example.model_answer is None else example.model_answer
     return Cell(written, f"answer {answer}, truth {example.truth}")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, hash_weights, read_certificate
 from lengthwise.errors import InputError
 from lengthwise.experiments.results import RunFolder
+from lengthwise.tasks.writing import write_symbols
 
 _MOST_BYTES = 100_000
 """Of a certificate that is kept whole: the table of an algebra of 1,000 elements alone would take millions."""
@@ -136,18 +137,13 @@ def certificate_table(certified: Sequence[Certified]) -> pl.DataFrame:
     return pl.DataFrame([_row(one) for one in certified], schema=COLUMNS, orient="row")
 
 
-def written_symbols(symbols: Sequence[int]) -> str:
-    """Return a string of symbols as it is written: digits side by side, with spaces where one has two of them."""
-    return (" " if max(symbols, default=0) > 9 else "").join(map(str, symbols))
-
-
 def _row(one: Certified) -> tuple[str | int | float | None, ...]:
     certificate, training = one.certificate, one.certificate.training
     example = certificate.counterexample
     wrong = (None, None, None)
     if example is not None:
         answer = example.answer if example.model_answer is None else example.model_answer
-        wrong = (written_symbols(example.symbols), answer, example.truth)
+        wrong = (write_symbols(example.symbols), answer, example.truth)
     return (
         *(training.recipe, training.digest, certificate.task, certificate.operator, training.seed),
         *(certificate.method, certificate.verdict, certificate.length),

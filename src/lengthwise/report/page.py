@@ -17,7 +17,7 @@ from lengthwise.report.certificate_part import FILE, certificates_of
 from lengthwise.report.certified import certificate_table
 from lengthwise.report.figures import write_files
 from lengthwise.report.grids import STEP_NAMES
-from lengthwise.report.parts import Part, TableText
+from lengthwise.report.parts import REASONS, Part, TableText
 from lengthwise.report.provenance import describe_provenance
 from lengthwise.report.published import COLUMNS
 from lengthwise.report.records import DIAGNOSIS
@@ -78,10 +78,12 @@ def _write(results: Results, out: Path) -> Path:
 
 
 def _text_part(results: Results, texts: Sequence[TextSummary]) -> Part:
-    reasons = {summary.series: f"{summary.verdict}: {summary.reason}." for summary in texts}
+    reasons = {summary.series: [f"{summary.verdict}: {summary.reason}."] for summary in texts}
     footnote = "The verdict is the worst over seeds. Every row: "
     cells = text_columns(texts), text_rows(texts)
-    table = TableText("Perplexity beyond the training context", TABLE_NOTE, footnote, *cells, "diagnosis.csv", reasons)
+    table = TableText(
+        "Perplexity beyond the training context", TABLE_NOTE, footnote, *cells, "diagnosis.csv", {REASONS: reasons}
+    )
     return Part("text", "Runs on text", text_figures(results.text, texts), table)
 
 

@@ -10,6 +10,9 @@ from lengthwise.report.grids import Grid
 from lengthwise.report.published import Comparison
 from lengthwise.report.tables import Cell
 
+REASONS = "What decided each verdict"
+Folds = Mapping[str, Mapping[str, Sequence[str]]]
+
 _MOST_ROWS = 60
 
 
@@ -24,7 +27,7 @@ class TableText:
         columns: headings.
         rows: cells, as many a row as headings.
         file: that holds every row.
-        remarks: name of a row -> what is to be said of it.
+        folds: heading of what is shown on demand -> name of a row -> what is to be said of it, line by line.
     """
 
     heading: str
@@ -33,7 +36,7 @@ class TableText:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     file: str
-    remarks: Mapping[str, str] = field(default_factory=dict[str, str])
+    folds: Folds = field(default_factory=dict[str, Mapping[str, Sequence[str]]])
 
     @property
     def folded(self) -> bool:

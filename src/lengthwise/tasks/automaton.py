@@ -16,6 +16,7 @@ import numpy as np
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import TransitionMonoid, generate_monoid
+from lengthwise.tasks.writing import describe_growth
 
 StateT = TypeVar("StateT", bound=Hashable)
 
@@ -88,9 +89,10 @@ class Automaton:
             The automaton.
 
         Raises:
-            InputError: there are more states than the limit.
+            InputError: there are more states than the limit; the message says which strings led to the last ones.
         """
         numbers: dict[StateT, int] = {start: 0}
+        parents, letters = [-1], [-1]
         queue = deque([start])
         rows: list[list[int]] = []
         while queue:
@@ -100,8 +102,11 @@ class Automaton:
                 successor = step(state, symbol)
                 if successor not in numbers:
                     if len(numbers) >= limit:
-                        raise InputError(f"the automaton has more than {limit} states")
+                        grown = describe_growth(parents, letters)
+                        raise InputError(f"the automaton has more than {limit} states: {grown}")
                     numbers[successor] = len(numbers)
+                    parents.append(len(rows))
+                    letters.append(symbol)
                     queue.append(successor)
                 row.append(numbers[successor])
             rows.append(row)

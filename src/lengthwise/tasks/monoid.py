@@ -12,6 +12,7 @@ import numpy as np
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import Ints
+from lengthwise.tasks.writing import describe_growth
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
         The monoid.
 
     Raises:
-        InputError: there are more elements than the limit.
+        InputError: there are more elements than the limit; the message says which strings led to the last ones.
     """
     states, symbols = transitions_SA.shape
     elements = [np.arange(states)]
@@ -87,7 +88,8 @@ def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
             if index == len(elements):
                 if index >= limit:
                     raise InputError(
-                        f"the transition monoid has more than {limit} elements; raise the limit to list them"
+                        f"the transition monoid has more than {limit} elements: {describe_growth(parents, letters)}; "
+                        "raise the limit to list them"
                     )
                 elements.append(successors_VS[symbol])
                 parents.append(current)

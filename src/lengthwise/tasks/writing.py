@@ -1,0 +1,81 @@
+"""Strings of symbols as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_LONGEST_BLOCK = 8
+"""Symbols of a block whose repetitions are counted, at most."""
+_LEAST_SAVED = 4
+"""Symbols that counting has to cover to be worth its marks."""
+
+
+def write_symbols(symbols: Sequence[int]) -> str:
+    """Return a string of symbols: digits side by side, with spaces where one has two of them."""
+    return (" " if max(symbols, default=0) > 9 else "").join(map(str, symbols))
+
+
+def write_runs(symbols: Sequence[int], most: int | None = None) -> str:
+    """Return a string of symbols with the repetitions of a block counted.
+
+    Args:
+        symbols: the string.
+        most: the rest is left out after so many symbols and counted blocks; nothing by default.
+
+    Example:
+        >>> write_runs([1, 0] + [1] * 1320)
+        '1 0 1^1320'
+        >>> write_runs([2] + [0, 1] * 600 + [0])
+        '2 (0 1)^600 0'
+    """
+    parts: list[str] = []
+    place = 0
+    while place < len(symbols) and (most is None or len(parts) < most):
+        block, count = _repeated(symbols, place)
+        written = " ".join(map(str, symbols[place : place + block]))
+        counted = written if block == 1 else f"({written})"
+        parts.append(written if count == 1 else f"{counted}^{count}")
+        place += block * count
+    left = f"... {len(symbols) - place:,} more symbols" if place < len(symbols) else ""
+    return " ".join([*parts, left] if left else parts)
+
+
+def describe_growth(parents: Sequence[int], letters: Sequence[int]) -> str:
+    """Say how far a search breadth first came, and by which strings last.
+
+    Args:
+        parents: for each thing found, in order, the one that it was found from; -1 for the first.
+        letters: the symbol that led from there; -1 for the first.
+    """
+    depths: list[int] = []
+    for parent in parents:
+        depths.append(0 if parent < 0 else depths[parent] + 1)
+    deepest = depths[-1]
+    last = [
+        write_runs(_path(parents, letters, place), most=24) or "the empty string" for place in range(len(parents))[-3:]
+    ]
+    return (
+        f"{depths.count(deepest)} of them are new with strings of {deepest} symbols, "
+        f"the last ones with {', '.join(last)}"
+    )
+
+
+def _repeated(symbols: Sequence[int], place: int) -> tuple[int, int]:
+    """Return the block at a place whose repetitions cover most, and how often it stands there."""
+    best = (1, 1)
+    for block in range(1, _LONGEST_BLOCK + 1):
+        end = place + block
+        while end < len(symbols) and symbols[end] == symbols[end - block]:
+            end += 1
+        count = (end - place) // block
+        if count > 1 and block * count >= max(_LEAST_SAVED, best[0] * best[1] + 1):
+            best = (block, count)
+    return best
+
+
+def _path(parents: Sequence[int], letters: Sequence[int], place: int) -> list[int]:
+    symbols: list[int] = []
+    while parents[place] >= 0:
+        symbols.append(letters[place])
+        place = parents[place]
+    return symbols[::-1]
