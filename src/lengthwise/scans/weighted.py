@@ -16,6 +16,7 @@ from torch import Tensor
 from lengthwise.errors import InputError
 from lengthwise.scans.chunks import precision
 from lengthwise.scans.elementwise import elementwise_scan
+from lengthwise.scans.exponential import running_maximum
 
 
 class WeightedMemory(NamedTuple):
@@ -60,7 +61,7 @@ def weighted_scan(
     dtype, T = precision(k_BTD, v_BTD, log_decay_D, bonus_D, *memory), k_BTD.shape[1]
     k_BTD, value_BTD, log_decay_D, bonus_D = (x.to(dtype) for x in (k_BTD, v_BTD, log_decay_D, bonus_D))
     numerator_BD, denominator_BD, maximum_BD = (entry.to(dtype) for entry in memory)
-    after_BTD = _maxima(k_BTD, log_decay_D, maximum_BD)
+    after_BTD = running_maximum(k_BTD.detach(), log_decay_D.detach().expand_as(k_BTD), maximum_BD.detach())
     before_BTD = torch.cat([maximum_BD[:, None], after_BTD[:, :-1]], 1)
 
     decay_BTD, own_BTD = (before_BTD + log_decay_D - after_BTD).exp(), (k_BTD - after_BTD).exp()
@@ -78,16 +79,6 @@ def weighted_scan(
     last_BD = torch.maximum(maximum_BD + T * log_decay_D, (k_BTD + ages_T[:, None] * log_decay_D).amax(1))
     numerator_BD, denominator_BD = (sums_BTX[:, -1] * (after_BTD[:, -1] - last_BD).exp().repeat(1, 2)).chunk(2, -1)
     return y_BTD.to(v_BTD.dtype), WeightedMemory(numerator_BD, denominator_BD, last_BD)
-
-
-@torch.no_grad()
-def _maxima(k_BTD: Tensor, log_decay_D: Tensor, start_BD: Tensor) -> Tensor:
-    """Return the largest log weight after every token."""
-    maxima_TBD = k_BTD.transpose(0, 1).clone(memory_format=torch.contiguous_format)
-    before_BD = start_BD
-    for maximum_BD in maxima_TBD.unbind():
-        before_BD = torch.maximum(maximum_BD, before_BD + log_decay_D, out=maximum_BD)
-    return maxima_TBD.transpose(0, 1)
 
 
 def _check(k_BTD: Tensor, v_BTD: Tensor, log_decay_D: Tensor, bonus_D: Tensor, memory: WeightedMemory) -> None:
