@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sweeps_for_tests import BASE, GRID, write_sweep
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.recipe import TextRecipe
+from lengthwise.experiments.recipe import TextRecipe, load_recipe
 from lengthwise.experiments.shipped import find_sweep, recipe_names, sweep_names
 from lengthwise.experiments.sweep import Sweep, SweepRun, expand, load_sweep, select
 
@@ -81,6 +81,16 @@ TEXT = {
     },
     "seeds": [0, 1],
 }
+
+
+def test_the_recipe_of_a_label_may_depend_on_another_label(tmp_path: Path) -> None:
+    axes = {"model": {"mlp": {"base": "fast/{task}"}, "sum": {}}, "task": ["parity", "even_pairs"]}
+    recipes = {run.labels["model"] + " " + run.labels["task"]: run.recipe for run in expanded(tmp_path, axes=axes)}
+    for task in ("parity", "even_pairs"):
+        assert recipes[f"mlp {task}"].digest() == load_recipe(f"fast/{task}").digest()
+        assert recipes[f"sum {task}"].model.operator.name == "sum"
+    with pytest.raises(InputError, match=r"base fast/\{tsk\}: unknown axis 'tsk'; did you mean 'task'"):
+        expanded(tmp_path, base="fast/{tsk}")
 
 
 def test_a_run_goes_on_from_another_of_the_sweep(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from lengthwise.registry import nearest_name
 _RESERVED = ("name", "makes", "seeds")
 """What the sweep decides for its recipes."""
 _LABEL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_BLANK = re.compile(r"\{([^{}]*)\}")
+"""An axis in the name of a recipe, which stands for the label of the run."""
 
 
 def _labels(value: Any) -> Any:
@@ -39,7 +41,7 @@ def _changes(changes: dict[str, Any]) -> dict[str, Any]:
 Selector = dict[str, Annotated[tuple[str, ...], BeforeValidator(_labels)]]
 """Axis -> the label, or the labels, that are meant; of axes that are not named, all."""
 Changes = Annotated[dict[str, Any], AfterValidator(_changes)]
-"""Path of a setting -> its value; ``base`` names another recipe to start from."""
+"""Path of a setting -> its value; ``base`` names another recipe to start from, as `Sweep.base` does."""
 
 
 class Rule(BaseModel):
@@ -64,7 +66,7 @@ class Sweep(BaseModel):
     """The figure or table that it makes."""
     base: str | None = None
     """The recipe that every run starts from: a shipped one, or a YAML file, whose path counts from that of the
-    sweep."""
+    sweep. An axis in braces, as in ``fast/{task}``, stands for its label."""
     axes: dict[str, dict[str, Changes]] = Field(min_length=1)
     """Axis -> label -> changes. A list of values instead of labels makes the axis itself the path that they are for."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
@@ -258,6 +260,7 @@ def _recipe(
     base = ([sweep.base] + [value for path, value in changes if path == "base"])[-1]
     if base is None:
         raise InputError(f"sweep {sweep.name}: {name} starts from no recipe; say base: NAME in the sweep or in a label")
+    base = _BLANK.sub(lambda blank: _label(sweep, labels, blank), base)
     if base not in bases:
         local = base.endswith((".yaml", ".yml"))
         bases[base] = load_recipe(str(folder / base) if local else base).settings()
@@ -267,6 +270,16 @@ def _recipe(
     if isinstance(start := settings.get("start"), dict):
         settings["start"] = _start(sweep, labels, start)
     return validate_recipe(settings, f"sweep {sweep.name}, {name}")
+
+
+def _label(sweep: Sweep, labels: Mapping[str, str], blank: re.Match[str]) -> str:
+    """Return the label of the axis that stands in braces."""
+    axis = blank[1].strip()
+    if axis not in labels:
+        raise InputError(
+            f"sweep {sweep.name}: base {blank.string}: unknown axis {axis!r}; {nearest_name(axis, list(labels))}"
+        )
+    return labels[axis]
 
 
 def _start(sweep: Sweep, labels: Mapping[str, str], other: Mapping[str, Any]) -> str:
