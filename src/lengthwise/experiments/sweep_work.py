@@ -19,8 +19,9 @@ from lengthwise.experiments.run import Outcome, evaluate_run, train_run
 
 T = TypeVar("T")
 
-PATIENCE = 30.0
-"""Seconds that a worker waits for a folder that another process holds: enough for one that is dying."""
+PATIENCE = 2.0
+"""Seconds that a worker waits for a folder that another process holds before it leaves it for later. A longer wait would
+make two drivers of one sweep follow each other from run to run, the second always waiting for what the first holds."""
 _PAUSE = 0.2
 """Seconds between two looks at such a folder."""
 
