@@ -20,8 +20,10 @@ from lengthwise.experiments.run import Outcome, evaluate_run, train_run
 T = TypeVar("T")
 
 PATIENCE = 2.0
-"""Seconds that a worker waits for a folder that another process holds before it leaves it for later. A longer wait would
-make two drivers of one sweep follow each other from run to run, the second always waiting for what the first holds."""
+"""Seconds that a worker waits for a folder that another process holds before it leaves it for later.
+
+A longer wait would make two drivers of one sweep follow each other from run to run, the second always waiting for what
+the first holds."""
 _PAUSE = 0.2
 """Seconds between two looks at such a folder."""
 
