@@ -275,10 +275,10 @@ def _recipe(
 def _label(sweep: Sweep, labels: Mapping[str, str], blank: re.Match[str]) -> str:
     """Return the label of the axis that stands in braces."""
     axis = blank[1].strip()
-    if axis not in labels:
-        raise InputError(
-            f"sweep {sweep.name}: base {blank.string}: unknown axis {axis!r}; {nearest_name(axis, list(labels))}"
-        )
+    try:
+        _check_selector({axis: ()}, sweep.axes)
+    except ValueError as error:
+        raise InputError(f"sweep {sweep.name}: base {blank.string}: {error}") from error
     return labels[axis]
 
 
