@@ -1,5 +1,6 @@
 """Products of a transition monoid beside a batch: what is drawn, what is read, what is learned."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from itertools import product
 
@@ -34,10 +35,11 @@ def associative_unit() -> LDRU:
     return config.build(2, 2).double().eval()
 
 
+@pytest.mark.parametrize("by_class", [False, True])
 @pytest.mark.parametrize("name", ["parity", "dyck_3", "tomita_3", "modular_arithmetic", "prefix_2_2"])
-def test_products_are_short_strings_with_the_class_of_the_task(name: str) -> None:
+def test_products_are_short_strings_with_the_class_of_the_task(name: str, by_class: bool) -> None:
     task = get_language(name)
-    products = MonoidProducts(task.automaton, ProductsConfig(candidates=200), LONGEST)
+    products = MonoidProducts(task.automaton, ProductsConfig(candidates=200, by_class=by_class), LONGEST)
     strings, classes = products.draw(np.random.default_rng(0))
     assert len(strings) == len(classes) == 200
     for elements, label in zip(strings, classes, strict=True):
@@ -53,6 +55,24 @@ def test_every_pair_of_elements_is_drawn_and_told_apart_by_its_contexts() -> Non
     strings, _ = products.draw(np.random.default_rng(0))
     pairs = {(x, y) for x, y in strings[:, 1:3].tolist()}
     assert len(pairs) == (len(products.words) - 1) ** 2
+
+
+@pytest.mark.parametrize(("name", "longest"), [("dyck_2", 40), ("dyck_2", 10), ("prefix_1_2", 40)])
+def test_classes_that_a_product_can_be_given_are_drawn_equally_often(name: str, longest: int) -> None:
+    """Each count lies within six standard deviations; fewer than one seed in a million fails by chance."""
+    task = get_language(name)
+    told = {}
+    for by_class in (False, True):
+        config = ProductsConfig(candidates=100_000, by_class=by_class)
+        strings, classes = MonoidProducts(task.automaton, config, longest).draw(np.random.default_rng(0))
+        told[by_class] = Counter(zip(map(tuple, strings.tolist()), classes.tolist(), strict=True))
+    assert set(told[True]) == set(told[False])
+    counts = defaultdict[tuple[int, int], Counter[int]](Counter)
+    for ((_, x, y, _), label), count in told[True].items():
+        counts[x, y][label] += count
+    for of_classes in counts.values():
+        share = of_classes.total() / len(of_classes)
+        assert all(abs(count - share) < 6 * share**0.5 for count in of_classes.values())
 
 
 @given(
@@ -182,6 +202,11 @@ def test_training_with_products_is_the_same_when_it_is_repeated() -> None:
     [
         ({"name": "ldru", "readout": "prefixes"}, {"supervision": "prefixes"}, "training.products needs"),
         ({"name": "ldru"}, {"lengths": {"name": "uniform", "maximum": 1}}, "fits into the 1 symbols"),
+        (
+            {"name": "ldru"},
+            {"lengths": {"name": "uniform", "maximum": 1}, "products": {"by_class": True}},
+            "fits into the 1 symbols",
+        ),
         ({"name": "ldru"}, {"products": {"elements": 5}}, "more than 5 elements"),
     ],
 )

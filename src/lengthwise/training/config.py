@@ -69,6 +69,9 @@ class ProductsConfig(_Settings):
     drifting away from short ones."""
     candidates: int = Field(default=256, ge=1)
     """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
+    by_class: bool = False
+    """Whether the class that a product is to show is drawn evenly from those it can show, and then a context for it;
+    otherwise contexts are drawn evenly, and few show anything where most strings are rejected."""
     hardest: int = Field(default=128, ge=1)
     """How many of them are learned, those with the highest loss; and how many nodes are farthest off."""
     start: float = Field(default=0.2, ge=0, lt=1)

@@ -48,13 +48,14 @@ class MonoidProducts:
         self.config, self.longest = config, longest
         self.words: list[Word] = [tuple(monoid.word(element)) for element in range(monoid.size)]
         self._lengths_M = np.array([len(word) for word in self.words])
-        self._classes_M = task.outputs_S[monoid.elements_MS[:, task.start]]
         self._product_MM = monoid.product
         # A machine that answers with the element of what it has read.
         self._elements = Automaton(monoid.right_MV, _NOTHING, np.arange(monoid.size))
-        self._contexts_K2, _ = separating_contexts(
+        # The empty string is no product of two others, so that the first row is that of the second element.
+        self._contexts_K2, self._classes_MK = separating_contexts(
             task.outputs_S, task.start, monoid.elements_MS[1:], monoid.elements_MS
         )
+        self._lengths_K = self._lengths_M[self._contexts_K2].sum(1)
         if not len(self._drawn(np.random.default_rng(0), 10_000)[0]):
             raise InputError(
                 f"training.products: no product of two of the {monoid.size} elements fits into the {longest} symbols "
@@ -109,16 +110,20 @@ class MonoidProducts:
         return strings_N4, classes_N
 
     def _drawn(self, rng: np.random.Generator, trials: int) -> tuple[Ints, Ints]:
-        """Return the products among some trials that are short enough and have a class."""
+        """Return the products among some trials that are short enough in their contexts and have a class there."""
         factors_N2 = rng.integers(1, len(self.words), size=(trials, 2))
-        contexts_N2 = self._contexts_K2[rng.integers(len(self._contexts_K2), size=trials)]
-        strings_N4 = np.stack([contexts_N2[:, 0], *factors_N2.T, contexts_N2[:, 1]], axis=1)
-        whole_N = strings_N4[:, 0]
-        for place in range(1, 4):
-            whole_N = self._product_MM[whole_N, strings_N4[:, place]]
-        classes_N = self._classes_M[whole_N]
-        fits_N = (self._lengths_M[strings_N4].sum(1) <= self.longest) & (classes_N != UNLABELLED)
-        return strings_N4[fits_N], classes_N[fits_N]
+        classes_NK = self._classes_MK[self._product_MM[*factors_N2.T] - 1]
+        lengths_NK = self._lengths_M[factors_N2].sum(1)[:, None] + self._lengths_K
+        classes_NK = np.where(lengths_NK > self.longest, UNLABELLED, classes_NK)
+        if self.config.by_class:
+            contexts_N = _choose_by_class(classes_NK, rng)
+        else:
+            contexts_N = rng.integers(len(self._contexts_K2), size=trials)
+        classes_N = classes_NK[np.arange(trials), contexts_N]
+        before_N, after_N = self._contexts_K2[contexts_N].T
+        strings_N4 = np.stack([before_N, *factors_N2.T, after_N], axis=1)
+        told_N = classes_N != UNLABELLED
+        return strings_N4[told_N], classes_N[told_N]
 
 
 def product_losses(unit: LDRU, values_UD: Tensor, rows_N4: Ints, classes_N: Ints) -> Tensor:
@@ -138,6 +143,18 @@ def product_losses(unit: LDRU, values_UD: Tensor, rows_N4: Ints, classes_N: Ints
     whole_ND = whole_ND.index_copy(0, first, unit.join(before_ND[first], whole_ND[first]))
     whole_ND = whole_ND.index_copy(0, last, unit.join(whole_ND[last], after_ND[last]))
     return F.cross_entropy(unit.readout(whole_ND), classes, reduction="none")
+
+
+def _choose_by_class(classes_NK: Ints, rng: np.random.Generator) -> Ints:
+    """Return one column of each row [N]: a class of the row is drawn evenly, and then one of the columns that have it.
+
+    Columns that are unlabelled are chosen in rows alone that have no others.
+    """
+    preferences_NC = rng.random((len(classes_NK), int(classes_NK.max(initial=0)) + 1))
+    preferences_NK = np.take_along_axis(preferences_NC, classes_NK.clip(0), 1)
+    preferences_NK[classes_NK == UNLABELLED] = -1
+    preferred_NK = preferences_NK == preferences_NK.max(1, keepdims=True)
+    return np.where(preferred_NK, rng.random(classes_NK.shape), -1).argmax(1)
 
 
 class _Pool(NamedTuple):
