@@ -69,7 +69,7 @@ class ProductsConfig(_Settings):
     drifting away from short ones."""
     candidates: int = Field(default=256, ge=1)
     """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
-    by_class: bool = False
+    by_class: bool = Field(default=False, exclude_if=lambda chosen: not chosen)
     """Whether the class that a product is to show is drawn evenly from those it can show, and then a context for it;
     otherwise contexts are drawn evenly, and few show anything where most strings are rejected."""
     hardest: int = Field(default=128, ge=1)
