@@ -8,7 +8,7 @@ from lengthwise.report.families import sections
 from lengthwise.report.grids import STEP_NAMES, STEPS, Grid, build_grid
 from lengthwise.report.published import compare_published, read_sources
 from lengthwise.report.rows import read_results
-from lengthwise.report.summary import summarise
+from lengthwise.report.summary import percent, summarise
 from lengthwise.report.theme import DARK, LIGHT
 from lengthwise.tasks import LANGUAGES
 
@@ -113,7 +113,7 @@ def test_published_numbers_stand_beside_ours_in_their_unit(tmp_path: Path) -> No
     results = read_results([tmp_path])
     shown = {
         comparison.source.citation.split()[0]: [[cell.text for cell in row] for row in comparison.rows]
-        for comparison in compare_published(results, summarise(results))
+        for comparison in compare_published(results)
     }
     assert shown == {
         "Delétang": [["Parity", "Transformer", "baselines/attention", "52.0", "90.0", "\N{EN DASH}", "+38.0*"]],
@@ -122,3 +122,15 @@ def test_published_numbers_stand_beside_ours_in_their_unit(tmp_path: Path) -> No
             ["Parity", "Transformer", "baselines/attention", "0.022", "0.800", "\N{EN DASH}", "+77.8*"],
         ],
     }
+
+
+def test_published_numbers_are_compared_over_the_lengths_that_they_were_read_at(tmp_path: Path) -> None:
+    model = {"name": "backbone", "mixer": {"name": "attention"}}
+    lengths, wrong = tuple(range(41, 501)), {("standard", length): 500 for length in range(257, 501)}
+    write_run(tmp_path, recipe="baselines/attention-parity", model=model, lengths=lengths, wrong=wrong, longest=500)
+    beside = {
+        comparison.source.citation.split()[0]: [row[4].text for row in comparison.rows]
+        for comparison in compare_published(read_results([tmp_path]))
+    }
+    whole = percent(1 - 244 / 460 / 2, 1)
+    assert beside == {"Delétang": [whole], "Grazzi": ["1.000"]}

@@ -12,7 +12,7 @@ import yaml
 
 from lengthwise.report.charts import task_title
 from lengthwise.report.rows import Results
-from lengthwise.report.summary import Summary, percent
+from lengthwise.report.summary import Summary, percent, summarise
 from lengthwise.report.tables import Cell
 from lengthwise.tasks import get_task
 
@@ -32,6 +32,7 @@ class Source:
         models: its name of a model -> path below ``model`` in a recipe -> value of the runs that are compared with it.
         values: task -> its name of a model -> number.
         scaled: whether numbers are from 0 for guessing to 1, instead of percent.
+        longest: the longest strings that it tested on; ours are read no further beside them.
     """
 
     citation: str
@@ -40,6 +41,7 @@ class Source:
     models: Mapping[str, Mapping[str, Any]]
     values: Mapping[str, Mapping[str, float]]
     scaled: bool = False
+    longest: int = 500
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,12 @@ def read_sources() -> tuple[Source, ...]:
     return tuple(Source(**source) for source in yaml.safe_load(text)["sources"])
 
 
-def compare_published(results: Results, summaries: Sequence[Summary]) -> list[Comparison]:
-    """Return the publications with a number for a model and task of a report, each with what it and the runs reach.
-
-    Args:
-        results: the runs.
-        summaries: of all their series.
-    """
+def compare_published(results: Results) -> list[Comparison]:
+    """Return the publications with a number for a model and task of a report, each with what it and the runs reach."""
     models = {(run.family, run.task): run.settings.get("model", {}) for run in results.runs}
     found: list[Comparison] = []
     for source in read_sources():
+        summaries = summarise(results.up_to(source.longest))
         rows = [
             _row(source, summary, name, number)
             for task in results.tasks

@@ -119,6 +119,10 @@ class Results:
         """Return the names of the series of a task."""
         return self.accuracy.filter(pl.col("task") == task)["series"].unique(maintain_order=True).to_list()
 
+    def up_to(self, longest: int) -> Results:
+        """Return the runs with the accuracy on strings of at most so many symbols."""
+        return replace(self, accuracy=self.accuracy.filter(pl.col("length") <= longest))
+
     def of(self, names: Mapping[str, str]) -> Results:
         """Return the runs of some families on strings.
 

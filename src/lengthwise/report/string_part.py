@@ -70,7 +70,7 @@ def _part(section: Section, summaries: Sequence[Summary]) -> Part:
         figures=_figures(section, summaries),
         table=TableText("Accuracy in percent", _NOTE, _FOOTNOTE, *cells, "accuracy.csv"),
         grid=build_grid(section, summaries),
-        comparisons=compare_published(section.results, summaries) if _are_published(section) else [],
+        comparisons=compare_published(section.results) if _are_published(section) else [],
         certificates=certificate_rows(section.results),
     )
 
