@@ -69,7 +69,7 @@ def compare_published(results: Results) -> list[Comparison]:
     models = {(run.family, run.task): run.settings.get("model", {}) for run in results.runs}
     found: list[Comparison] = []
     for source in read_sources():
-        summaries = summarise(results.up_to(source.longest))
+        summaries = summarise(results.within(source.values, source.longest))
         rows = [
             _row(source, summary, name, number)
             for task in results.tasks

@@ -119,9 +119,10 @@ class Results:
         """Return the names of the series of a task."""
         return self.accuracy.filter(pl.col("task") == task)["series"].unique(maintain_order=True).to_list()
 
-    def up_to(self, longest: int) -> Results:
-        """Return the runs with the accuracy on strings of at most so many symbols."""
-        return replace(self, accuracy=self.accuracy.filter(pl.col("length") <= longest))
+    def within(self, tasks: Iterable[str], longest: int) -> Results:
+        """Return the runs with the accuracy on some tasks alone, on strings of at most so many symbols."""
+        kept = pl.col("task").is_in(list(tasks)) & (pl.col("length") <= longest)
+        return replace(self, accuracy=self.accuracy.filter(kept))
 
     def of(self, names: Mapping[str, str]) -> Results:
         """Return the runs of some families on strings.
