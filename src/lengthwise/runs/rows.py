@@ -1,0 +1,137 @@
+"""Rows: one measured number each, and the head that says what all rows of a run share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from lengthwise.errors import InputError
+
+Axis: TypeAlias = int | float | str
+
+
+class Row(BaseModel):
+    """One measured number.
+
+    A field that is added here is a column of every table, without a change elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+
+    task: str
+    """What was measured on."""
+    metric: str
+    """What was measured: the name of a metric or of a part of a diagnostic."""
+    value: float
+    low: float | None = None
+    """Lower end of the 95 % confidence interval, where it does not follow from the value and the samples."""
+    high: float | None = None
+    samples: int
+    """Independent sequences that the number was taken from."""
+    axes: dict[str, Axis] = {}
+    """Where it was measured: length, depth, split, first and last position, and so on."""
+
+    @field_validator("axes")
+    @classmethod
+    def _named(cls, axes: dict[str, Axis]) -> dict[str, Axis]:
+        if taken := sorted(set(axes) & RESERVED):
+            raise ValueError(f"an axis cannot be called {taken[0]!r}: every table has a column of that name")
+        return axes
+
+
+class Head(BaseModel):
+    """What all rows of a run share; the digest of its recipe and the seed are the key of the run.
+
+    A field that is added here is a column of every table, without a change elsewhere.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    """The name of the recipe."""
+    digest: str
+    """Hash of all in the recipe that decides the numbers, and of what its names stand for."""
+    seed: int
+    """Of the initial parameters and of the data."""
+    trained_on: str
+    """The task that was trained on."""
+    task_version: int = 1
+    data: str = ""
+    """The source of a data set and the fingerprint of what was read; empty where samples are made."""
+    model: str
+    """The model, or its mixer where it has one."""
+    intervention: str = "zero"
+    """Which state a training sequence started from."""
+    training_length: int | None = None
+    """The longest sequence that was trained on."""
+    step: int
+    """Optimiser steps that were taken."""
+    sequences: int
+    """Sequences seen in training, those of the run it started from not counted."""
+    parameters: int | None = None
+    """Trained numbers of the model; None where they are not known."""
+    state_size: int | None = None
+    """Values that the model carries after a sequence of the training length, positions not counted."""
+    commit: str | None = None
+    """Of the source that measured, when its repository is known."""
+
+
+RESERVED = {*Row.model_fields, *Head.model_fields}
+"""Names that no axis can have."""
+
+_FORMAT: Literal["lengthwise-evaluation-2"] = "lengthwise-evaluation-2"
+
+
+def dump_evaluation(head: Head, rows: Iterable[Row]) -> bytes:
+    """Return the file of an evaluation: the head on the first line, then a row a line."""
+    first = json.dumps({"format": _FORMAT, **head.model_dump()})
+    return "".join(f"{line}\n" for line in (first, *(row.model_dump_json() for row in rows))).encode()
+
+
+def read_head(path: Path) -> Head:
+    """Return the head of an evaluation, without its rows.
+
+    Raises:
+        InputError: the file is missing or not an evaluation.
+    """
+    with _opened(path) as file:
+        return _head(path, file.readline())
+
+
+def read_evaluation(path: Path) -> tuple[Head, list[Row]]:
+    """Return the head and the rows of an evaluation.
+
+    Raises:
+        InputError: the file is missing or not an evaluation; the message names the line.
+    """
+    with _opened(path) as file:
+        first, *lines = file.read().splitlines() or [""]
+    return _head(path, first), [_row(path, number, line) for number, line in enumerate(lines, start=2)]
+
+
+def _opened(path: Path) -> Any:
+    try:
+        return path.open(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the evaluation {path}: {error.strerror}") from error
+
+
+def _head(path: Path, line: str) -> Head:
+    try:
+        values = json.loads(line)
+        if values.pop("format", None) != _FORMAT:
+            raise InputError(f"{path} is not an evaluation of this version; 'lengthwise evaluate --again' makes one")
+        return Head.model_validate(values)
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{path}, line 1: not the head of an evaluation: {error}") from error
+
+
+def _row(path: Path, number: int, line: str) -> Row:
+    try:
+        return Row.model_validate(json.loads(line))
+    except (ValueError, ValidationError) as error:
+        raise InputError(f"{path}, line {number}: not a row of an evaluation: {error}") from error
