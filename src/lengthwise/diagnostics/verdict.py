@@ -12,6 +12,7 @@ from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 from lengthwise.errors import InputError
+from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.losses import OctaveLosses, perplexity
 
 HOLDS_WITHIN = 1.02
@@ -144,43 +145,6 @@ def judge(
     thresholds = {"holds": holds_within, "drifts": holds_within, "fails": fails_above}
     reason = _reason(name, decisive, reference, thresholds)
     return name, f"{reason}; {rows} rows are too few to say" if name == "undecided" else reason
-
-
-def student_quantile(probability: float, freedom: int) -> float:
-    """Return the quantile of Student's t distribution for a probability of one half or more.
-
-    Args:
-        probability: in 0.5..1, both ends of the range excluded but for 0.5.
-        freedom: degrees of freedom, at least 1.
-
-    Raises:
-        InputError: the probability or the degrees of freedom are out of range.
-
-    Source: Abramowitz and Stegun 1964, 26.7.3 and 26.7.4, finite sums for integer degrees of freedom, by bisection.
-    """
-    if not 0.5 <= probability < 1 or freedom < 1:
-        raise InputError(
-            f"a t quantile needs a probability in 0.5..1 and at least 1 degree of freedom, "
-            f"not {probability} and {freedom}"
-        )
-    low, high = 0.0, math.pi / 2
-    while (middle := (low + high) / 2) not in (low, high):
-        if _central_probability(middle, freedom) < 2 * probability - 1:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _central_probability(angle: float, freedom: int) -> float:
-    """Return the probability that |t| is below sqrt(freedom) tan(angle)."""
-    odd, cosine = freedom % 2, math.cos(angle)
-    term, total = (cosine if odd else 1.0), 0.0
-    for step in range(freedom // 2):
-        total += term
-        term *= cosine * cosine * (2 * step + 1 + odd) / (2 * step + 2 + odd)
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
 
 
 def _check(

@@ -44,6 +44,10 @@ class Intervention(ABC):
     """What recipes and error messages call it."""
     aligned: ClassVar[bool] = False
     """Whether row i of a batch must continue row i of the batch before."""
+    initial: ClassVar[bool] = False
+    """Whether every sequence starts from the model's own initial state, so that any model will do."""
+    observes: ClassVar[bool] = False
+    """Whether it learns from the states that sequences end with."""
 
     @abstractmethod
     def begin(
@@ -99,6 +103,7 @@ class Intervention(ABC):
 class ObservingIntervention(Intervention):
     """An intervention that learns from final states, as starts of new sequences."""
 
+    observes = True
     tails: bool = False
     """Whether tails of convolutions and token shifts are kept as well."""
 
@@ -145,7 +150,7 @@ def check_carries_state(model: SequenceModel, intervention: Intervention) -> Non
     Raises:
         InputError: the model's initial state has no recurrent entry; the message names both.
     """
-    if intervention.name != "zero" and not recurrent_entries(initial_start(model, 1)):
+    if not intervention.initial and not recurrent_entries(initial_start(model, 1)):
         carried = ", ".join(model.initial_state(1)) or "nothing"
         raise InputError(
             f"intervention {intervention.name!r} needs a model with a recurrent state; "

@@ -14,11 +14,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.models import OPERATORS
-from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size
+from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size, embed
 from lengthwise.models.fused import mlp_operator, residual_feed_forward
 from lengthwise.models.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
 from lengthwise.registry import OneOf
 from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
+from lengthwise.spaces import Space, as_space
 from lengthwise.state import Kind, State
 
 
@@ -53,9 +54,9 @@ class LDRUConfig(ModelConfig):
             raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {name!r}; use 'eager'")
         return self
 
-    def build(self, vocabulary: int, classes: int) -> LDRU:
+    def build(self, inputs: Space | int, outputs: Space | int) -> LDRU:
         """Return a freshly initialised unit."""
-        return LDRU(self, vocabulary, classes)
+        return LDRU(self, as_space(inputs), as_space(outputs))
 
 
 class LDRU(SequenceModel):
@@ -66,24 +67,24 @@ class LDRU(SequenceModel):
 
     Args:
         config: the settings.
-        vocabulary: V, number of different symbols.
-        classes: C, number of classes.
+        inputs: what it reads: V symbols, or vectors.
+        outputs: what it answers: C classes, or vectors of C numbers.
 
     Source: Pert, Alrajeh, Russo 2026.
 
     Example:
-        >>> model = LDRUConfig(width=16).build(vocabulary=2, classes=2)
+        >>> model = LDRUConfig(width=16).build(2, 2)
         >>> model(torch.tensor([[0, 1, 1, 0, 1]])).logits.shape
         torch.Size([1, 2])
     """
 
-    def __init__(self, config: LDRUConfig, vocabulary: int, classes: int) -> None:
+    def __init__(self, config: LDRUConfig, inputs: Space, outputs: Space) -> None:
         super().__init__()
         self.config = config
         operator = config.operator.build(config.width)
-        self.encoder = LeafEncoder(vocabulary, operator, config)
+        self.encoder = LeafEncoder(inputs, operator, config)
         self.join = Level(operator, config)
-        self.classifier = nn.Linear(operator.feature_width, classes)
+        self.classifier = nn.Linear(operator.feature_width, outputs.size)
 
     def readout(self, values: Tensor) -> Tensor:
         """Map values [..., D] of substrings to logits [..., C]."""
@@ -127,6 +128,7 @@ class LDRU(SequenceModel):
         wanted_N = torch.as_tensor(lengths, device=tokens.device)
         fold = RightFold(self.join, wanted_N, self.config.odd, self.padding())
         blocks = self.leaves(tokens)
+        blocks = SharedNodes(self.join.dropout(blocks.table_UD), blocks.index_BM)
         while not fold.finished:
             fold.ascend(blocks)
             blocks = blocks.blocks(self.join)
@@ -149,8 +151,18 @@ class LDRU(SequenceModel):
                 online.push(block, level)
         return self.readout(online.reduced(self.config.odd, self.padding()))
 
+    def answers(self, inputs: Tensor, asked: Tensor, state: State | None = None) -> Output:
+        """Read a batch from a state; where the root is read out, in pieces that end where something is asked."""
+        if self.config.readout == "prefixes":
+            return super().answers(inputs, asked, state)
+        return self._answers_in_pieces(inputs, asked, state)
+
     def leaves(self, tokens: Tensor) -> SharedNodes:
-        """Encode tokens [B, T], each distinct symbol once."""
+        """Encode tokens [B, T], each distinct symbol once, or values [B, T, F], each by itself."""
+        if tokens.is_floating_point():
+            rows, length = tokens.shape[:2]
+            index_BT = torch.arange(rows * length, device=tokens.device).view(rows, length)
+            return SharedNodes(self.encoder(tokens.flatten(0, 1)), index_BT)
         symbols, index_BT = torch.unique(tokens, return_inverse=True)
         return SharedNodes(self.encoder(symbols), index_BT)
 
@@ -287,19 +299,21 @@ class LeafEncoder(nn.Module):
     """Symbols to leaf values: embedding, norm, residual feed-forward; or the embedding alone at plain levels.
 
     Args:
-        vocabulary: V, number of different symbols.
+        inputs: what it reads: V symbols, or vectors.
         operator: the operator whose domain the leaves must lie in.
         config: the unit's settings.
     """
 
-    def __init__(self, vocabulary: int, operator: BinaryOperator, config: LDRUConfig) -> None:
+    def __init__(self, inputs: Space, operator: BinaryOperator, config: LDRUConfig) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.embedding = embed(inputs, config.width)
         self.plain = config.level == "plain"
-        if self.plain:
+        symbols = isinstance(self.embedding, nn.Embedding)
+        if self.plain and symbols:
             nn.init.normal_(self.embedding.weight)
-        else:
+        elif symbols:
             nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
+        if not self.plain:
             self.norm = nn.LayerNorm(config.width)
             self.feed_forward = FeedForward(config.width)
         self.kernel = config.kernel
@@ -311,7 +325,8 @@ class LeafEncoder(nn.Module):
 
     def padding(self) -> Tensor:
         """Return the [D] leaf value of a zero embedding."""
-        return self._encode(torch.zeros_like(self.embedding.weight[0]))
+        width = self.embedding.weight.shape[isinstance(self.embedding, nn.Embedding)]
+        return self._encode(self.embedding.weight.new_zeros(width))
 
     def _encode(self, embedded: Tensor) -> Tensor:
         if self.plain:

@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import StringModel
+from lengthwise.models.base import StringModel, embed
 from lengthwise.models.block import FeedForwardKind, NormKind, ResidualConfig, ResidualLayer
+from lengthwise.spaces import Space, as_space
 
 
 class RegularGPTConfig(ResidualConfig):
@@ -35,9 +36,9 @@ class RegularGPTConfig(ResidualConfig):
     thickness: int = Field(default=1, ge=1)
     """How many layers with weights of their own make up the layer that is repeated."""
 
-    def build(self, vocabulary: int, classes: int) -> RegularGPT:
+    def build(self, inputs: Space | int, outputs: Space | int) -> RegularGPT:
         """Return a freshly initialised model."""
-        return RegularGPT(self, vocabulary, classes)
+        return RegularGPT(self, as_space(inputs), as_space(outputs))
 
 
 class Logits(NamedTuple):
@@ -56,7 +57,7 @@ class RegularGPT(StringModel):
 
     What stands at a position after some level depends on no token to its right and on nothing else than the tokens to
     its left and the level. So the logits of all prefixes, each after as many levels as its length asks for, come from
-    one pass (`forward`, `prefix_logits`, `padded_logits`), and equal those of each prefix read by itself
+    one pass (`forward`, `prefix_logits`, `asked_logits`), and equal those of each prefix read by itself
     (`string_logits`), where only the positions that later levels attend to are computed: about n C / (C - 1) instead
     of n log_C n. A string of one token is read after no level at all.
 
@@ -65,8 +66,8 @@ class RegularGPT(StringModel):
 
     Args:
         config: the settings.
-        vocabulary: V, number of different symbols.
-        classes: number of classes.
+        inputs: what it reads: V symbols, or vectors.
+        outputs: what it answers.
 
     Raises:
         InputError: the heads do not divide the width.
@@ -75,15 +76,15 @@ class RegularGPT(StringModel):
     Natural Language Length Extrapolation", section 3.
 
     Example:
-        >>> model = RegularGPTConfig(width=16).build(vocabulary=2, classes=2)
+        >>> model = RegularGPTConfig(width=16).build(2, 2)
         >>> model.string_logits(torch.tensor([[0, 1, 1, 0, 1]])).shape
         torch.Size([1, 2])
     """
 
-    def __init__(self, config: RegularGPTConfig, vocabulary: int, classes: int) -> None:
+    def __init__(self, config: RegularGPTConfig, inputs: Space, outputs: Space) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.embedding = embed(inputs, config.width)
         self.pad = nn.Parameter(0.02 * torch.randn(config.width))
         """[D]"""
         self.layers = nn.ModuleList(
@@ -91,8 +92,9 @@ class RegularGPT(StringModel):
             for _ in range(config.thickness)
         )
         self.norm = config.final_norm()
-        self.classifier = nn.Linear(config.width, classes, bias=False)
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.classifier = nn.Linear(config.width, outputs.size, bias=False)
+        if isinstance(self.embedding, nn.Embedding):
+            nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.classifier.weight, std=0.02)
 
     def forward(self, tokens: Tensor) -> Logits:
@@ -134,21 +136,23 @@ class RegularGPT(StringModel):
             found.append(x_BMD[:, length])
         return self._read(torch.stack(found, 1))
 
-    def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits [B, C] of strings of different lengths, from one pass.
+    def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """Return the logits [N, C] at the positions where something is asked, rows first, from one pass.
 
         Args:
-            tokens: [B, T] symbols, each string at the left; what stands to the right of it changes nothing.
-            lengths: [B] integers, how long each string is, each in 1..T.
+            inputs: [B, T] symbols or [B, T, F] values.
+            asked: [B, T] booleans, N of them true.
         """
-        longest, rows = int(lengths.max()), torch.arange(len(lengths), device=lengths.device)
-        x_BMD, reach = self._leaves(tokens[:, :longest]), 1
-        found_BD = x_BMD[rows, lengths]
+        rows_N, places_N = asked.nonzero(as_tuple=True)
+        lengths_N = places_N + 1
+        longest = int(lengths_N.max())
+        x_BMD, reach = self._leaves(inputs[:, :longest]), 1
+        found_ND = x_BMD[rows_N, lengths_N]
         while reach < longest:
             x_BMD = self._level(x_BMD, reach)
-            found_BD = torch.where((lengths > reach)[:, None], x_BMD[rows, lengths], found_BD)
+            found_ND = torch.where((lengths_N > reach)[:, None], x_BMD[rows_N, lengths_N], found_ND)
             reach *= self.config.chunk
-        return self._read(found_BD)
+        return self._read(found_ND)
 
     def _leaves(self, tokens: Tensor) -> Tensor:
         """Return the pad and the embedded tokens, [B, 1 + T, D]."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.monoid import TransitionMonoid, generate_monoid
 from lengthwise.tasks.writing import describe_growth
 
@@ -25,13 +25,26 @@ LONGEST_WORD = 12
 
 
 @dataclass(frozen=True, eq=False)
+class Strings:
+    """Strings of one length with their classes.
+
+    Args:
+        tokens: [B, T] symbols.
+        targets: [B] the class of each whole string.
+    """
+
+    tokens: Ints
+    targets: Ints
+
+
+@dataclass(frozen=True, eq=False)
 class Automaton:
     """A Moore machine: a deterministic automaton whose states carry a class.
 
     Args:
         transitions_SA: [S, A] the next state.
         start: the state before the first symbol.
-        outputs_S: [S] the class of the strings that end there, or `UNLABELLED` for strings outside the
+        outputs_S: [S] the class of the strings that end there, or `IGNORE` for strings outside the
             domain of the task.
 
     Raises:
@@ -61,8 +74,8 @@ class Automaton:
             raise InputError(f"a transition leads outside the states 0 to {states - 1}")
         if not 0 <= self.start < states:
             raise InputError(f"the start {self.start} is not one of the states 0 to {states - 1}")
-        if outputs.min() < UNLABELLED:
-            raise InputError(f"classes are at least 0, or {UNLABELLED} for no class; got {outputs.min()}")
+        if outputs.min() < IGNORE:
+            raise InputError(f"classes are at least 0, or {IGNORE} for no class; got {outputs.min()}")
         transitions.setflags(write=False)
         outputs.setflags(write=False)
         object.__setattr__(self, "transitions_SA", transitions)
@@ -207,7 +220,7 @@ class Automaton:
             tokens_BT: [B, T] the symbols.
 
         Returns:
-            [B] the classes, `UNLABELLED` outside the domain.
+            [B] the classes, `IGNORE` outside the domain.
 
         Raises:
             InputError: the tokens have another shape, or a symbol is outside the alphabet.
@@ -226,11 +239,11 @@ class Automaton:
         """Return the class of every non-empty substring as a string of its own; errors as in `label`.
 
         Returns:
-            [B, T, T + 1] entry [b, i, j] is the class of ``tokens[b, i:j]``, `UNLABELLED` where j <= i.
+            [B, T, T + 1] entry [b, i, j] is the class of ``tokens[b, i:j]``, `IGNORE` where j <= i.
         """
         tokens = self._checked(tokens_BT)
         rows, length = tokens.shape
-        spans = np.full((length + 1, rows, length), UNLABELLED, dtype=np.int64)
+        spans = np.full((length + 1, rows, length), IGNORE, dtype=np.int64)
         states_BT = np.full((rows, length), self.start, dtype=np.int64)
         for end in range(1, length + 1):
             open_BT = states_BT[:, :end]

@@ -29,7 +29,7 @@ import yaml
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.language import Language, Sampling
 
 SYMBOLS = digits + ascii_lowercase
@@ -244,7 +244,7 @@ def _outputs(fields: Mapping[object, object], numbers: Mapping[str, int]) -> lis
     classes = fields["classes"]
     if not isinstance(classes, Mapping) or not classes:
         raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {classes!r}")
-    outputs = [UNLABELLED] * len(numbers)
+    outputs = [IGNORE] * len(numbers)
     for name, label in cast("Mapping[object, object]", classes).items():
         number = _state(name, numbers, "'classes'")
         if not isinstance(label, int) or isinstance(label, bool) or label < 0:

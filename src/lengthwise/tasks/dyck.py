@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Batch
+from lengthwise.tasks.automaton import Automaton, Strings
+from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.language import Example, Language, Sampling, mix
 from lengthwise.tasks.sampling import CountingSampler, describe
 
@@ -39,7 +39,7 @@ def build_depths(largest: int) -> Automaton:
         return (level, max(level, deepest)) if 0 <= level <= largest else dead
 
     return Automaton.explore(
-        (0, 0), step, lambda state: state[1] if state[0] == 0 and state[1] else UNLABELLED, 2
+        (0, 0), step, lambda state: state[1] if state[0] == 0 and state[1] else IGNORE, 2
     ).minimal()
 
 
@@ -59,7 +59,7 @@ class Dyck(Language):
         self._depths = build_depths(depth + 1)
         self._depth_samplers: dict[int, CountingSampler] = {}
 
-    def sample_boundary(self, rng: np.random.Generator, batch_size: int, length: int, depth: int) -> Batch:
+    def sample_boundary(self, rng: np.random.Generator, batch_size: int, length: int, depth: int) -> Strings:
         """Draw uniformly among the balanced strings of exactly one depth.
 
         Args:
@@ -82,9 +82,9 @@ class Dyck(Language):
                 f"no balanced string of length {length} has depth {depth}; {describe(sampler.nearest_lengths(length))}"
             )
         label = int(depth <= self.depth)
-        return Batch(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
+        return Strings(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
 
-    def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+    def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw balanced strings, half of them of exactly the largest accepted depth and half one deeper.
 
         Where a length is too short for a half, or odd, near misses take its place, and the standard

@@ -1,4 +1,4 @@
-"""A regular language as a task: the automaton gives the labels, and the sampling follows from it.
+"""Regular languages: an automaton gives the labels, and the sampling follows from it.
 
 Shape letters: B batch rows, T tokens.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.tasks import near_misses
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Batch, Bools, Ints, Task
+from lengthwise.tasks.automaton import Automaton, Strings
+from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.runs import RunSampler, redraw_one
 from lengthwise.tasks.sampling import CountingSampler, count_classes, describe
 
@@ -46,7 +46,7 @@ class Example:
     label: int
 
 
-class Language(Task):
+class Language:
     """A regular language, sampled and labelled exactly at every length.
 
     Args:
@@ -104,8 +104,8 @@ class Language(Task):
             f"no string of length {length} has a class in {self.name}; {describe(domain.nearest_lengths(length))}"
         )
 
-    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
-        """Draw strings of one length from the standard distribution; see `Sampling` and `Task.sample`."""
+    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
+        """Draw strings of one length from the standard distribution; see `Sampling`."""
         length = self.nearest_length(length)
         if not self.has_accepted(length) or self.sampling is Sampling.UNIFORM:
             return self.sample_uniform(rng, batch_size, length)
@@ -116,18 +116,18 @@ class Language(Task):
         ]
         return mix(rng, parts)
 
-    def sample_uniform(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+    def sample_uniform(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw uniformly among all strings of the domain; arguments and errors as in `sample`."""
         length = self.nearest_length(length)
         if self._draw:
             tokens = self._draw(rng, batch_size, length)
-        elif (self.automaton.outputs_S != UNLABELLED).all():
+        elif (self.automaton.outputs_S != IGNORE).all():
             tokens = rng.integers(self.vocabulary, size=(batch_size, length))
         else:
             tokens = self._domain().sample(rng, batch_size, length)
-        return Batch(tokens, self.label(tokens))
+        return Strings(tokens, self.label(tokens))
 
-    def sample_class(self, rng: np.random.Generator, batch_size: int, length: int, label: int) -> Batch:
+    def sample_class(self, rng: np.random.Generator, batch_size: int, length: int, label: int) -> Strings:
         """Draw uniformly among the strings of one length and class.
 
         Args:
@@ -150,7 +150,7 @@ class Language(Task):
                 f"no string of length {length} in {self.name} has class {label}; "
                 f"{describe(sampler.nearest_lengths(length))}"
             )
-        return Batch(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
+        return Strings(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
 
     def class_counts(self, length: int) -> list[int]:
         """Return how many strings of a length have each class, exactly; see `count_classes`."""
@@ -171,7 +171,7 @@ class Language(Task):
         nearest = describe(self._sampler(ACCEPTED).nearest_lengths(length))
         return f"{self.name} has no accepted string of length {length}; {nearest}"
 
-    def sample_near_miss(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+    def sample_near_miss(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw strings that one or two edits took into another class.
 
         With two classes the edited strings are uniform among the accepted ones, so that near misses are
@@ -211,7 +211,7 @@ class Language(Task):
             )
         return self._probed[length]
 
-    def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+    def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw the strings that are hardest to tell apart: near misses, unless a language knows better.
 
         Where a length has none, the standard distribution. Arguments and errors as in `sample`.
@@ -221,7 +221,7 @@ class Language(Task):
             return self.sample_near_miss(rng, batch_size, length)
         return self.sample(rng, batch_size, length)
 
-    def sample_runs(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+    def sample_runs(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw strings whose number of runs of equal symbols is uniform, every second one with a symbol redrawn.
 
         With two classes the strings are accepted ones before the redrawing; with more, any that have a class.
@@ -240,13 +240,13 @@ class Language(Task):
         length = self.nearest_length(length)
         tokens_BT = self._run_sampler.sample(rng, batch_size, length)
         edited_BT = redraw_one(rng, tokens_BT, self.vocabulary)
-        taken_B = (np.arange(batch_size) % 2 == 1) & (self.label(edited_BT) != UNLABELLED)
+        taken_B = (np.arange(batch_size) % 2 == 1) & (self.label(edited_BT) != IGNORE)
         tokens_BT[taken_B] = edited_BT[taken_B]
-        return mix(rng, [Batch(tokens_BT, self.label(tokens_BT))])
+        return mix(rng, [Strings(tokens_BT, self.label(tokens_BT))])
 
     def sample_training(
         self, rng: np.random.Generator, batch_size: int, length: int, mixture: Mapping[str, float]
-    ) -> Batch:
+    ) -> Strings:
         """Draw a batch in which several distributions are mixed.
 
         Args:
@@ -281,13 +281,13 @@ class Language(Task):
             ],
         )
 
-    def _parts(self, length: int) -> dict[str, Callable[[np.random.Generator, int, int], Batch] | None]:
+    def _parts(self, length: int) -> dict[str, Callable[[np.random.Generator, int, int], Strings] | None]:
         """Return the distributions that can be mixed, None for those without a string of the length."""
 
-        def accepted(rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+        def accepted(rng: np.random.Generator, batch_size: int, length: int) -> Strings:
             return self.sample_class(rng, batch_size, length, ACCEPTED)
 
-        def runs(rng: np.random.Generator, batch_size: int, length: int) -> Batch:
+        def runs(rng: np.random.Generator, batch_size: int, length: int) -> Strings:
             # The sampler is made on first use only: its tables are of no use to other mixtures.
             possible = self._run_sampler.possible(length)
             return (self.sample_runs if len(possible) else self.sample)(rng, batch_size, length)
@@ -304,7 +304,7 @@ class Language(Task):
     @cached_property
     def _run_sampler(self) -> RunSampler:
         outputs_S = self.automaton.outputs_S
-        return RunSampler(self.automaton, outputs_S == ACCEPTED if self.classes == 2 else outputs_S != UNLABELLED)
+        return RunSampler(self.automaton, outputs_S == ACCEPTED if self.classes == 2 else outputs_S != IGNORE)
 
     def _near_miss_source(self, length: int) -> near_misses.Draw:
         if self.classes == 2:
@@ -317,13 +317,13 @@ class Language(Task):
     def _sampler(self, label: int | None) -> CountingSampler:
         if label not in self._samplers:
             wanted: Bools = (
-                self.automaton.outputs_S != UNLABELLED if label is None else self.automaton.outputs_S == label
+                self.automaton.outputs_S != IGNORE if label is None else self.automaton.outputs_S == label
             )
             self._samplers[label] = CountingSampler(self.automaton, wanted)
         return self._samplers[label]
 
 
-def mix(rng: np.random.Generator, parts: list[Batch]) -> Batch:
+def mix(rng: np.random.Generator, parts: list[Strings]) -> Strings:
     """Return the strings of several batches in random order."""
     targets = np.concatenate([part.targets for part in parts])
     order = rng.permutation(len(targets))
@@ -333,4 +333,4 @@ def mix(rng: np.random.Generator, parts: list[Batch]) -> Batch:
     for part in parts:
         here, places = np.split(places, [len(part.targets)])
         tokens[here] = part.tokens
-    return Batch(tokens, targets[order])
+    return Strings(tokens, targets[order])

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.dyck import Dyck
 from lengthwise.tasks.language import Example, Language, Sampling
 
@@ -87,39 +87,39 @@ def build_prefix(symbols: int, base: int) -> Automaton:
 
 def build_modular_arithmetic() -> Automaton:
     """Return the automaton of sums, differences and products taken strictly from left to right."""
-    dead = (UNLABELLED, UNLABELLED)
+    dead = (IGNORE, IGNORE)
 
     def step(state: tuple[int, int], symbol: int) -> tuple[int, int]:
         value, pending = state
-        expects_digit = pending != UNLABELLED
+        expects_digit = pending != IGNORE
         if state == dead or expects_digit != (symbol < MODULUS):
             return dead
         if not expects_digit:
             return (value, symbol)
-        return (_apply(pending, value, symbol), UNLABELLED)
+        return (_apply(pending, value, symbol), IGNORE)
 
     return Automaton.explore(
-        (0, PLUS), step, lambda state: state[0] if state[1] == UNLABELLED else UNLABELLED, MODULUS + 3
+        (0, PLUS), step, lambda state: state[0] if state[1] == IGNORE else IGNORE, MODULUS + 3
     )
 
 
 def build_modular_arithmetic_precedence() -> Automaton:
     """Return the automaton of sums and differences of products, the products worked first."""
-    dead = (UNLABELLED, UNLABELLED, UNLABELLED)
+    dead = (IGNORE, IGNORE, IGNORE)
 
     def step(state: tuple[int, int, int], symbol: int) -> tuple[int, int, int]:
         total, term, pending = state
-        expects_digit = pending != UNLABELLED
+        expects_digit = pending != IGNORE
         if state == dead or expects_digit != (symbol < MODULUS):
             return dead
         if not expects_digit:
             return (total, term, TIMES) if symbol == TIMES else ((total + term) % MODULUS, 0, symbol)
-        return (total, _apply(pending, term, symbol), UNLABELLED)
+        return (total, _apply(pending, term, symbol), IGNORE)
 
     return Automaton.explore(
         (0, 0, PLUS),
         step,
-        lambda state: UNLABELLED if state == dead or state[2] != UNLABELLED else sum(state[:2]) % MODULUS,
+        lambda state: IGNORE if state == dead or state[2] != IGNORE else sum(state[:2]) % MODULUS,
         MODULUS + 3,
     )
 

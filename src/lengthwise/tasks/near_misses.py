@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Batch, Ints
+from lengthwise.tasks.automaton import Automaton, Strings
+from lengthwise.tasks.base import IGNORE, Ints
 
 Draw = Callable[[np.random.Generator, int], Ints]
 
@@ -70,7 +70,7 @@ def _exchange(rng: np.random.Generator, tokens_BT: Ints, rows: Ints, within: int
     )
 
 
-def attempt(rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: int, settled: int | None) -> Batch:
+def attempt(rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: int, settled: int | None) -> Strings:
     """Edit fresh strings once and keep those whose class became another one.
 
     Args:
@@ -86,12 +86,12 @@ def attempt(rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: in
     tokens = draw(rng, rows)
     within = tokens.shape[1] if settled is None else min(settled, tokens.shape[1])
     if automaton.vocabulary < 2 or not within:
-        return Batch(tokens[:0], np.zeros(0, dtype=np.int64))
+        return Strings(tokens[:0], np.zeros(0, dtype=np.int64))
     before = automaton.label(tokens)
     tokens = edit(rng, tokens, automaton.vocabulary, within)
     after = automaton.label(tokens)
-    kept = (after != before) & (after != UNLABELLED)
-    return Batch(tokens[kept], after[kept])
+    kept = (after != before) & (after != IGNORE)
+    return Strings(tokens[kept], after[kept])
 
 
 def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) -> bool:
@@ -111,7 +111,7 @@ def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) ->
     return any(len(attempt(rng, automaton, draw, rows, settled).targets) for _ in range(PROBES))
 
 
-def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None) -> Batch:
+def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None) -> Strings:
     """Edit strings until enough of them have another class; such strings must exist (`probe`).
 
     Args:
@@ -124,7 +124,7 @@ def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_si
     Returns:
         The near misses with their classes.
     """
-    parts: list[Batch] = []
+    parts: list[Strings] = []
     missing = batch_size
     rows = 2 * batch_size
     while missing > 0 or not parts:
@@ -132,7 +132,7 @@ def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_si
         parts.append(part)
         missing -= len(part.targets)
         rows = min(4 * rows, 4096) if 8 * len(part.targets) < rows else rows
-    return Batch(
+    return Strings(
         np.concatenate([part.tokens for part in parts])[:batch_size],
         np.concatenate([part.targets for part in parts])[:batch_size],
     )

@@ -1,4 +1,4 @@
-"""What the nodes of a batch's trees stand over, and what they learn of it.
+"""Nodes of a batch's trees: what they stand over, and what they learn of it.
 
 Shape letters: B batch rows, T tokens, U distinct nodes of a level, C classes.
 """
@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.ldru import LDRU, Nodes
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.training.objective import on_device
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.training.objectives.base import on_device
 
 
 def look_up(level: Nodes, spans_BTT: Ints) -> Ints:
@@ -43,8 +43,8 @@ def node_loss(model: LDRU, levels: Sequence[Nodes], spans_BTT: Ints) -> Tensor:
     losses: list[Tensor] = []
     for level in levels:
         labels_U = look_up(level, spans_BTT)
-        if (labels_U != UNLABELLED).any():
+        if (labels_U != IGNORE).any():
             logits_UC = model.readout(level.shared.table_UD[: level.shared.fresh])
             (labels,) = on_device(model, labels_U)
-            losses.append(F.cross_entropy(logits_UC, labels, ignore_index=UNLABELLED))
+            losses.append(F.cross_entropy(logits_UC, labels, ignore_index=IGNORE))
     return torch.stack(losses).mean() if losses else model.classifier.weight.new_zeros(())

@@ -13,21 +13,50 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU, Nodes
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.monoid import separating_contexts
-from lengthwise.training.config import ProductsConfig
-from lengthwise.training.nodes import look_up
-from lengthwise.training.objective import on_device
+from lengthwise.training.objectives.base import on_device
+from lengthwise.training.objectives.nodes import look_up
 
+Word = tuple[int, ...]
 _NOTHING = 0
 """The empty string, the monoid's first element, which has no vector."""
+
+
+class ProductsConfig(BaseModel):
+    """Products of any two elements of the task's transition monoid, beside the batch.
+
+    A product is learned where it can be told: as the string ``a x y b`` with brackets ``(a (x y)) b``, where x and y
+    are two elements, as the shortest strings that act like them or as nodes of the batch's trees, and a and b are a
+    context that tells elements apart. No string is longer than the longest of the batches.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of their mean loss beside that of the batch."""
+    merging: float = Field(default=1.0, ge=0)
+    """Factor of the mean squared difference between the vector of a node in the batch's trees and that of the shortest
+    string which acts like the substring under it, over the nodes that are farthest off: it keeps long strings from
+    drifting away from short ones."""
+    candidates: int = Field(default=256, ge=1)
+    """Products that are read in a step, drawn evenly over all pairs; each counts as a sequence seen."""
+    by_class: bool = False
+    """Whether the class that a product is to show is drawn evenly from those it can show, and then a context for it;
+    otherwise contexts are drawn evenly, and few show anything where most strings are rejected."""
+    hardest: int = Field(default=128, ge=1)
+    """How many of them are learned, those with the highest loss; and how many nodes are farthest off."""
+    start: float = Field(default=0.2, ge=0, lt=1)
+    """The fraction of training after which they count."""
+    elements: int = Field(default=5_000, ge=1)
+    """The largest monoid that is listed."""
 
 
 class MonoidProducts:
@@ -58,8 +87,8 @@ class MonoidProducts:
         self._lengths_K = self._lengths_M[self._contexts_K2].sum(1)
         if not len(self._drawn(np.random.default_rng(0), 10_000)[0]):
             raise InputError(
-                f"training.products: no product of two of the {monoid.size} elements fits into the {longest} symbols "
-                "of training.lengths.maximum"
+                f"objective.products: no product of two of the {monoid.size} elements fits into the {longest} symbols "
+                "of task.train.maximum"
             )
 
     def loss(self, unit: LDRU, levels: Sequence[Nodes], tokens_BT: Ints, rng: np.random.Generator) -> Tensor:
@@ -114,7 +143,7 @@ class MonoidProducts:
         factors_N2 = rng.integers(1, len(self.words), size=(trials, 2))
         classes_NK = self._classes_MK[self._product_MM[*factors_N2.T] - 1]
         lengths_NK = self._lengths_M[factors_N2].sum(1)[:, None] + self._lengths_K
-        classes_NK = np.where(lengths_NK > self.longest, UNLABELLED, classes_NK)
+        classes_NK = np.where(lengths_NK > self.longest, IGNORE, classes_NK)
         if self.config.by_class:
             contexts_N = _choose_by_class(classes_NK, rng)
         else:
@@ -122,7 +151,7 @@ class MonoidProducts:
         classes_N = classes_NK[np.arange(trials), contexts_N]
         before_N, after_N = self._contexts_K2[contexts_N].T
         strings_N4 = np.stack([before_N, *factors_N2.T, after_N], axis=1)
-        told_N = classes_N != UNLABELLED
+        told_N = classes_N != IGNORE
         return strings_N4[told_N], classes_N[told_N]
 
 
@@ -152,7 +181,7 @@ def _choose_by_class(classes_NK: Ints, rng: np.random.Generator) -> Ints:
     """
     preferences_NC = rng.random((len(classes_NK), int(classes_NK.max(initial=0)) + 1))
     preferences_NK = np.take_along_axis(preferences_NC, classes_NK.clip(0), 1)
-    preferences_NK[classes_NK == UNLABELLED] = -1
+    preferences_NK[classes_NK == IGNORE] = -1
     preferred_NK = preferences_NK == preferences_NK.max(1, keepdims=True)
     return np.where(preferred_NK, rng.random(classes_NK.shape), -1).argmax(1)
 
