@@ -105,9 +105,9 @@ def post_train_checkpoint(
 
 def _write(recipe: TextRecipe, before: RunFolder, after: RunFolder, config: Any, out: Path) -> None:
     from lengthwise.experiments.pretrained import export
+    from lengthwise.files import write_atomically
     from lengthwise.report.comparison import comparison_table
     from lengthwise.report.model_card import model_card
-    from lengthwise.training.checkpoint import write_atomically
 
     export(after, config, out)
     measure(after)

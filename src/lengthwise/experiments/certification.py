@@ -27,9 +27,9 @@ from lengthwise.experiments.lock import hold
 from lengthwise.experiments.recipe import StringRecipe
 from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.run import load_run, read_run
+from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.tasks.language import Language
-from lengthwise.training.checkpoint import write_atomically
 from lengthwise.training.loop import Trainer
 
 

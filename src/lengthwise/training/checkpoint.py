@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import zlib
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -15,7 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError, StoppedError
+from lengthwise.errors import InputError
+from lengthwise.files import write_atomically
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -114,41 +114,6 @@ def _opened(path: Path) -> Generator[tuple[Any, dict[str, str]]]:
         raise InputError(f"there is no checkpoint {path}") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"checkpoint {path} is truncated, corrupt or not a checkpoint: {error}") from error
-
-
-def write_atomically(path: Path, data: bytes, what: str) -> None:
-    """Give a file new contents in one step that a crash cannot split.
-
-    Args:
-        path: the file to make or replace.
-        data: all of its bytes.
-        what: what the file is, as the error message says it.
-
-    Raises:
-        StoppedError: it could not be written; the previous contents are intact.
-    """
-    # One fixed name: what a killed process left behind is overwritten, not piled up.
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        kept = "the previous one is intact" if path.exists() else "there was none before"
-        raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

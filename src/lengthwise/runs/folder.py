@@ -1,0 +1,110 @@
+"""Run folders: the files that one run leaves behind, found and read without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lengthwise.errors import InputError
+from lengthwise.experiments.lock import is_held
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, commit, command lines, machine."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row every few steps of training."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """What was measured; `lengthwise.runs.rows` reads it."""
+        return self.path / "evaluation.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that a resumed run needs."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def finished(self) -> Path:
+        """Exists when training is done, and says how it ended."""
+        return self.path / "finished"
+
+    @property
+    def begun(self) -> bool:
+        """Whether training left something that another run must not take the place of."""
+        return self.checkpoint.exists() or self.finished.exists()
+
+    @property
+    def ending(self) -> str:
+        """How training ended, such as ``stopped: loss below 0.001 for 300 steps``; empty before, or not recorded."""
+        return self.finished.read_text(encoding="utf-8").strip() if self.finished.exists() else ""
+
+    @property
+    def status(self) -> str:
+        """``running``, ``finished``, ``evaluated`` or ``unfinished``."""
+        if is_held(self.path):
+            return "running"
+        if not self.finished.exists():
+            return "unfinished"
+        return "evaluated" if self.evaluation.exists() else "finished"
+
+    def metrics_rows(self) -> list[dict[str, Any]]:
+        """Return the rows of training metrics; a last line that a kill tore is left out."""
+        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+        rows: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                if number < len(lines):
+                    raise InputError(f"{self.metrics}, line {number}: not JSON ({error.msg})") from error
+        return rows
+
+
+def run_path(root: Path, recipe: str, seed: int) -> Path:
+    """Return the folder of a run below the folder of all runs."""
+    return root / recipe / f"seed-{seed}"
+
+
+def find_runs(root: Path) -> list[RunFolder]:
+    """Return all runs below a folder, sorted by path."""
+    return [RunFolder(path.parent) for path in sorted(root.rglob("recipe.yaml"))]
+
+
+def open_runs(paths: Iterable[Path]) -> list[RunFolder]:
+    """Return the runs at or below some paths, each once, in the order given.
+
+    Raises:
+        InputError: there is no run at or below one of them.
+    """
+    runs: dict[Path, RunFolder] = {}
+    for path in paths:
+        found = find_runs(path)
+        if not found:
+            raise no_run(path)
+        runs |= {run.path: run for run in found}
+    return list(runs.values())
+
+
+def no_run(path: Path) -> InputError:
+    """Return the error that says that there is no run at or below a path."""
+    return InputError(f"there is no run in {path}; a run is a folder such as runs/fast/parity/seed-0")

@@ -1,0 +1,292 @@
+"""One tidy table of everything that was measured: a row a number, with what made it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias, get_args
+
+import polars as pl
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lengthwise.errors import InputError
+from lengthwise.runs.attachments import ATTACHMENTS, Attachment
+from lengthwise.runs.folder import RunFolder, find_runs, no_run
+from lengthwise.runs.rows import Head, Row, read_evaluation
+
+INDEX = "runs.json"
+"""The file that marks a folder of kept results."""
+FORMAT = "lengthwise-results-2"
+
+Key: TypeAlias = tuple[str, int]
+"""Digest and seed of a run."""
+KEY = ("digest", "seed")
+
+
+def _columns(model: type[BaseModel]) -> pl.Schema:
+    """Return a column for each field of a model but ``axes``, whose names are columns themselves."""
+    types = {str: pl.String, int: pl.Int64, float: pl.Float64}
+    fields = {name: field.annotation for name, field in model.model_fields.items() if name != "axes"}
+    return pl.Schema(
+        {name: types[next(kind for kind in (of, *get_args(of)) if kind in types)] for name, of in fields.items()}
+    )
+
+
+HEAD, ROW = _columns(Head), _columns(Row)
+"""The columns of every table, in order; those of the axes follow."""
+METRICS = pl.Schema(
+    {"digest": pl.String, "seed": pl.Int64, "step": pl.Int64, "sequences": pl.Int64}
+    | dict.fromkeys(("seconds", "loss", "accuracy"), pl.Float64)
+)
+"""The columns that metrics have at least."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run was, apart from its numbers."""
+
+    path: Path
+    """The run's folder when it was read."""
+    head: Head
+    settings: dict[str, Any]
+    """The resolved recipe."""
+    environment: dict[str, Any]
+    """Command, commit and machine; empty where the run did not record them."""
+    attachments: dict[str, Any]
+    """Name of a member of `ATTACHMENTS` -> what it read; those that the run does not have are left out."""
+    seconds: float
+    """Processor time of training; 0 where it was not logged."""
+
+    @property
+    def key(self) -> Key:
+        """Digest and seed; no other run of a table has the same."""
+        return self.head.digest, self.head.seed
+
+
+@dataclass(frozen=True)
+class Table:
+    """Evaluated runs and all their numbers.
+
+    Args:
+        runs: in the order given.
+        rows: one row a number; the columns of `HEAD`, then of `ROW`, then one an axis, null where a row has none.
+        metrics: one row a logged step; the columns of `METRICS`, then whatever else was logged.
+        waiting: run folders that are not evaluated, whose rows are therefore missing.
+    """
+
+    runs: list[Run]
+    rows: pl.DataFrame
+    metrics: pl.DataFrame
+    waiting: list[Path]
+
+    def only(self, keys: Iterable[Key]) -> Table:
+        """Return the runs of some digests and seeds."""
+        wanted = set(keys)
+        frame = pl.DataFrame(sorted(wanted), schema={name: HEAD[name] for name in KEY}, orient="row")
+        return Table(
+            [run for run in self.runs if run.key in wanted],
+            self.rows.join(frame, on=KEY, how="semi", maintain_order="left"),
+            self.metrics.join(frame, on=KEY, how="semi", maintain_order="left"),
+            self.waiting,
+        )
+
+    def refuse_waiting(self) -> Table:
+        """Return the table itself, of which nothing is missing.
+
+        Raises:
+            InputError: runs are not evaluated; it names them and the command that evaluates them.
+        """
+        if self.waiting:
+            names = ", ".join(map(str, self.waiting))
+            raise InputError(f"no evaluation yet in {names}; make it with: lengthwise evaluate {self.waiting[0]}")
+        return self
+
+
+def read_table(paths: Iterable[Path]) -> Table:
+    """Read evaluated runs.
+
+    Args:
+        paths: run folders, folders of kept results (see `keep`), or folders that hold some.
+
+    Returns:
+        All their rows.
+
+    Raises:
+        InputError: there is no run in a folder, no run was evaluated, or two runs have the same recipe and seed.
+    """
+    folders, kept = find_sources(paths)
+    tables = [read_run(folder) for folder in folders if folder.evaluation.exists()]
+    tables += [read_kept(folder) for folder in kept]
+    waiting = [folder.path for folder in folders if not folder.evaluation.exists()]
+    if not tables:
+        raise InputError(f"none of {len(waiting)} runs is evaluated; make rows with: lengthwise evaluate {waiting[0]}")
+    return replace(merge_tables(tables), waiting=waiting)
+
+
+def find_sources(paths: Iterable[Path]) -> tuple[list[RunFolder], list[Path]]:
+    """Return the run folders, and the folders of kept results, at or below some paths, each once.
+
+    Raises:
+        InputError: there is neither at or below one of them.
+    """
+    runs: dict[Path, RunFolder] = {}
+    kept: dict[Path, None] = {}
+    for path in paths:
+        found, indices = find_runs(path), sorted(path.rglob(INDEX))
+        if not found and not indices:
+            raise no_run(path)
+        runs |= {run.path: run for run in found}
+        kept |= dict.fromkeys(index.parent for index in indices)
+    return list(runs.values()), list(kept)
+
+
+def merge_tables(tables: Sequence[Table]) -> Table:
+    """Return the runs of some tables, one after another.
+
+    Raises:
+        InputError: two runs are the same recipe and seed; it names the first two.
+    """
+    runs = [run for table in tables for run in table.runs]
+    seen: dict[Key, Path] = {}
+    for run in runs:
+        if run.key in seen:
+            raise InputError(f"{run.path} and {seen[run.key]} are the same recipe and seed; name one of them only")
+        seen[run.key] = run.path
+    rows = _stack(HEAD | ROW, [table.rows for table in tables])
+    waiting = [path for table in tables for path in table.waiting]
+    return Table(runs, rows, _stack(METRICS, [table.metrics for table in tables]), waiting)
+
+
+def read_run(folder: RunFolder) -> Table:
+    """Read one evaluated run.
+
+    Raises:
+        InputError: it was not evaluated, or one of its files is not valid.
+    """
+    head, measured = read_evaluation(folder.evaluation)
+    if not measured:
+        raise InputError(
+            f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
+        )
+    if head.parameters is None:
+        head = head.model_copy(update={"parameters": _count_parameters(folder.checkpoint)})
+    rows = _stack(
+        ROW,
+        [
+            pl.DataFrame(
+                [row.model_dump(exclude={"axes"}) | row.axes for row in measured],
+                strict=False,
+                infer_schema_length=None,
+            )
+        ],
+    )
+    key = {"digest": pl.lit(head.digest), "seed": pl.lit(head.seed, dtype=pl.Int64)}
+    logged = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None).with_columns(**key)
+    metrics = _stack(METRICS, [logged] if logged.width > len(KEY) else [])
+    seconds = metrics["seconds"].drop_nulls()
+    kinds: dict[str, Attachment] = {name: ATTACHMENTS.load(name)() for name in ATTACHMENTS}
+    found = {name: kind.read(folder, head) for name, kind in kinds.items()}
+    run = Run(
+        path=folder.path,
+        head=head,
+        settings=yaml.safe_load(folder.recipe.read_text(encoding="utf-8")),
+        environment=json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {},
+        attachments={name: value for name, value in found.items() if value is not None},
+        seconds=float(seconds[-1]) if len(seconds) else 0.0,
+    )
+    return Table([run], _headed(rows.with_columns(**key), [run]), metrics, [])
+
+
+def read_kept(folder: Path) -> Table:
+    """Read what `keep` wrote.
+
+    Args:
+        folder: one that holds a ``runs.json``.
+
+    Returns:
+        The runs, without the steps that were not kept.
+
+    Raises:
+        InputError: files are missing, changed, or not those of kept results.
+    """
+    index = _read_index(folder / INDEX)
+    files = {role: _checked(folder, **file) for role, file in index["files"].items()}
+    rows, metrics = (pl.read_parquet(io.BytesIO(files.pop(role))) for role in ("rows", "metrics"))
+    attached: dict[Key, dict[str, Any]] = {}
+    for role, data in files.items():
+        kind: Attachment = ATTACHMENTS.load(role)()
+        for number, line in enumerate(data.decode().splitlines(), start=1):
+            try:
+                entry = json.loads(line)
+                attached.setdefault((entry["digest"], entry["seed"]), {})[role] = kind.load(entry)
+            except (ValueError, KeyError, TypeError) as error:
+                where = f"{folder / index['files'][role]['name']}, line {number}"
+                raise InputError(f"{where} is not a kept {role}: {error}") from error
+    metrics = _stack(METRICS, [metrics])
+    timed = metrics.group_by(KEY).agg(pl.col("seconds").drop_nulls().last()).drop_nulls()
+    seconds: dict[Key, float] = {(digest, seed): last for digest, seed, last in timed.iter_rows()}
+    runs: list[Run] = []
+    for entry in index["runs"]:
+        try:
+            head = Head.model_validate(entry["head"])
+        except ValidationError as error:
+            raise InputError(f"{folder / INDEX}, run {entry['run']} is not valid: {error}") from error
+        key = (head.digest, head.seed)
+        own = (entry["recipe"], entry["environment"], attached.get(key, {}), seconds.get(key, 0.0))
+        runs.append(Run(folder / entry["run"], head, *own))
+    return Table(runs, _headed(_stack(ROW, [rows]), runs), metrics, [])
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise InputError(f"{path} does not list kept results of this version; 'lengthwise keep RUN... --out DIR' writes some")
+    return index
+
+
+def _checked(folder: Path, name: str, sha256: str) -> bytes:
+    """Return what is in a file that the index vouches for."""
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path} is not the table that {folder / INDEX} was written with; keep the runs again")
+    return data
+
+
+def _stack(columns: pl.Schema | dict[str, Any], frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of some frames under the given columns, which come first, and all others."""
+    return pl.concat([pl.DataFrame(schema=columns), *frames], how="diagonal_relaxed")
+
+
+def _headed(rows: pl.DataFrame, runs: Sequence[Run]) -> pl.DataFrame:
+    """Return rows, which have the key of their run, with all that is in its head."""
+    heads = pl.DataFrame([run.head.model_dump() for run in runs], schema=HEAD)
+    joined = rows.join(heads, on=KEY, maintain_order="left")
+    return joined.select(*HEAD, *ROW, pl.exclude(*HEAD, *ROW))
+
+
+def _count_parameters(checkpoint: Path) -> int | None:
+    """Count what an optimiser keeps a first moment of, from the head of a safetensors file alone."""
+    if not checkpoint.exists():
+        return None
+    try:
+        with checkpoint.open("rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            head = json.loads(file.read(size))
+    except (struct.error, OverflowError, ValueError) as error:
+        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
+    first_moments = (".exp_avg", ".momentum_buffer")
+    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name.endswith(first_moments))
