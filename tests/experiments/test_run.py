@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from filelock import lock_descriptor
 import yaml
+from filelock import lock_descriptor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.jobs import pick_device, state_size
