@@ -16,7 +16,7 @@ from pathlib import Path
 
 from record import processor, write_record
 
-from lengthwise.experiments.engines import LocalEngine
+from lengthwise.experiments.engines.local import LocalEngine
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.experiments.sweep import Sweep, SweepRun, expand
 from lengthwise.experiments.sweep_plan import Journal

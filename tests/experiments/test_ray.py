@@ -11,7 +11,7 @@ import pytest
 import torch
 from sweeps_for_tests import write_sweep
 
-from lengthwise.experiments.engines import RayEngine
+from lengthwise.experiments.engines.ray import RayEngine
 from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.run import train_run
 from lengthwise.experiments.sweep import expand, load_sweep
@@ -76,7 +76,7 @@ def test_a_node_dies_and_every_run_ends_exactly_once(
     root = tmp_path / "runs"
     folders = [RunFolder(run.folder(root)) for run in runs]
     axe = Axe(cluster, folders)
-    with RayEngine(cluster.address) as engine:
+    with RayEngine(address=cluster.address) as engine:
         assert engine.cores == 2
         schedule = Schedule(runs, root, engine, Journal(root, "grid"), ["lengthwise", "sweep", "grid"], watcher=axe)
         schedule.work()

@@ -1,9 +1,9 @@
-import fcntl
 import os
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import lock_descriptor
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import InUseError, hold
@@ -107,7 +107,7 @@ def test_a_folder_that_another_holds_is_not_taken_away(tiny_file: Path, tmp_path
     refused = load_recipe(str(tiny_file), ["device=cuda"])
     (tmp_path / "lock").touch()
     with (tmp_path / "lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock_descriptor(held.fileno(), blocking=False)
         with pytest.raises(InUseError):
             train_run(refused, 0, tmp_path)
     assert (tmp_path / "lock").exists()
@@ -115,17 +115,17 @@ def test_a_folder_that_another_holds_is_not_taken_away(tiny_file: Path, tmp_path
 
 def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening the file and locking it, the process that held it was refused and took the folder away."""
-    flock, folder = fcntl.flock, tmp_path / "run"
+    folder = tmp_path / "run"
     calls: list[int] = []
 
-    def late(file: int, how: int) -> None:
-        calls.append(how)
+    def late(file: int, blocking: bool) -> bool:
+        calls.append(file)
         if len(calls) == 1:
             (folder / "lock").unlink()
             folder.rmdir()
-        flock(file, how)
+        return lock_descriptor(file, blocking=blocking)
 
-    monkeypatch.setattr("lengthwise.experiments.lock.fcntl.flock", late)
+    monkeypatch.setattr("lengthwise.experiments.lock.lock_descriptor", late)
     with hold(folder), pytest.raises(InUseError), hold(folder):
         pass
     assert len(calls) == 3

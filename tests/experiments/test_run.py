@@ -1,4 +1,3 @@
-import fcntl
 import itertools
 import json
 import os
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from filelock import lock_descriptor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.jobs import pick_device, state_size
@@ -215,7 +215,7 @@ def test_a_folder_of_another_recipe_is_refused(tiny: Recipe, tiny_file: Path, tm
 def test_a_folder_in_use_is_refused(tiny: Recipe, tmp_path: Path) -> None:
     tmp_path.joinpath("lock").write_text("process 123 on here\n")
     with tmp_path.joinpath("lock").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock_descriptor(held.fileno(), blocking=False)
         assert RunFolder(tmp_path).status == "running"
         with pytest.raises(InputError, match="in use by process 123 on here"):
             train_run(tiny, 0, tmp_path)

@@ -19,7 +19,8 @@ from lengthwise.cli.main import app
 from lengthwise.cli.sweep_view import last_metrics
 from lengthwise.errors import InputError
 from lengthwise.experiments import sweep_work
-from lengthwise.experiments.engines import Engine, LocalEngine
+from lengthwise.experiments.engines.base import Engine
+from lengthwise.experiments.engines.local import LocalEngine
 from lengthwise.experiments.lock import hold, is_held
 from lengthwise.experiments.results import RunFolder, find_runs
 from lengthwise.experiments.run import train_run
@@ -200,11 +201,14 @@ class Script(Engine):
     """Ends the work on a run as it was told, in the order in which runs were given to it."""
 
     def __init__(self, endings: dict[str, Sequence[Ending]], workers: int | None = None, cores: int = 2) -> None:
-        super().__init__(workers)
         self._cores, self._running = cores, list[Work]()
         self.endings = {name: list(each) for name, each in endings.items()}
         self.order: list[str] = []
         self.most = 0
+        super().__init__(workers)
+
+    def __post_init__(self) -> None:
+        pass
 
     @property
     def cores(self) -> int:

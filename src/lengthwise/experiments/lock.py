@@ -1,15 +1,16 @@
-"""One process a run folder."""
+"""The lock of a run folder, which one process holds at a time."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
+
+from filelock import lock_descriptor
 
 from lengthwise.errors import InputError
 
@@ -45,15 +46,12 @@ def _locked(folder: Path) -> TextIO:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = (folder / "lock").open("a+", encoding="utf-8")
+            free = lock_descriptor(file.fileno(), blocking=False)
         except OSError as error:
             raise InputError(f"cannot use {folder} as a run folder: {error.strerror}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise InUseError(f"run folder {folder} is in use by {holder}; wait for it or end it") from None
+        if not free:
+            with file:
+                raise InUseError(f"run folder {folder} is in use by {_holder(file)}; wait for it or end it")
         # A process that was refused takes its folder away: a lock on a file that is no longer there keeps nobody out.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(file.fileno()), (folder / "lock").stat()):
@@ -61,13 +59,18 @@ def _locked(folder: Path) -> TextIO:
         file.close()
 
 
+def _holder(file: TextIO) -> str:
+    """Return who holds a lock; some systems let nobody else read a file that is locked."""
+    with contextlib.suppress(OSError):
+        file.seek(0)
+        return file.read().strip() or "another process"
+    return "another process"
+
+
 def is_held(folder: Path) -> bool:
     """Return whether some process works in a run folder."""
     try:
         with (folder / "lock").open(encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not lock_descriptor(file.fileno(), blocking=False)
     except OSError:
         return False
-    return False

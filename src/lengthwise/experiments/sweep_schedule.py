@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lengthwise.experiments.engines import Engine
+from lengthwise.experiments.engines.base import Engine
 from lengthwise.experiments.sweep import SweepRun
 from lengthwise.experiments.sweep_plan import Journal
 from lengthwise.experiments.sweep_work import Ending, Result, Work
