@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from slow_twins import gated_linear_reference
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.diagnostics.contract import check_contract
@@ -13,7 +14,6 @@ from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.gla import GLAConfig
 from lengthwise.models.mamba2 import Mamba2Config
 from lengthwise.models.rwkv6 import RWKV6Config
-from lengthwise.scans.linear_reference import gated_linear_reference
 from lengthwise.state import Kind
 
 VARIANTS = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import delta_scan_reference
 from torch.utils.checkpoint import checkpoint
 
 from lengthwise.errors import InputError
 from lengthwise.scans.delta import delta_scan
-from lengthwise.scans.delta_reference import delta_scan_reference
 
 LENGTHS = [1, 2, 3, 63, 64, 65, 130]
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.models.convolution import ShortConvolution
 from lengthwise.models.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.selective import CHUNK, selective_scan
+from lengthwise.scans.mamba1 import CHUNK, selective_scan
 from lengthwise.state import Kind, State
 
 

@@ -17,7 +17,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.convolution import ShortConvolution
 from lengthwise.models.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.linear import CHUNK, linear_scan
+from lengthwise.scans.mamba2 import CHUNK, linear_scan
 from lengthwise.state import Kind, State
 
 

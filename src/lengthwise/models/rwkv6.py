@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.models.initialisation import PositiveRange, precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.gated_linear import CHUNK, gated_linear_scan
+from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.state import Kind, State
 
 _DEPTH = 0.5

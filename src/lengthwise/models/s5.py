@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.models.initialisation import PositiveRange, log_uniform, precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.diagonal import CHUNK, diagonal_scan
+from lengthwise.scans.s5 import CHUNK, diagonal_scan
 from lengthwise.state import State
 
 SLOWEST_RATE = 1e-4

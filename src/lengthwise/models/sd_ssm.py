@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lengthwise.models.initialisation import precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.selected import Method, selected_scan
+from lengthwise.scans.sd_ssm import Method, selected_scan
 from lengthwise.state import State
 
 

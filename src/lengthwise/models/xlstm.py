@@ -16,8 +16,8 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.models.initialisation import precise
 from lengthwise.models.mixer import Mixer, MixerConfig
-from lengthwise.scans.exponential import MatrixMemory, ScalarMemory, mlstm_scan, slstm_scan
-from lengthwise.scans.linear import CHUNK
+from lengthwise.scans.mamba2 import CHUNK
+from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, slstm_scan
 from lengthwise.state import State
 
 

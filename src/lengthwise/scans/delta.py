@@ -38,7 +38,7 @@ def delta_scan(
     Within a chunk the corrections solve a triangular system (the UT transform); a loop over chunks carries the
     state. Only logarithms of decays that are at most zero are exponentiated, so that no decay overflows. Inputs of
     less than float32 are computed in float32. First derivatives exist of everything that is returned with respect to
-    everything that is given; second derivatives need `delta_scan_reference`.
+    everything that is given; second derivatives do not.
 
     Args:
         q_BTHK: [B, T, H, K] queries, scaled by the caller.

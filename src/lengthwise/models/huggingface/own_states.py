@@ -18,8 +18,8 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, keeping_modes
 from lengthwise.models.huggingface.mends import CHUNK, overridden, replaced
-from lengthwise.scans.exponential import EPSILON, MatrixMemory, mlstm_scan
-from lengthwise.scans.weighted import WeightedMemory, weighted_scan
+from lengthwise.scans.rwkv4 import WeightedMemory, weighted_scan
+from lengthwise.scans.xlstm import EPSILON, MatrixMemory, mlstm_scan
 from lengthwise.state import Kind, State
 
 _RWKV = {

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, fill_layer
 from lengthwise.models.huggingface.mends import overridden
-from lengthwise.scans.elementwise import elementwise_scan
+from lengthwise.scans.rg_lru import elementwise_scan
 from lengthwise.state import Kind, State
 
 

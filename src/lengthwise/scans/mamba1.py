@@ -36,9 +36,8 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """Run ``h_t = exp(dt_t A) h_{t-1} + dt_t B_t u_t`` and ``y_t = C_t h_t + skip u_t`` over time.
 
-    Differentiable once in every argument, also through the final state. Second derivatives are refused in the backward
-    pass with an `InputError`; the slow twin `selective_scan_reference` has them. Sums and states are in float32 at
-    least, whatever the inputs are in.
+    Differentiable once in every argument, also through the final state; second derivatives are refused in the backward
+    pass with an `InputError`. Sums and states are in float32 at least, whatever the inputs are in.
 
     Args:
         u_BTD: [B, T, D] inputs, T at least 1.
@@ -198,9 +197,7 @@ class _SelectiveScan(torch.autograd.Function):
         ctx: Any, grad_y_TBD: Tensor, grad_last_BND: Tensor
     ) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
-            raise InputError(
-                "selective_scan has no second derivatives (create_graph=True); selective_scan_reference has them"
-            )
+            raise InputError("selective_scan has no second derivatives: differentiate it without create_graph")
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)
         inputs, borders = _Inputs(*saved[:5]), saved[5:]
         gradients = _Inputs(*(torch.empty_like(x) for x in inputs))

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import gated_linear_reference, linear_reference
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.scans.gated_linear import gated_linear_scan
-from lengthwise.scans.linear import linear_scan
-from lengthwise.scans.linear_reference import gated_linear_reference, linear_reference
+from lengthwise.scans.gla import gated_linear_scan
+from lengthwise.scans.mamba2 import linear_scan
 
 KINDS = ["scalar", "shared", "gated", "bonus"]
 """One decay a head; the same with shared queries and keys; one a channel read after the write; and read before it."""

@@ -2,12 +2,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import selective_scan_reference
 from torch.nn import functional as F  # noqa: N812
 from transformers.models.mamba.modeling_mamba import mamba_selective_scan
 
 from lengthwise.errors import InputError
-from lengthwise.scans.selective import selective_scan
-from lengthwise.scans.selective_reference import selective_scan_reference
+from lengthwise.scans.mamba1 import selective_scan
 
 NAMES = ["u_BTD", "dt_BTD", "A_DN", "B_BTN", "C_BTN", "skip_D", "state_BDN"]
 
@@ -167,7 +167,7 @@ def test_bfloat16_keeps_its_state_in_float32():
 def test_a_second_derivative_is_refused_rather_than_wrong():
     given = {name: x.requires_grad_() for name, x in arguments().items()}
     y, _ = selective_scan(**given)
-    with pytest.raises(InputError, match="selective_scan_reference"):
+    with pytest.raises(InputError, match="selective_scan has no second derivatives"):
         torch.autograd.grad(y.sum(), given["u_BTD"], create_graph=True)
 
 

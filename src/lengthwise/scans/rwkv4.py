@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lengthwise.errors import InputError
 from lengthwise.scans.chunks import precision
-from lengthwise.scans.elementwise import elementwise_scan
-from lengthwise.scans.exponential import running_maximum
+from lengthwise.scans.rg_lru import elementwise_scan
+from lengthwise.scans.xlstm import running_maximum
 
 
 class WeightedMemory(NamedTuple):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import selected_reference
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.scans.selected import FEW, distinct_rows, selected_scan, transitions
-from lengthwise.scans.selected_reference import selected_reference
+from lengthwise.scans.sd_ssm import FEW, distinct_rows, selected_scan, transitions
 
 
 def draw(distinct, length, rows=3, states=4, matrices=3, seed=0):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import elementwise_reference, weighted_reference
 
 from lengthwise.errors import InputError
-from lengthwise.scans.elementwise import elementwise_scan
-from lengthwise.scans.elementwise_reference import elementwise_reference, weighted_reference
-from lengthwise.scans.weighted import WeightedMemory, weighted_scan
+from lengthwise.scans.rg_lru import elementwise_scan
+from lengthwise.scans.rwkv4 import WeightedMemory, weighted_scan
 
 
 def draw(length, rows=2, channels=3, seed=0, dtype=torch.float64):

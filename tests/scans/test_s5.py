@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import diagonal_reference
 
 from lengthwise.errors import InputError
-from lengthwise.scans.diagonal import diagonal_scan
-from lengthwise.scans.diagonal_reference import diagonal_reference
+from lengthwise.scans.s5 import diagonal_scan
 
 
 def draw(length, rows=2, states=3, seed=0, dtype=torch.complex128):

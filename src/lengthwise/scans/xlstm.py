@@ -19,8 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.scans.chunks import precision
-from lengthwise.scans.elementwise import elementwise_scan
-from lengthwise.scans.linear import CHUNK, linear_scan
+from lengthwise.scans.mamba2 import CHUNK, linear_scan
+from lengthwise.scans.rg_lru import elementwise_scan
 
 EPSILON = 1e-6
 """Added to what divides the outputs of a matrix memory."""

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import mlstm_reference, slstm_reference
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.scans.exponential import MatrixMemory, ScalarMemory, mlstm_scan, running_maximum, slstm_scan
-from lengthwise.scans.exponential_reference import mlstm_reference, slstm_reference
+from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, running_maximum, slstm_scan
 
 ROWS, HEADS, KEYS, VALUES = 2, 3, 4, 5
 EXTREMES = [-1e4, -100.0, 0.0, 100.0, 1e4]
