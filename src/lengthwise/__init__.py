@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
     from lengthwise.models.backbone import Backbone, BackboneConfig
     from lengthwise.models.base import ModelConfig, SequenceModel, StringModel
-    from lengthwise.models.ldru import LDRU, LDRUConfig
-    from lengthwise.models.mixer import Mixer, MixerConfig
-    from lengthwise.models.regular_gpt import RegularGPT, RegularGPTConfig
+    from lengthwise.models.mixers.base import Mixer, MixerConfig
+    from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+    from lengthwise.models.tree.regular_gpt import RegularGPT, RegularGPTConfig
     from lengthwise.scans import (
         OnlineReduction,
         delta_scan,
@@ -123,9 +123,9 @@ _MODULES = {
     "interventions.passing": ("StatePassingConfig", "TBPTTConfig"),
     "models.backbone": ("Backbone", "BackboneConfig"),
     "models.base": ("ModelConfig", "SequenceModel", "StringModel"),
-    "models.ldru": ("LDRU", "LDRUConfig"),
-    "models.mixer": ("Mixer", "MixerConfig"),
-    "models.regular_gpt": ("RegularGPT", "RegularGPTConfig"),
+    "models.tree.ldru": ("LDRU", "LDRUConfig"),
+    "models.mixers.base": ("Mixer", "MixerConfig"),
+    "models.tree.regular_gpt": ("RegularGPT", "RegularGPTConfig"),
     "scans": (
         "OnlineReduction",
         "delta_scan",

@@ -7,8 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
-from lengthwise.models.mamba1 import Mamba1Config
-from lengthwise.models.recurrent import ElmanConfig, GRUConfig, LSTMConfig
+from lengthwise.models.mixers.mamba1 import Mamba1Config
+from lengthwise.models.mixers.recurrent import ElmanConfig, GRUConfig, LSTMConfig
 from lengthwise.state import Kind, State
 
 WIDTH = 12

@@ -7,7 +7,7 @@ from slow_twins import slstm_reference
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.xlstm import MLSTMConfig, SLSTMConfig
+from lengthwise.models.mixers.xlstm import MLSTMConfig, SLSTMConfig
 
 WIDTH = 16
 VARIANTS = {

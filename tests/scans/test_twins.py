@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from operators_for_tests import Bilinear
 from slow_twins import reduce_prefixes_reference, reduce_reference, scan_reference
 
-from lengthwise.models.operators import MLPOperator
+from lengthwise.models.tree.operators import MLPOperator
 from lengthwise.scans import (
     OnlineReduction,
     SharedNodes,

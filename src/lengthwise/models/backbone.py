@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from lengthwise.models import MIXERS
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.models.block import ResidualConfig, ResidualLayer
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.positions import NoPositions, PositionEmbedding, PositionsConfig
-from lengthwise.models.recurrent import GRUConfig
 from lengthwise.registry import OneOf
 from lengthwise.state import State
 

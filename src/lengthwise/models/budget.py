@@ -40,7 +40,7 @@ def solve_width(config: ModelConfig, vocabulary: int, classes: int, parameters: 
         InputError: the model has no setting for its width, or none comes within a tenth of the budget.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
         >>> solve_width(LDRUConfig(), vocabulary=2, classes=2, parameters=160_000)
         64
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
-from lengthwise.models.ldru import LDRU
+from lengthwise.models.tree.ldru import LDRU
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig, Nodes
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig, Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import Batch

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.convolution import ShortConvolution
-from lengthwise.models.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.convolution import ShortConvolution
+from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.mamba2 import CHUNK, linear_scan
 from lengthwise.state import Kind, State
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lengthwise.models import OPERATORS
 from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size
-from lengthwise.models.fused import mlp_operator, residual_feed_forward
-from lengthwise.models.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.models.tree.fused import mlp_operator, residual_feed_forward
+from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
 from lengthwise.registry import OneOf
 from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
 from lengthwise.state import Kind, State

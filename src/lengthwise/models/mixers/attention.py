@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
 from lengthwise.models.positions import DrawnPositions, RandomPositions, wave_frequencies, waves
 from lengthwise.state import Kind, State
 

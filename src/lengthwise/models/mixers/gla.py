@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.initialisation import precise
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.state import State
 

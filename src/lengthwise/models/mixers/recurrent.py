@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
 from lengthwise.state import State
 
 

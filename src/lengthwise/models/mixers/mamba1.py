@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.convolution import ShortConvolution
-from lengthwise.models.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.convolution import ShortConvolution
+from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.mamba1 import CHUNK, selective_scan
 from lengthwise.state import Kind, State
 

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lengthwise.models.initialisation import precise
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.sd_ssm import Method, selected_scan
 from lengthwise.state import State
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from lengthwise.errors import InputError
-from lengthwise.models.operators import FeedForward, MLPOperator
+from lengthwise.models.tree.operators import FeedForward, MLPOperator
 
 BLOCK_ROWS = 1024
 """Rows at a time: at width 64 the widest intermediate takes a megabyte, about a core's second-level cache."""
