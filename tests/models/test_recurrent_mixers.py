@@ -175,9 +175,9 @@ def test_slow_rates_and_small_steps_keep_a_state_for_as_long_as_they_say():
     torch.testing.assert_close(state["hidden"][0], left.expand(24, -1), rtol=1e-4, atol=0)
 
 
-def test_mamba1_says_which_entry_is_the_tail_of_its_convolution():
+def test_mamba1_says_which_entry_is_its_conv_state():
     state = build(Mamba1Config(convolution=3)).initial_state(2)
-    assert dict(state.kinds) == {"hidden": Kind.RECURRENT, "convolution": Kind.TAIL}
+    assert dict(state.kinds) == {"hidden": Kind.RECURRENT, "convolution": Kind.CONV}
     assert state["convolution"].shape == (2, 2, 24)
 
 

@@ -1,4 +1,4 @@
-"""What is trained: models with a state contract, and the operators inside them."""
+"""Models: what is trained, each with a state contract, and the operators and mixers inside them."""
 
 from lengthwise.registry import Registry
 

@@ -1,4 +1,4 @@
-"""What the chunked linear recurrences share: their inputs checked, cut into chunks, and states carried across them.
+"""Chunks of the linear recurrences: inputs checked, cut into chunks, and states carried across them.
 
 Shape letters: B batch rows, T tokens, H heads, G groups of heads, K key channels, V value channels, N chunks,
 C tokens of a chunk, D... any further shape.

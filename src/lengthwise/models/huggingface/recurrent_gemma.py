@@ -80,7 +80,7 @@ class RecurrentGemmaCarrier(Carrier):
 
     @staticmethod
     def _state(entries: dict[str, Tensor], position_B: Tensor) -> State:
-        kinds = {"conv": Kind.TAIL, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
+        kinds = {"conv": Kind.CONV, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
         named = {name: kinds[name.rpartition(".")[2]] for name in entries}
         return State({**entries, "position": position_B}, {**named, "position": Kind.POSITION})
 

@@ -1,4 +1,4 @@
-"""Short causal convolutions that carry their tail.
+"""Short causal convolutions that carry their conv state.
 
 Shape letters: B batch rows, T tokens, D channels, W taps.
 """
@@ -21,8 +21,8 @@ class ShortConvolution(nn.Module):
 
     Example:
         >>> convolution = ShortConvolution(channels=3, taps=4)
-        >>> y_BTD, tail = convolution(torch.zeros(2, 5, 3), convolution.initial_tail(2))
-        >>> y_BTD.shape, tail.shape
+        >>> y_BTD, conv = convolution(torch.zeros(2, 5, 3), convolution.initial_state(2))
+        >>> y_BTD.shape, conv.shape
         (torch.Size([2, 5, 3]), torch.Size([2, 3, 3]))
     """
 
@@ -33,20 +33,20 @@ class ShortConvolution(nn.Module):
         """[W, D]; row w weighs the input W - 1 - w tokens ago."""
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound)) if bias else None
 
-    def initial_tail(self, batch_size: int) -> Tensor:
-        """Return the tail [B, W - 1, D] before any token: zeros."""
+    def initial_state(self, batch_size: int) -> Tensor:
+        """Return the conv state [B, W - 1, D] before any token: zeros."""
         taps, channels = self.weight.shape
         return self.weight.new_zeros(batch_size, taps - 1, channels)
 
-    def forward(self, x_BTD: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x_BTD: Tensor, conv: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve.
 
         Args:
             x_BTD: inputs.
-            tail: [B, W - 1, D] the inputs just before.
+            conv: [B, W - 1, D] the conv state, the inputs just before.
 
         Returns:
-            Outputs [B, T, D] and the new tail [B, W - 1, D].
+            Outputs [B, T, D] and the new conv state [B, W - 1, D].
         """
-        context = torch.cat([tail, x_BTD], 1)
+        context = torch.cat([conv, x_BTD], 1)
         return depthwise_convolution(context, self.weight, self.bias), context[:, x_BTD.shape[1] :]

@@ -86,11 +86,11 @@ class _Memory(nn.Module):
         weight, key_channels, value_channels = self.project.weight, self.sizes[0], self.sizes[2]
         shape = (batch_size, self.heads, key_channels // self.heads, value_channels // self.heads)
         matrix = weight.new_zeros(shape, dtype=torch.promote_types(weight.dtype, torch.float32))
-        return _state(matrix, self.convolution.initial_tail(batch_size))
+        return _state(matrix, self.convolution.initial_state(batch_size))
 
     def forward(self, x_BTD: Tensor, log_decay_BTH: Tensor | None, state: State) -> tuple[Tensor, State]:
         """Return what the queries read, [B, T, H, V], and the state after the last token."""
-        mixed_BTE, tail = self.convolution(self.project(x_BTD), state["convolution"])
+        mixed_BTE, conv = self.convolution(self.project(x_BTD), state["convolution"])
         parts = F.silu(mixed_BTE).split(self.sizes, -1)
         q_BTHK, k_BTHK, v_BTHV = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         y_BTHV, matrix = delta_scan(
@@ -102,7 +102,7 @@ class _Memory(nn.Module):
             state["matrix"],
             chunk=self.chunk,
         )
-        return y_BTHV, _state(matrix, tail)
+        return y_BTHV, _state(matrix, conv)
 
 
 class _Readout(nn.Module):
@@ -127,7 +127,7 @@ class _Readout(nn.Module):
 class DeltaNet(Mixer):
     """Linear attention whose memory is updated by the delta rule.
 
-    Its state has `matrix` [B, H, K, V], in float32 at least, and the tail of the convolution.
+    Its state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the convolution.
 
     Args:
         config: the settings.
@@ -165,7 +165,7 @@ class DeltaNet(Mixer):
 class GatedDeltaNet(Mixer):
     """DeltaNet whose memory also decays, by an amount that depends on the input, and whose output is gated.
 
-    Its state has `matrix` [B, H, K, V], in float32 at least, and the tail of the convolution.
+    Its state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the convolution.
 
     Args:
         config: the settings.
@@ -212,5 +212,5 @@ def _with_length(x_BTHX: Tensor, length: float, epsilon: float = 1e-6) -> Tensor
     return x_BTHX * (torch.rsqrt(torch.linalg.vecdot(x_BTHX, x_BTHX)[..., None] + epsilon) * length)
 
 
-def _state(matrix: Tensor, tail: Tensor) -> State:
-    return State({"matrix": matrix, "convolution": tail}, {"convolution": Kind.TAIL})
+def _state(matrix: Tensor, conv: Tensor) -> State:
+    return State({"matrix": matrix, "convolution": conv}, {"convolution": Kind.CONV})

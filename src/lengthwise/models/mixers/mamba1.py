@@ -51,7 +51,7 @@ class Mamba1Config(MixerConfig):
 class Mamba1(Mixer):
     """Selective state space mixer.
 
-    Its state has `hidden` [B, I, N], in float32 at least, and the tail of the convolution.
+    Its state has `hidden` [B, I, N], in float32 at least, and the conv state of the convolution.
 
     Args:
         config: the settings.
@@ -90,12 +90,12 @@ class Mamba1(Mixer):
         """Return zeros."""
         dtype = torch.promote_types(self.log_rates.dtype, torch.float32)
         hidden = self.log_rates.new_zeros(batch_size, *self.log_rates.shape, dtype=dtype)
-        return _state(hidden, self.convolution.initial_tail(batch_size))
+        return _state(hidden, self.convolution.initial_state(batch_size))
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         x_BTI, gate_BTI = torch.chunk(self.expand(x_BTD), 2, -1)
-        x_BTI, tail = self.convolution(x_BTI, state["convolution"])
+        x_BTI, conv = self.convolution(x_BTI, state["convolution"])
         x_BTI = F.silu(x_BTI)
         low_rank_BTR, B_BTN, C_BTN = self.select(x_BTI).split(self.sizes, -1)
         y_BTI, hidden = selective_scan(
@@ -108,11 +108,11 @@ class Mamba1(Mixer):
             state["hidden"],
             chunk=self.chunk,
         )
-        return self.contract(y_BTI * F.silu(gate_BTI)), _state(hidden, tail)
+        return self.contract(y_BTI * F.silu(gate_BTI)), _state(hidden, conv)
 
     def _step_sizes(self, low_rank_BTR: Tensor) -> Tensor:
         return F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias)
 
 
-def _state(hidden: Tensor, tail: Tensor) -> State:
-    return State({"hidden": hidden, "convolution": tail}, {"convolution": Kind.TAIL})
+def _state(hidden: Tensor, conv: Tensor) -> State:
+    return State({"hidden": hidden, "convolution": conv}, {"convolution": Kind.CONV})

@@ -54,7 +54,7 @@ class Mamba2Config(MixerConfig):
 class Mamba2(Mixer):
     """State space mixer with one decay a head.
 
-    Its state has `matrix` [B, H, K, V], in float32 at least, and the tail of the convolution.
+    Its state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the convolution.
 
     Args:
         config: the settings.
@@ -99,14 +99,14 @@ class Mamba2(Mixer):
     def initial_state(self, batch_size: int) -> State:
         """Return zeros."""
         sizes = (len(self.skip), self.config.state_size, self.config.head_size)
-        return _state(precise(self.skip.new_zeros(batch_size, *sizes)), self.convolution.initial_tail(batch_size))
+        return _state(precise(self.skip.new_zeros(batch_size, *sizes)), self.convolution.initial_state(batch_size))
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         sizes = [self.sizes[0], sum(self.sizes), len(self.skip)]
         # Three products instead of one that is cut: backward, the pieces' gradients need not be copied together.
         gate_BTI, mixed, step_BTH = (F.linear(x_BTD, weight) for weight in self.expand.weight.split(sizes))
-        mixed, tail = self.convolution(mixed, state["convolution"])
+        mixed, conv = self.convolution(mixed, state["convolution"])
         x_BTI, k_BTX, q_BTX = F.silu(mixed).split(self.sizes, -1)
         x_BTHV = x_BTI.unflatten(2, (-1, self.config.head_size))
         step_BTH = F.softplus(precise(step_BTH) + self.step_bias)
@@ -121,8 +121,8 @@ class Mamba2(Mixer):
         y_BTI = torch.addcmul(y_BTHV, self.skip[:, None], x_BTHV).flatten(2) * F.silu(gate_BTI)
         grouped = y_BTI.unflatten(2, (self.config.groups, -1))
         normed_BTI = F.rms_norm(grouped, grouped.shape[-1:], eps=1e-5).flatten(2)
-        return F.linear(normed_BTI, self.contract.weight * self.norm_weight), _state(matrix_BHKV, tail)
+        return F.linear(normed_BTI, self.contract.weight * self.norm_weight), _state(matrix_BHKV, conv)
 
 
-def _state(matrix_BHKV: Tensor, tail: Tensor) -> State:
-    return State({"matrix": matrix_BHKV, "convolution": tail}, {"convolution": Kind.TAIL})
+def _state(matrix_BHKV: Tensor, conv: Tensor) -> State:
+    return State({"matrix": matrix_BHKV, "convolution": conv}, {"convolution": Kind.CONV})

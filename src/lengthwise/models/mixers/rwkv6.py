@@ -96,7 +96,7 @@ class RWKV6(Mixer):
 
 def _state(matrix: Tensor, shift: Tensor, channel_shift: Tensor | None) -> State:
     shifts = {"shift": shift} if channel_shift is None else {"shift": shift, "channel_shift": channel_shift}
-    return State({"matrix": matrix, **shifts}, dict.fromkeys(shifts, Kind.TAIL))
+    return State({"matrix": matrix, **shifts}, dict.fromkeys(shifts, Kind.CONV))
 
 
 def shift_tokens(x_BTD: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor]:
