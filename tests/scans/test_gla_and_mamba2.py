@@ -221,11 +221,11 @@ def test_equals_mamba2_of_transformers(length):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k": torch.zeros(2, 6, 4, 2)}, r"keys of shape \[2, 6, 4, 2\]"),
-        ({"log_decay": torch.zeros(2, 6, 3)}, r"log decays of shape .* \[2, 6, 4\] would"),
-        ({"state": torch.zeros(2, 4, 5, 3)}, r"state of shape .* \[2, 4, 3, 5\] would"),
-        ({"q": torch.zeros(2, 6, 3, 3)}, "groups must divide the heads"),
-        ({"v": torch.zeros(2, 0, 4, 5)}, "at least one time step"),
+        ({"k": torch.zeros(2, 6, 4, 2)}, r"k_BTGK must be .* not \[2, 6, 4, 2\]"),
+        ({"log_decay": torch.zeros(2, 6, 3)}, r"log_decay_BTH must be \[2, 6, 4\]"),
+        ({"state": torch.zeros(2, 4, 5, 3)}, r"state_BHKV must be \[2, 4, 3, 5\]"),
+        ({"q": torch.zeros(2, 6, 3, 3), "k": torch.zeros(2, 6, 3, 3)}, "groups must divide the heads"),
+        ({"v": torch.zeros(2, 0, 4, 5)}, "at least one token"),
     ],
 )
 def test_shapes_that_do_not_go_together_are_refused(change, message):

@@ -171,6 +171,6 @@ def test_what_does_not_go_together_is_refused():
     with pytest.raises(InputError, match="at least one token"):
         slstm_scan(normal(ROWS, 0, HEADS, 4 * VALUES), normal(HEADS, VALUES, 4 * VALUES), memory)
     with pytest.raises(
-        InputError, match=r"recurrence_HVG of shape \[3, 4, 20\] does not go with x_BTHG \[2, 5, 3, 20\]"
+        InputError, match=r"recurrence_HVG must be \[3, 5, 20\] beside x_BTHG \[2, 5, 3, 20\], not \[3, 4, 20\]"
     ):
         slstm_scan(normal(ROWS, 5, HEADS, 4 * VALUES), normal(HEADS, VALUES - 1, 4 * VALUES), memory)

@@ -5,7 +5,7 @@ from lengthwise.scans.delta import delta_scan
 from lengthwise.scans.gla import gated_linear_scan
 from lengthwise.scans.mamba1 import selective_scan
 from lengthwise.scans.mamba2 import linear_scan
-from lengthwise.scans.online import OnlineReduction, reduce_chunks
+from lengthwise.scans.online import OnlineReduction, reduce_chunks, tree_scan
 from lengthwise.scans.rg_lru import elementwise_scan
 from lengthwise.scans.rwkv4 import WeightedMemory, weighted_scan
 from lengthwise.scans.s5 import diagonal_scan
@@ -18,7 +18,6 @@ from lengthwise.scans.tree import (
     random_bracketing,
     tree_reduce,
     tree_reduce_prefixes,
-    tree_scan,
 )
 from lengthwise.scans.xlstm import mlstm_scan, slstm_scan
 

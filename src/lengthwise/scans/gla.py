@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.scans.chunks import carry, check_recurrence, in_chunks, precision
+from lengthwise.scans.checks import check_chunk, check_shapes
+from lengthwise.scans.chunks import carry, in_chunks, precision
 
 CHUNK = 64
 """Tokens of a chunk: the fastest on a CPU at 256 tokens."""
@@ -61,35 +62,35 @@ def gated_linear_scan(
         >>> y_BTHV.shape, state_BHKV.shape
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 4, 5]))
     """
-    check_recurrence(q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK, state_BHKV, per_channel=True, chunk=chunk)
+    check_shapes(
+        q_BTHK=q_BTHK,
+        k_BTHK=k_BTHK,
+        v_BTHV=v_BTHV,
+        log_decay_BTHK=log_decay_BTHK,
+        state_BHKV=state_BHKV,
+        bonus_HK=bonus_HK,
+    )
+    check_chunk(chunk)
     if chunk & (chunk - 1):
         raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")
+    B, T, H, K = q_BTHK.shape
+    dtype, size = precision(q_BTHK, k_BTHK, v_BTHV), min(chunk, 1 << (T - 1).bit_length())
+    state_BHKV = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[3]) if state_BHKV is None else state_BHKV
     with torch.autocast(v_BTHV.device.type, enabled=False):
-        return _scan(q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK, state_BHKV, bonus_HK, chunk)
-
-
-def _scan(
-    q_BTHK: Tensor,
-    k_BTHK: Tensor,
-    v_BTHV: Tensor,
-    log_decay_BTHK: Tensor,
-    state_BHKV: Tensor | None,
-    bonus_HK: Tensor | None,
-    chunk: int,
-) -> tuple[Tensor, Tensor]:
-    T, dtype = v_BTHV.shape[1], precision(q_BTHK, k_BTHK, v_BTHV)
-    size = min(chunk, 1 << (T - 1).bit_length())
-    q_BNHCK, k_BNHCK, v_BNHCV, log_BNHCK = (
-        in_chunks(x, size, dtype).transpose(2, 3).contiguous() for x in (q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK)
-    )
-    own_BNHCK = q_BNHCK * k_BNHCK if bonus_HK is None else q_BNHCK * k_BNHCK * bonus_HK[:, None]
-    reading_BNHCK = q_BNHCK * log_BNHCK.exp() if bonus_HK is None else q_BNHCK
-    weight_BNHCC, reading_BNHCK, writing_BNHCK, log_BNHK = _within(own_BNHCK.sum(-1), reading_BNHCK, k_BNHCK, log_BNHCK)
-
-    if state_BHKV is None:
-        state_BHKV = v_BTHV.new_zeros(*q_BTHK.shape[::2], *q_BTHK.shape[3:], v_BTHV.shape[3])
-    before_BNHKV, after_BHKV = carry(log_BNHK.exp()[..., None], writing_BNHCK.mT @ v_BNHCV, state_BHKV.to(dtype))
-    y_BNHCV = weight_BNHCC @ v_BNHCV + reading_BNHCK @ before_BNHKV
+        q_BNHCK, k_BNHCK, v_BNHCV, log_BNHCK = (
+            in_chunks(x, size, dtype).transpose(2, 3).contiguous() for x in (q_BTHK, k_BTHK, v_BTHV, log_decay_BTHK)
+        )
+        own_BNHCK, reading_BNHCK = q_BNHCK * k_BNHCK, q_BNHCK
+        if bonus_HK is None:
+            reading_BNHCK = q_BNHCK * log_BNHCK.exp()
+        else:
+            own_BNHCK = own_BNHCK * bonus_HK[:, None]
+        weight_BNHCC, reading_BNHCK, writing_BNHCK, log_BNHK = _within(
+            own_BNHCK.sum(-1), reading_BNHCK, k_BNHCK, log_BNHCK
+        )
+        written_BNHKV = writing_BNHCK.mT @ v_BNHCV
+        before_BNHKV, after_BHKV = carry(log_BNHK.exp()[..., None], written_BNHKV, state_BHKV.to(dtype))
+        y_BNHCV = weight_BNHCC @ v_BNHCV + reading_BNHCK @ before_BNHKV
     return y_BNHCV.transpose(2, 3).flatten(1, 2)[:, :T].to(v_BTHV.dtype), after_BHKV
 
 

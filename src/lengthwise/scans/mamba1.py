@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import reduce
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_chunk, check_shapes
+from lengthwise.scans.chunks import precision
 
 CHUNK = 16
 """Tokens at a time: 4 to 32 are about as fast on a CPU, and one state a chunk is kept for the backward pass."""
@@ -64,9 +65,11 @@ def selective_scan(
         >>> y.shape, state.shape
         (torch.Size([2, 5, 3]), torch.Size([2, 3, 4]))
     """
-    _check_shapes(u_BTD, dt_BTD, A_DN, B_BTN, C_BTN, skip_D, state_BDN, chunk)
-    given = [x for x in (u_BTD, dt_BTD, A_DN, B_BTN, C_BTN, skip_D, state_BDN) if x is not None]
-    dtype = reduce(torch.promote_types, (x.dtype for x in given), torch.float32)
+    check_shapes(u_BTD=u_BTD, dt_BTD=dt_BTD, A_DN=A_DN, B_BTN=B_BTN, C_BTN=C_BTN, skip_D=skip_D, state_BDN=state_BDN)
+    check_chunk(chunk)
+    given = (u_BTD, dt_BTD, A_DN, B_BTN, C_BTN, skip_D, state_BDN)
+    dtype = precision(*(x for x in given if x is not None))
+    state_BDN = u_BTD.new_zeros(len(u_BTD), *A_DN.shape) if state_BDN is None else state_BDN
     # Time first, so that a chunk is one piece of memory; channels last, so that the fastest loops are long.
     u_TBD, dt_TBD = (x.to(dtype).transpose(0, 1).contiguous() for x in (u_BTD, dt_BTD))
     arguments = (
@@ -75,7 +78,7 @@ def selective_scan(
         A_DN.to(dtype).t().contiguous(),
         B_BTN.to(dtype).transpose(0, 1).contiguous(),
         C_BTN.to(dtype).transpose(0, 1).contiguous(),
-        _start(u_TBD, A_DN, state_BDN).contiguous(),
+        state_BDN.to(dtype).mT.contiguous(),
     )
     if torch.is_grad_enabled():
         y_TBD, last_BND = cast(tuple[Tensor, Tensor], _SelectiveScan.apply(*arguments, chunk))
@@ -84,36 +87,6 @@ def selective_scan(
     if skip_D is not None:
         y_TBD = torch.addcmul(y_TBD, u_TBD, skip_D.to(dtype))
     return y_TBD.transpose(0, 1).to(u_BTD.dtype), last_BND.mT
-
-
-def _start(u_TBD: Tensor, A_DN: Tensor, state_BDN: Tensor | None) -> Tensor:
-    if state_BDN is None:
-        return u_TBD.new_zeros(u_TBD.shape[1], *reversed(A_DN.shape))
-    return state_BDN.to(u_TBD.dtype).mT
-
-
-def _check_shapes(
-    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, skip: Tensor | None, state: Tensor | None, chunk: int
-) -> None:
-    if u.ndim != 3 or A.ndim != 2:
-        raise InputError(f"expected u_BTD [B, T, D] and A_DN [D, N], got {list(u.shape)} and {list(A.shape)}")
-    rows, tokens, channels = u.shape
-    states = A.shape[1]
-    expected = {
-        "dt_BTD": (dt, (rows, tokens, channels)),
-        "A_DN": (A, (channels, states)),
-        "B_BTN": (B, (rows, tokens, states)),
-        "C_BTN": (C, (rows, tokens, states)),
-        "skip_D": (skip, (channels,)),
-        "state_BDN": (state, (rows, channels, states)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} beside u_BTD {list(u.shape)}, not {list(tensor.shape)}")
-    if not tokens:
-        raise InputError("a scan needs at least one token")
-    if chunk < 1:
-        raise InputError(f"a chunk has at least one token, not {chunk}")
 
 
 class _Inputs(NamedTuple):

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import RunError
-from lengthwise.scans.chunks import carry_states, check_recurrence, in_chunks, precision
+from lengthwise.errors import InputError, RunError
+from lengthwise.scans.checks import check_chunk, check_shapes
+from lengthwise.scans.chunks import carry_states, in_chunks, precision
 
 CHUNK = 64
 """Tokens of a chunk: the fastest on a CPU at 256 tokens."""
@@ -57,16 +58,13 @@ def linear_scan(
         >>> y_BTHV.shape, state_BHKV.shape
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 4, 5]))
     """
-    check_recurrence(q_BTGK, k_BTGK, v_BTHV, log_decay_BTH, state_BHKV, per_channel=False, chunk=chunk)
-    with torch.autocast(v_BTHV.device.type, enabled=False):
-        return _scan(q_BTGK, k_BTGK, v_BTHV, log_decay_BTH, state_BHKV, chunk)
-
-
-def _scan(
-    q_BTGK: Tensor, k_BTGK: Tensor, v_BTHV: Tensor, log_decay_BTH: Tensor, state_BHKV: Tensor | None, chunk: int
-) -> tuple[Tensor, Tensor]:
+    inputs = {"q_BTGK": q_BTGK, "k_BTGK": k_BTGK, "log_decay_BTH": log_decay_BTH, "state_BHKV": state_BHKV}
+    check_shapes(v_BTHV=v_BTHV, **inputs)
+    check_chunk(chunk)
     B, T, H, V = v_BTHV.shape
     G, K = q_BTGK.shape[2:]
+    if not G or H % G:
+        raise InputError(f"{H} heads cannot share the queries and keys of {G} groups; the groups must divide the heads")
     heads, size, dtype = (G, H // G), min(chunk, T), precision(q_BTGK, k_BTGK, v_BTHV)
     start_BGKRV = v_BTHV.new_zeros(B, G, K, H // G, V, dtype=dtype)
     if state_BHKV is not None:
@@ -74,9 +72,10 @@ def _scan(
     q_BNGCK, k_BNGCK = (in_chunks(x, size, dtype).transpose(2, 3) for x in (q_BTGK, k_BTGK))
     v_BNGCRV = in_chunks(v_BTHV, size, dtype).unflatten(3, heads).transpose(2, 3)
     log_BNGCR = in_chunks(log_decay_BTH, size, dtype).unflatten(3, heads).transpose(2, 3)
-    y_BNGCRV, after_BGKRV = cast(
-        tuple[Tensor, Tensor], _ChunkedScan.apply(q_BNGCK, k_BNGCK, v_BNGCRV, log_BNGCR, start_BGKRV)
-    )
+    with torch.autocast(v_BTHV.device.type, enabled=False):
+        y_BNGCRV, after_BGKRV = cast(
+            tuple[Tensor, Tensor], _ChunkedScan.apply(q_BNGCK, k_BNGCK, v_BNGCRV, log_BNGCR, start_BGKRV)
+        )
     y_BTHV = y_BNGCRV.transpose(2, 3).flatten(3, 4).flatten(1, 2)[:, :T]
     return y_BTHV.to(v_BTHV.dtype), after_BGKRV.transpose(2, 3).flatten(1, 2)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_shapes
 
 
 def elementwise_scan(decay_BTD: Tensor, x_BTD: Tensor, state_BD: Tensor) -> Tensor:
@@ -36,14 +36,7 @@ def elementwise_scan(decay_BTD: Tensor, x_BTD: Tensor, state_BD: Tensor) -> Tens
         >>> elementwise_scan(torch.rand(2, 5, 3), torch.randn(2, 5, 3), torch.zeros(2, 3)).shape
         torch.Size([2, 5, 3])
     """
-    if x_BTD.ndim != 3 or not x_BTD.shape[1]:
-        raise InputError(f"expected x_BTD [B, T, D] with at least one token, got {list(x_BTD.shape)}")
-    expected = {"decay_BTD": (decay_BTD, x_BTD.shape), "state_BD": (state_BD, x_BTD[:, 0].shape)}
-    for name, (tensor, shape) in expected.items():
-        if tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} beside x_BTD {list(x_BTD.shape)}, not {list(tensor.shape)}")
-        if tensor.dtype != x_BTD.dtype:
-            raise InputError(f"{name} is in {tensor.dtype} and x_BTD in {x_BTD.dtype}; they must be in the same dtype")
+    check_shapes(x_BTD=x_BTD, decay_BTD=decay_BTD, state_BD=state_BD, same_dtype=True)
     # Time first, so that what is read and written for a token is one piece of memory.
     decay_TBD, x_TBD = (x.transpose(0, 1).contiguous() for x in (decay_BTD, x_BTD))
     return cast(Tensor, _Scan.apply(decay_TBD, x_TBD, state_BD)).transpose(0, 1)

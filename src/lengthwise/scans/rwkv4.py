@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_shapes
 from lengthwise.scans.chunks import precision
 from lengthwise.scans.rg_lru import elementwise_scan
 from lengthwise.scans.xlstm import running_maximum
@@ -57,7 +57,7 @@ def weighted_scan(
         >>> y_BTD.shape, memory.maximum_BD.shape
         (torch.Size([2, 5, 3]), torch.Size([2, 3]))
     """
-    _check(k_BTD, v_BTD, log_decay_D, bonus_D, memory)
+    check_shapes(k_BTD=k_BTD, v_BTD=v_BTD, log_decay_D=log_decay_D, bonus_D=bonus_D, **memory._asdict())
     dtype, T = precision(k_BTD, v_BTD, log_decay_D, bonus_D, *memory), k_BTD.shape[1]
     k_BTD, value_BTD, log_decay_D, bonus_D = (x.to(dtype) for x in (k_BTD, v_BTD, log_decay_D, bonus_D))
     numerator_BD, denominator_BD, maximum_BD = (entry.to(dtype) for entry in memory)
@@ -79,14 +79,3 @@ def weighted_scan(
     last_BD = torch.maximum(maximum_BD + T * log_decay_D, (k_BTD + ages_T[:, None] * log_decay_D).amax(1))
     numerator_BD, denominator_BD = (sums_BTX[:, -1] * (after_BTD[:, -1] - last_BD).exp().repeat(1, 2)).chunk(2, -1)
     return y_BTD.to(v_BTD.dtype), WeightedMemory(numerator_BD, denominator_BD, last_BD)
-
-
-def _check(k_BTD: Tensor, v_BTD: Tensor, log_decay_D: Tensor, bonus_D: Tensor, memory: WeightedMemory) -> None:
-    if k_BTD.ndim != 3 or not k_BTD.shape[1]:
-        raise InputError(f"expected k_BTD [B, T, D] with at least one token, got {list(k_BTD.shape)}")
-    B, _, D = k_BTD.shape
-    expected = {"v_BTD": (v_BTD, k_BTD.shape), "log_decay_D": (log_decay_D, (D,)), "bonus_D": (bonus_D, (D,))}
-    expected |= {name: (entry, (B, D)) for name, entry in memory._asdict().items()}
-    for name, (tensor, shape) in expected.items():
-        if tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} beside k_BTD {list(k_BTD.shape)}, not {list(tensor.shape)}")

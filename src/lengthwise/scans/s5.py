@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_chunk, check_shapes
 from lengthwise.scans.chunks import in_chunks
 
 CHUNK = 64
@@ -44,21 +44,9 @@ def diagonal_scan(decay_P: Tensor, x_BTP: Tensor, state_BP: Tensor, *, chunk: in
         >>> diagonal_scan(decay_P, x_BTP, state_BP).shape
         torch.Size([2, 5, 3])
     """
-    _check(decay_P, x_BTP, state_BP, chunk)
+    check_shapes(x_BTP=x_BTP, decay_P=decay_P, state_BP=state_BP, same_dtype=True)
+    check_chunk(chunk)
     return cast(Tensor, _Scan.apply(decay_P, x_BTP, state_BP, chunk))
-
-
-def _check(decay_P: Tensor, x_BTP: Tensor, state_BP: Tensor, chunk: int) -> None:
-    if x_BTP.ndim != 3 or not x_BTP.shape[1]:
-        raise InputError(f"expected x_BTP [B, T, P] with at least one token, got {list(x_BTP.shape)}")
-    rows, _, states = x_BTP.shape
-    for name, tensor, shape in (("decay_P", decay_P, (states,)), ("state_BP", state_BP, (rows, states))):
-        if tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} beside x_BTP {list(x_BTP.shape)}, not {list(tensor.shape)}")
-        if tensor.dtype != x_BTP.dtype:
-            raise InputError(f"{name} is in {tensor.dtype} and x_BTP in {x_BTP.dtype}; they must be in the same dtype")
-    if chunk < 1:
-        raise InputError(f"a chunk has at least one token, not {chunk}")
 
 
 class _Scan(torch.autograd.Function):

@@ -14,8 +14,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError, RunError
-from lengthwise.scans.tree import tree_scan
+from lengthwise.errors import RunError
+from lengthwise.scans.checks import check_shapes
+from lengthwise.scans.online import tree_scan
 
 Method = Literal["loop", "tree"]
 """How time is walked: ``loop`` takes T steps of N x N work, ``tree`` about 2 log2 T steps of N x N x N a token."""
@@ -57,26 +58,11 @@ def selected_scan(
         >>> selected_scan(torch.randn(4, 3, 3), weight_BTK, torch.randn(2, 5, 3), torch.zeros(2, 3)).shape
         torch.Size([2, 5, 3])
     """
-    _check(dictionary_KNN, weight_BTK, x_BTN, state_BN)
+    check_shapes(x_BTN=x_BTN, dictionary_KNN=dictionary_KNN, weight_BTK=weight_BTK, state_BN=state_BN)
     with torch.autocast(x_BTN.device.type, enabled=False):
         if method == "tree":
             return _tree(transitions(dictionary_KNN, weight_BTK, norm)[0], x_BTN, state_BN)
         return cast(Tensor, _Loop.apply(dictionary_KNN, weight_BTK, x_BTN, state_BN, norm))
-
-
-def _check(dictionary_KNN: Tensor, weight_BTK: Tensor, x_BTN: Tensor, state_BN: Tensor) -> None:
-    if x_BTN.ndim != 3 or not x_BTN.shape[1]:
-        raise InputError(f"expected x_BTN [B, T, N] with at least one token, got {list(x_BTN.shape)}")
-    rows, tokens, states = x_BTN.shape
-    matrices = len(dictionary_KNN)
-    expected = {
-        "dictionary_KNN": (dictionary_KNN, (matrices, states, states)),
-        "weight_BTK": (weight_BTK, (rows, tokens, matrices)),
-        "state_BN": (state_BN, (rows, states)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} beside x_BTN {list(x_BTN.shape)}, not {list(tensor.shape)}")
 
 
 def transitions(dictionary_KNN: Tensor, weight_K: Tensor, norm: float) -> tuple[Tensor, Tensor]:

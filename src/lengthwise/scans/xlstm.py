@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_shapes
 from lengthwise.scans.chunks import precision
 from lengthwise.scans.mamba2 import CHUNK, linear_scan
 from lengthwise.scans.rg_lru import elementwise_scan
@@ -184,48 +185,27 @@ def slstm_scan(
         >>> y_BTHV.shape, memory.cell_BHV.shape
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 5]))
     """
-    _check_scalar(x_BTHG, recurrence_HVG, memory)
+    check_shapes(x_BTHG=x_BTHG, **memory._asdict(), recurrence_HVG=recurrence_HVG)
+    if x_BTHG.shape[3] != 4 * memory.cell_BHV.shape[2]:
+        raise InputError(f"x_BTHG {list(x_BTHG.shape)} must have four preactivations for each of the units of a head")
     dtype = precision(x_BTHG, recurrence_HVG, *memory)
-    started = _start(ScalarMemory(*(entry.to(dtype).transpose(0, 1) for entry in memory)))
-    with torch.autocast(x_BTHG.device.type, enabled=False):
-        x_THBG = x_BTHG.to(dtype).permute(1, 2, 0, 3).contiguous()
-        outputs, last = _walk(x_THBG, recurrence_HVG.to(dtype), started, exponential_forget)
-    y_BTHV = torch.stack(outputs).permute(2, 0, 1, 3).to(x_BTHG.dtype)
-    return y_BTHV, ScalarMemory(*(entry.transpose(0, 1) for entry in last))
-
-
-def _start(memory: ScalarMemory) -> ScalarMemory:
-    """Mark the units that hold nothing; what noise made of the others' normalisers must not divide by zero."""
-    cell, normaliser, stabiliser, hidden = memory
+    # Heads before rows.
+    cell, normaliser, stabiliser, hidden = (entry.to(dtype).transpose(0, 1) for entry in memory)
+    # What noise made of the normalisers of units that hold something must not divide by zero.
     blank = normaliser <= 0
     normaliser = torch.where(blank, 0, normaliser.clamp(min=1))
-    return ScalarMemory(cell.masked_fill(blank, 0), normaliser, stabiliser.masked_fill(blank, NOTHING), hidden)
-
-
-def _walk(
-    x_THBG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory, exponential_forget: bool
-) -> tuple[list[Tensor], ScalarMemory]:
-    """Return the outputs of every token and the last memory, heads before rows."""
-    cell, normaliser, stabiliser, hidden = memory
+    cell, stabiliser = cell.masked_fill(blank, 0), stabiliser.masked_fill(blank, NOTHING)
     outputs = list[Tensor]()
-    for x_HBG in x_THBG.unbind():
-        enter, forget, value, out = torch.baddbmm(x_HBG, hidden, recurrence_HVG).chunk(4, -1)
-        kept = (forget if exponential_forget else F.logsigmoid(forget)) + stabiliser
-        stabiliser = torch.maximum(kept, enter)
-        kept, enter = (kept - stabiliser).exp(), (enter - stabiliser).exp()
-        cell = torch.addcmul(kept * cell, enter, value.tanh())
-        normaliser = torch.addcmul(enter, kept, normaliser)
-        hidden = out.sigmoid() * cell / normaliser
-        outputs.append(hidden)
-    return outputs, ScalarMemory(cell, normaliser, stabiliser, hidden)
-
-
-def _check_scalar(x_BTHG: Tensor, recurrence_HVG: Tensor, memory: ScalarMemory) -> None:
-    if x_BTHG.ndim != 4 or not x_BTHG.shape[1]:
-        raise InputError(f"expected x_BTHG [B, T, H, G] with at least one token, got {list(x_BTHG.shape)}")
-    B, _, H, G = x_BTHG.shape
-    expected = {"recurrence_HVG": (recurrence_HVG, (H, G // 4, G))}
-    expected |= {name: (tensor, (B, H, G // 4)) for name, tensor in memory._asdict().items()}
-    for name, (tensor, shape) in expected.items():
-        if tensor.shape != shape or G % 4:
-            raise InputError(f"{name} of shape {list(tensor.shape)} does not go with x_BTHG {list(x_BTHG.shape)}")
+    with torch.autocast(x_BTHG.device.type, enabled=False):
+        x_THBG, recurrence_HVG = x_BTHG.to(dtype).permute(1, 2, 0, 3).contiguous(), recurrence_HVG.to(dtype)
+        for x_HBG in x_THBG.unbind():
+            enter, forget, value, out = torch.baddbmm(x_HBG, hidden, recurrence_HVG).chunk(4, -1)
+            kept = (forget if exponential_forget else F.logsigmoid(forget)) + stabiliser
+            stabiliser = torch.maximum(kept, enter)
+            kept, enter = (kept - stabiliser).exp(), (enter - stabiliser).exp()
+            cell = torch.addcmul(kept * cell, enter, value.tanh())
+            normaliser = torch.addcmul(enter, kept, normaliser)
+            hidden = out.sigmoid() * cell / normaliser
+            outputs.append(hidden)
+    y_BTHV = torch.stack(outputs).permute(2, 0, 1, 3).to(x_BTHG.dtype)
+    return y_BTHV, ScalarMemory(*(entry.transpose(0, 1) for entry in (cell, normaliser, stabiliser, hidden)))
