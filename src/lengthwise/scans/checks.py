@@ -1,4 +1,4 @@
-"""Checks of what a scan is given: shapes that go together, and a chunk that holds something."""
+"""Checks of what a scan is given: shapes and dtypes that go together, and a chunk that holds something."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from torch import Tensor
 from lengthwise.errors import InputError
 
 
-def check_shapes(*, same_dtype: bool = False, **tensors: Tensor | None) -> None:
+def check_shapes(**tensors: Tensor | None) -> None:
     """Refuse tensors, each named by the letters of its shape, where a letter is not the same size in all of them.
 
     Args:
-        same_dtype: whether all must be in the dtype of the first.
         **tensors: the first has the time T in its shape, and at least one token; those that are none are left out.
 
     Raises:
@@ -21,9 +20,8 @@ def check_shapes(*, same_dtype: bool = False, **tensors: Tensor | None) -> None:
     lead, first = next(iter(given.items()))
     sizes = dict[str, int]()
     for name, tensor in given.items():
-        letters = _letters(name)
-        if tensor.ndim == len(letters):
-            sizes = dict(zip(letters, tensor.shape, strict=True)) | sizes
+        if tensor.ndim == len(_letters(name)):
+            sizes = dict(zip(_letters(name), tensor.shape, strict=True)) | sizes
     if first.ndim != len(_letters(lead)) or not sizes["T"]:
         shape = ", ".join(_letters(lead))
         raise InputError(f"expected {lead} [{shape}] with at least one token, got {list(first.shape)}")
@@ -31,7 +29,13 @@ def check_shapes(*, same_dtype: bool = False, **tensors: Tensor | None) -> None:
         shape = [sizes.get(letter, letter) for letter in _letters(name)]
         if list(tensor.shape) != shape:
             raise InputError(f"{name} must be {shape} beside {lead} {list(first.shape)}, not {list(tensor.shape)}")
-        if same_dtype and tensor.dtype != first.dtype:
+
+
+def check_dtypes(**tensors: Tensor) -> None:
+    """Refuse tensors that are not all in the dtype of the first."""
+    lead, first = next(iter(tensors.items()))
+    for name, tensor in tensors.items():
+        if tensor.dtype != first.dtype:
             raise InputError(f"{name} is in {tensor.dtype} and {lead} in {first.dtype}; they must be in the same dtype")
 
 

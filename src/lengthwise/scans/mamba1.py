@@ -80,10 +80,7 @@ def selective_scan(
         C_BTN.to(dtype).transpose(0, 1).contiguous(),
         state_BDN.to(dtype).mT.contiguous(),
     )
-    if torch.is_grad_enabled():
-        y_TBD, last_BND = cast(tuple[Tensor, Tensor], _SelectiveScan.apply(*arguments, chunk))
-    else:
-        y_TBD, (last_BND,) = _scan(_Inputs(*arguments[:5]), arguments[5], chunk, keep=False)
+    y_TBD, last_BND = cast(tuple[Tensor, Tensor], _SelectiveScan.apply(*arguments, chunk, torch.is_grad_enabled()))
     if skip_D is not None:
         y_TBD = torch.addcmul(y_TBD, u_TBD, skip_D.to(dtype))
     return y_TBD.transpose(0, 1).to(u_BTD.dtype), last_BND.mT
@@ -121,22 +118,6 @@ class _Buffer:
         return self if size == len(self.tokens) else _Buffer(self.whole_LBND[:size])
 
 
-def _scan(inputs: _Inputs, start_BND: Tensor, chunk: int, *, keep: bool) -> tuple[Tensor, list[Tensor]]:
-    """Return the outputs [T, B, D] and the states at the borders of the chunks, or the final one alone."""
-    y_TBD = torch.empty_like(inputs.x_TBD)
-    decay, states = inputs.buffers(chunk, 2)
-    borders = [start_BND]
-    for part, y_LBD in zip(inputs.chunks(chunk), y_TBD.split(chunk), strict=True):
-        size = len(y_LBD)
-        states = states.first(size)
-        _fill_states(part, borders[-1], decay.first(size), states)
-        _contract(part.C_TBN, states.whole_LBND, y_LBD)
-        if not keep:
-            borders.clear()
-        borders.append(states.tokens[-1].clone())
-    return y_TBD, borders
-
-
 def _fill_states(inputs: _Inputs, start_BND: Tensor, decay: _Buffer, states: _Buffer) -> None:
     """Write the decay of every token of a chunk, and the states after it."""
     decay_LBND, states_LBND = decay.whole_LBND, states.whole_LBND
@@ -159,11 +140,20 @@ class _SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor]:
-        *tensors, start_BND, chunk = arguments
-        y_TBD, borders = _scan(_Inputs(*tensors), start_BND, chunk, keep=True)
-        ctx.save_for_backward(*tensors, *borders[:-1])
+        *tensors, before_BND, chunk, differentiable = arguments
+        inputs, starts = _Inputs(*tensors), list[Tensor]()
+        y_TBD = torch.empty_like(inputs.x_TBD)
+        decay, states = inputs.buffers(chunk, 2)
+        for part, y_LBD in zip(inputs.chunks(chunk), y_TBD.split(chunk), strict=True):
+            states = states.first(len(y_LBD))
+            _fill_states(part, before_BND, decay.first(len(y_LBD)), states)
+            _contract(part.C_TBN, states.whole_LBND, y_LBD)
+            if differentiable:
+                starts.append(before_BND)
+            before_BND = states.tokens[-1].clone()
+        ctx.save_for_backward(*tensors, *starts)
         ctx.chunk = chunk
-        return y_TBD, borders[-1]
+        return y_TBD, before_BND
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -172,7 +162,7 @@ class _SelectiveScan(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise InputError("selective_scan has no second derivatives: differentiate it without create_graph")
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)
-        inputs, borders = _Inputs(*saved[:5]), saved[5:]
+        inputs, starts = _Inputs(*saved[:5]), saved[5:]
         gradients = _Inputs(*(torch.empty_like(x) for x in inputs))
         gradients.A_ND.zero_()
         buffers = inputs.buffers(ctx.chunk, 3)
@@ -181,14 +171,14 @@ class _SelectiveScan(torch.autograd.Function):
             inputs.chunks(ctx.chunk),
             grad_y_TBD.contiguous().split(ctx.chunk),
             gradients.chunks(ctx.chunk),
-            borders,
+            starts,
             strict=True,
         )
         for part, grad_y_LBD, gradient, start_BND in reversed(list(parts)):
             _chunk_backward(
                 part, start_BND, grad_y_LBD, carried_BND, gradient, [b.first(len(grad_y_LBD)) for b in buffers]
             )
-        return *gradients, carried_BND, None
+        return *gradients, carried_BND, None, None
 
 
 def _chunk_backward(
@@ -199,15 +189,8 @@ def _chunk_backward(
     gradient: _Inputs,
     buffers: list[_Buffer],
 ) -> None:
-    """Write the gradients of a chunk's inputs, add to that of `A`, and pass the state's gradient to the chunk before.
-
-    Args:
-        inputs: of the chunk.
-        start_BND: the state before it.
-        grad_y_LBD: gradients of its outputs.
-        carried_BND: gradient of the state after it, as later chunks have it; becomes that of the state before it.
-        gradient: where the gradients of the inputs go.
-        buffers: three of the chunk's size.
+    """Write the gradients of a chunk's inputs, add to that of `A`, and make the gradient of the state after it, as later
+    chunks have it, that of the state before it.
     """
     _fill_states(inputs, start_BND, *buffers[:2])
     decay, states, grads = (buffer.whole_LBND for buffer in buffers)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lengthwise.scans.checks import check_shapes
+from lengthwise.scans.checks import check_dtypes, check_shapes
 
 
 def elementwise_scan(decay_BTD: Tensor, x_BTD: Tensor, state_BD: Tensor) -> Tensor:
@@ -36,7 +36,8 @@ def elementwise_scan(decay_BTD: Tensor, x_BTD: Tensor, state_BD: Tensor) -> Tens
         >>> elementwise_scan(torch.rand(2, 5, 3), torch.randn(2, 5, 3), torch.zeros(2, 3)).shape
         torch.Size([2, 5, 3])
     """
-    check_shapes(x_BTD=x_BTD, decay_BTD=decay_BTD, state_BD=state_BD, same_dtype=True)
+    check_shapes(x_BTD=x_BTD, decay_BTD=decay_BTD, state_BD=state_BD)
+    check_dtypes(x_BTD=x_BTD, decay_BTD=decay_BTD, state_BD=state_BD)
     # Time first, so that what is read and written for a token is one piece of memory.
     decay_TBD, x_TBD = (x.transpose(0, 1).contiguous() for x in (decay_BTD, x_BTD))
     return cast(Tensor, _Scan.apply(decay_TBD, x_TBD, state_BD)).transpose(0, 1)

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from lengthwise.scans.checks import check_chunk, check_shapes
+from lengthwise.scans.checks import check_chunk, check_dtypes, check_shapes
 from lengthwise.scans.chunks import in_chunks
 
 CHUNK = 64
@@ -44,7 +44,8 @@ def diagonal_scan(decay_P: Tensor, x_BTP: Tensor, state_BP: Tensor, *, chunk: in
         >>> diagonal_scan(decay_P, x_BTP, state_BP).shape
         torch.Size([2, 5, 3])
     """
-    check_shapes(x_BTP=x_BTP, decay_P=decay_P, state_BP=state_BP, same_dtype=True)
+    check_shapes(x_BTP=x_BTP, decay_P=decay_P, state_BP=state_BP)
+    check_dtypes(x_BTP=x_BTP, decay_P=decay_P, state_BP=state_BP)
     check_chunk(chunk)
     return cast(Tensor, _Scan.apply(decay_P, x_BTP, state_BP, chunk))
 

@@ -168,24 +168,11 @@ class _Loop(torch.autograd.Function):
         else:
             scaled_MN = before_MN / norm_U1N[index_M, 0]
             slope_UKN = torch.einsum("kij,uij->ukj", dictionary_KNN, slope_UNN)
-            grad_weight_MK = _weight_gradients(dictionary_KNN, slope_UKN[index_M], scaled_MN, grad_MN, back_MN)
+            # Without the gradient of each token's matrix.
+            through_MKN = (grad_MN @ dictionary_KNN.transpose(0, 1).flatten(1)).unflatten(1, (len(dictionary_KNN), -1))
+            through_MKN.addcmul_(slope_UKN[index_M], back_MN[:, None], value=-1)
+            grad_weight_MK = (through_MKN @ scaled_MN[..., None])[..., 0]
         return grad_dictionary_KNN, grad_weight_MK.unflatten(0, index_BT.shape), grad_x_BTN, back_BTN[:, 0], None
-
-
-def _weight_gradients(
-    dictionary_KNN: Tensor, slope_MKN: Tensor, scaled_MN: Tensor, grad_MN: Tensor, back_MN: Tensor
-) -> Tensor:
-    """Return the gradient [M, K] of each token's weights, without forming that of its matrix.
-
-    Args:
-        dictionary_KNN: the matrices.
-        slope_MKN: how the norms of a token's columns change with its weights.
-        scaled_MN: states before each token, divided by those norms.
-        grad_MN: gradients of the states after each token.
-        back_MN: what the transposed matrix of a token makes of them.
-    """
-    through_MKN = (grad_MN @ dictionary_KNN.transpose(0, 1).flatten(1)).unflatten(1, (len(dictionary_KNN), -1))
-    return (through_MKN.addcmul_(slope_MKN, back_MN[:, None], value=-1) @ scaled_MN[..., None])[..., 0]
 
 
 def _walk_back(transposed: _Table, grad_BTN: Tensor) -> tuple[Tensor, Tensor]:
