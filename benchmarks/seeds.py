@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lengthwise.experiments.environment import describe_environment
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import StochasticOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import Batch
 from lengthwise.training.config import OptimiserConfig, TrainingConfig

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.experiments.environment import describe_environment
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.scans import OnlineReduction, tree_reduce, tree_scan
 
 WIDTH, BATCH, LENGTH = 64, 256, 40

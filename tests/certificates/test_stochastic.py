@@ -14,8 +14,8 @@ from lengthwise.certificates.methods import certify_raw, certify_rounded, soft_a
 from lengthwise.certificates.rounding import certify_stochastic, search_leaking
 from lengthwise.certificates.stochastic import SoftAutomaton
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import MLPOperatorConfig, StochasticOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig, StochasticOperatorConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED

@@ -19,8 +19,8 @@ from lengthwise.evaluation.accuracy import (
 )
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.base import Output, SequenceModel, StringModel
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.recurrent import GRUConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
+from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.state import Kind, State
 from lengthwise.tasks import LANGUAGES, get_task
 from lengthwise.tasks.language import Language

@@ -6,7 +6,7 @@ from torch import Tensor
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
 from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.state import State
 
 READOUTS = ["root", "prefixes"]

@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.models import fused
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.operators import FeedForward, MLPOperator
+from lengthwise.models.tree import fused
+from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.operators import FeedForward, MLPOperator
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ def test_state_passing_touches_recurrent_entries_only() -> None:
     _, final = model(tokens, passing.begin(model, 4, rng))
     passing.observe(final)
     start, initial = passing.begin(model, 4, rng), model.initial_state(4)
-    assert set(start.kinds.values()) == {Kind.RECURRENT, Kind.TAIL, Kind.CACHE, Kind.POSITION}
+    assert set(start.kinds.values()) == {Kind.RECURRENT, Kind.CONV, Kind.CACHE, Kind.POSITION}
     for name, kind in start.kinds.items():
         if kind is Kind.RECURRENT:
             assert {tuple(row.flatten().tolist()) for row in start[name]} == {

@@ -10,8 +10,8 @@ from torch import Tensor
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
 from lengthwise.models import OPERATORS
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import MLPOperatorConfig, OperatorConfig, StochasticOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig, StochasticOperatorConfig
 from lengthwise.scans import Rounds, balanced_rounds, random_bracketing, random_tree
 from lengthwise.state import Kind, State
 from lengthwise.tasks import get_task

@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from slow_twins import gated_linear_reference
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.gla import GLAConfig
-from lengthwise.models.mamba2 import Mamba2Config
-from lengthwise.models.rwkv6 import RWKV6Config
-from lengthwise.scans.linear_reference import gated_linear_reference
+from lengthwise.models.mixers.gla import GLAConfig
+from lengthwise.models.mixers.mamba2 import Mamba2Config
+from lengthwise.models.mixers.rwkv6 import RWKV6Config
 from lengthwise.state import Kind
 
 VARIANTS = {

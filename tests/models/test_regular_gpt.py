@@ -8,7 +8,7 @@ import torch
 from lengthwise.errors import InputError
 from lengthwise.models import MODELS
 from lengthwise.models.base import StringModel
-from lengthwise.models.regular_gpt import RegularGPTConfig
+from lengthwise.models.tree.regular_gpt import RegularGPTConfig
 
 SETTINGS = [
     {},

@@ -8,8 +8,8 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.s5 import S5Config, diagonal_hippo
-from lengthwise.models.sd_ssm import SDSSMConfig
+from lengthwise.models.mixers.s5 import S5Config, diagonal_hippo
+from lengthwise.models.mixers.sd_ssm import SDSSMConfig
 
 WIDTH = 6
 VARIANTS = {

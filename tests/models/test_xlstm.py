@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from slow_twins import slstm_reference
 
 from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.xlstm import MLSTMConfig, SLSTMConfig
-from lengthwise.scans.exponential_reference import slstm_reference
+from lengthwise.models.mixers.xlstm import MLSTMConfig, SLSTMConfig
 
 WIDTH = 16
 VARIANTS = {

@@ -8,7 +8,7 @@ from lengthwise.certificates.differences import find_differences
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.methods import certify_rounded, soft_automaton
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.language import Language

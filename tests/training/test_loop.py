@@ -7,7 +7,7 @@ import torch
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.tasks import get_task
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
 from lengthwise.training.config import TrainingConfig

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models import OPERATORS
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import StochasticOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import UNLABELLED, Batch

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import MLPOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig
 from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import UNLABELLED

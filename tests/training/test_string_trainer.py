@@ -11,7 +11,7 @@ from lengthwise.errors import InputError
 from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import Output, SequenceModel, StringModel
-from lengthwise.models.recurrent import GRUConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.state import State
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import UNLABELLED, Batch

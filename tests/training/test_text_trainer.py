@@ -9,7 +9,7 @@ from lengthwise.errors import InputError, RunError
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
-from lengthwise.models.ldru import LDRUConfig
+from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows, TextBatch
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint

@@ -19,8 +19,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lengthwise.models.ldru import Level
-from lengthwise.models.operators import MLPOperator
+from lengthwise.models.tree.ldru import Level
+from lengthwise.models.tree.operators import MLPOperator
 
 ROUNDOFF = 2.0**-24
 """Unit roundoff of float32."""

@@ -25,8 +25,8 @@ from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU
-from lengthwise.models.operators import MLPOperator
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.operators import MLPOperator
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.language import Language
 

@@ -10,8 +10,8 @@ from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
-from lengthwise.models.ldru import LDRU
-from lengthwise.models.operators import StochasticOperator
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.operators import StochasticOperator
 from lengthwise.tasks.language import Language
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU
+from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
 
 Join = Callable[[Tensor, Tensor], Tensor]

@@ -23,7 +23,7 @@ from lengthwise.certificates.table import FREE, Word
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, StringModel
-from lengthwise.models.ldru import LDRU
+from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
 from lengthwise.state import Kind, State
 from lengthwise.tasks.language import Language
@@ -44,7 +44,7 @@ class SnappedUnit(SequenceModel):
         algebra: the products and the logits.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
         >>> unit = LDRUConfig(width=4).build(vocabulary=2, classes=2).eval()
         >>> snapped = SnappedUnit(extract_algebra(unit))
         >>> snapped.string_logits(torch.tensor([[0, 1, 1]])).shape

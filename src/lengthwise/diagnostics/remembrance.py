@@ -158,7 +158,7 @@ def _joinable(running: State, fresh: State) -> bool:
     same = dict(running.kinds) == dict(fresh.kinds) and all(
         running[name].shape[1:] == fresh[name].shape[1:] for name in fresh
     )
-    return same and set(fresh.kinds.values()) <= {Kind.RECURRENT, Kind.TAIL}
+    return same and set(fresh.kinds.values()) <= {Kind.RECURRENT, Kind.CONV}
 
 
 def _check_finite(cohort: _Cohort, rows: int) -> None:

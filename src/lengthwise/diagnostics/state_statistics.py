@@ -71,7 +71,7 @@ def state_statistics(
 
     The standard deviation at position t is sqrt(mean (s - mean s)^2) over all elements s, of all rows, of the part of
     the state after t tokens. Parts are the whole (all recurrent entries together), each entry, and each head: the
-    slices along dimension 1 of entries with three dimensions or more. Tails, positions and caches are left out.
+    slices along dimension 1 of entries with three dimensions or more. Conv states, positions and caches are left out.
 
     Args:
         model: the model, left in evaluation mode.

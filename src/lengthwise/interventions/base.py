@@ -104,8 +104,8 @@ class ObservingIntervention(Intervention):
     """An intervention that learns from final states, as starts of new sequences."""
 
     observes = True
-    tails: bool = False
-    """Whether tails of convolutions and token shifts are kept as well."""
+    conv_states: bool = False
+    """Whether conv states, of convolutions and token shifts, are kept as well."""
 
     def __init__(self) -> None:
         self._model: SequenceModel | None = None
@@ -126,8 +126,8 @@ class ObservingIntervention(Intervention):
         _check_finite(final, self.name)
         start = self._model.start_from(final)
         kept = self._kept(start)
-        # A new sequence has no tail of its own: those that are kept are those of the sequence that ended.
-        entries = {name: (final if start.kinds[name] is Kind.TAIL else start)[name] for name in kept}
+        # A new sequence has no conv state of its own: those that are kept are those of the sequence that ended.
+        entries = {name: (final if start.kinds[name] is Kind.CONV else start)[name] for name in kept}
         self._remember(State(entries, {name: start.kinds[name] for name in kept}).detach())
 
     @abstractmethod
@@ -140,7 +140,7 @@ class ObservingIntervention(Intervention):
 
     def _kept(self, start: State) -> list[str]:
         """Return the names of the entries that the intervention chooses; the others are always initial."""
-        kinds = {Kind.RECURRENT, Kind.TAIL} if self.tails else {Kind.RECURRENT}
+        kinds = {Kind.RECURRENT, Kind.CONV} if self.conv_states else {Kind.RECURRENT}
         return [name for name in start if start.kinds[name] in kinds]
 
 

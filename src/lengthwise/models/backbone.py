@@ -14,9 +14,9 @@ from lengthwise.models import MIXERS
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, embed
 from lengthwise.models.block import ResidualConfig, ResidualLayer
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.positions import NoPositions, PositionEmbedding, PositionsConfig
-from lengthwise.models.recurrent import GRUConfig
 from lengthwise.registry import OneOf
 from lengthwise.spaces import Space, Tokens, as_space
 from lengthwise.state import State

@@ -1,4 +1,4 @@
-"""What every residual layer is made of, whatever mixes along time: norms, feed-forward layers, dropout.
+"""Parts of every residual layer, whatever mixes along time: norms, feed-forward layers, dropout.
 
 Shape letters: B batch rows, T tokens, D width, F width of the feed-forward layer.
 """

@@ -41,7 +41,7 @@ def solve_width(config: ModelConfig, inputs: Space | int, outputs: Space | int, 
         InputError: the model has no setting for its width, or none comes within a tenth of the budget.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
         >>> solve_width(LDRUConfig(), 2, 2, parameters=160_000)
         64
     """

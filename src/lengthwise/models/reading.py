@@ -102,7 +102,7 @@ def answers_at_ends(
 def _as_start(model: SequenceModel, final: State) -> State:
     """Return what a sequence could start from, whose entries do not depend on the length, with the conv states kept."""
     start = model.start_from(final)
-    kept = {name: final[name] for name in start if start.kinds[name] is Kind.TAIL}
+    kept = {name: final[name] for name in start if start.kinds[name] is Kind.CONV}
     return State({**start, **kept}, start.kinds)
 
 

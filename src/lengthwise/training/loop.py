@@ -51,7 +51,7 @@ class Trainer:
         InputError: model, task and settings do not go together; the message names them.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
         >>> from lengthwise.tasks import get_task
         >>> task = get_task("parity")
         >>> model = LDRUConfig(width=8).build(task.inputs, task.outputs)

@@ -174,7 +174,7 @@ def _layer_state(layer: Any) -> State:
     """Return what a layer of a cache holds; a layer that no attention wrote to has no keys."""
     entries: dict[str, tuple[Tensor | None, Kind]] = {}
     for index in range(_recurrent_states(layer)):
-        entries[_numbered("conv", index)] = layer.conv_states[index], Kind.TAIL
+        entries[_numbered("conv", index)] = layer.conv_states[index], Kind.CONV
         entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
     if isinstance(layer, CacheLayerMixin):
         entries["keys"], entries["values"] = (layer.keys, Kind.CACHE), (layer.values, Kind.CACHE)

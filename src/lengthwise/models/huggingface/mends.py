@@ -31,8 +31,8 @@ from transformers.cache_utils import (
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.scans.delta import delta_scan
-from lengthwise.scans.linear import linear_scan
-from lengthwise.scans.selective import selective_scan
+from lengthwise.scans.mamba1 import selective_scan
+from lengthwise.scans.mamba2 import linear_scan
 
 SEEN_RIGHT = ("5.23.0",)
 """Versions of transformers on which all families were seen to keep the contract; on others the check decides."""

@@ -14,7 +14,7 @@ from transformers.cache_utils import DummyLayer
 
 from lengthwise.models.huggingface.carriers import CacheCarrier, fill_layer
 from lengthwise.models.huggingface.mends import CHUNK, overridden
-from lengthwise.scans.linear import linear_scan
+from lengthwise.scans.mamba2 import linear_scan
 from lengthwise.state import Kind, State
 
 

@@ -18,13 +18,13 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, keeping_modes
 from lengthwise.models.huggingface.mends import CHUNK, overridden, replaced
-from lengthwise.scans.exponential import EPSILON, MatrixMemory, mlstm_scan
-from lengthwise.scans.weighted import WeightedMemory, weighted_scan
+from lengthwise.scans.rwkv4 import WeightedMemory, weighted_scan
+from lengthwise.scans.xlstm import EPSILON, MatrixMemory, mlstm_scan
 from lengthwise.state import Kind, State
 
 _RWKV = {
-    "shift.feed_forward": Kind.TAIL,
-    "shift.attention": Kind.TAIL,
+    "shift.feed_forward": Kind.CONV,
+    "shift.attention": Kind.CONV,
     "recurrent.numerator": Kind.RECURRENT,
     "recurrent.denominator": Kind.RECURRENT,
     "recurrent.maximum": Kind.RECURRENT,
@@ -43,7 +43,7 @@ class RWKVCarrier(Carrier):
     def blank(self) -> State:
         """Return zeros, and the library's number for the maximum over no token."""
         config, weight = self.model.config, self.model.get_input_embeddings().weight
-        sizes = {Kind.TAIL: (config.hidden_size, weight.dtype)}
+        sizes = {Kind.CONV: (config.hidden_size, weight.dtype)}
         sizes[Kind.RECURRENT] = (config.attention_hidden_size, torch.promote_types(weight.dtype, torch.float32))
         entries: dict[str, Tensor] = {}
         for name, kind in self._names():
@@ -84,7 +84,7 @@ class RWKVCarrier(Carrier):
         layers = range(self.model.config.num_hidden_layers)
         single = tokens_BT.shape[1] == 1
         return [
-            _Layers([state[f"layers.{layer}.{name}"] for layer in layers], single and kind is Kind.TAIL)
+            _Layers([state[f"layers.{layer}.{name}"] for layer in layers], single and kind is Kind.CONV)
             for name, kind in _RWKV.items()
         ]
 

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from lengthwise.models.base import Output
 from lengthwise.models.huggingface.carriers import Carrier, fill_layer
 from lengthwise.models.huggingface.mends import overridden
-from lengthwise.scans.elementwise import elementwise_scan
+from lengthwise.scans.rg_lru import elementwise_scan
 from lengthwise.state import Kind, State
 
 
@@ -80,7 +80,7 @@ class RecurrentGemmaCarrier(Carrier):
 
     @staticmethod
     def _state(entries: dict[str, Tensor], position_B: Tensor) -> State:
-        kinds = {"conv": Kind.TAIL, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
+        kinds = {"conv": Kind.CONV, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
         named = {name: kinds[name.rpartition(".")[2]] for name in entries}
         return State({**entries, "position": position_B}, {**named, "position": Kind.POSITION})
 

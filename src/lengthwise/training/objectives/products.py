@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, Nodes
+from lengthwise.models.tree.ldru import LDRU, Nodes
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.monoid import separating_contexts
