@@ -58,7 +58,7 @@ def certify(
 def _certify(run: list[Path], method: str | None, states: int | None, elements: int | None) -> list[Certificate]:
     from lengthwise.certificates.limits import Limits
     from lengthwise.experiments.certification import certify_run
-    from lengthwise.experiments.results import open_runs
+    from lengthwise.runs.folder import open_runs
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):

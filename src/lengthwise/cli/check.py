@@ -65,7 +65,7 @@ def _check_own(model: str, overrides: list[str], length: int | None, seed: int) 
     vocabulary = 7
     torch.manual_seed(seed)
     config = _model(model, overrides)
-    built = config.build(vocabulary, classes=vocabulary).double()
+    built = config.build(vocabulary, vocabulary).double()
     tokens = _default_length(config) if length is None else length
     findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]

@@ -48,11 +48,11 @@ def diagnose(
 
     A checkpoint is measured anew each time, once its state is seen to be carried rightly.
     """
-    from lengthwise.experiments.recipe import TextRecipe
-    from lengthwise.experiments.results import open_runs
-    from lengthwise.experiments.run import read_run
     from lengthwise.report.page import write_report
     from lengthwise.report.rows import read_results
+    from lengthwise.runs.folder import open_runs
+    from lengthwise.runs.recipe import TextRecipe
+    from lengthwise.runs.run import read_run
 
     checkpoints = [folder for target in run if (folder := folder_of(target)) is not None]
     if not checkpoints:

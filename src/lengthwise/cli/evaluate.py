@@ -12,7 +12,7 @@ from lengthwise.cli.arguments import RUN_FOLDERS
 from lengthwise.cli.progress import evaluation_bar, say
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
+    from lengthwise.runs.folder import DiagnosisRow, EvaluationRow, RunFolder
 
 
 def evaluate(
@@ -22,7 +22,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Measure trained runs as their recipes say: accuracy by length, or perplexity by position and why."""
-    from lengthwise.experiments.results import open_runs
+    from lengthwise.runs.folder import open_runs
 
     for folder in open_runs(run):
         say(f"{folder.path}: {measure(folder, again)}")
@@ -35,8 +35,8 @@ def measure(folder: RunFolder, again: bool = False) -> str:
         folder: the run.
         again: whether what was measured before is replaced.
     """
-    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
-    from lengthwise.experiments.run import evaluate_run
+    from lengthwise.runs.folder import DiagnosisRow, EvaluationRow
+    from lengthwise.runs.run import evaluate_run
 
     with evaluation_bar(str(folder.path)) as bar:
         rows = evaluate_run(folder.path, bar.advance, again)

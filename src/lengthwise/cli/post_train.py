@@ -101,9 +101,9 @@ def post_train(
 
 def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
     from lengthwise.experiments.repair import post_training, runs_folder
-    from lengthwise.experiments.results import RunFolder, run_path
-    from lengthwise.experiments.run import read_run
     from lengthwise.report.comparison import comparison_table
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import read_run
 
     before = RunFolder(run)
     base, seed = read_run(before)

@@ -16,8 +16,8 @@ from lengthwise.cli.train import train_seed
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.recipe import TextRecipe
-    from lengthwise.experiments.results import RunFolder
+    from lengthwise.runs.folder import RunFolder
+    from lengthwise.runs.recipe import TextRecipe
 
 PREFIX = "hf:"
 
@@ -66,8 +66,8 @@ def before_recipe(
 
 def diagnose_checkpoint(recipe: TextRecipe, root: Path, *, again: bool) -> RunFolder:
     """Measure a checkpoint as it is, in a run without steps, and say the verdict."""
-    from lengthwise.experiments.results import RunFolder, run_path
-    from lengthwise.experiments.run import train_run
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import train_run
 
     folder = RunFolder(run_path(root, recipe.name, recipe.seeds[0]))
     train_run(recipe, recipe.seeds[0], folder.path)
@@ -83,9 +83,9 @@ def post_train_checkpoint(
     Under torchrun every process calls this, and the first one measures and writes.
     """
     from lengthwise.experiments.pretrained import RUNS, check_out, post_trained
-    from lengthwise.experiments.results import RunFolder, run_path
-    from lengthwise.experiments.run import train_run
     from lengthwise.models.huggingface.config import HuggingFaceConfig
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import train_run
     from lengthwise.training.processes import processes_here
 
     assert isinstance(before.model, HuggingFaceConfig) and before.model.path is not None  # noqa: PT018

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
+    from lengthwise.evaluation.rows import Row
     from lengthwise.training.loop import Trainer
 
 
@@ -54,11 +54,13 @@ class TrainingBar:
         self.summary = "0 steps"
         """The state of training in words."""
 
-    def advance(self, trainer: Trainer[Any], metrics: Mapping[str, float]) -> None:
+    def advance(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Take in the metrics of one step."""
-        loss, accuracy = metrics["loss"], metrics["accuracy"]
-        self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, loss {loss:.4f}, accuracy {accuracy:.4f}"
-        self._bar.update(self._task, completed=trainer.step, loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+        said = f"loss {metrics['loss']:.4f}"
+        if "accuracy" in metrics:
+            said += f", accuracy {metrics['accuracy']:.4f}"
+        self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, {said}"
+        self._bar.update(self._task, completed=trainer.step, said=said)
 
 
 @contextmanager
@@ -68,11 +70,11 @@ def training_bar(title: str, steps: int) -> Generator[TrainingBar]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"),
+        TextColumn("{task.fields[said]}"),
         TimeRemainingColumn(),
     )
     with _bar(*columns) as bar:
-        yield TrainingBar(bar, bar.add_task(title, total=steps, loss="-", accuracy="-"))
+        yield TrainingBar(bar, bar.add_task(title, total=steps, said=""))
 
 
 class EvaluationBar:
@@ -86,9 +88,10 @@ class EvaluationBar:
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
 
-    def advance(self, row: EvaluationRow | DiagnosisRow) -> None:
+    def advance(self, row: Row) -> None:
         """Take in one measured number."""
-        self._bar.update(self._task, advance=1, length=f"{row.length:,}", metric=row.metric, value=f"{row.value:.4f}")
+        place = ", ".join(f"{axis} {value}" for axis, value in row.axes.items())
+        self._bar.update(self._task, advance=1, place=place, metric=row.metric, value=f"{row.value:.4f}")
 
 
 @contextmanager
@@ -97,10 +100,10 @@ def evaluation_bar(title: str) -> Generator[EvaluationBar]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("length {task.fields[length]}  {task.fields[metric]} {task.fields[value]}"),
+        TextColumn("{task.fields[place]}  {task.fields[metric]} {task.fields[value]}"),
     )
     with _bar(*columns) as bar:
-        yield EvaluationBar(bar, bar.add_task(title, total=None, length="-", metric="", value="-"))
+        yield EvaluationBar(bar, bar.add_task(title, total=None, place="-", metric="", value="-"))
 
 
 def _bar(*columns: TextColumn | BarColumn | MofNCompleteColumn | TimeRemainingColumn) -> Progress:

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from lengthwise.cli.progress import say
-from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.sweep import SweepRun
 from lengthwise.experiments.sweep_schedule import Watcher
 from lengthwise.experiments.sweep_work import Ending, Result
+from lengthwise.runs.folder import RunFolder
 
 _TAIL = 4096
 """Bytes at the end of a file of metrics that hold its last row."""

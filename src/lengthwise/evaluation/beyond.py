@@ -34,8 +34,11 @@ _Axes: TypeAlias = dict[str, Axis]
 
 
 class Perplexity(Diagnostic):
-    """Loss by position up to many times the training length T, as ``loss``; where symbols are predicted also as
-    ``ratio``: perplexity of an octave beyond T over that of the same symbols read near the end of a context."""
+    """Loss by position up to many times the training length T, as ``loss``.
+
+    Where symbols are predicted also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read
+    near the end of a context.
+    """
 
     name: ClassVar[str] = "perplexity"
     reach: int = Field(default=64, ge=2)

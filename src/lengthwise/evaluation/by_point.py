@@ -72,8 +72,8 @@ def evaluate_points(
     """
     model.eval()
     for (together, _), group in groupby(points, lambda point: (shared and _shares(task, point), _others(point))):
-        found = _prefixes(model, task, list(group), rng) if together else _apart(model, task, list(group), rng)
-        for point, scores in found:
+        evaluate = _prefixes if together else _apart
+        for point, scores in evaluate(model, task, list(group), rng):
             yield from _rows(task, point, scores)
 
 

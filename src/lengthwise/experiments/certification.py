@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -24,11 +24,12 @@ from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import hold
-from lengthwise.experiments.recipe import StringRecipe
-from lengthwise.experiments.results import RunFolder
-from lengthwise.experiments.run import load_run, read_run
 from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.recipe import Recipe
+from lengthwise.runs.run import load_run, read_run
+from lengthwise.tasks.capabilities import HasAutomaton, require
 from lengthwise.tasks.language import Language
 from lengthwise.training.loop import Trainer
 
@@ -51,20 +52,19 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
-    if not isinstance(recipe, StringRecipe):
-        raise InputError(f"run {folder} is on text: a certificate needs a task that a finite automaton decides")
+    language = require(recipe.task, HasAutomaton, "a certificate").definition
     if not run.finished.exists():
         raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
     certifier = METHODS.load(method) if method is not None else None
     with hold(folder):
         trainer = load_run(folder)
-        model, task = cast(SequenceModel, trainer.model), cast(Language, cast(Any, trainer).task)
+        model, task = cast(SequenceModel, trainer.model), language
         began = time.perf_counter()
         finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
         certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
             update={
                 "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
-                "task": recipe.task,
+                "task": recipe.task.label,
                 "weights": hash_weights(run.checkpoint),
                 "seconds": round(time.perf_counter() - began, 3),
             }
@@ -117,7 +117,7 @@ def answer(model: SequenceModel, symbols: list[int]) -> int:
     return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
 
 
-def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Training:
+def _training(recipe: Recipe, seed: int, trainer: Trainer) -> Training:
     return Training(
         recipe=recipe.name,
         digest=recipe.digest(),
@@ -125,5 +125,5 @@ def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Trainin
         step=trainer.step,
         sequences=trainer.sequences,
         seconds=round(trainer.seconds, 3),
-        longest=recipe.training.lengths.maximum,
+        longest=recipe.task.training_length or 0,
     )

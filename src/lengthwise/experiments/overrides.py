@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lengthwise.errors import InputError
+from lengthwise.tasks import spell_task
 
 
 def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -68,12 +69,22 @@ def _replace(settings: dict[str, Any], parts: list[str], value: Any) -> None:
     key = _index(node, parts[-1], parts[:-1])
     if key == "name" and len(parts) > 1 and node.get("name") != value:
         node.clear()
-    node[key] = value
+    node[key] = _other_task(node.get("task"), value) if parts == ["task"] else value
+
+
+def _other_task(old: Any, value: Any) -> Any:
+    """Return the task that a name stands for; another regular language keeps lengths and mixture."""
+    new = spell_task(value)
+    if isinstance(old, dict) and isinstance(new, dict) and value != new and old.get("name") == new.get("name"):
+        return old | new
+    return new
 
 
 def _child(node: Any, part: str, above: list[str]) -> Any:
     key = _index(node, part, above)
-    return node.setdefault(key, {}) if isinstance(key, str) else node[key]
+    if isinstance(key, str) and node.get(key) is None:
+        node[key] = {}
+    return node[key]
 
 
 def _index(node: Any, part: str, above: list[str]) -> str | int:

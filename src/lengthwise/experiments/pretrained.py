@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides, replace_settings
-from lengthwise.experiments.recipe import TextRecipe, validate_recipe
-from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.text_job import TextJob
 from lengthwise.models.base import SequenceModel
 from lengthwise.models.huggingface.config import HuggingFaceConfig
 from lengthwise.models.huggingface.loading import check_folder, load_huggingface, read_settings
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.recipe import TextRecipe, validate_recipe
 from lengthwise.tasks.tokenizer import load_tokenizer
 from lengthwise.training.checkpoint import load_checkpoint
 

@@ -7,16 +7,14 @@ from pathlib import Path
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
-from lengthwise.experiments.results import run_path
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import Recipe, TextRecipe, validate_recipe
 
 LEARNING_RATE = 0.1
 """The peak learning rate of post-training as a fraction of that of the run it starts from."""
 
 
-def post_training(
-    base: AnyRecipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()
-) -> TextRecipe:
+def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> TextRecipe:
     """Return the recipe that post-trains the run of another.
 
     Everything but the intervention, the steps and the learning rate, which peaks at a tenth, stays as it was.
@@ -56,7 +54,7 @@ def post_training(
     return recipe
 
 
-def runs_folder(run: Path, recipe: AnyRecipe, seed: int) -> Path:
+def runs_folder(run: Path, recipe: Recipe, seed: int) -> Path:
     """Return the folder of all runs that a run lies in, relative where the run's folder is given so.
 
     Args:

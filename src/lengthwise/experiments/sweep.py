@@ -14,10 +14,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides, replace_settings
 from lengthwise.experiments.problems import explain
-from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, load_recipe, validate_recipe
-from lengthwise.experiments.results import run_path
 from lengthwise.experiments.shipped import default_name, find_sweep, read_settings
 from lengthwise.registry import nearest_name
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
 
 _RESERVED = ("name", "makes", "seeds")
 """What the sweep decides for its recipes."""
@@ -109,7 +109,7 @@ class SweepRun:
     """
 
     labels: Mapping[str, str]
-    recipe: AnyRecipe
+    recipe: Recipe
     seed: int
 
     @property
@@ -126,7 +126,7 @@ class SweepRun:
     def start(self) -> tuple[str, int] | None:
         """The key of the run whose parameters it goes on from."""
         recipe = self.recipe
-        return (recipe.start, self.seed) if isinstance(recipe, TextRecipe) and recipe.start else None
+        return (recipe.start, self.seed) if recipe.start else None
 
     def folder(self, root: Path) -> Path:
         """Return its folder below that of all runs."""
@@ -171,7 +171,7 @@ def expand(sweep: Sweep, folder: Path = Path(), overrides: Sequence[str] = ()) -
         if (path := override.partition("=")[0].strip()).partition(".")[0] in _RESERVED:
             raise InputError(f"--set {override}: {path} is decided by the sweep itself")
     bases: dict[str, dict[str, Any]] = {}
-    recipes: dict[str, tuple[Mapping[str, str], AnyRecipe]] = {}
+    recipes: dict[str, tuple[Mapping[str, str], Recipe]] = {}
     for labels in _combinations(sweep):
         recipe = _recipe(sweep, labels, folder, overrides, bases)
         if recipe.name in recipes:
@@ -253,7 +253,7 @@ def _recipe(
     folder: Path,
     overrides: Sequence[str],
     bases: dict[str, dict[str, Any]],
-) -> AnyRecipe:
+) -> Recipe:
     name = _name(sweep, labels)
     changes = [change for axis, label in labels.items() for change in sweep.axes[axis][label].items()]
     changes += [item for rule in sweep.override if _matches(rule.where, labels) for item in rule.set.items()]
@@ -292,18 +292,18 @@ def _start(sweep: Sweep, labels: Mapping[str, str], other: Mapping[str, Any]) ->
     return _name(sweep, {**labels, **changed})
 
 
-def _refuse_twins(sweep: Sweep, recipes: Iterable[AnyRecipe]) -> None:
+def _refuse_twins(sweep: Sweep, recipes: Iterable[Recipe]) -> None:
     seen: dict[str, str] = {}
     for recipe in recipes:
         if (twin := seen.setdefault(recipe.digest(), recipe.name)) != recipe.name:
             raise InputError(f"sweep {sweep.name}: {twin} and {recipe.name} are the same run; exclude one of them")
 
 
-def _check_starts(sweep: Sweep, recipes: Mapping[str, AnyRecipe]) -> None:
+def _check_starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> None:
     for first in recipes.values():
         seen: list[str] = []
-        recipe: AnyRecipe | None = first
-        while isinstance(recipe, TextRecipe) and recipe.start:
+        recipe: Recipe | None = first
+        while recipe is not None and recipe.start:
             if recipe.name in seen:
                 raise InputError(f"sweep {sweep.name}: {' -> '.join([*seen, recipe.name])} start from one another")
             seen.append(recipe.name)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.experiments.results import RunFolder
-from lengthwise.experiments.run import differences, read_run, train_run
 from lengthwise.experiments.sweep import Sweep, SweepRun
 from lengthwise.experiments.sweep_work import Ending, Result
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.run import differences, read_run, train_run
 from lengthwise.training.loop import Trainer
 
 _HOUR = 3600.0
@@ -225,7 +225,7 @@ def _seconds_a_step(run: SweepRun, seconds: float) -> float:
     spent: list[float] = []
     until = time.monotonic() + seconds
 
-    def note(trainer: Trainer[Any], metrics: Mapping[str, float]) -> None:
+    def note(trainer: Trainer, metrics: Mapping[str, float]) -> None:
         del metrics
         spent.append(trainer.seconds)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lengthwise.errors import InputError, LengthwiseError
+from lengthwise.evaluation.rows import Row
 from lengthwise.experiments.lock import InUseError
-from lengthwise.experiments.recipe import validate_recipe
-from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, run_path
-from lengthwise.experiments.run import Outcome, evaluate_run, train_run
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import validate_recipe
+from lengthwise.runs.run import Outcome, evaluate_run, train_run
 
 T = TypeVar("T")
 
@@ -119,7 +120,7 @@ def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
     recipe = validate_recipe(work.settings, f"recipe {work.key[0]}")
     folder = run_path(Path(work.root), *work.key)
 
-    def leave(row: EvaluationRow | DiagnosisRow) -> None:
+    def leave(row: Row) -> None:
         del row
         if stop():
             raise _StopError
@@ -146,7 +147,7 @@ def _when_free(act: Callable[[], T], stop: Callable[[], bool], patience: float) 
             time.sleep(_PAUSE)
 
 
-def _check(rows: Sequence[EvaluationRow | DiagnosisRow], work: Work) -> Ending:
+def _check(rows: Sequence[Row], work: Work) -> Ending:
     if not rows:
         raise InputError(f"recipe {work.key[0]} measures nothing; give its evaluation some lengths")
     return Ending.DONE

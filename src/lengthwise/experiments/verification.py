@@ -10,7 +10,7 @@ import yaml
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, read_certificate
 from lengthwise.certificates.verification import verify_claims, verify_weights
 from lengthwise.errors import InputError
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 
 
 def verify_certificate(path: Path, folder: Path | None = None) -> tuple[Certificate, bool]:

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
 
-from lengthwise.models import MIXERS
 from lengthwise.errors import InputError
+from lengthwise.models import MIXERS
 from lengthwise.models.base import Output, SequenceModel, embed
 from lengthwise.models.block import ResidualConfig, ResidualLayer
 from lengthwise.models.mixers.base import Mixer, MixerConfig

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, hash_weights, read_certificate
 from lengthwise.errors import InputError
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 from lengthwise.tasks.writing import write_symbols
 
 _MOST_BYTES = 100_000

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lengthwise.diagnostics.verdict import OctaveRatio
-from lengthwise.experiments.results import DiagnosisRow
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity, number
+from lengthwise.runs.folder import DiagnosisRow
 
 _NONE = "\N{EN DASH}"
 VERDICT_STYLES = {"holds": "green", "undecided": "yellow", "drifts": "yellow", "fails": "red"}

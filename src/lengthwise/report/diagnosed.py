@@ -11,8 +11,8 @@ from functools import cached_property
 from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
 from lengthwise.errors import InputError
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.experiments.results import DiagnosisRow
 from lengthwise.report.verdicts import ratios, verdict_of
+from lengthwise.runs.folder import DiagnosisRow
 
 MULTIPLES = (4, 16, 64)
 """The multiples of T that tables name, where they were reached."""

@@ -14,7 +14,6 @@ from typing import Any
 import polars as pl
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.experiments.results import RunFolder, run_path
 from lengthwise.report.certified import certificate_lines, certificate_table, read_lines
 from lengthwise.report.records import (
     DIAGNOSIS,
@@ -27,6 +26,7 @@ from lengthwise.report.records import (
     refuse_twins,
     refuse_waiting,
 )
+from lengthwise.runs.folder import RunFolder, run_path
 
 _FORMAT = "lengthwise-results-1"
 _EVALUATION, _DIAGNOSIS, _METRICS = "evaluation.parquet", "diagnosis.parquet", "metrics.parquet"

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lengthwise.experiments.results import RunFolder
 from lengthwise.report.comparison import ratio_in_words
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
+from lengthwise.runs.folder import RunFolder
 
 _NONE = "\N{EN DASH}"
 

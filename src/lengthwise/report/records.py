@@ -14,8 +14,8 @@ import polars as pl
 import yaml
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.results import RunFolder, find_runs
 from lengthwise.report.certified import Certified, read_certified
+from lengthwise.runs.folder import RunFolder, find_runs
 
 INDEX = "runs.json"
 """The file that marks a folder of kept results."""

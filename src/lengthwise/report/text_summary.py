@@ -13,11 +13,11 @@ import polars as pl
 
 from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.experiments.results import DiagnosisRow
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed
 from lengthwise.report.layout import intervention_in_words
 from lengthwise.report.rows import TextResults
 from lengthwise.report.verdicts import worst
+from lengthwise.runs.folder import DiagnosisRow
 
 _COLUMNS = list(DiagnosisRow.model_fields)
 

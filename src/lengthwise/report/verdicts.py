@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lengthwise.diagnostics.verdict import Judgement, OctaveRatio, judge
 from lengthwise.errors import InputError
-from lengthwise.experiments.results import DiagnosisRow
+from lengthwise.runs.folder import DiagnosisRow
 
 _FROM_BEST_TO_WORST: tuple[Judgement, ...] = ("holds", "undecided", "drifts", "fails")
 

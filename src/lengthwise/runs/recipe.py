@@ -23,15 +23,15 @@ from pydantic import (
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.config import Evaluation
+from lengthwise.experiments.overrides import apply_overrides
+from lengthwise.experiments.problems import explain
+from lengthwise.experiments.shipped import default_name, find_recipe, read_settings
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.base import InterventionConfig
 from lengthwise.interventions.zero import ZeroConfig
 from lengthwise.models import MODELS
 from lengthwise.models.base import ModelConfig
 from lengthwise.models.budget import within_budget
-from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.problems import explain
-from lengthwise.experiments.shipped import default_name, find_recipe, read_settings
 from lengthwise.registry import OneOf
 from lengthwise.runs.migrate_recipe import FORMAT, migrate
 from lengthwise.tasks import TASKS, spell_task

@@ -32,6 +32,7 @@ TASKS: Registry = Registry(
 )
 """Task name -> its class, a `lengthwise.tasks.base.Task`."""
 
+
 def spell_task(task: object) -> object:
     """Return the settings that a plain name stands for: a task's defaults, or a regular language.
 

@@ -76,7 +76,9 @@ class Batch:
         if not self.fresh.size:
             object.__setattr__(self, "fresh", np.ones(rows, dtype=np.bool_))
         if self.lengths.shape != (rows,) or self.fresh.shape != (rows,):
-            raise InputError(f"lengths and fresh say one thing a row of {rows}, not {len(self.lengths)} and {len(self.fresh)}")
+            raise InputError(
+                f"lengths and fresh say one thing a row of {rows}, not {len(self.lengths)} and {len(self.fresh)}"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -241,7 +243,8 @@ class Task(BaseModel, ABC):
         del loose
         if aligned:
             raise InputError(
-                f"the rows of {self.label} do not go on from one batch to the next, as 'tbptt' needs; use 'state_passing'"
+                f"the rows of {self.label} do not go on from one batch to the next, as 'tbptt' needs; "
+                "use 'state_passing'"
             )
         return Stream(self, rows)
 
@@ -290,4 +293,3 @@ def _stacked(rows: Sequence[NDArray[Any]], longest: int, fill: float) -> NDArray
 def _wider(array: NDArray[Any], longest: int, fill: float) -> NDArray[Any]:
     widths = [(0, 0), (0, longest - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
     return np.pad(array, widths, constant_values=fill)
-

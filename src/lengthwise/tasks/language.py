@@ -316,9 +316,7 @@ class Language:
 
     def _sampler(self, label: int | None) -> CountingSampler:
         if label not in self._samplers:
-            wanted: Bools = (
-                self.automaton.outputs_S != IGNORE if label is None else self.automaton.outputs_S == label
-            )
+            wanted: Bools = self.automaton.outputs_S != IGNORE if label is None else self.automaton.outputs_S == label
             self._samplers[label] = CountingSampler(self.automaton, wanted)
         return self._samplers[label]
 

@@ -98,9 +98,7 @@ def build_modular_arithmetic() -> Automaton:
             return (value, symbol)
         return (_apply(pending, value, symbol), IGNORE)
 
-    return Automaton.explore(
-        (0, PLUS), step, lambda state: state[0] if state[1] == IGNORE else IGNORE, MODULUS + 3
-    )
+    return Automaton.explore((0, PLUS), step, lambda state: state[0] if state[1] == IGNORE else IGNORE, MODULUS + 3)
 
 
 def build_modular_arithmetic_precedence() -> Automaton:

@@ -111,7 +111,9 @@ def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) ->
     return any(len(attempt(rng, automaton, draw, rows, settled).targets) for _ in range(PROBES))
 
 
-def collect(rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None) -> Strings:
+def collect(
+    rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None
+) -> Strings:
     """Edit strings until enough of them have another class; such strings must exist (`probe`).
 
     Args:

@@ -43,7 +43,7 @@ class Regular(Task):
     name: Literal["regular"] = "regular"
     language: Annotated[str, AfterValidator(_known)]
     """The name of a language, ``regex:PATTERN`` or ``dfa:PATH``."""
-    mixture: dict[str, float] = {"standard": 1.0}
+    mixture: dict[str, float] = Field(default={"standard": 1.0})
     """Share of each kind of string in a batch of training: ``standard``, ``uniform``, ``accepted``, ``near_miss``,
     ``hard`` and ``runs``."""
     train: TrainLengths = TrainLengths()

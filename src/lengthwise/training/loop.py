@@ -158,12 +158,14 @@ class Trainer:
         Yields:
             The loss of a part, its share of what the batch asks, its rows, and the positions of a row.
         """
-        point = self.points[0] if len(self.points) == 1 else self.config.curriculum.draw(self.rng, progress, self.points)
+        point = (
+            self.points[0] if len(self.points) == 1 else self.config.curriculum.draw(self.rng, progress, self.points)
+        )
         batch = self.objective.mix(self.stream.next_batch(self.rng, point), self.step, progress, self.rng)
         generator = self.reseed_torch()
         batch = batch.rows(slice(self.processes.rank, None, self.processes.count))
         start = self._start(batch, generator)
-        parts, finals = np.array_split(np.arange(len(batch)), self.config.accumulation), list[State]()
+        parts, finals = np.array_split(np.arange(len(batch)), config.accumulation), list[State]()
         asked = int(batch.asked.sum()) if len(parts) > 1 else 1
         for index in parts:
             whole = len(parts) == 1
@@ -239,11 +241,13 @@ def _check(trainer: Trainer) -> None:
         check_carries_state(model, intervention)
         if not trainer.objective.starts:
             raise InputError(
-                f"intervention {intervention.name!r} needs an objective that reads from a state; use 'asked' or 'prefixes'"
+                f"intervention {intervention.name!r} needs an objective that reads from a state; "
+                "use 'asked' or 'prefixes'"
             )
     if config.accumulation > config.batch_size:
         raise InputError(
-            f"{config.batch_size} rows cannot be shared out to {config.accumulation} parts a step (training.accumulation)"
+            f"{config.batch_size} rows cannot be shared out to {config.accumulation} parts a step "
+            "(training.accumulation)"
         )
 
 

@@ -5,30 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-import yaml
-
 from lengthwise.errors import InputError, RunError, StoppedError
+from lengthwise.evaluation.rows import Row
 from lengthwise.experiments.environment import describe_environment
-from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
-from lengthwise.experiments.pretrained import PretrainedJob
-from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
-from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
-from lengthwise.experiments.string_job import StringJob
-from lengthwise.experiments.text_job import TextJob
-from lengthwise.files import write_atomically
-from lengthwise.models.huggingface.config import HuggingFaceConfig
-from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
-from lengthwise.training.loop import Trainer
+from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.recipe import Recipe, read_recipe
+from lengthwise.runs.rows import dump_evaluation, read_evaluation
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
+from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
 
-Progress = Callable[[Trainer[Any], Mapping[str, float]], None]
+Progress = Callable[[Trainer, Mapping[str, float]], None]
 """Called after every training step with the trainer and the metrics of the step."""
 
 
@@ -41,7 +35,7 @@ class Outcome(StrEnum):
 
 
 def train_run(
-    recipe: AnyRecipe,
+    recipe: Recipe,
     seed: int,
     folder: Path,
     progress: Progress | None = None,
@@ -74,22 +68,21 @@ def train_run(
         if run.finished.exists():
             _check_finished(run)
             return Outcome.NOTHING_TO_DO
-        job = _job(recipe, seed, processes)
-        trainer = job.build()
-        _record_environment(run, job.describe(trainer), seed)
-        if not run.checkpoint.exists():
-            job.begin(trainer, folder.absolute().parents[recipe.name.count("/") + 1])
+        trainer = build_trainer(recipe, seed, processes)
+        _record_environment(run, model_sizes(trainer.model), seed)
+        if not run.checkpoint.exists() and recipe.start is not None:
+            start_from_run(recipe, seed, trainer, folder.absolute().parents[recipe.name.count("/") + 1])
         _resume(run, trainer)
         processes.wait()
         with _appending(run.metrics) as log:
             while not trainer.finished:
                 metrics = _step(trainer, run)
-                metrics |= _curve(trainer, job)
-                _log(log, trainer, metrics, recipe.training.log_every)
+                curve = _curve(trainer, recipe, seed)
+                _log(log, trainer, metrics | curve, recipe.training.log_every, always=bool(curve))
                 if progress:
                     progress(trainer, metrics)
                 stopping = processes.agree(stop())
-                if stopping or _is_due(trainer, recipe):
+                if stopping or _is_due(trainer):
                     _flush(log)
                     save_checkpoint(run.checkpoint, *trainer.state())
                 if stopping and not trainer.finished:
@@ -98,33 +91,31 @@ def train_run(
     return Outcome.TRAINED
 
 
-def _follow(run: RunFolder, recipe: AnyRecipe, seed: int, stop: Callable[[], bool], processes: Processes) -> Outcome:
+def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool], processes: Processes) -> Outcome:
     """Take part in a run that the first of several processes writes: as many steps, and a share in its checkpoints."""
     processes.wait()
     if run.finished.exists():
         return Outcome.NOTHING_TO_DO
-    trainer = _job(recipe, seed, processes).build()
+    trainer = build_trainer(recipe, seed, processes)
     processes.wait()
-    if trainer.steps:
+    if recipe.training.steps:
         _restore(run, trainer)
     while not trainer.finished:
         trainer.train_step()
         stopping = processes.agree(stop())
-        if stopping or _is_due(trainer, recipe):
+        if stopping or _is_due(trainer):
             trainer.state()
         if stopping and not trainer.finished:
             return Outcome.INTERRUPTED
     return Outcome.TRAINED
 
 
-def _is_due(trainer: Trainer[Any], recipe: AnyRecipe) -> bool:
+def _is_due(trainer: Trainer) -> bool:
     """Return whether a checkpoint belongs after this step."""
-    return trainer.finished or trainer.step % recipe.training.checkpoint_every == 0
+    return trainer.finished or trainer.step % trainer.config.checkpoint_every == 0
 
 
-def evaluate_run(
-    folder: Path, progress: Callable[[EvaluationRow | DiagnosisRow], None] | None = None, again: bool = False
-) -> Sequence[EvaluationRow | DiagnosisRow]:
+def evaluate_run(folder: Path, progress: Callable[[Row], None] | None = None, again: bool = False) -> list[Row]:
     """Measure a trained run as its recipe says and write its rows.
 
     Args:
@@ -136,7 +127,8 @@ def evaluate_run(
         All rows.
 
     Raises:
-        InputError: training is not finished, the folder is in use, or its checkpoint is corrupt.
+        InputError: training is not finished, the folder is in use, its checkpoint is corrupt, or its recipe measures
+            nothing.
         StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
@@ -145,39 +137,37 @@ def evaluate_run(
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
         if run.evaluation.exists() and not again:
-            return run.diagnosis_rows() if isinstance(recipe, TextRecipe) else run.evaluation_rows()
-        job = _job(recipe, seed)
-        trainer = job.build()
-        if trainer.steps:
-            _restore(run, trainer)
-        rows: list[EvaluationRow | DiagnosisRow] = []
-        for row in job.rows(trainer):
-            rows.append(row)
-            if progress:
-                progress(row)
-        text = "".join(f"{row.model_dump_json()}\n" for row in rows)
-        write_atomically(run.evaluation, text.encode(), "evaluation")
+            return read_evaluation(run.evaluation)[1]
+        trainer = _loaded(run, recipe, seed)
+        head, rows = head_of(recipe, seed, trainer), list[Row]()
+        for diagnostic in recipe.evaluation.diagnostics:
+            for row in diagnostic.measure(trainer.model, recipe.task, seed):
+                rows.append(row)
+                if progress:
+                    progress(row)
+        if not rows:
+            raise InputError(f"recipe {recipe.name} measures nothing; give its evaluation or its task some points")
+        write_atomically(run.evaluation, dump_evaluation(head, rows), "evaluation")
     return rows
 
 
-def load_run(folder: Path) -> Trainer[Any]:
+def load_run(folder: Path) -> Trainer:
     """Return the trainer of a run at its last checkpoint: its ``model`` with the trained parameters, and its ``task``.
 
     Args:
         folder: the run's folder, finished or not.
 
     Raises:
-        InputError: the folder is not that of a run, or its checkpoint is missing or corrupt.
+        InputError: the folder is not that of a run, its checkpoint is missing or corrupt, or what its recipe names has
+            changed since.
     """
     run = RunFolder(folder)
-    trainer = _job(*read_run(run)).build()
-    if trainer.steps:
-        _restore(run, trainer)
+    trainer = _loaded(run, *read_run(run))
     trainer.model.eval()
     return trainer
 
 
-def read_run(run: RunFolder) -> tuple[AnyRecipe, int]:
+def read_run(run: RunFolder) -> tuple[Recipe, int]:
     """Return the recipe and the seed of a run.
 
     Raises:
@@ -185,13 +175,7 @@ def read_run(run: RunFolder) -> tuple[AnyRecipe, int]:
     """
     if not run.recipe.exists():
         raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
-    try:
-        settings = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{run.recipe} is not valid YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{run.recipe} is not a recipe: it should be a mapping of settings")
-    recipe = validate_recipe(settings, str(run.recipe))
+    recipe = read_recipe(run.recipe)
     return recipe, recipe.seeds[0]
 
 
@@ -207,9 +191,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def _claim(run: RunFolder, recipe: AnyRecipe, seed: int) -> None:
+def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
     """Write the recipe into a folder in which no training began, or check that it is the one that it was made for."""
-    own = recipe.model_copy(update={"seeds": (seed,)})
+    own = recipe.model_copy(update={"seeds": (seed,), "content": recipe.stands_for()})
     if not run.begun:
         _clear(run)
     if not run.recipe.exists():
@@ -273,16 +257,15 @@ def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> 
     write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")
 
 
-def _job(recipe: AnyRecipe, seed: int, processes: Processes = ALONE) -> Job:
-    torch.set_num_threads(recipe.threads)
-    if not isinstance(recipe, TextRecipe):
-        return StringJob(recipe, seed)
-    if isinstance(recipe.model, HuggingFaceConfig) and recipe.model.path is not None:
-        return PretrainedJob(recipe, seed, processes)
-    return TextJob(recipe, seed, processes)
+def _loaded(run: RunFolder, recipe: Recipe, seed: int) -> Trainer:
+    """Return the trainer of a run at its last checkpoint."""
+    trainer = build_trainer(recipe.sealed(), seed)
+    if recipe.training.steps:
+        _restore(run, trainer)
+    return trainer
 
 
-def _resume(run: RunFolder, trainer: Trainer[Any]) -> None:
+def _resume(run: RunFolder, trainer: Trainer) -> None:
     """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
     if run.checkpoint.exists():
         then = int(str(load_checkpoint(run.checkpoint)[1].get("processes", 1)))
@@ -292,24 +275,23 @@ def _resume(run: RunFolder, trainer: Trainer[Any]) -> None:
                 f"torchrun --nproc_per_node {then} goes on with it"
             )
         _restore(run, trainer)
-    elif trainer.steps:
+    elif trainer.config.steps:
         save_checkpoint(run.checkpoint, *trainer.state())
     kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
     text = "".join(f"{json.dumps(row)}\n" for row in kept)
     write_atomically(run.metrics, text.encode(), "metrics")
 
 
-def _restore(run: RunFolder, trainer: Trainer[Any]) -> None:
+def _restore(run: RunFolder, trainer: Trainer) -> None:
     tensors, values = load_checkpoint(run.checkpoint)
     try:
         trainer.restore(tensors, values)
     except (KeyError, RuntimeError, ValueError) as error:
-        parameters = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        why = misfit(trainer.model.state_dict(), parameters) or str(error).partition("\n")[0]
+        why = misfit(trainer.model.state_dict(), under("model.", tensors)) or str(error).partition("\n")[0]
         raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {why}") from error
 
 
-def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
+def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
     try:
         return trainer.train_step()
     except RunError as error:
@@ -317,16 +299,19 @@ def _step(trainer: Trainer[Any], run: RunFolder) -> dict[str, float]:
         raise type(error)(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
 
 
-def _curve(trainer: Trainer[Any], job: Job) -> dict[str, float]:
+def _curve(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, float]:
     """Return a point of the learning curve where the recipe asks for one."""
-    every = job.curve_every
+    every = recipe.evaluation.curve_every
     if not every or (trainer.step % every and not trainer.finished):
         return {}
-    return job.curve(trainer)
+    found: dict[str, float] = {}
+    for diagnostic in recipe.evaluation.diagnostics:
+        found |= diagnostic.curve(trainer.model, recipe.task, seed)
+    return found
 
 
-def _log(log: TextIO, trainer: Trainer[Any], metrics: Mapping[str, float], every: int) -> None:
-    if trainer.step % every == 0 or trainer.finished or any(name.startswith(CURVES) for name in metrics):
+def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int, *, always: bool) -> None:
+    if trainer.step % every == 0 or trainer.finished or always:
         counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
         with _disk(log.name):
             log.write(json.dumps(counters | dict(metrics)) + "\n")
