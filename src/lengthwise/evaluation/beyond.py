@@ -149,7 +149,9 @@ class StateStatistics(Diagnostic):
         for found in state_statistics(own, tokens_BT, log_edges(length, self.bins)[1:], chunk=self.chunk):
             part = found.entry or ""
             part = part if found.head is None else f"{part}/{found.head}"
-            axes: _Axes = {"start": 0, "end": found.position} | ({"part": part} if part else {})
+            axes: _Axes = {"start": 0, "end": found.position}
+            if part:
+                axes["part"] = part
             values = {"state_std": found.standard_deviation, "state_mean": found.mean, "state_max": found.largest}
             for metric, value in values.items():
                 yield Row(task=task.label, metric=metric, value=value, samples=self.rows, axes=axes)

@@ -215,14 +215,14 @@ class SequenceModel(StringModel):
 
     def _answers_in_pieces(self, inputs: Tensor, asked: Tensor, state: State | None) -> Output:
         """Return what `answers` does, of a model that answers at the end of what it reads alone."""
-        state = self.initial_state(len(inputs)) if state is None else state
+        after = self.initial_state(len(inputs)) if state is None else state
         ends, begin, found = asked.any(0).nonzero()[:, 0].add(1).tolist(), 0, list[Tensor]()
         for end in dict.fromkeys([*ends, inputs.shape[1]]):
-            logits, state = self(inputs[:, begin:end], state)
+            logits, after = self(inputs[:, begin:end], after)
             found.append(logits)
             begin = end
         logits_BNC = torch.stack(found[: len(ends)], 1)
-        return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], state)
+        return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], after)
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""

@@ -86,7 +86,8 @@ class Batch:
     @property
     def asked(self) -> Bools:
         """[B, T] where something is asked."""
-        return self.targets != IGNORE if self.targets.ndim == 2 else ~np.isnan(self.targets).any(-1)
+        nothing: Bools = np.equal(self.targets, IGNORE) if self.targets.ndim == 2 else np.isnan(self.targets).any(-1)
+        return np.logical_not(nothing)
 
     def rows(self, index: NDArray[Any] | slice) -> Batch:
         """Return some of the rows."""

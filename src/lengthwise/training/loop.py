@@ -165,7 +165,7 @@ class Trainer:
         generator = self.reseed_torch()
         batch = batch.rows(slice(self.processes.rank, None, self.processes.count))
         start = self._start(batch, generator)
-        parts, finals = np.array_split(np.arange(len(batch)), config.accumulation), list[State]()
+        parts, finals = np.array_split(np.arange(len(batch)), self.config.accumulation), list[State]()
         asked = int(batch.asked.sum()) if len(parts) > 1 else 1
         for index in parts:
             whole = len(parts) == 1

@@ -87,14 +87,14 @@ class Asked(Objective):
     def _in_pieces(
         self, model: SequenceModel, inputs: Tensor, asked_BT: Tensor, state: State | None, size: int
     ) -> Output:
-        pieces, state = list[Tensor](), model.initial_state(len(inputs)) if state is None else state
+        pieces, after = list[Tensor](), model.initial_state(len(inputs)) if state is None else state
         for piece in inputs.split(size, 1):
-            logits, state = checkpoint(model, piece, state, use_reentrant=False)
+            logits, after = checkpoint(model, piece, after, use_reentrant=False)
             pieces.append(logits)
         if pieces[0].ndim != 3:
             raise InputError(f"training.recompute needs answers after every position; {type(model).__name__} gives one")
         logits_BTC = torch.cat(pieces, 1)
-        return Output(logits_BTC.flatten(0, 1) if asked_BT.all() else logits_BTC[asked_BT], state)
+        return Output(logits_BTC.flatten(0, 1) if asked_BT.all() else logits_BTC[asked_BT], after)
 
     def _where_not_finite(self, model: SequenceModel, inputs: Tensor, start: State | None) -> str:
         """Return what a message says of rows whose loss is not finite, having read them again."""
