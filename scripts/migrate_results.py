@@ -40,9 +40,9 @@ except ImportError:
 
 
 try:
-    from lengthwise.runs.recipe import digest_of
+    from lengthwise.runs.recipe import Recipe, digest_of
 except ImportError:
-    digest_of = None
+    Recipe = None
 
 Key = tuple[str, int]
 _OLD = ("evaluation.parquet", "diagnosis.parquet", "metrics.parquet", "certificates.jsonl", "certificates.csv")
@@ -98,7 +98,7 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     for entry in old.runs:
         key = (entry["digest"], entry["seed"])
         first, settings = measured[key][0], migrate(entry["recipe"])
-        digest = entry["digest"] if digest_of is None else digest_of(settings, first.get("text", ""))
+        digest = entry["digest"] if Recipe is None else _digest(settings, first.get("text", ""))
         if digests.setdefault(entry["digest"], digest) != digest:
             raise SystemExit(f"{folder}: the digest {entry['digest']} of {entry['run']} would become two")
         found = {"certificate": attachment.load(certificates[key])} if attachment and key in certificates else {}
@@ -107,6 +107,12 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     rows = pl.DataFrame([_row(row, digests) for row in [*old.strings, *old.texts]], infer_schema_length=None)
     metrics = [row | {"digest": digests[row["digest"]]} for row in old.metrics]
     return Table(runs, rows, pl.DataFrame(metrics, infer_schema_length=None), [])
+
+
+def _digest(settings: dict[str, Any], data: str) -> str:
+    """Return the digest of migrated settings, whose text is the one that was read then, not the one of today."""
+    content = {"task": data.rpartition(" ")[2]} if data else {}
+    return digest_of(Recipe.model_validate(settings), content)
 
 
 def _head(row: dict[str, Any], entry: dict[str, Any], digest: str) -> Head:
