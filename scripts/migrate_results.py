@@ -40,9 +40,9 @@ except ImportError:
 
 
 try:
-    from lengthwise.runs.recipe import digest_of
+    from lengthwise.runs.recipe import Recipe, digest_of
 except ImportError:
-    digest_of = None
+    Recipe = None
 
 Key = tuple[str, int]
 _OLD = ("evaluation.parquet", "diagnosis.parquet", "metrics.parquet", "certificates.jsonl", "certificates.csv")
@@ -98,7 +98,7 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     for entry in old.runs:
         key = (entry["digest"], entry["seed"])
         first, settings = measured[key][0], migrate(entry["recipe"])
-        digest = entry["digest"] if digest_of is None else digest_of(settings, first.get("text", ""))
+        digest = entry["digest"] if Recipe is None else _digest(settings, first.get("text", ""))
         if digests.setdefault(entry["digest"], digest) != digest:
             raise SystemExit(f"{folder}: the digest {entry['digest']} of {entry['run']} would become two")
         found = {"certificate": attachment.load(certificates[key])} if attachment and key in certificates else {}
@@ -109,11 +109,18 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     return Table(runs, rows, pl.DataFrame(metrics, infer_schema_length=None), [])
 
 
+def _digest(settings: dict[str, Any], data: str) -> str:
+    """Return the digest of migrated settings, whose text is the one that was read then, not the one of today."""
+    content = {"task": data.rpartition(" ")[2]} if data else {}
+    return digest_of(Recipe.model_validate(settings), content)
+
+
 def _head(row: dict[str, Any], entry: dict[str, Any], digest: str) -> Head:
     same = {name: row[name] for name in ("recipe", "seed", "model", "step", "sequences", "commit")}
     if "text" in row:
         own = {"trained_on": _TEXT, "data": row["text"], "intervention": row["intervention"]}
-        own |= {"training_length": row["context"], "state_size": entry["environment"].get("state")}
+        # How large the state is stands in the environment, where convolutions are not counted, as elsewhere they are.
+        own |= {"training_length": row["context"]}
     else:
         own = {"trained_on": row["task"], "task_version": row["task_version"]}
         own |= {"training_length": row["training_length"], "state_size": row.get("state_size")}
@@ -142,7 +149,6 @@ def check(old: Old, folder: Path, digests: dict[str, str]) -> None:
         _same(f"environment of {entry['run']}", run.environment, entry["environment"])
         _same(f"parameters of {entry['run']}", run.head.parameters, entry["parameters"])
     counts = {run.key: run.head.parameters for run in new.runs}
-    states = {key: entry["environment"].get("state") for key, entry in before.items()}
     found = {_place(row): row for row in new.rows.rows(named=True)}
     _same("number of rows", (len(found), new.rows.height), (len(old.strings) + len(old.texts),) * 2)
     for row in (*old.strings, *old.texts):
@@ -152,7 +158,7 @@ def check(old: Old, folder: Path, digests: dict[str, str]) -> None:
             renamed = {"rows": "samples", "context": "training_length", "text": "data"}
             expected = {renamed.get(name, name): value for name, value in expected.items()}
             expected |= {"part": row["part"] or None, "task": _TEXT, "trained_on": _TEXT, "task_version": 1}
-            expected |= {"parameters": counts[key], "state_size": states[key]}
+            expected |= {"parameters": counts[key], "state_size": None}
         else:
             expected |= {"trained_on": row["task"], "data": "", "intervention": "zero", "low": None, "high": None}
             expected["parameters"] = counts[key] if row.get("parameters") is None else row["parameters"]
