@@ -46,6 +46,7 @@ from .scans import tree_scan as tree_scan
 from .spaces import Tokens as Tokens
 from .spaces import Values as Values
 from .state import State as State
+from .tasks import get_language as get_language
 from .tasks import get_task as get_task
 from .tasks.base import Batch as Batch
 from .tasks.base import Point as Point
@@ -58,7 +59,10 @@ from .tasks.windows import AlignedWindows as AlignedWindows
 from .tasks.windows import RandomWindows as RandomWindows
 from .training.config import TrainingConfig as TrainingConfig
 from .training.loop import Trainer as Trainer
+from .training.objectives.asked import AskedConfig as AskedConfig
 from .training.objectives.base import Objective as Objective
 from .training.objectives.base import ObjectiveConfig as ObjectiveConfig
+from .training.objectives.prefixes import PrefixesConfig as PrefixesConfig
+from .training.objectives.tree import TreeConfig as TreeConfig
 
 __version__: str
