@@ -14,8 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig, per_head
 from lengthwise.models.positions import DrawnPositions, RandomPositions, wave_frequencies, waves
 from lengthwise.state import Kind, State
 
@@ -65,11 +64,10 @@ class Attention(Mixer):
 
     def __init__(self, config: AttentionConfig, width: int) -> None:
         super().__init__()
-        if width % config.heads:
-            raise InputError(f"{config.heads} heads do not divide the width {width}; give a number that does")
+        channels = per_head(width, config.heads, f"width {width}")
         self.config = config
         self.project = nn.Linear(width, 3 * width, bias=False)
-        self.positions = _ENCODINGS[config.positions](config.heads, width // config.heads)
+        self.positions = _ENCODINGS[config.positions](config.heads, channels)
         self.drawn = None if config.randomised is None else RandomPositions(config.randomised)
         self.output = nn.Linear(width, width, bias=False)
 
