@@ -150,11 +150,6 @@ class RandomPositions(nn.Module):
         return drawn_BK.masked_fill(surplus_BK, size).sort().values[:, :tokens]
 
 
-def position_source(drawn: DrawnPositions | None) -> CountedPositions | RandomPositions:
-    """Return what numbers the tokens: drawn as the settings say, or counted."""
-    return CountedPositions() if drawn is None else RandomPositions(drawn)
-
-
 def wave_frequencies(channels: int, device: torch.device) -> Tensor:
     """Return the frequencies [channels / 2] in radians a position, from 1 down to about 1 / `LONGEST_PERIOD`.
 
@@ -237,7 +232,7 @@ class PositionEmbedding(nn.Module):
 
     def __init__(self, config: SinusoidalPositions | LearnedPositions | RandomisedPositions, width: int) -> None:
         super().__init__()
-        self.source = position_source(config if isinstance(config, RandomisedPositions) else None)
+        self.source = RandomPositions(config) if isinstance(config, RandomisedPositions) else CountedPositions()
         if isinstance(config, LearnedPositions):
             self.encoding = LearnedEncoding(config.length, width)
         elif isinstance(config, RandomisedPositions) and config.encoding == "learned":
