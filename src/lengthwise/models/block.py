@@ -86,10 +86,6 @@ def make_norm(kind: NormKind, width: int) -> nn.Module:
 class GatedFeedForward(nn.Module):
     """SwiGLU: a linear map of silu(gate) times value.
 
-    Args:
-        width: D.
-        hidden: F.
-
     Source: Shazeer 2020, equation 6.
     """
 
@@ -106,10 +102,6 @@ class GatedFeedForward(nn.Module):
 
 class ReLUFeedForward(nn.Module):
     """Two linear maps with biases around a ReLU.
-
-    Args:
-        width: D.
-        hidden: F.
 
     Source: Vaswani et al. 2017, equation 2.
     """

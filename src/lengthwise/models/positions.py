@@ -99,9 +99,6 @@ class CountedPositions(nn.Module):
 class RandomPositions(nn.Module):
     """Positions drawn at random in training, and evenly spaced in evaluation.
 
-    Args:
-        config: the settings; `DrawnPositions` says which positions they are.
-
     Example:
         >>> source = RandomPositions(DrawnPositions()).eval()
         >>> source(5, source.initial_state(1, torch.device("cpu")))[0]
@@ -174,9 +171,6 @@ def waves(positions: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
 class SinusoidalEncoding(nn.Module):
     """Sines and cosines of the position.
 
-    Args:
-        width: D, even.
-
     Source: Vaswani et al. 2017, section 3.5, sines before cosines as in Deletang et al. 2023.
     """
 
@@ -191,12 +185,7 @@ class SinusoidalEncoding(nn.Module):
 
 
 class LearnedEncoding(nn.Module):
-    """One learned vector a position.
-
-    Args:
-        length: how many positions there are.
-        width: D.
-    """
+    """One learned vector a position."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -221,13 +210,6 @@ class PositionEmbedding(nn.Module):
     """Adds to each token's embedding an encoding of its position.
 
     Its state holds how many tokens were read, as entries of kind position.
-
-    Args:
-        config: the settings, other than `NoPositions`.
-        width: D.
-
-    Raises:
-        InputError: sines and cosines do not go with an odd width.
     """
 
     def __init__(self, config: SinusoidalPositions | LearnedPositions | RandomisedPositions, width: int) -> None:

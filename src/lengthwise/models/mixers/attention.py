@@ -52,10 +52,6 @@ class Attention(Mixer):
     Its state has `keys` and `values` [B, S, H, K] of all that later tokens attend to, S = 0 at first; with randomised
     positions also the keys' `positions` [B, S], and what is left to draw from.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the width, or the positions need an even number of channels.
 
@@ -127,12 +123,7 @@ class Attention(Mixer):
 
 
 class Unordered(nn.Module):
-    """Attention that does not know positions, but for what it may not see.
-
-    Args:
-        heads: H.
-        channels: K.
-    """
+    """Attention that does not know positions, but for what it may not see."""
 
     def __init__(self, heads: int, channels: int) -> None:
         super().__init__()
@@ -157,10 +148,6 @@ class RoPE(Unordered):
 
     Channel i goes with channel i + K / 2, as in transformers' Llama.
 
-    Args:
-        heads: H.
-        channels: K, even.
-
     Source: Su et al. 2021, section 3.2.2.
     """
 
@@ -176,10 +163,6 @@ class RoPE(Unordered):
 
 class ALiBi(Unordered):
     """Linear biases: a head subtracts its slope times the distance from what a query gives a key.
-
-    Args:
-        heads: H.
-        channels: K.
 
     Source: Press et al. 2022, section 3; slopes of a number of heads that is no power of two as in their code.
     """
@@ -197,10 +180,6 @@ class Relative(Unordered):
     """Relative positions: a query also meets a learned linear map of waves of its distance to the key.
 
     The logits are ((q + u) k + (q + v) W r(distance)) / sqrt(K), with r of as many channels as the width.
-
-    Args:
-        heads: H.
-        channels: K.
 
     Source: Dai et al. 2019 (Transformer-XL), section 3.3, which is what Deletang et al. 2023 call relative encodings.
     """

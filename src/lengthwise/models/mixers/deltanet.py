@@ -68,10 +68,6 @@ class DeltaNet(Recurrence):
     output that is gated. The state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the
     convolution.
 
-    Args:
-        config: the settings of either.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the width.
 
@@ -105,12 +101,12 @@ class DeltaNet(Recurrence):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
-        log_decay_BTH = gate_BTI = None
+        log_decay_BTH = None
         if self.gated:
             step_BTH = F.softplus(precise(self.step(x_BTD)) + self.step_bias)
-            log_decay_BTH, gate_BTI = -precise(self.log_rates).exp() * step_BTH, F.silu(self.gate(x_BTD))
+            log_decay_BTH = -precise(self.log_rates).exp() * step_BTH
         y_BTHV, *after = self.memory(x_BTD, log_decay_BTH, *self._entries(state))
-        return self.readout(y_BTHV, gate_BTI), self._state(*after)
+        return self.readout(y_BTHV, F.silu(self.gate(x_BTD)) if self.gated else None), self._state(*after)
 
 
 class _Memory(nn.Module):

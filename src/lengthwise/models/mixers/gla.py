@@ -53,10 +53,6 @@ class GLA(Recurrence):
 
     Its state has `matrix` [B, H, K, V], in float32 at least.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the key or value channels.
 

@@ -53,10 +53,6 @@ class Mamba1(Recurrence):
 
     Its state has `hidden` [B, I, N], in float32 at least, and the conv state of the convolution.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Source: Gu and Dao 2023, figure 3 and section 3.6, initialised as in their code.
 
     Example:

@@ -56,10 +56,6 @@ class Mamba2(Recurrence):
 
     Its state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the convolution.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the inner channels, or the groups the heads.
 

@@ -105,10 +105,6 @@ class TorchRecurrence(Mixer):
 class Elman(TorchRecurrence):
     """Elman's network with an output projection.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Source: Elman 1990.
     """
 
@@ -118,10 +114,6 @@ class Elman(TorchRecurrence):
 
 class GRU(TorchRecurrence):
     """Gated recurrent unit with an output projection.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Cho et al. 2014, in the form of cuDNN (reset gate after the recurrent product).
     """
@@ -135,10 +127,6 @@ class GRU(TorchRecurrence):
 
 class LSTM(TorchRecurrence):
     """Long short-term memory with an output projection.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
     """

@@ -57,10 +57,6 @@ class RWKV6(Recurrence):
     plus what the time mix adds; otherwise this is the block of the paper. Its state has `matrix` [B, H, K, K], in
     float32 at least, and the last input of either half, `shift` and, with a channel mix, `channel_shift`, [B, 1, D].
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the width.
 
@@ -106,10 +102,6 @@ def shift_tokens(x_BTD: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor]:
 
 class TimeMix(nn.Module):
     """Data-dependent token shifts, and a recurrence with data-dependent decays.
-
-    Args:
-        config: the settings.
-        width: D.
 
     Source: Peng et al. 2024, time mixing of Finch.
     """
@@ -169,10 +161,6 @@ class TimeMix(nn.Module):
 
 class ChannelMix(nn.Module):
     """The feed-forward half: a gated squared rectifier after fixed token shifts.
-
-    Args:
-        width: D.
-        hidden: F.
 
     Source: Peng et al. 2024, channel mixing of Finch.
     """

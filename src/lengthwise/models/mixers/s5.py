@@ -51,10 +51,6 @@ class S5(Recurrence):
 
     Its state has `hidden` [B, P, 2], real and imaginary parts, in float32 at least.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the blocks do not cut the state into even sizes.
 

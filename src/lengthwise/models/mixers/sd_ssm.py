@@ -49,10 +49,6 @@ class SDSSM(Recurrence):
 
     Its state has `hidden` [B, N], in float32 at least.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Source: Terzic et al. 2025, section 4, initialised as in their code.
 
     Example:

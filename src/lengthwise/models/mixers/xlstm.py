@@ -67,10 +67,6 @@ class SLSTM(Recurrence):
     Its state has `cell`, `normaliser`, `stabiliser` and `hidden`, [B, H, V] each, in float32 at least. At zero it holds
     nothing: the first token then sets the stabiliser.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the units.
 
@@ -112,10 +108,6 @@ class MLSTM(Recurrence):
 
     Its state has `matrix` [B, H, K, V], `normaliser` [B, H, K] and `stabiliser` [B, H], in float32 at least. At zero it
     holds nothing, and a zero stabiliser is as good as any.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the key or value channels.
