@@ -7,7 +7,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -112,6 +112,7 @@ class Recipe(BaseModel, ABC):
 class StringRecipe(Recipe):
     """A model is trained on the strings of a language and evaluated by length."""
 
+    start: ClassVar[str | None] = None
     task: Annotated[str, AfterValidator(_known_task)]
     """The name of a task, ``regex:PATTERN`` or ``dfa:PATH``."""
     training: TrainingConfig = TrainingConfig()
