@@ -5,7 +5,7 @@ import torch
 import yaml
 from hypothesis import settings
 
-from lengthwise.experiments.recipe import Recipe, load_recipe
+from lengthwise.runs.recipe import Recipe, load_recipe
 
 settings.register_profile("lengthwise", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("lengthwise")

@@ -28,8 +28,8 @@ from lengthwise.certificates.verification import verify_claims
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError
 from lengthwise.experiments.certification import certify_run
-from lengthwise.experiments.recipe import load_recipe
-from lengthwise.experiments.run import train_run
+from lengthwise.runs.recipe import load_recipe
+from lengthwise.runs.run import train_run
 from lengthwise.experiments.verification import verify_certificate
 from lengthwise.tasks import get_language
 

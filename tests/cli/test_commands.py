@@ -12,7 +12,7 @@ import pytest
 from calls_for_tests import call, ok, refused
 
 from lengthwise import __version__
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 

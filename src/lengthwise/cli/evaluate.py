@@ -38,8 +38,8 @@ def measure(folder: RunFolder, again: bool = False) -> str:
     from lengthwise.runs.folder import DiagnosisRow, EvaluationRow
     from lengthwise.runs.run import evaluate_run
 
-    with evaluation_bar(str(folder.path)) as bar:
-        rows = evaluate_run(folder.path, bar.advance, again)
+    with evaluation_bar(str(folder.path)) as show:
+        rows = evaluate_run(folder.path, show, again)
     accuracies = [row for row in rows if isinstance(row, EvaluationRow)]
     return summarise(accuracies) if accuracies else verdict_in_words([r for r in rows if isinstance(r, DiagnosisRow)])
 
