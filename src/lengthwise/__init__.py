@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lengthwise.certificates.of_run import certify_run
+    from lengthwise.certificates.verify_run import verify_certificate
     from lengthwise.diagnostics.contract import check_contract
     from lengthwise.diagnostics.remembrance import effective_remembrance
     from lengthwise.diagnostics.state_statistics import state_statistics
@@ -16,10 +18,8 @@ if TYPE_CHECKING:
     from lengthwise.errors import InputError, LengthwiseError, RunError
     from lengthwise.evaluation.accuracy import EvaluationConfig, evaluate_lengths
     from lengthwise.evaluation.perplexity import octave_losses, position_losses
-    from lengthwise.experiments.certification import certify_run
     from lengthwise.experiments.recipe import Recipe, StringRecipe, TextRecipe, load_recipe
     from lengthwise.experiments.run import evaluate_run, load_run, train_run
-    from lengthwise.experiments.verification import verify_certificate
     from lengthwise.interventions.base import Intervention, InterventionConfig
     from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
     from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
@@ -114,10 +114,10 @@ _MODULES = {
     "errors": ("InputError", "LengthwiseError", "RunError"),
     "evaluation.accuracy": ("EvaluationConfig", "evaluate_lengths"),
     "evaluation.perplexity": ("octave_losses", "position_losses"),
-    "experiments.certification": ("certify_run",),
+    "certificates.of_run": ("certify_run",),
     "experiments.recipe": ("Recipe", "StringRecipe", "TextRecipe", "load_recipe"),
     "experiments.run": ("evaluate_run", "load_run", "train_run"),
-    "experiments.verification": ("verify_certificate",),
+    "certificates.verify_run": ("verify_certificate",),
     "interventions.base": ("Intervention", "InterventionConfig"),
     "interventions.noise": ("FittedNoiseConfig", "RandomNoiseConfig"),
     "interventions.passing": ("StatePassingConfig", "TBPTTConfig"),

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from lengthwise.certificates.language import learn_language
 from lengthwise.certificates.reading import Reading
-from lengthwise.certificates.table import FREE, MultiplicationTable, Word, needed
+from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.ldru import LDRU
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import separating_contexts
 

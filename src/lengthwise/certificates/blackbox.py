@@ -23,9 +23,8 @@ from aalpy.learning_algs import run_Lstar
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.limits import Limits
-from lengthwise.certificates.table import Word
 from lengthwise.models.base import StringModel
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.language import Language
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
 from lengthwise.certificates.algebra import Budget, extract_algebra
 from lengthwise.certificates.certificate import AlgebraTable, Finding
-from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.decision import describe_cells
 from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.exhaustive import verify_exhaustively
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable

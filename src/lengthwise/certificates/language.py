@@ -12,9 +12,8 @@ from itertools import product
 
 import numpy as np
 
-from lengthwise.certificates.table import Word
 from lengthwise.errors import RunError
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.writing import write_runs
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
+from lengthwise.tasks.automaton import Word
 
 Join = Callable[[Tensor, Tensor], Tensor]
 """Joins left and right values [..., D] to [..., D]."""

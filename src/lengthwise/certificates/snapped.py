@@ -14,18 +14,19 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
 from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
-from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.decision import decide, describe_failure
 from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.exhaustive import verify_exhaustively
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import is_row_stochastic
-from lengthwise.certificates.table import FREE, Word
+from lengthwise.certificates.table import FREE
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
 from lengthwise.state import Kind, State
+from lengthwise.tasks.automaton import Word
 from lengthwise.tasks.language import Language
 
 READ = 2_000

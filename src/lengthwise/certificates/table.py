@@ -14,15 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Bools, Ints
 from lengthwise.tasks.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
-
-Word = tuple[int, ...]
-"""A string, symbol by symbol."""
 
 
 class Triple(NamedTuple):

@@ -12,11 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from lengthwise import __version__
-from lengthwise.cli.certify import certify
+from lengthwise.certificates.commands import certify, export
 from lengthwise.cli.check import check
 from lengthwise.cli.diagnose import diagnose
 from lengthwise.cli.evaluate import evaluate
-from lengthwise.cli.export import export
 from lengthwise.cli.keep import keep
 from lengthwise.cli.label import label
 from lengthwise.cli.listing import list_

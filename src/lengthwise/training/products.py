@@ -16,10 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
 from lengthwise.models.ldru import LDRU, Nodes
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import separating_contexts
 from lengthwise.training.config import ProductsConfig

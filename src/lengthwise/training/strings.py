@@ -10,14 +10,19 @@ from torch import Tensor
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
 from lengthwise.models.ldru import LDRU
+from lengthwise.registry import Registry
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import TrainingConfig
-from lengthwise.training.counterexamples import Counterexamples
 from lengthwise.training.loop import StepLoss, Trainer
 from lengthwise.training.objective import Objective, PrefixObjective, RootObjective
 from lengthwise.training.stopping import EarlyStop
 from lengthwise.training.tree_objective import TreeObjective
+
+OBJECTIVE_EXTRAS: Registry = Registry(
+    "objective extra", {"counterexamples": "lengthwise.certificates.counterexamples:Counterexamples"}
+)
+"""What an objective can ask for by name from parts of the library that training does not import."""
 
 
 class StringTrainer(Trainer[StringModel]):
@@ -82,7 +87,7 @@ class StringTrainer(Trainer[StringModel]):
         yield StepLoss(loss.total, loss.accuracy, length, len(batch.tokens) + loss.beside)
 
 
-def _counterexamples(model: StringModel, task: Language, config: TrainingConfig) -> Counterexamples | None:
+def _counterexamples(model: StringModel, task: Language, config: TrainingConfig) -> Any:
     if config.counterexamples is None:
         return None
     if config.supervision != "prefixes":
@@ -90,7 +95,7 @@ def _counterexamples(model: StringModel, task: Language, config: TrainingConfig)
             f"training.counterexamples needs training.supervision 'prefixes', not {config.supervision!r}: a "
             "counterexample is learned where it ends"
         )
-    return Counterexamples(model, task, config.counterexamples, config.lengths.maximum)
+    return OBJECTIVE_EXTRAS.load("counterexamples")(model, task, config.counterexamples, config.lengths.maximum)
 
 
 def string_objective(model: StringModel, automaton: Automaton, config: TrainingConfig) -> Objective:

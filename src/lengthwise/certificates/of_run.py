@@ -24,7 +24,7 @@ from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import hold
-from lengthwise.experiments.recipe import StringRecipe
+from lengthwise.experiments.recipe import AnyRecipe, StringRecipe
 from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.run import load_run, read_run
 from lengthwise.models.base import SequenceModel
@@ -51,20 +51,19 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
-    if not isinstance(recipe, StringRecipe):
+    if not has_language(recipe):
         raise InputError(f"run {folder} is on text: a certificate needs a task that a finite automaton decides")
     if not run.finished.exists():
         raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
     certifier = METHODS.load(method) if method is not None else None
     with hold(folder):
         trainer = load_run(folder)
-        model, task = cast(SequenceModel, trainer.model), cast(Language, cast(Any, trainer).task)
+        model, task = cast(SequenceModel, trainer.model), language_of(trainer)
         began = time.perf_counter()
         finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
-        certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
+        certificate = complete(finding, model, task, training_of(recipe, seed, trainer)).model_copy(
             update={
                 "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
-                "task": recipe.task,
                 "weights": hash_weights(run.checkpoint),
                 "seconds": round(time.perf_counter() - began, 3),
             }
@@ -73,15 +72,31 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     return certificate.sealed()
 
 
-def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
-    """Return the certificate of a finding, its counterexample run through the model.
+def has_language(recipe: AnyRecipe) -> bool:
+    """Return whether a recipe is on a task that a finite automaton decides."""
+    return isinstance(recipe, StringRecipe)
 
-    Args:
-        finding: what a method found.
-        model: the model that it is about.
-        task: what the model was trained on.
-        training: where the model comes from.
-    """
+
+def language_of(trainer: Trainer[Any]) -> Language:
+    """Return the regular language that a model was trained on."""
+    return cast(Language, cast(Any, trainer).task)
+
+
+def training_of(recipe: AnyRecipe, seed: int, trainer: Trainer[Any]) -> Training:
+    """Return where the network of a run comes from."""
+    return Training(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        seconds=round(trainer.seconds, 3),
+        longest=cast(StringRecipe, recipe).training.lengths.maximum,
+    )
+
+
+def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
+    """Return the certificate of a finding, its counterexample run through the model."""
     comparison, example = finding.comparison, finding.example()
     if example is not None:
         example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
@@ -115,15 +130,3 @@ def answer(model: SequenceModel, symbols: list[int]) -> int:
     """Return the class that a model gives a string."""
     device = next(model.parameters()).device
     return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
-
-
-def _training(recipe: StringRecipe, seed: int, trainer: Trainer[Any]) -> Training:
-    return Training(
-        recipe=recipe.name,
-        digest=recipe.digest(),
-        seed=seed,
-        step=trainer.step,
-        sequences=trainer.sequences,
-        seconds=round(trainer.seconds, 3),
-        longest=recipe.training.lengths.maximum,
-    )
