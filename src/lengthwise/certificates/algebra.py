@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.language import learn_language
+from lengthwise.certificates.learning import learn_language
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError

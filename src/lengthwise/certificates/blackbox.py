@@ -9,19 +9,17 @@ Shape letters: B strings, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from aalpy.automata import MooreMachine
-from aalpy.base import SUL, Oracle
 from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
 from lengthwise.models.base import StringModel
 from lengthwise.tasks.automaton import Automaton, Word
@@ -98,42 +96,18 @@ class Answers:
         self.asked += questions
 
 
-class _Teacher(SUL):
-    """The model as AALpy asks it."""
-
-    def __init__(self, answers: Answers) -> None:
-        super().__init__()
-        self.answers = answers
-
-    def query(self, word: Sequence[int]) -> list[int]:
-        return self.answers.prefixes(tuple(word)) if word else [UNLABELLED]
-
-    def pre(self) -> None:
-        self._word: Word = ()
-
-    def post(self) -> None:
-        self._word = ()
-
-    def step(self, letter: int | None) -> int:
-        if letter is None:
-            return UNLABELLED
-        self._word = (*self._word, letter)
-        return self.answers.prefixes(self._word)[-1]
-
-
-class _Examiner(Oracle):
+class _Examination:
     """Compares conjectures with the task, with short strings and with random ones."""
 
-    def __init__(self, teacher: _Teacher, task: Language, budget: QueryBudget) -> None:
-        super().__init__(list(range(task.vocabulary)), teacher)
-        self.answers, self.task, self.budget = teacher.answers, task, budget
+    def __init__(self, answers: Answers, task: Language, budget: QueryBudget) -> None:
+        self.answers, self.task, self.budget = answers, task, budget
         self.conjecture: Automaton | None = None
         self.failure: Word | None = None
         self.answer = UNLABELLED
 
-    def find_cex(self, hypothesis: Any) -> Word | None:
+    def examine(self, machine: Any) -> Word | None:
         """Return a string on which the conjecture is not the model, None when learning is over."""
-        self.conjecture = as_automaton(hypothesis, self.task.vocabulary)
+        self.conjecture = as_automaton(machine, self.task.vocabulary)
         if self.conjecture.states > self.budget.states:
             raise _Spent
         comparison = compare(self.conjecture, self.task.automaton)
@@ -154,10 +128,7 @@ class _Examiner(Oracle):
 
     def _strings(self) -> Iterator[Ints]:
         """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
-        length = 1
-        while self.task.vocabulary**length <= self.budget.exhaustive and length <= 16:
-            yield np.array(list(product(range(self.task.vocabulary), repeat=length)))
-            length += 1
+        yield from short_strings(self.task.vocabulary, self.budget.exhaustive)
         rng = np.random.default_rng(self.budget.seed)
         while self.answers.asked + _BATCH <= self.budget.queries:
             drawn = int(np.exp(rng.uniform(0.0, np.log(self.budget.longest + 1))))
@@ -181,16 +152,15 @@ def certify_black_box(
     Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
     """
     allowed = (limits or Limits()).within(budget or QueryBudget())
-    teacher = _Teacher(Answers(model, task, allowed.queries))
-    examiner = _Examiner(teacher, task, allowed)
+    answers = Answers(model, task, allowed.queries)
+    examination = _Examination(answers, task, allowed)
     spent = False
     try:
-        # AALpy's own cache would ask symbol by symbol; the answers are kept in `Answers`.
-        run_Lstar(examiner.alphabet, teacher, examiner, "moore", cache_and_non_det_check=False, print_level=0)
+        learn(run_Lstar, answers.prefixes, examination.examine, task.vocabulary)
     except _Spent:
         spent = True
-    asked = f"{teacher.answers.asked:,} strings asked"
-    extracted, failure = examiner.conjecture, examiner.failure
+    asked = f"{answers.asked:,} strings asked"
+    extracted, failure = examination.conjecture, examination.failure
     comparison = compare(extracted, task.automaton) if extracted is not None else None
     if failure is None:
         what = "the budget was spent before learning ended" if spent else "none of them wrong"
@@ -198,16 +168,8 @@ def certify_black_box(
     example = Counterexample(
         symbols=list(failure),
         states=[],
-        answer=examiner.answer,
+        answer=examination.answer,
         truth=int(task.label(np.array([failure]))[0]),
     )
     statement = f"wrong on a string of {len(failure):,} symbols; {asked}"
     return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=example)
-
-
-def as_automaton(machine: MooreMachine[Any, Any], vocabulary: int) -> Automaton:
-    """Return AALpy's machine as an automaton."""
-    number = {state: place for place, state in enumerate(machine.states)}
-    rows = [[number[state.transitions[symbol]] for symbol in range(vocabulary)] for state in machine.states]
-    outputs: list[Any] = [state.output for state in machine.states]
-    return Automaton(np.array(rows), number[machine.initial_state], np.array(outputs))
