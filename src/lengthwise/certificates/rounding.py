@@ -43,7 +43,7 @@ def certify_stochastic(
     found = Finding("not_proved", method, "", extracted.automaton, comparison)
     if isinstance(comparison, Different):
         return _wrong(found, unit, comparison)
-    found = replace(found, monoid=_monoid_size(comparison.minimal))
+    found = replace(found, monoid=monoid_size(comparison.minimal))
     played = meetings(extracted.automaton, task)
     states = comparison.minimal.states
     hard = LeakageBound(replace(unit, rounds=True), singletons(unit, extracted, played))
@@ -140,9 +140,9 @@ def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tup
     return edges_E3[:, 1, None], unit.heads_R, extracted.rows_SR[edges_E3[:, 0]]
 
 
-def _monoid_size(minimal: Automaton) -> int | None:
-    """Return the number of elements of the syntactic monoid; None beyond 100,000."""
+def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:
+    """Return the number of elements of the syntactic monoid; None beyond the limit."""
     try:
-        return minimal.transition_monoid().size
+        return minimal.transition_monoid(limit).size
     except InputError:
         return None
