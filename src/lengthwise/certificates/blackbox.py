@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from aalpy.learning_algs import run_Lstar
 
+from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
@@ -86,9 +87,7 @@ class Answers:
     def strings(self, tokens_BT: Ints) -> Ints:
         """Return the answers [B] to strings of one length; errors as in `prefixes`."""
         self._count(len(tokens_BT))
-        with torch.no_grad():
-            logits = self.model.string_logits(torch.from_numpy(tokens_BT).to(self._device))
-        return np.where(self.task.label(tokens_BT) == UNLABELLED, UNLABELLED, logits.argmax(-1).cpu().numpy())
+        return answers_to(self.model, tokens_BT)
 
     def _count(self, questions: int) -> None:
         if self.asked + questions > self.limit:
@@ -102,8 +101,7 @@ class _Examination:
     def __init__(self, answers: Answers, task: Language, budget: QueryBudget) -> None:
         self.answers, self.task, self.budget = answers, task, budget
         self.conjecture: Automaton | None = None
-        self.failure: Word | None = None
-        self.answer = UNLABELLED
+        self.failure: Counterexample | None = None
 
     def examine(self, machine: Any) -> Word | None:
         """Return a string on which the conjecture is not the model, None when learning is over."""
@@ -112,18 +110,15 @@ class _Examination:
             raise _Spent
         comparison = compare(self.conjecture, self.task.automaton)
         if isinstance(comparison, Different):
-            self.answer = self.answers.prefixes(comparison.symbols)[-1]
-            if self.answer == comparison.truth:
-                return comparison.symbols
-            self.failure = comparison.symbols
+            symbols, truth, answer = comparison.symbols, comparison.truth, self.answers.prefixes(comparison.symbols)[-1]
+            if answer == truth:
+                return symbols
+            self.failure = Counterexample(symbols=list(symbols), states=[], answer=answer, truth=truth)
             return None
         for tokens_BT in self._strings():
-            answers_B = self.answers.strings(tokens_BT)
-            wrong = np.flatnonzero(answers_B != self.task.label(tokens_BT))
-            if len(wrong):
-                self.answer = int(answers_B[wrong[0]])
-                self.failure = tuple(tokens_BT[wrong[0]].tolist())
-                return None
+            self.failure = first_wrong(tokens_BT, self.answers.strings(tokens_BT), self.task.label(tokens_BT))
+            if self.failure is not None:
+                break
         return None
 
     def _strings(self) -> Iterator[Ints]:
@@ -165,11 +160,5 @@ def certify_black_box(
     if failure is None:
         what = "the budget was spent before learning ended" if spent else "none of them wrong"
         return Finding("not_proved", "black_box", f"not proved: {asked}, {what}", extracted, comparison)
-    example = Counterexample(
-        symbols=list(failure),
-        states=[],
-        answer=examination.answer,
-        truth=int(task.label(np.array([failure]))[0]),
-    )
-    statement = f"wrong on a string of {len(failure):,} symbols; {asked}"
-    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=example)
+    statement = f"wrong on a string of {len(failure.symbols):,} symbols; {asked}"
+    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=failure)

@@ -71,7 +71,7 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
         >>> compare(parity, parity).isomorphism
         (0, 1)
     """
-    pairs = _Pairs(extracted, task)
+    pairs = Pairs(extracted, task)
     # What counts is the extracted automaton's; the task's class stands where the string does not count.
     truth_P = task.outputs_S[pairs.goal_P]
     own_P = np.where((truth_P == UNLABELLED) | pairs.empty_P, truth_P, extracted.outputs_S[pairs.state_P])
@@ -88,7 +88,7 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
     return Equal(minimal, goal, found)
 
 
-class _Pairs:
+class Pairs:
     """The pairs of states in which an automaton and its task are after some string, numbered breadth first.
 
     Raises:
@@ -132,7 +132,7 @@ class Meetings:
 
 def meetings(extracted: Automaton, task: Automaton) -> Meetings:
     """Walk an automaton along all strings that can still count; what lies beside them is free."""
-    pairs = _Pairs(extracted, task)
+    pairs = Pairs(extracted, task)
     sources, symbols = np.nonzero(live(task)[pairs.goal_P[pairs.next_PA]])
     targets = pairs.next_PA[sources, symbols]
     truth = task.outputs_S[pairs.goal_P[targets]]
@@ -164,7 +164,7 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     """
     if one.transitions_SA.shape != other.transitions_SA.shape:
         return None
-    pairs = _Pairs(one, other)
+    pairs = Pairs(one, other)
     image_S = np.full(one.states, -1)
     image_S[pairs.state_P] = pairs.goal_P
     right = (

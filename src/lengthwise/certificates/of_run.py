@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-
 from lengthwise.certificates import METHODS
+from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.certificate import (
     FILE_NAME,
     AutomatonTable,
@@ -99,7 +98,7 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
     """Return the certificate of a finding, its counterexample run through the model."""
     comparison, example = finding.comparison, finding.example()
     if example is not None:
-        example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
+        example = example.model_copy(update={"model_answer": int(answers_to(model, [example.symbols])[0])})
     verdict, statement = conclude(finding, example)
     equal = comparison if isinstance(comparison, Equal) else None
     return Certificate(
@@ -123,10 +122,3 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         seconds=0.0,
         versions=versions(),
     )
-
-
-@torch.inference_mode()
-def answer(model: SequenceModel, symbols: list[int]) -> int:
-    """Return the class that a model gives a string."""
-    device = next(model.parameters()).device
-    return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))

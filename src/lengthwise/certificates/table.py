@@ -235,4 +235,4 @@ def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
         automaton: gives strings their classes; all its states are reached.
         maps_MS: [M, S] the image of each state.
     """
-    return live(automaton)[maps_MS].any(1)
+    return np.any(live(automaton)[maps_MS], axis=1)
