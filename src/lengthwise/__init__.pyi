@@ -1,5 +1,7 @@
 """The public names: the one list of them, which type checkers read and `lazy_loader` imports from."""
 
+from .certificates.of_run import certify_run as certify_run
+from .certificates.verify_run import verify_certificate as verify_certificate
 from .diagnostics.contract import check_contract as check_contract
 from .diagnostics.remembrance import effective_remembrance as effective_remembrance
 from .diagnostics.state_statistics import state_statistics as state_statistics
@@ -12,8 +14,6 @@ from .evaluation.diagnostic import Diagnostic as Diagnostic
 from .evaluation.perplexity import octave_losses as octave_losses
 from .evaluation.perplexity import position_losses as position_losses
 from .evaluation.rows import Row as Row
-from .experiments.certification import certify_run as certify_run
-from .experiments.verification import verify_certificate as verify_certificate
 from .interventions.base import Intervention as Intervention
 from .interventions.base import InterventionConfig as InterventionConfig
 from .interventions.noise import FittedNoiseConfig as FittedNoiseConfig

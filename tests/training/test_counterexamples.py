@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lengthwise.certificates.counterexamples import Counterexamples
 from lengthwise.certificates.differences import find_differences
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.methods import certify_rounded, soft_automaton
@@ -13,7 +14,6 @@ from lengthwise.tasks import get_language
 from lengthwise.tasks.base import UNLABELLED
 from lengthwise.tasks.language import Language
 from lengthwise.training.config import CounterexamplesConfig, TrainingConfig
-from lengthwise.training.counterexamples import Counterexamples
 from lengthwise.training.strings import StringTrainer
 
 NAMES = ["parity", "dyck_3", "modular_arithmetic", "prefix_2_2"]

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from lengthwise.runs.folder import DiagnosisRow, EvaluationRow
+    from lengthwise.evaluation.rows import Row
     from lengthwise.training.loop import Trainer
 
 
@@ -94,8 +94,13 @@ def training_bar(title: str, steps: int) -> Generator[TrainingBar]:
 
 
 @contextmanager
-def evaluation_bar(title: str) -> Generator[Callable[[EvaluationRow | DiagnosisRow], None]]:
+def evaluation_bar(title: str) -> Generator[Callable[[Row], None]]:
     """Show what was measured last while the context lasts; what it gives is called with every row."""
     with bars() as shown:
         task = shown.add_task(title, total=None, note="")
-        yield lambda row: shown.update(task, advance=1, note=f"length {row.length:,}  {row.metric} {row.value:.4f}")
+        yield lambda row: shown.update(task, advance=1, note=_said(row))
+
+
+def _said(row: Row) -> str:
+    place = ", ".join(f"{axis} {value}" for axis, value in row.axes.items())
+    return f"{place}  {row.metric} {row.value:.4f}"

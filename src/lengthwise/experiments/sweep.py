@@ -15,10 +15,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides, replace_settings
 from lengthwise.experiments.problems import explain
-from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
-from lengthwise.runs.folder import run_path
 from lengthwise.experiments.shipped import default_name, find_sweep, read_settings
 from lengthwise.registry import nearest_name
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
 
 _RESERVED = ("name", "makes", "seeds")
 """What the sweep decides for its recipes."""

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from lengthwise.errors import InputError, LengthwiseError
 from lengthwise.experiments.lock import InUseError
-from lengthwise.runs.recipe import validate_recipe
 from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import validate_recipe
 from lengthwise.runs.run import Outcome, evaluate_run, train_run
 
 T = TypeVar("T")
