@@ -82,6 +82,9 @@ def test_kept_runs_are_replaced_only_when_asked(runs: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=what):
         keep([other, again], kept)
     assert (kept / "runs.json").read_text() == before
+    commit = write_run(tmp_path / "commit", "fast/tomita_3", 0, wrong=100, commit="0123")
+    with pytest.raises(InputError, match=r"fast/tomita_3/seed-0 \(other head\); --replace"):
+        keep([commit], kept)
     told: list[str] = []
     table = keep([other, again], kept, replace=True, tell=told.append)
     assert [(run.head.recipe, run.head.seed) for run in table.runs] == [
