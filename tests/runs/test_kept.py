@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -61,6 +62,13 @@ def test_what_is_kept_stays_and_equal_runs_are_no_change(runs: Path, tmp_path: P
     before = files(tmp_path / "kept")
     keep([runs / "fast/parity/seed-1"], tmp_path / "kept", tell=told.append)
     assert (len(told), files(tmp_path / "kept")) == (3, before)
+
+
+def test_runs_that_are_kept_at_once_are_all_there(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "runs", seed=seed) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda folder: keep([folder], tmp_path / "kept"), folders))
+    assert [run.head.seed for run in read_kept(tmp_path / "kept").runs] == list(range(6))
 
 
 def test_text_beside_strings_without_the_heads_of_a_state(runs: Path, tmp_path: Path) -> None:
