@@ -97,8 +97,8 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     runs: list[Run] = []
     for entry in old.runs:
         key = (entry["digest"], entry["seed"])
-        first, settings = measured[key][0], migrate(entry["recipe"])
-        digest = entry["digest"] if Recipe is None else _digest(settings, first.get("text", ""))
+        first = measured[key][0]
+        settings, digest = _resolved(entry["recipe"], first.get("text", ""), entry["digest"])
         if digests.setdefault(entry["digest"], digest) != digest:
             raise SystemExit(f"{folder}: the digest {entry['digest']} of {entry['run']} would become two")
         found = {"certificate": attachment.load(certificates[key])} if attachment and key in certificates else {}
@@ -109,10 +109,20 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     return Table(runs, rows, pl.DataFrame(metrics, infer_schema_length=None), [])
 
 
-def _digest(settings: dict[str, Any], data: str) -> str:
-    """Return the digest of migrated settings, whose text is the one that was read then, not the one of today."""
+def _resolved(settings: dict[str, Any], data: str, digest: str) -> tuple[dict[str, Any], str]:
+    """Return settings of format 2 with all defaults, and their digest, for the text that was read then."""
+    settings = migrate(settings)
+    if Recipe is None:
+        return settings, digest
     content = {"task": data.rpartition(" ")[2]} if data else {}
-    return digest_of(Recipe.model_validate(settings), content)
+    recipe = Recipe.model_validate(settings).model_copy(update={"content": content})
+    return _merged(recipe.settings(), settings), digest_of(recipe, content)
+
+
+def _merged(settings: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with own ones, which stay where a resolved recipe leaves them out because they are defaults."""
+    both = {name: _merged(settings[name], own[name]) for name in own if isinstance(settings.get(name), dict)}
+    return settings | own | both
 
 
 def _head(row: dict[str, Any], entry: dict[str, Any], digest: str) -> Head:
@@ -145,7 +155,9 @@ def check(old: Old, folder: Path, digests: dict[str, str]) -> None:
     for run in new.runs:
         entry = before[run.key]
         _same(entry["run"], run.path.relative_to(folder).as_posix(), entry["run"])
-        _same(f"recipe of {entry['run']}", run.settings, migrate(entry["recipe"]))
+        leaves = dict(_leaves(run.settings))
+        for place, value in _leaves(migrate(entry["recipe"])):
+            _same(f"{'.'.join(place)} in the recipe of {entry['run']}", leaves.get(place), value)
         _same(f"environment of {entry['run']}", run.environment, entry["environment"])
         _same(f"parameters of {entry['run']}", run.head.parameters, entry["parameters"])
     counts = {run.key: run.head.parameters for run in new.runs}
@@ -224,6 +236,14 @@ def _given(row: dict[str, Any]) -> dict[str, Any]:
 def _ordered(row: dict[str, Any]) -> list[tuple[str, Any]]:
     first = [("digest", row["digest"]), ("seed", row["seed"]), ("step", row["step"])]
     return first + sorted((name, str(value), value) for name, value in row.items())
+
+
+def _leaves(settings: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(settings, dict):
+        yield place, settings
+        return
+    for name, section in settings.items():
+        yield from _leaves(section, (*place, name))
 
 
 def _same(what: str, found: object, expected: object) -> None:
