@@ -17,7 +17,7 @@ from lengthwise.experiments.run import train_run
 from lengthwise.experiments.sweep import expand, load_sweep
 from lengthwise.experiments.sweep_plan import Journal, Status, read_status
 from lengthwise.experiments.sweep_schedule import Schedule, Watcher
-from lengthwise.report.collected import collect
+from lengthwise.runs.table import read_table
 from lengthwise.training.checkpoint import load_checkpoint
 
 pytestmark = [
@@ -87,7 +87,7 @@ def test_a_node_dies_and_every_run_ends_exactly_once(
     assert Counter((row["recipe"], row["ending"]) for row in Journal(root, "grid").rows()) == {
         (run.recipe.name, "done"): 1 for run in runs
     }
-    table = collect([root]).table
+    table = read_table([root]).rows
     assert table.height == 5 * len(runs)
     assert table.select("digest", "seed", "distribution", "length").is_unique().all()
     for run in folders:

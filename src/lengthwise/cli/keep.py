@@ -9,19 +9,27 @@ import typer
 
 from lengthwise.cli.arguments import RESULTS
 from lengthwise.cli.progress import say
+from lengthwise.errors import InputError
 
 
 def keep(
-    run: Annotated[list[Path], RESULTS],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go; those kept there before are replaced.")],
-    renew: Annotated[
-        bool, typer.Option("--renew", help="Let runs take the place of kept ones with the same name and seed.")
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go; what is kept there already stays.")],
+    run: Annotated[list[Path] | None, RESULTS] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let runs take the place of kept ones with the same name and seed.")
     ] = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Take runs away instead: a run, a recipe, or a folder of recipes."),
+    ] = None,
 ) -> None:
     """Keep the rows of evaluated runs, without checkpoints, in a few small files that 'lengthwise report' reads."""
-    from lengthwise.report.kept import keep as keep_runs
+    from lengthwise.runs import kept
+    from lengthwise.runs.attachments import ATTACHMENTS
 
-    records = keep_runs(run, out, renew=renew)
-    certificates = sum(record.certified is not None for record in records)
-    proofs = f", {certificates} certificates" if certificates else ""
-    say(f"{out}: {len(records)} runs, {sum(record.rows.height for record in records):,} evaluation rows{proofs}")
+    if bool(run) == bool(remove):
+        raise InputError("name runs to keep, or runs to take away with --remove")
+    table = kept.remove(remove, out, tell=say) if remove else kept.keep(run or [], out, replace=replace, tell=say)
+    counts = {role: sum(role in run.attachments for run in table.runs) for role in ATTACHMENTS}
+    attached = "".join(f", {count} {ATTACHMENTS.load(role).file}" for role, count in counts.items() if count)
+    say(f"{out}: {len(table.runs)} runs, {table.rows.height:,} evaluation rows{attached}")

@@ -250,7 +250,7 @@ def _read_index(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise InputError(f"{path} does not list kept results; 'lengthwise keep RUN... --out DIR' writes some")
+        raise InputError(f"{path} does not list kept results of this version; 'lengthwise keep RUN... --out DIR' writes some")
     return index
 
 

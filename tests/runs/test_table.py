@@ -1,0 +1,98 @@
+import json
+import struct
+from pathlib import Path
+
+import pytest
+from folders import string_rows, text_rows, write_run
+
+from lengthwise.errors import InputError
+from lengthwise.runs.rows import Head, Row
+from lengthwise.runs.table import HEAD, ROW, read_table
+
+
+def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"no run in {tmp_path}"):
+        read_table([tmp_path])
+
+
+def test_a_run_without_evaluation_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    waiting = write_run(tmp_path, "fast/tomita_3")
+    (waiting / "evaluation.jsonl").unlink()
+    table = read_table([tmp_path])
+    assert (len(table.runs), table.waiting) == (1, [waiting])
+    with pytest.raises(InputError, match=f"lengthwise evaluate {waiting}$"):
+        table.refuse_waiting()
+    with pytest.raises(InputError, match=f"none of 1 runs is evaluated; .* lengthwise evaluate {waiting}$"):
+        read_table([waiting])
+
+
+def test_an_empty_evaluation_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, rows=[])
+    with pytest.raises(InputError, match="holds no rows"):
+        read_table([tmp_path])
+
+
+def test_the_same_run_in_two_folders_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "first")
+    write_run(tmp_path / "second")
+    with pytest.raises(InputError, match="same recipe and seed"):
+        read_table([tmp_path])
+
+
+def test_a_row_a_number_with_all_that_its_run_was(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, wrong=3)
+    write_run(tmp_path, seed=1, commit="0123abcd", state_size=64)
+    write_run(tmp_path, "text/gru", trained_on="language_modelling", data="stdlib 01", rows=text_rows())
+    table = read_table([tmp_path, tmp_path / "fast"])
+    assert table.rows.columns == [*HEAD, *ROW, "length", "distribution", "start", "end", "part"]
+    assert [*HEAD, *ROW, "axes"] == [*Head.model_fields, *Row.model_fields]
+    assert table.rows.height == 2 * len(string_rows()) + len(text_rows())
+    wrong = table.rows.filter(table.rows["value"] == 0.997)
+    assert wrong.select("seed", "length", "distribution", "start").rows() == [(0, 55, "standard", None)]
+    second = table.rows.filter(table.rows["seed"] == 1)
+    assert second.select("commit", "state_size").unique().rows() == [("0123abcd", 64)]
+    text = table.rows.filter(table.rows["task"] == "language_modelling")
+    assert text.filter(text["metric"] == "ratio").select("start", "end", "value", "low", "high", "part").row(1) == (
+        *(64, 128, 1.25, 0.9, 2.1),
+        None,
+    )
+    assert [run.seconds for run in table.runs] == [2.0, 2.0, 2.0]
+    assert table.metrics.filter(table.metrics["accuracy_100"].is_not_null()).height == 3
+    assert table.metrics.columns[:5] == ["digest", "seed", "step", "sequences", "seconds"]
+    assert table.only([table.runs[1].key]).rows.equals(second)
+
+
+def test_axes_of_several_kinds_share_a_column(tmp_path: Path) -> None:
+    places = [{"length": 5}, {"length": 0.5}, {"length": "all"}, {"depth": 1}]
+    rows = [Row(task="copying", metric="accuracy", value=1, samples=1, axes=axes) for axes in places]
+    write_run(tmp_path, rows=rows[:2])
+    write_run(tmp_path, "copying", rows=rows[2:])
+    assert read_table([tmp_path / "fast"]).rows["length"].to_list() == [5.0, 0.5]
+    assert read_table([tmp_path]).rows.sort("recipe")["length"].to_list() == ["all", None, "5.0", "0.5"]
+
+
+def test_a_run_without_metrics_took_no_time(tmp_path: Path) -> None:
+    (write_run(tmp_path) / "metrics.jsonl").unlink()
+    table = read_table([tmp_path])
+    assert (table.runs[0].seconds, table.metrics.height) == (0.0, 0)
+
+
+def test_a_torn_last_line_of_metrics_is_left_out_and_another_is_named(tmp_path: Path) -> None:
+    metrics = write_run(tmp_path) / "metrics.jsonl"
+    metrics.write_text(metrics.read_text() + '{"step": 5, "sequ')
+    assert read_table([tmp_path]).metrics["step"].to_list() == [1, 2, 4]
+    metrics.write_text("{\n" + metrics.read_text())
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 1: not JSON"):
+        read_table([tmp_path])
+
+
+def test_parameters_are_counted_from_the_head_of_the_checkpoint(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    assert read_table([tmp_path]).runs[0].head.parameters is None
+    head = json.dumps({"model.w": {"shape": [3, 5]}, "optimiser.0.exp_avg": {"shape": [3, 5]}}).encode()
+    (run / "checkpoint.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
+    assert read_table([tmp_path]).rows["parameters"].unique().to_list() == [15]
+    (run / "checkpoint.safetensors").write_bytes(b"torn")
+    with pytest.raises(InputError, match="not a whole safetensors file"):
+        read_table([tmp_path])
