@@ -11,6 +11,7 @@ import polars as pl
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.report.results import Results, model_name, ordered_tasks, setting
+from lengthwise.runs.summary import longest_in_a_row
 from lengthwise.runs.table import Run
 from lengthwise.tasks import get_task
 
@@ -136,8 +137,7 @@ def _summary(task: str, series: str, rows: pl.DataFrame, runs: list[Run]) -> Sum
     trained = int(rows["training_length"][0])
     standard = rows.filter(pl.col("distribution") == "standard")
     near = rows.filter(pl.col("distribution") == "near_miss")
-    said = setting(settings, "evaluation.longest")
-    longest = int(standard["length"].to_numpy().max()) if said is None else int(said)
+    longest = longest_in_a_row(standard["length"], settings)
     dense = standard.filter(pl.col("length").is_between(trained + 1, longest))
     later = dense.filter(pl.col("length") > trained + 1)
     shared = _prefixes_are_fair(task)

@@ -84,7 +84,7 @@ class State(Section):
 
     def _panels(self, results: Results, entry: pl.Expr, part: str = "") -> list[Panel]:
         rows = results.rows.filter((pl.col("metric") == "state_std") & entry)
-        return by_position(arrange(results), rows, "standard deviation", part)
+        return [] if rows.is_empty() else by_position(arrange(results), rows, "standard deviation", part)
 
 
 class LearningCurve(Section):
