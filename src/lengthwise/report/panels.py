@@ -60,8 +60,10 @@ class Drawing:
             hover: whether values under the pointer are shown, where a script draws the panel.
         """
         chart = alt.LayerChart(layer=self.layers(hover), description=self.described())
+        # Tests hold the charts against the schema; doing so here would take half of the time of a report.
+        drawn = chart.to_dict(validate=False)
         # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
-        return {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
+        return {name: value for name, value in drawn.items() if name not in {"config", "$schema"}}
 
     def embedded(self) -> dict[str, Any]:
         """Return the specification in its place on the page, without colours of its own."""
@@ -110,7 +112,8 @@ class Panel(Drawing):
         self._probes: list[alt.Chart] = []
         self._scale = alt.Scale(domain=kinds)
         # A page leaves legends out and has one of its own for all panels of a figure.
-        self._legend = alt.Legend(columns=6, labelLimit=220, symbolType="stroke", symbolSize=400) if crowded else None
+        key = {"orient": "bottom", "columns": 6, "labelLimit": 220, "symbolType": "stroke", "symbolSize": 400}
+        self._legend = alt.Legend(title=None, symbolOpacity=1, **key) if crowded else None
         self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
         faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
         self._opacity = faint if crowded else alt.value(1)

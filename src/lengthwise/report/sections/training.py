@@ -7,7 +7,7 @@ import polars as pl
 from lengthwise.report.axes import accuracy_axis, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
 from lengthwise.report.parts import Drawn, Figure, Section
-from lengthwise.report.results import Results, ordered_tasks, title
+from lengthwise.report.results import BY_POSITION, Results, ordered_tasks, title
 
 _SEEDS = "Line: mean over seeds; band: lowest to highest seed."
 _SEEDS_CROWDED = "Line: mean over seeds and neighbouring points."
@@ -17,8 +17,9 @@ class Training(Section):
     """Learning curves at the longest length of each task, and accuracy on the training batches."""
 
     def applies(self, results: Results) -> bool:
-        """Whether an accuracy was logged in training."""
-        return not (_learning(results).is_empty() and _batches(results).is_empty())
+        """Whether an accuracy was logged in training, and is what the runs are judged by."""
+        logged = not (_learning(results).is_empty() and _batches(results).is_empty())
+        return logged and results.rows.filter(BY_POSITION).is_empty()
 
     def draw(self, results: Results) -> Drawn:
         """Return a figure each, where there are points for it."""
