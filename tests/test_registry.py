@@ -1,4 +1,5 @@
-from importlib.metadata import EntryPoint
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.registry import OneOf, Registry, nearest_name
+from lengthwise.registry import OneOf, Registry, nearest_name, plugins
 
 TARGETS = {"lengths": "collections:Counter", "ordered": "collections:OrderedDict", "missing": "no_such_module:Thing"}
 
@@ -36,13 +37,65 @@ def test_an_unknown_name_is_answered_with_the_nearest(registry: Registry) -> Non
         registry.load("xyz")
 
 
-def test_other_packages_add_names_with_entry_points(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    def entry_points(group: str) -> list[EntryPoint]:
-        return [EntryPoint("outside", "fractions:Fraction", group)] if group == "lengthwise.test_things" else []
+Install = Callable[..., None]
 
-    monkeypatch.setattr("lengthwise.registry.entry_points", entry_points)
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put packages on the path that consist of their metadata alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(package: str, version: str, **entries: str) -> None:
+        folder = tmp_path / f"{package}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+        lines = [f"[lengthwise.{group}]\n{entry}\n" for group, entry in entries.items()]
+        (folder / "entry_points.txt").write_text("".join(lines))
+
+    return install
+
+
+def test_other_packages_add_names_with_entry_points(registry: Registry, install: Install) -> None:
+    install("outer", "1.0", test_things="outside = fractions:Fraction", tasks="elsewhere = fractions:Fraction")
     assert registry.names() == [*TARGETS, "outside"]
     assert registry.load("outside").__name__ == "Fraction"
+
+
+def test_a_name_tells_which_package_it_comes_from(registry: Registry, install: Install) -> None:
+    install("outer", "1.2", test_things="outside = fractions:Fraction")
+    assert registry.origin("outside") == "outer==1.2"
+    assert registry.origin("ordered") is None
+    with pytest.raises(InputError, match="unknown test thing 'outsid'; did you mean 'outside'"):
+        registry.origin("outsid")
+
+
+def test_a_package_cannot_replace_a_built_in(registry: Registry, install: Install) -> None:
+    install("outer", "1.0", test_things="ordered = fractions:Fraction")
+    message = (
+        r"^package outer \(1\.0\) declares an entry point lengthwise\.test_things = ordered, "
+        "which is the name of a built-in; give it another name$"
+    )
+    for use in (registry.names, lambda: registry.load("ordered"), lambda: "new" in registry):
+        with pytest.raises(InputError, match=message):
+            use()
+
+
+def test_two_packages_cannot_share_a_name(registry: Registry, install: Install) -> None:
+    install("outer", "1.0", test_things="new = fractions:Fraction")
+    install("other", "2.0", test_things="new = decimal:Decimal")
+    with pytest.raises(
+        InputError, match=r"packages .* both declare an entry point lengthwise\.test_things = new"
+    ) as error:
+        registry.load("new")
+    assert "outer (1.0)" in str(error.value)
+    assert "other (2.0)" in str(error.value)
+
+
+def test_packages_are_listed_once_with_their_versions(install: Install) -> None:
+    before = plugins()
+    install("outer", "1.0", test_things="new = fractions:Fraction", tasks="new = fractions:Fraction")
+    install("another", "2.0", tasks="other = fractions:Fraction")
+    assert plugins() == dict(sorted((before | {"outer": "1.0", "another": "2.0"}).items()))
 
 
 @given(place=st.integers(0, 2), at=st.integers(0, 6), letter=st.characters(categories=["Ll"]))

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError
@@ -14,6 +14,9 @@ from lengthwise.errors import InputError
 if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler, SerializationInfo
     from pydantic_core import CoreSchema
+
+_GROUPS = "lengthwise."
+"""How the groups of entry points start that add names."""
 
 
 def nearest_name(name: str, known: list[str]) -> str:
@@ -37,7 +40,9 @@ class Registry:
         kind: what the names stand for, in the singular, as error messages say it.
         targets: name -> ``"package.module:attribute"``.
 
-    Other packages add names with an entry point in the group ``lengthwise.<kind>s``.
+    Other packages add names with an entry point in the group ``lengthwise.<kind>s``. A name stands for one thing: an
+    entry point that is called like a built-in, or like that of another package, is an `InputError` when the table is
+    first used.
     """
 
     def __init__(self, kind: str, targets: dict[str, str]) -> None:
@@ -45,19 +50,31 @@ class Registry:
         self._builtin = targets
 
     @cached_property
-    def _targets(self) -> dict[str, str]:
-        group = f"lengthwise.{self.kind.replace(' ', '_')}s"
-        return self._builtin | {point.name: point.value for point in entry_points(group=group)}
+    def _added(self) -> dict[str, EntryPoint]:
+        group = f"{_GROUPS}{self.kind.replace(' ', '_')}s"
+        added: dict[str, EntryPoint] = {}
+        for point in entry_points(group=group):
+            entry = f"an entry point {group} = {point.name}"
+            if point.name in self._builtin:
+                raise InputError(
+                    f"package {_package(point)} declares {entry}, which is the name of a built-in; give it another name"
+                )
+            if (other := added.setdefault(point.name, point)) is not point:
+                raise InputError(
+                    f"packages {_package(other)} and {_package(point)} both declare {entry}; "
+                    "give one of them another name, or uninstall one of the packages"
+                )
+        return added
 
     def names(self) -> list[str]:
         """Return all names, in the order in which they were registered."""
-        return list(self._targets)
+        return [*self._builtin, *self._added]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._targets
+        return name in self._builtin or name in self._added
 
     def load(self, name: str) -> Any:
         """Import and return the object behind a name.
@@ -65,10 +82,35 @@ class Registry:
         Raises:
             InputError: the name is unknown; the message offers the nearest known one.
         """
-        if name not in self._targets:
-            raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, self.names())}")
-        module, _, attribute = self._targets[name].partition(":")
+        self._check(name)
+        target = self._added[name].value if name in self._added else self._builtin[name]
+        module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)
+
+    def origin(self, name: str) -> str | None:
+        """Return the package that declares a name, as ``package==version``; None for a built-in.
+
+        Raises:
+            InputError: the name is unknown; the message offers the nearest known one.
+        """
+        self._check(name)
+        distribution = self._added[name].dist if name in self._added else None
+        return f"{distribution.name}=={distribution.version}" if distribution else None
+
+    def _check(self, name: str) -> None:
+        if name not in self:
+            raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, self.names())}")
+
+
+def plugins() -> dict[str, str]:
+    """Return the packages that add names to any registry, each with its version, sorted."""
+    groups = (group for group in entry_points().groups if group.startswith(_GROUPS))
+    points = (point for group in groups for point in entry_points(group=group))
+    return dict(sorted({(point.dist.name, point.dist.version) for point in points if point.dist}))
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} ({point.dist.version})" if point.dist else point.value
 
 
 class OneOf:

@@ -1,4 +1,4 @@
-"""What a run ran on: enough to run it again."""
+"""The environment of a run: versions, commits, command line and machine, enough to run it again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lengthwise
+from lengthwise.registry import plugins
 
 _PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "automata-lib")
 
@@ -20,15 +21,19 @@ _PACKAGES = ("torch", "numpy", "safetensors", "pydantic", "automata-lib")
 def describe_environment(seed: int) -> dict[str, Any]:
     """Return the versions, commit, command line and machine of this process, ready for JSON."""
     commit, modified = source_commit()
+    user_commit, user_modified = _working_commit()
     return {
         "lengthwise": lengthwise.__version__,
         "commit": commit,
         "modified": modified,
+        "user_commit": user_commit,
+        "user_modified": user_modified,
         "command": shlex.join([*_program(), *sys.argv[1:]]),
         "seed": seed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
+        "plugins": plugins(),
         "machine": {
             "system": platform.platform(),
             "processor": platform.machine(),
@@ -49,6 +54,21 @@ def source_commit() -> tuple[str | None, bool]:
     if not _git(package, "ls-files", "__init__.py"):
         return None, False
     return _git(package, "rev-parse", "HEAD"), bool(_git(package, "status", "--porcelain", "--", "."))
+
+
+def _working_commit() -> tuple[str | None, bool]:
+    """Return the commit of the repository of the working directory, and whether tracked files or programs differ.
+
+    Where there is none, or it is the package's own, None and False.
+    """
+    here, package = Path.cwd(), Path(lengthwise.__file__).parent
+    top = _git(here, "rev-parse", "--show-toplevel")
+    own = _git(package, "ls-files", "__init__.py") and _git(package, "rev-parse", "--show-toplevel")
+    if top is None or top == own:
+        return None, False
+    # Not all untracked files, because runs may lie there.
+    changes = ("status", "--porcelain", "--untracked-files=no"), ("ls-files", "--others", "--exclude-standard", "*.py")
+    return _git(here, "rev-parse", "HEAD"), any(_git(Path(top), *command) for command in changes)
 
 
 def _program() -> list[str]:
