@@ -104,6 +104,7 @@ def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[st
     from lengthwise.experiments.results import RunFolder, run_path
     from lengthwise.experiments.run import read_run
     from lengthwise.report.comparison import comparison_table
+    from lengthwise.runs.rows import read_evaluation
 
     before = RunFolder(run)
     base, seed = read_run(before)
@@ -113,5 +114,5 @@ def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[st
     train_seed(recipe, seed, root)
     for folder in (before, after):
         measure(folder)
-    print_drawn(comparison_table(before.diagnosis_rows(), after.diagnosis_rows()))
+    print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
     say(f"the charts: lengthwise diagnose {before.path} {after.path}")

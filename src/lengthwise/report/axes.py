@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 
@@ -39,12 +40,12 @@ class Axis:
 
     def x(self, field: str) -> alt.X:
         """Return the encoding of a field along this axis, left to right."""
-        axis = alt.Axis(**self._ticks(), grid=False, labelFlush=False)
+        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, grid=False, labelFlush=False)
         return alt.X(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
 
     def y(self, field: str) -> alt.Y:
         """Return the encoding of a field along this axis, from below."""
-        axis = alt.Axis(**self._ticks(), ticks=False)
+        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, ticks=False)
         return alt.Y(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
 
     def fraction(self, value: float) -> float:
@@ -57,8 +58,9 @@ class Axis:
         low, high = self.extent
         return low * (high / low) ** fraction if self.log else low + fraction * (high - low)
 
-    def _ticks(self) -> dict[str, Sequence[float] | str]:
-        return {"labelExpr": self.labels, **({} if self.ticks is None else {"values": list(self.ticks)})}
+    @property
+    def _ticks(self) -> Any:
+        return alt.Undefined if self.ticks is None else list(self.ticks)
 
     def _scale(self) -> alt.Scale:
         return alt.Scale(type="log" if self.log else "linear", domain=list(self.extent), nice=False)

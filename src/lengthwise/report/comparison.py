@@ -97,7 +97,9 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
         words = [value for value in row.axes.values() if isinstance(value, str)]
         length, trained = row.axes.get("length"), head.training_length
         where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
-        found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(row.value)
+        found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
+            row.value
+        )
     return {name: Text(number(fmean(values))) for name, values in found.items()}
 
 

@@ -112,8 +112,7 @@ class Panel(Drawing):
         self._probes: list[alt.Chart] = []
         self._scale = alt.Scale(domain=kinds)
         # A page leaves legends out and has one of its own for all panels of a figure.
-        key = {"orient": "bottom", "columns": 6, "labelLimit": 220, "symbolType": "stroke", "symbolSize": 400}
-        self._legend = alt.Legend(title=None, symbolOpacity=1, **key) if crowded else None
+        self._legend = _key() if crowded else None
         self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
         faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
         self._opacity = faint if crowded else alt.value(1)
@@ -229,6 +228,12 @@ def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.Da
         **{name: number.round_sig_figs(_DIGITS) for name, number in numbers.items()}
     )
     return spread.sort("series", *keys)
+
+
+def _key() -> alt.Legend:
+    return alt.Legend(
+        orient="bottom", title=None, columns=6, labelLimit=220, symbolType="stroke", symbolSize=400, symbolOpacity=1
+    )
 
 
 def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from lengthwise.tasks import LANGUAGES
 
 _KNOWN_AXES = {"length": pl.Int64, "distribution": pl.String, "start": pl.Int64, "end": pl.Int64, "part": pl.String}
 """Axes that sections name; tables without them have them empty."""
-_NOT_AXES = RESERVED | {"series", "family"}
+_NOT_AXES = RESERVED | {"series", "family", "kind"}
 
 _OTHER_AXES = cs.exclude(*_NOT_AXES, "length", "distribution")
 BY_LENGTH = (

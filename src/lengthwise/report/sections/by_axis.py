@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import altair as alt
 import polars as pl
 
 from lengthwise.report.axes import accuracy_axis, plain_axis
 from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
-from lengthwise.report.parts import SECTIONS, TO, Cell, Drawn, Figure, Section, TableText, number
+from lengthwise.report.parts import NONE, SECTIONS, TO, Cell, Drawn, Figure, Section, TableText, number
 from lengthwise.report.results import Results, axes_of, title
 from lengthwise.report.summary import percent
 
@@ -19,7 +18,7 @@ _CELL = 26
 """Height of a row of a heat map, in pixels."""
 _MOST_WRITTEN = 12
 """Columns of a heat map whose cells have room for their numbers."""
-_NOTE = "Line: mean over seeds; band: lowest to highest seed. Cells of maps: means over seeds."
+_LINES, _MAPS = "Line: mean over seeds; band: lowest to highest seed.", "Cell: mean over seeds."
 
 
 class ByAxis(Section):
@@ -36,7 +35,7 @@ class ByAxis(Section):
             Figure(
                 name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task}-{metric}"),
                 heading=f"{title(task)}: {_words(metric)}",
-                note=_NOTE,
+                note=_LINES if panels[0].kinds else _MAPS,
                 caption=f"{title(metric)} along {' and '.join(map(_words, axes_of(rows)))}.",
                 drawings=panels,
             )
@@ -59,7 +58,6 @@ class HeatMap(Drawing):
     def __init__(self, title: str, rows: pl.DataFrame, axes: Sequence[str], metric: str) -> None:
         super().__init__(title, _CELL * rows[axes[1]].n_unique(), [])
         self._axes, self._metric, self._rows = axes, metric, rows
-        self._domain = [0, 1] if _of_accuracy(metric) else None
         self._base = self.chart([row | {"text": _said(metric, row["mean"], 0)} for row in rows.to_dicts()])
 
     def described(self) -> str:
@@ -69,13 +67,15 @@ class HeatMap(Drawing):
     def layers(self, hover: bool) -> list[alt.Chart]:
         """Return the cells and, where there is room, their numbers."""
         across, down = (alt.Axis(title=_words(axis), grid=False, labelAngle=0) for axis in self._axes)
-        places = {"x": alt.X(f"{self._axes[0]}:O", axis=across), "y": alt.Y(f"{self._axes[1]}:O", axis=down)}
-        base = self._base.encode(**places)
-        scale = alt.Scale(scheme="viridis", **({"domain": self._domain} if self._domain else {}))
-        tooltip = [alt.Tooltip(f"{name}:Q", format=",.4~g") for name in (*self._axes, "mean", "low", "high")]
-        cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None), tooltip=tooltip)
+        base = self._base.encode(x=alt.X(f"{self._axes[0]}:O", axis=across), y=alt.Y(f"{self._axes[1]}:O", axis=down))
+        domain = [0, 1] if _of_accuracy(self._metric) else alt.Undefined
+        scale = alt.Scale(scheme="viridis", domain=domain)
+        cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None))
+        if hover:
+            told = (*self._axes, "mean", "low", "high")
+            cells = cells.encode(tooltip=[alt.Tooltip(f"{name}:Q", format=",.4~g") for name in told])
         values = self._rows["mean"].to_list()
-        middle = 0.5 if self._domain else (min(values) + max(values)) / 2
+        middle = 0.5 if _of_accuracy(self._metric) else (min(values) + max(values)) / 2
         ink = alt.condition(alt.datum.mean > middle, alt.value("#10161c"), alt.value("#ffffff"))
         text = base.mark_text(fontSize=10).encode(text="text:N", color=ink)
         return [cells, text] if self._rows[self._axes[0]].n_unique() <= _MOST_WRITTEN else [cells]
@@ -91,29 +91,33 @@ def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     """Return a panel for each value of the axes that are words, or of those that two others leave over."""
     axes = [axis for axis in axes_of(rows) if rows[axis].n_unique() > 1]
     along = sorted((axis for axis in axes if rows[axis].dtype.is_numeric()), key=lambda axis: -rows[axis].n_unique())
-    if not along:
-        return []
     along, apart = along[:2], [axis for axis in axes if axis not in along[:2]]
-    spread = over_seeds(rows, *axes)
     if len(along) == 2:
         apart = ["kind", *apart]
+    parts = rows.partition_by(apart, as_dict=True, maintain_order=True) if apart else {(): rows}
     drawn: list[Drawing] = []
-    for values, part in spread.partition_by(apart, as_dict=True, maintain_order=True).items() if apart else [((), spread)]:
-        named = ", ".join(str(v) if isinstance(v, str) else f"{a} {v}" for a, v in zip(apart, values, strict=True))
+    for values, part in parts.items():
+        said = zip(apart, values, strict=True)
+        words = [f"{axis} {value}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
+        name = ", ".join(words) or title(str(rows["task"][0]))
         if len(along) == 2:
-            drawn.append(HeatMap(named, part, along, metric))
-        elif part[along[0]].n_unique() > 1:
-            drawn.append(_lines(results, named or title(str(rows["task"][0])), part, along[0], metric))
+            drawn.append(HeatMap(name, over_seeds(part, *along), along, metric))
+        elif along and part[along[0]].n_unique() > 1:
+            drawn.append(_lines(results, name, part, along[0], metric))
     return drawn
 
 
-def _lines(results: Results, name: str, spread: pl.DataFrame, axis: str, metric: str) -> Panel:
-    x = plain_axis(_words(axis), spread[axis].to_list())
-    accuracy = _of_accuracy(metric)
+def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: str) -> Panel:
+    spread = over_seeds(rows, axis)
+    x, accuracy = plain_axis(_words(axis), spread[axis].to_list()), _of_accuracy(metric)
     y = accuracy_axis() if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
-    crowded = len(results.families) > MOST_LABELS
-    form = ".4~%" if accuracy else ",.4~g"
-    panel = Panel(name, results.families, axis, x, y, quantity=_words(metric), number=form, crowded=crowded)
+    kinds = [family for family in results.families if family in set(spread["kind"])]
+    crowded, number_form = len(kinds) > MOST_LABELS, ".4~%" if accuracy else ",.4~g"
+    panel = Panel(name, kinds, axis, x, y, quantity=_words(metric), number=number_form, crowded=crowded)
+    trained = rows["training_length"].drop_nulls().unique().sort().to_list() if axis == "length" else []
+    panel.add_rule(
+        "x", [length for length in trained if x.extent[0] <= length <= x.extent[1]], "trained to {}", [4, 3], upper=True
+    )
     panel.add_series(spread)
     panel.add_points(spread)
     panel.add_labels(spread)
@@ -135,16 +139,14 @@ def _table(results: Results, groups: Sequence[pl.DataFrame]) -> TableText:
 
 
 def _rows(rows: pl.DataFrame) -> list[list[Cell]]:
-    axes = axes_of(rows.drop("kind"))
+    axes = axes_of(rows)
     words = [axis for axis in axes if rows[axis].dtype == pl.String]
     numbers = [axis for axis in axes if axis not in words]
     found: list[list[Cell]] = []
     for (series, *values), part in rows.partition_by(["series", *words], as_dict=True, maintain_order=True).items():
         metric = str(part["metric"][0])
         seeds = part.group_by("seed").agg(pl.col("value").mean())["value"].to_list()
-        points = part.group_by(numbers, maintain_order=True).agg(pl.col("value").mean()) if numbers else part.head(1)
-        points = points.sort("value", maintain_order=True)
-        ends = [_end(points.row(index, named=True), numbers, metric) for index in (0, -1)]
+        ends = _ends(part, numbers, metric) if numbers else [Cell(NONE), Cell(NONE)]
         spans = [f"{axis} {_span(part[axis].to_list())}" for axis in numbers]
         span = f"{_said(metric, min(seeds))}{TO}{_said(metric, max(seeds))}" if len(seeds) > 1 else ""
         mean = _said(metric, sum(seeds) / len(seeds))
@@ -154,13 +156,16 @@ def _rows(rows: pl.DataFrame) -> list[list[Cell]]:
     return found
 
 
-def _end(point: dict[str, Any], axes: Sequence[str], metric: str) -> Cell:
-    return Cell(_said(metric, point["value"]), ", ".join(f"{axis} {point[axis]:,}" for axis in axes))
+def _ends(rows: pl.DataFrame, axes: Sequence[str], metric: str) -> list[Cell]:
+    """Return the lowest and the highest mean over seeds, and the points where they are."""
+    points = rows.group_by(axes, maintain_order=True).agg(pl.col("value").mean()).sort("value", maintain_order=True)
+    ends = [points.row(index, named=True) for index in (0, -1)]
+    return [Cell(_said(metric, p["value"]), ", ".join(f"{axis} {p[axis]:,.15g}" for axis in axes)) for p in ends]
 
 
 def _span(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{low:,.15g}" if low == high else f"{low:,.15g} to {high:,.15g}"
 
 
 def _of_accuracy(metric: str) -> bool:

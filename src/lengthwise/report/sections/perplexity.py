@@ -156,9 +156,7 @@ def text_table(summaries: Sequence[TextSummary]) -> TableText:
     )
 
 
-def _summary(
-    series: str, runs: Sequence[Run], by_run: dict[tuple[object, ...], pl.DataFrame]
-) -> TextSummary | None:
+def _summary(series: str, runs: Sequence[Run], by_run: dict[tuple[object, ...], pl.DataFrame]) -> TextSummary | None:
     runs = sorted(runs, key=lambda run: run.head.seed)
     measured = [Diagnosed(run.head, _rows(by_run[run.key])) for run in runs]
     if not all(run.ratios for run in measured):

@@ -83,8 +83,8 @@ def _panel(sweep: Sweep) -> Panel:
     x = setting_axis(sweep.heading, points["setting"].to_list())
     y = value_axis([*points["low"], *points["high"]], include=(0.93, FAILS_ABOVE))
     title = f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
-    look = {"quantity": "ratio of perplexities", "number": ",.4~g"}
-    panel = Panel(title, kinds, "setting", x, y, **look, height=HEIGHT, crowded=len(kinds) > MOST_LABELS)
+    crowded, quantity = len(kinds) > MOST_LABELS, "ratio of perplexities"
+    panel = Panel(title, kinds, "setting", x, y, quantity=quantity, number=",.4~g", height=HEIGHT, crowded=crowded)
     add_thresholds(panel)
     panel.add_series(points)
     panel.add_labels(points)
@@ -95,7 +95,7 @@ def _panel(sweep: Sweep) -> Panel:
 def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequence[TextSummary]) -> Sweep | None:
     lines: dict[str, list[TextSummary]] = {}
     for summary in summaries:
-        value = settings[summary.series].get(path)
+        value: Any = settings[summary.series].get(path)
         if type(value) in {int, float} and value > 0:
             lines.setdefault(_others(settings[summary.series], path), []).append(summary)
     swept = [line for line in lines.values() if len({settings[s.series][path] for s in line}) > 1]
