@@ -48,10 +48,10 @@ def summarise(table: Table) -> pl.DataFrame:
 
 def longest_in_a_row(lengths: pl.Series, settings: dict[str, Any]) -> int:
     """Return the last of the lengths that were evaluated one after another, as the recipe says it."""
-    evaluation: Any = settings.get("evaluation")
-    if isinstance(evaluation, dict) and isinstance(longest := evaluation.get("longest"), int):
-        return longest
-    return max(lengths.to_list())
+    task: Any = settings.get("task")
+    test: Any = task.get("test") if isinstance(task, dict) else None
+    longest: Any = test.get("longest") if isinstance(test, dict) else None
+    return longest if isinstance(longest, int) else max(lengths.to_list())
 
 
 def with_runs(table: Table) -> pl.DataFrame:
