@@ -20,13 +20,12 @@ import calls_for_tests
 from calls_for_tests import ok
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lengthwise.diagnostics import library
 from lengthwise.errors import InputError
 from lengthwise.experiments.pretrained import measured, post_trained
 from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.run import Outcome, read_run, train_run
-from lengthwise.models.huggingface import load_huggingface
-from lengthwise.models.huggingface.loading import tiny_model
+from lengthwise.pretrained import library, load_huggingface
+from lengthwise.pretrained.loading import tiny_model
 from lengthwise.training.checkpoint import load_checkpoint
 
 WORDS = [f"w{number}" for number in range(45)]

@@ -1,4 +1,4 @@
-"""``lengthwise check`` for models of transformers: the library alone beside our mends."""
+"""``lengthwise check`` for models of transformers: the library alone beside our patches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from lengthwise.diagnostics.library import Cell, LibraryFinding
+    from lengthwise.pretrained.library import Cell, LibraryFinding
 
 NOT_ASKED = "no mask"
 
@@ -20,17 +20,17 @@ class Checked(NamedTuple):
     """A family and what was found."""
 
     name: str
-    mend: str
+    patch: str
     findings: list[LibraryFinding]
 
     @property
     def holds(self) -> bool:
-        """Whether the mended model keeps every clause."""
+        """Whether the patched model keeps every clause."""
         return all(finding.holds for finding in self.findings)
 
 
 def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed: int) -> None:
-    """Check a checkpoint, and end with exit code 1 where the mended model breaks the contract.
+    """Check a checkpoint, and end with exit code 1 where the patched model breaks the contract.
 
     Args:
         path: its folder.
@@ -41,16 +41,16 @@ def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed
     Raises:
         InputError: the folder cannot be loaded, or there are overrides.
     """
-    from lengthwise.diagnostics.library import check_library
-    from lengthwise.models.huggingface.families import family_of
-    from lengthwise.models.huggingface.loading import load_huggingface
+    from lengthwise.pretrained.families import family_of
+    from lengthwise.pretrained.library import check_library
+    from lengthwise.pretrained.loading import load_huggingface
 
     if overrides:
         raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
     quiet()
     model = load_huggingface(path, remote_code)
-    mend = family_of(model.family).mend
-    _print_one(Checked(model.family, mend, check_library(model.float(), seed=seed)))
+    patch = family_of(model.family).patch
+    _print_one(Checked(model.family, patch, check_library(model.float(), seed=seed)))
 
 
 def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool) -> None:
@@ -65,7 +65,7 @@ def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool
     Raises:
         InputError: the family or a setting is unknown, or the page is asked for one family.
     """
-    from lengthwise.models.huggingface.families import FAMILIES
+    from lengthwise.pretrained.families import FAMILIES
 
     if name != "all" and markdown:
         raise InputError("the page is of all families: lengthwise check hf-config:all --markdown")
@@ -79,7 +79,7 @@ def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool
     if markdown:
         say("\n".join(_page(checked)))
     else:
-        print_table(("family", "clause", "library alone", "with our mend", "result"), _rows_of_all(checked))
+        print_table(("family", "clause", "library alone", "with our patch", "result"), _rows_of_all(checked))
     if not all(one.holds for one in checked):
         raise typer.Exit(1)
 
@@ -97,39 +97,41 @@ def quiet() -> None:
 def _check_family(name: str, overrides: list[str], seed: int) -> Checked:
     import torch
 
-    from lengthwise.diagnostics.library import check_library
     from lengthwise.experiments.overrides import apply_overrides
-    from lengthwise.models.huggingface.families import FAMILIES
-    from lengthwise.models.huggingface.loading import tiny_model
+    from lengthwise.pretrained.families import FAMILIES
+    from lengthwise.pretrained.library import check_library
+    from lengthwise.pretrained.loading import tiny_model
 
     torch.manual_seed(seed)
     model = tiny_model(name, **apply_overrides({}, overrides))
-    return Checked(name, FAMILIES[name].mend, check_library(model, seed=seed))
+    return Checked(name, FAMILIES[name].patch, check_library(model, seed=seed))
 
 
 def _print_one(checked: Checked) -> None:
     import torch
     import transformers
 
-    from lengthwise.diagnostics.library import TOLERANCE
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    from lengthwise.pretrained.library import TOLERANCE
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
     say(
-        f"{checked.name}: transformers {transformers.__version__} (mends seen right with {', '.join(SEEN_RIGHT)}), "
+        f"{checked.name}: transformers {transformers.__version__} (patches seen right with {', '.join(SEEN_RIGHT)}), "
         f"torch {torch.__version__}; largest relative difference in float32, allowed {TOLERANCE:.0e}; "
-        f"mend: {checked.mend}"
+        f"patch: {checked.patch}"
     )
-    print_table(("clause", "library alone", "with our mend", "result"), [row[1:] for row in _rows_of_all([checked])])
+    print_table(("clause", "library alone", "with our patch", "result"), [row[1:] for row in _rows_of_all([checked])])
     if not checked.holds:
         raise typer.Exit(1)
 
 
 def _rows_of_all(checked: list[Checked]) -> list[tuple[str, ...]]:
-    return [(one.name, f.clause, _text(f.alone), _text(f.mended), _verdict(f)) for one in checked for f in one.findings]
+    return [
+        (one.name, f.clause, _text(f.alone), _text(f.patched), _verdict(f)) for one in checked for f in one.findings
+    ]
 
 
 def _verdict(finding: LibraryFinding) -> str:
-    if finding.mended is None:
+    if finding.patched is None:
         return "not asked"
     return "holds" if finding.holds else "BROKEN"
 
@@ -145,8 +147,8 @@ def _page(checked: list[Checked]) -> Iterator[str]:
     import torch
     import transformers
 
-    from lengthwise.diagnostics.library import CLAUSES, TOLERANCE
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    from lengthwise.pretrained.library import CLAUSES, TOLERANCE
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
     text = files("lengthwise.cli").joinpath("pretrained_contract.md").read_text(encoding="utf-8")
     versions: dict[str, Any] = {
@@ -158,11 +160,11 @@ def _page(checked: list[Checked]) -> Iterator[str]:
     }
     yield text.format(**versions).rstrip()
     yield ""
-    yield f"| family | {' | '.join(CLAUSES)} | mend |"
+    yield f"| family | {' | '.join(CLAUSES)} | patch |"
     yield f"|{'---|' * (len(CLAUSES) + 2)}"
     for one in checked:
-        cells = (f"{_marked(f.alone)} → {_marked(f.mended)}" if f.alone else NOT_ASKED for f in one.findings)
-        yield f"| {one.name} | {' | '.join(cells)} | {one.mend} |"
+        cells = (f"{_marked(f.alone)} → {_marked(f.patched)}" if f.alone else NOT_ASKED for f in one.findings)
+        yield f"| {one.name} | {' | '.join(cells)} | {one.patch} |"
     yield ""
     yield "Errors, as the library raises them:"
     yield ""

@@ -85,7 +85,7 @@ def post_train_checkpoint(
     from lengthwise.experiments.pretrained import RUNS, check_out, post_trained
     from lengthwise.experiments.results import RunFolder, run_path
     from lengthwise.experiments.run import train_run
-    from lengthwise.models.huggingface.config import HuggingFaceConfig
+    from lengthwise.pretrained.config import HuggingFaceConfig
     from lengthwise.training.processes import processes_here
 
     assert isinstance(before.model, HuggingFaceConfig) and before.model.path is not None  # noqa: PT018

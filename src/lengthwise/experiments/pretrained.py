@@ -14,13 +14,13 @@ from lengthwise.experiments.recipe import TextRecipe, validate_recipe
 from lengthwise.experiments.results import RunFolder
 from lengthwise.experiments.text_job import TextJob
 from lengthwise.models.base import SequenceModel
-from lengthwise.models.huggingface.config import HuggingFaceConfig
-from lengthwise.models.huggingface.loading import check_folder, load_huggingface, read_settings
+from lengthwise.pretrained.config import HuggingFaceConfig
+from lengthwise.pretrained.loading import check_folder, load_huggingface, read_settings
 from lengthwise.tasks.tokenizer import load_tokenizer
 from lengthwise.training.checkpoint import load_checkpoint
 
 if TYPE_CHECKING:
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
 RUNS = "lengthwise"
 """The folder in that of a post-trained checkpoint which holds its runs, before and after."""
@@ -42,7 +42,7 @@ class PretrainedJob(TextJob):
         Raises:
             InputError: the checkpoint cannot be used, its tokenizer does not fit, or its family breaks the contract.
         """
-        from lengthwise.diagnostics.library import require_contract
+        from lengthwise.pretrained.library import require_contract
 
         text, config = self.recipe.text, self.recipe.model
         assert isinstance(config, HuggingFaceConfig)

@@ -22,7 +22,7 @@ from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
 from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
 from lengthwise.experiments.string_job import StringJob
 from lengthwise.experiments.text_job import TextJob
-from lengthwise.models.huggingface.config import HuggingFaceConfig
+from lengthwise.pretrained.config import HuggingFaceConfig
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
 from lengthwise.training.processes import ALONE, Processes

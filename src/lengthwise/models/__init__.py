@@ -7,7 +7,7 @@ MODELS: Registry = Registry(
     {
         "ldru": "lengthwise.models.ldru:LDRUConfig",
         "backbone": "lengthwise.models.backbone:BackboneConfig",
-        "huggingface": "lengthwise.models.huggingface:HuggingFaceConfig",
+        "huggingface": "lengthwise.pretrained:HuggingFaceConfig",
         "regular_gpt": "lengthwise.models.regular_gpt:RegularGPTConfig",
     },
 )

@@ -18,28 +18,28 @@ from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin, LinearAttentionCacheLayerMixin
 
 from lengthwise.models.base import Output
-from lengthwise.models.huggingface.families import Family
-from lengthwise.models.huggingface.mends import CarryingCache, mended_scan, replaced
+from lengthwise.pretrained.families import Family
+from lengthwise.pretrained.patches import PatchedCache, patched_scan, replaced
 from lengthwise.state import Kind, State
 
 
-class Carrier(ABC):
+class CacheAdapter(ABC):
     """Reads tokens with a model of transformers, from a state and to a state.
 
     Args:
         model: a causal language model of transformers.
         family: its family.
-        mended: whether to put right what the library does to a carried state; otherwise the model is called as a user
+        patched: whether to put right what the library does to a carried state; otherwise the model is called as a user
             of the library calls it.
 
     Raises:
-        InputError: the installed version lacks what the mend of this family replaces.
+        InputError: the installed version lacks what the patch of this family replaces.
     """
 
-    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
+    def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
         self.model: Any = model
         self.family = family
-        self.mended = mended
+        self.patched = patched
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.positions = "position_ids" in self.takes
 
@@ -53,7 +53,7 @@ class Carrier(ABC):
 
         Args:
             tokens_BT: [B, T] symbols.
-            state: a state of this model; only a carrier that mends nothing also takes none.
+            state: a state of this model; only an adapter that patches nothing also takes none.
             mask_BT: [B, T] ones for tokens and zeros for padding, only before anything else was read.
         """
 
@@ -79,14 +79,14 @@ class Carrier(ABC):
         return {"position": start_B + tokens_BT.shape[1]}
 
 
-class CacheCarrier(Carrier):
+class DynamicCacheAdapter(CacheAdapter):
     """Carries what a `DynamicCache` holds: ``layers.0.conv``, ``layers.0.recurrent``, ``layers.1.keys`` and so on."""
 
-    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
-        super().__init__(model, family, mended)
+    def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
+        super().__init__(model, family, patched)
         self._keyword = "cache_params" if "cache_params" in self.takes else "past_key_values"
         self._module = modules[type(self.model).__module__]
-        if mended and family.scan:
+        if patched and family.scan:
             with replaced(self._module, {family.scan: getattr(self._module, family.scan, None)}):
                 pass
 
@@ -110,9 +110,9 @@ class CacheCarrier(Carrier):
         """Read tokens from a state."""
         cache = self._new_cache(state)
         options: dict[str, Any] = {} if mask_BT is None else {"attention_mask": mask_BT}
-        if self.mended and self.positions:
+        if self.patched and self.positions:
             options["position_ids"] = self._position_ids(tokens_BT, state, mask_BT)
-        with self._mends(cache):
+        with self._patches(cache):
             logits_BTV = self._call(tokens_BT, cache, options)
         return Output(logits_BTV, self._unload(cache, self._next_position(tokens_BT, state)))
 
@@ -120,21 +120,21 @@ class CacheCarrier(Carrier):
         return self.model(input_ids=tokens_BT, use_cache=True, **{self._keyword: cache}, **options).logits
 
     @contextmanager
-    def _mends(self, cache: Any) -> Generator[None]:
-        if not isinstance(cache, CarryingCache):
+    def _patches(self, cache: Any) -> Generator[None]:
+        if not isinstance(cache, PatchedCache):
             yield
             return
         scan = self.family.scan
-        with replaced(self._module, {scan: mended_scan(scan, getattr(self._module, scan), cache)}):
+        with replaced(self._module, {scan: patched_scan(scan, getattr(self._module, scan), cache)}):
             yield
         cache.check_all_taken()
 
     def _new_cache(self, state: State | None) -> Any:
         config = self.model.config
-        cache = CarryingCache(config) if self.mended and state is not None else DynamicCache(config=config)
+        cache = PatchedCache(config) if self.patched and state is not None else DynamicCache(config=config)
         if state is not None:
             # The library writes in place: its copy is its own, like the cache of a user.
-            self._load(cache, state if self.mended else state.map(Tensor.clone))
+            self._load(cache, state if self.patched else state.map(Tensor.clone))
         return cache
 
     def _load(self, cache: Any, state: State) -> None:

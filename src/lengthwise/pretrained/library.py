@@ -1,4 +1,4 @@
-"""What the installed transformers does with a carried state, alone and with our mends, measured on one model.
+"""What the installed transformers does with a carried state, alone and with our patches, measured on one model.
 
 Every clause compares with the library reading all tokens in one call without a cache, which is how it trains.
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError, LengthwiseError, reason_of
-from lengthwise.models.huggingface.adapter import HuggingFaceModel
-from lengthwise.models.huggingface.families import family_of
+from lengthwise.pretrained.adapter import HuggingFaceModel
+from lengthwise.pretrained.families import family_of
 from lengthwise.state import Kind, State
 
 FIRST, SECOND = 19, 13
@@ -45,17 +45,17 @@ class Cell(NamedTuple):
 
 
 class LibraryFinding(NamedTuple):
-    """One clause, with the library alone and with the mend."""
+    """One clause, with the library alone and with the patch."""
 
     clause: str
     alone: Cell | None
     """None where the clause cannot be asked of this family."""
-    mended: Cell | None
+    patched: Cell | None
 
     @property
     def holds(self) -> bool:
-        """Whether the mended model keeps it."""
-        return self.mended is None or self.mended.holds
+        """Whether the patched model keeps it."""
+        return self.patched is None or self.patched.holds
 
 
 CLAUSES = (
@@ -73,7 +73,7 @@ together against each alone, both in two chunks; logits of rows padded on the le
 
 @torch.enable_grad()
 def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFinding]:
-    """Measure the state contract of a model of transformers, with the library alone and with our mends.
+    """Measure the state contract of a model of transformers, with the library alone and with our patches.
 
     Args:
         model: in float32; its gradients are cleared and it is measured in evaluation mode.
@@ -88,11 +88,11 @@ def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFind
     dtype = next(model.parameters()).dtype
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"the contract is measured in float32, not {dtype}; call model.float() first")
-    alone = HuggingFaceModel(model.model, mended=False)
-    mended = HuggingFaceModel(model.model)
+    alone = HuggingFaceModel(model.model, patched=False)
+    patched = HuggingFaceModel(model.model)
     with _evaluating(model):
-        subject = _Subject(mended, seed)
-        columns = [[_cell(lambda m=m, c=c: c(m)) for c in subject.clauses()] for m in (alone, mended)]
+        subject = _Subject(patched, seed)
+        columns = [[_cell(lambda m=m, c=c: c(m)) for c in subject.clauses()] for m in (alone, patched)]
         model.zero_grad(set_to_none=True)
     masks = family_of(model.family).masks
     return [
@@ -104,7 +104,7 @@ def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFind
 
 
 def require_contract(model: HuggingFaceModel) -> None:
-    """Refuse a model whose state is not carried rightly with the installed transformers, even mended.
+    """Refuse a model whose state is not carried rightly with the installed transformers, even patched.
 
     Raises:
         InputError: a clause does not hold; the message says which, and the measured difference.
@@ -112,7 +112,7 @@ def require_contract(model: HuggingFaceModel) -> None:
     if broken := [finding for finding in check_library(model) if not finding.holds]:
         import transformers
 
-        measured = ", ".join(f"{finding.clause} {finding.mended}" for finding in broken)
+        measured = ", ".join(f"{finding.clause} {finding.patched}" for finding in broken)
         raise InputError(
             f"{model.family} does not carry its state rightly with transformers {transformers.__version__}: "
             f"{measured}, allowed {TOLERANCE:.0e}; `lengthwise check hf:PATH` shows all of it"

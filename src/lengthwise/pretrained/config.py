@@ -9,7 +9,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import ModelConfig
 
 if TYPE_CHECKING:
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
 
 class HuggingFaceConfig(ModelConfig):
@@ -29,7 +29,7 @@ class HuggingFaceConfig(ModelConfig):
         Raises:
             InputError: the folder cannot be used, the model is for another vocabulary, or it is not a language model.
         """
-        from lengthwise.models.huggingface.loading import load_huggingface, tiny_model
+        from lengthwise.pretrained.loading import load_huggingface, tiny_model
 
         if classes != vocabulary:
             raise InputError(f"a causal language model has as many classes as symbols, not {classes} and {vocabulary}")

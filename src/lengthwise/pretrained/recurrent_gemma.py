@@ -15,13 +15,13 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache
 
 from lengthwise.models.base import Output
-from lengthwise.models.huggingface.carriers import Carrier, fill_layer
-from lengthwise.models.huggingface.mends import overridden
+from lengthwise.pretrained.cache_adapters import CacheAdapter, fill_layer
+from lengthwise.pretrained.patches import overridden
 from lengthwise.scans.elementwise import elementwise_scan
 from lengthwise.state import Kind, State
 
 
-class RecurrentGemmaCarrier(Carrier):
+class RecurrentGemmaAdapter(CacheAdapter):
     """Carries ``layers.0.conv`` and ``layers.0.recurrent`` of recurrent blocks, keys and values of the others.
 
     The library forgets the inputs that the convolution still needs when it reads more than one token. It resets the
@@ -50,8 +50,8 @@ class RecurrentGemmaCarrier(Carrier):
         """Read tokens from a state."""
         del mask_BT
         cache = DynamicCache(config=self.model.config)
-        options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.mended else {}
-        with self._inside(state, cache), self._mends(state) as tails:
+        options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.patched else {}
+        with self._inside(state, cache), self._patches(state) as tails:
             logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
             entries: dict[str, Any] = {
                 f"layers.{number}.{name}": entry
@@ -67,7 +67,7 @@ class RecurrentGemmaCarrier(Carrier):
         return Output(logits, self._state(entries, self._next_position(tokens_BT, state)["position"]))
 
     def _fill(self, cache: Any, state: State) -> None:
-        seen = None if self.mended else int(state["position"][0])
+        seen = None if self.patched else int(state["position"][0])
         for number in self._attending():
             fill_layer(cache.layers[number], state.section(f"layers.{number}"), seen)
 
@@ -101,14 +101,14 @@ class RecurrentGemmaCarrier(Carrier):
                 block.conv1d_state, block.rg_lru.recurrent_states = tail, memory
 
     @contextmanager
-    def _mends(self, state: State | None) -> Generator[dict[int, Tensor]]:
+    def _patches(self, state: State | None) -> Generator[dict[int, Tensor]]:
         """Let the convolutions read the inputs before a chunk, and our scan run the recurrence.
 
         Yields:
             The next inputs of the convolutions, by layer.
         """
         tails: dict[int, Tensor] = {}
-        if not self.mended or state is None:
+        if not self.patched or state is None:
             yield tails
             return
         blocks = self._recurrent().items()

@@ -54,8 +54,8 @@ def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Generator[N
     """
     if missing := sorted(name for name in replacements if not hasattr(module, name)):
         raise InputError(
-            f"{module.__name__} has no {', '.join(missing)}, which its mend replaces; "
-            f"the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+            f"{module.__name__} has no {', '.join(missing)}, which its patch replaces; "
+            f"the patches were seen right with transformers {', '.join(SEEN_RIGHT)}"
         )
     with _patching:
         originals = {name: getattr(module, name) for name in replacements}
@@ -135,7 +135,7 @@ _ASSIGNING: dict[type, type] = {
 }
 
 
-class CarryingCache(DynamicCache):
+class PatchedCache(DynamicCache):
     """A cache whose recurrent states go to the scans of a chunk rather than to the layers.
 
     Args:
@@ -175,16 +175,16 @@ class CarryingCache(DynamicCache):
         """Refuse a call that dropped a state.
 
         Raises:
-            RunError: a layer did not call the scan that its mend replaces.
+            RunError: a layer did not call the scan that its patch replaces.
         """
         if self._waiting:
             raise RunError(
-                "a layer of the model did not read its carried state: it calls another scan than the one that the mend "
-                f"replaces; the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+                "a layer of the model did not read its carried state: it calls another scan than the one that the "
+                f"patch replaces; the patches were seen right with transformers {', '.join(SEEN_RIGHT)}"
             )
 
 
-def mended_scan(name: str, original: Scan, cache: CarryingCache) -> Scan:
+def patched_scan(name: str, original: Scan, cache: PatchedCache) -> Scan:
     """Return what stands in for a scan of the library while a cache is read.
 
     Args:
@@ -192,10 +192,10 @@ def mended_scan(name: str, original: Scan, cache: CarryingCache) -> Scan:
         original: the library's function.
         cache: where the state comes from.
     """
-    return _MENDED[name](original, cache)
+    return _PATCHED[name](original, cache)
 
 
-def _selective(_: Scan, cache: CarryingCache) -> Scan:
+def _selective(_: Scan, cache: PatchedCache) -> Scan:
     """Run our own scan: the library's has no initial state and, without its kernels, is many times slower."""
 
     def scan(
@@ -222,7 +222,7 @@ def _selective(_: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-def _chunked(original: Scan, cache: CarryingCache) -> Scan:
+def _chunked(original: Scan, cache: PatchedCache) -> Scan:
     def scan(
         hidden_states: Tensor,
         dt: Tensor,
@@ -256,7 +256,7 @@ def _chunked(original: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-def _delta(original: Scan, cache: CarryingCache) -> Scan:
+def _delta(original: Scan, cache: PatchedCache) -> Scan:
     def scan(
         query: Tensor,
         key: Tensor,
@@ -286,7 +286,7 @@ def _of_length_one(x: Tensor) -> Tensor:
     return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
 
 
-def _kimi_delta(original: Scan, cache: CarryingCache) -> Scan:
+def _kimi_delta(original: Scan, cache: PatchedCache) -> Scan:
     """Take short chunks: within one the library forms the decay of every channel between every two tokens."""
 
     def scan(*arguments: Any, **options: Any) -> Any:
@@ -296,7 +296,7 @@ def _kimi_delta(original: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-_MENDED: dict[str, Callable[[Scan, CarryingCache], Scan]] = {
+_PATCHED: dict[str, Callable[[Scan, PatchedCache], Scan]] = {
     "mamba_selective_scan": _selective,
     "mamba2_chunk_scan": _chunked,
     "torch_chunk_gated_delta_rule": _delta,

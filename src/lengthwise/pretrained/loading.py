@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import safetensors
 
 from lengthwise.errors import InputError, reason_of
-from lengthwise.models.huggingface.families import FAMILIES, family_of, tiny_settings
+from lengthwise.pretrained.families import FAMILIES, family_of, tiny_settings
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -88,7 +88,7 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     _require_transformers()
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
     tiny = tiny_settings(family)
     model_type = FAMILIES[family].model_type or family
@@ -114,7 +114,7 @@ def _require_transformers() -> None:
 def _version() -> str:
     import transformers
 
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
     return f"it is {transformers.__version__}, and {', '.join(SEEN_RIGHT)} was seen right"
 
@@ -187,7 +187,7 @@ def _check_readable(folder: Path) -> None:
 def _load(folder: Path, remote_code: bool) -> HuggingFaceModel:
     from transformers import AutoModelForCausalLM
 
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(

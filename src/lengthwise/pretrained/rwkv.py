@@ -1,0 +1,118 @@
+"""RWKV-4 and xLSTM, which pass their states outside of transformers' caches.
+
+Shape letters: B batch rows, T tokens, D width, L layers, H heads, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from sys import modules
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lengthwise.models.base import Output
+from lengthwise.pretrained.cache_adapters import CacheAdapter, keeping_modes
+from lengthwise.pretrained.patches import replaced
+from lengthwise.scans.weighted import WeightedMemory, weighted_scan
+from lengthwise.state import Kind, State
+
+_RWKV = {
+    "shift.feed_forward": Kind.TAIL,
+    "shift.attention": Kind.TAIL,
+    "recurrent.numerator": Kind.RECURRENT,
+    "recurrent.denominator": Kind.RECURRENT,
+    "recurrent.maximum": Kind.RECURRENT,
+}
+"""The five states of RWKV-4 in the library's order; numerator and denominator are divided by exp(maximum)."""
+
+
+class RWKVAdapter(CacheAdapter):
+    """Carries the five states of RWKV-4, a tensor for each layer: ``layers.0.recurrent.numerator`` and so on.
+
+    The library stacks layers in one tensor and writes each layer's part in place; its token shift mixes the rows of a
+    batch when it reads a single token. The patch gives it a list of layers that can be indexed alike, and our scan in
+    place of its loop over tokens.
+    """
+
+    def blank(self) -> State:
+        """Return zeros, and the library's number for the maximum over no token."""
+        config, weight = self.model.config, self.model.get_input_embeddings().weight
+        sizes = {Kind.TAIL: (config.hidden_size, weight.dtype)}
+        sizes[Kind.RECURRENT] = (config.attention_hidden_size, torch.promote_types(weight.dtype, torch.float32))
+        entries: dict[str, Tensor] = {}
+        for name, kind in self._names():
+            size, dtype = sizes[kind]
+            value = -1e30 if name.endswith("maximum") else 0.0
+            entries[name] = torch.full((1, size), value, dtype=dtype, device=weight.device)
+        return State(entries, dict(self._names()))
+
+    def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
+        """Read tokens from a state."""
+        del mask_BT
+        given = None if state is None else self._as_layers(state, tokens_BT) if self.patched else self._stacked(state)
+        with replaced(
+            modules[type(self.model).__module__], {"rwkv_linear_attention": _weighted} if self.patched else {}
+        ):
+            output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
+        kinds = dict(self._names())
+        entries = dict(zip(kinds, self._split(output.state), strict=True))
+        return Output(output.logits, State(entries, kinds))
+
+    @contextmanager
+    def saving(self) -> Generator[None]:
+        """Undo the halving of weights that the library does in evaluation mode and would save."""
+        with keeping_modes(self.model):
+            self.model.train()
+            self.model.rwkv._rescale_layers()
+            yield
+
+    def _names(self) -> list[tuple[str, Kind]]:
+        layers = range(self.model.config.num_hidden_layers)
+        return [(f"layers.{layer}.{name}", kind) for name, kind in _RWKV.items() for layer in layers]
+
+    def _stacked(self, state: State) -> list[Tensor]:
+        layers = range(self.model.config.num_hidden_layers)
+        return [torch.stack([state[f"layers.{layer}.{name}"] for layer in layers], -1) for name in _RWKV]
+
+    def _as_layers(self, state: State, tokens_BT: Tensor) -> list[_Layers]:
+        layers = range(self.model.config.num_hidden_layers)
+        single = tokens_BT.shape[1] == 1
+        return [
+            _Layers([state[f"layers.{layer}.{name}"] for layer in layers], single and kind is Kind.TAIL)
+            for name, kind in _RWKV.items()
+        ]
+
+    def _split(self, states: list[Tensor] | list[_Layers]) -> list[Tensor]:
+        layers = range(self.model.config.num_hidden_layers)
+        return [s.entries[n] if isinstance(s, _Layers) else s[:, :, n] for s in states for n in layers]
+
+
+class _Layers:
+    """What stands in for a tensor [B, D, L]: setting a layer assigns, so that nothing is written in place.
+
+    Args:
+        entries: [B, D] for each layer.
+        as_token: whether a layer is read as [B, 1, D].
+    """
+
+    def __init__(self, entries: list[Tensor], as_token: bool) -> None:
+        self.entries = entries
+        self._as_token = as_token
+
+    def __getitem__(self, index: tuple[slice, slice, int]) -> Tensor:
+        entry = self.entries[index[2]]
+        return entry[:, None] if self._as_token else entry
+
+    def __setitem__(self, index: tuple[slice, slice, int], entry: Tensor) -> None:
+        self.entries[index[2]] = entry
+
+
+def _weighted(
+    time_decay: Tensor, time_first: Tensor, key: Tensor, value: Tensor, state: tuple[Tensor, ...], **_: Any
+) -> tuple[Tensor, list[Tensor]]:
+    """Stand in for the library's ``rwkv_linear_attention``."""
+    y_BTD, after = weighted_scan(key, value, -time_decay.exp(), time_first, WeightedMemory(*state))
+    return y_BTD.to(key.dtype), list(after)
