@@ -12,6 +12,7 @@ from lengthwise.cli.arguments import RUN_FOLDERS
 from lengthwise.cli.progress import evaluation_bar, say
 
 if TYPE_CHECKING:
+    from lengthwise.experiments.recipe import AnyRecipe
     from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
 
 
@@ -28,18 +29,19 @@ def evaluate(
         say(f"{folder.path}: {measure(folder, again)}")
 
 
-def measure(folder: RunFolder, again: bool = False) -> str:
+def measure(folder: RunFolder, again: bool = False, recipe: AnyRecipe | None = None) -> str:
     """Measure a trained run with a bar, unless that was done, and return what was found in words.
 
     Args:
         folder: the run.
         again: whether what was measured before is replaced.
+        recipe: that which the run was just trained with; read from the folder by default.
     """
     from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
     from lengthwise.experiments.run import evaluate_run
 
     with evaluation_bar(str(folder.path)) as bar:
-        rows = evaluate_run(folder.path, bar.advance, again)
+        rows = evaluate_run(folder.path, bar.advance, again, recipe)
     accuracies = [row for row in rows if isinstance(row, EvaluationRow)]
     return summarise(accuracies) if accuracies else verdict_in_words([r for r in rows if isinstance(r, DiagnosisRow)])
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.overrides import apply_overrides
+from lengthwise.experiments.overrides import apply_overrides, replace_settings
 from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
 from lengthwise.experiments.results import run_path
 
@@ -35,23 +36,32 @@ def post_training(
     """
     if not isinstance(base, TextRecipe):
         raise InputError(f"recipe {base.name} is not of text: only language models are post-trained")
-    settings = base.settings()
-    optimiser = settings["training"]["optimiser"]
-    settings |= {
+    rate = LEARNING_RATE * base.training.optimiser.learning_rate
+    changes = {"start": base.name, "seeds": [seed], "training.steps": steps, "training.optimiser.learning_rate": rate}
+    return changed_recipe(base, intervention, changes, overrides)
+
+
+def changed_recipe(
+    base: TextRecipe, intervention: str, changes: Mapping[str, Any], overrides: Sequence[str]
+) -> TextRecipe:
+    """Return a recipe whose steps start from other states.
+
+    Args:
+        base: the recipe of what is post-trained.
+        intervention: its name.
+        changes: settings by path.
+        overrides: ``path=value`` each, applied last.
+
+    Raises:
+        InputError: the settings are wrong.
+    """
+    settings = base.settings() | {
         "name": f"{base.name}.{intervention}",
         "makes": f"a post-trained {base.name}",
-        "start": base.name,
-        "seeds": [seed],
         "intervention": {"name": intervention},
     }
-    settings["training"] |= {
-        "steps": steps,
-        "optimiser": optimiser | {"learning_rate": LEARNING_RATE * optimiser["learning_rate"]},
-    }
-    recipe = validate_recipe(settings, f"post-training of {base.name}")
-    if overrides:
-        changed = apply_overrides(recipe.settings(), overrides)
-        recipe = validate_recipe(changed, f"post-training of {base.name} with {' '.join(overrides)}")
+    changed = apply_overrides(replace_settings(settings, changes.items()), overrides)
+    recipe = validate_recipe(changed, " ".join([f"post-training of {base.name}", *overrides]))
     assert isinstance(recipe, TextRecipe)  # it has a text
     return recipe
 

@@ -17,12 +17,10 @@ from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.experiments.jobs import CURVES, Job
 from lengthwise.experiments.lock import hold
-from lengthwise.experiments.pretrained import PretrainedJob
 from lengthwise.experiments.recipe import AnyRecipe, TextRecipe, validate_recipe
 from lengthwise.experiments.results import DiagnosisRow, EvaluationRow, RunFolder
 from lengthwise.experiments.string_job import StringJob
 from lengthwise.experiments.text_job import TextJob
-from lengthwise.pretrained.config import HuggingFaceConfig
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
 from lengthwise.training.loop import Trainer
 from lengthwise.training.processes import ALONE, Processes
@@ -122,7 +120,10 @@ def _is_due(trainer: Trainer[Any], recipe: AnyRecipe) -> bool:
 
 
 def evaluate_run(
-    folder: Path, progress: Callable[[EvaluationRow | DiagnosisRow], None] | None = None, again: bool = False
+    folder: Path,
+    progress: Callable[[EvaluationRow | DiagnosisRow], None] | None = None,
+    again: bool = False,
+    recipe: AnyRecipe | None = None,
 ) -> Sequence[EvaluationRow | DiagnosisRow]:
     """Measure a trained run as its recipe says and write its rows.
 
@@ -130,6 +131,7 @@ def evaluate_run(
         folder: the run's folder.
         progress: called after every row.
         again: whether rows that are there already are replaced.
+        recipe: that which the run was just trained with; read from the folder by default.
 
     Returns:
         All rows.
@@ -139,7 +141,7 @@ def evaluate_run(
         StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
-    recipe, seed = read_run(run)
+    recipe, seed = read_run(run) if recipe is None else (recipe, recipe.seeds[0])
     with hold(folder):
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
@@ -274,11 +276,7 @@ def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> 
 
 def _job(recipe: AnyRecipe, seed: int, processes: Processes = ALONE) -> Job:
     torch.set_num_threads(recipe.threads)
-    if not isinstance(recipe, TextRecipe):
-        return StringJob(recipe, seed)
-    if isinstance(recipe.model, HuggingFaceConfig) and recipe.model.path is not None:
-        return PretrainedJob(recipe, seed, processes)
-    return TextJob(recipe, seed, processes)
+    return TextJob(recipe, seed, processes) if isinstance(recipe, TextRecipe) else StringJob(recipe, seed)
 
 
 def _resume(run: RunFolder, trainer: Trainer[Any]) -> None:

@@ -59,9 +59,8 @@ class TextJob(Job):
         return with_state(self.recipe.model.build(symbols, symbols), f"text recipe {self.recipe.name}")
 
     def model_name(self, model: SequenceModel) -> str:
-        """Return what rows call the model."""
-        del model
-        return self.recipe.model_name
+        """Return what rows call the model: of pretrained ones the family."""
+        return str(getattr(model, "family", self.recipe.model_name))
 
     def describe(self, trainer: Trainer[Any]) -> dict[str, int]:
         """Return the sizes of the model, with the recurrent elements that a row carries as ``state``."""

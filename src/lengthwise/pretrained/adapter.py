@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import transformers
@@ -60,6 +60,7 @@ class HuggingFaceModel(SequenceModel):
         family = family_of(self.family)
         self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
+        self.register_state_dict_post_hook(_as_trained)
 
     @property
     def seen_right(self) -> bool:
@@ -124,14 +125,19 @@ class HuggingFaceModel(SequenceModel):
         for file in sorted(self.source.iterdir()) if self.source is not None else []:
             if _is_carried_over(file) and folder.resolve() != file.parent.resolve():
                 shutil.copy2(file, folder / file.name)
-        with self._adapter.saving():
-            self.model.save_pretrained(folder)
+        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=weights)
+
+
+def _as_trained(model: nn.Module, weights: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
+    del metadata
+    cast(HuggingFaceModel, model)._adapter.as_trained(weights, f"{prefix}model.")
 
 
 def _is_carried_over(file: Path) -> bool:
     return (
         file.is_file()
-        and file.suffix in _CARRIED_OVER
+        and (file.suffix in _CARRIED_OVER or file.name.startswith("LICENSE"))
         and file.name not in _WRITTEN_BY_TRANSFORMERS
         and not file.name.endswith(".index.json")
     )

@@ -61,10 +61,9 @@ class CacheAdapter(ABC):
         """Return what entries that are not recurrent hold where a sequence starts from a recurrent memory."""
         return initial
 
-    @contextmanager
-    def saving(self) -> Generator[None]:
-        """Hold the weights as they are saved while the context lasts."""
-        yield
+    def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
+        """Undo, in a state dictionary, what the library does to weights that it evaluates with."""
+        del weights, prefix
 
     def _position_ids(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None) -> Tensor:
         if mask_BT is not None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import PrivateAttr
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import ModelConfig
 
 if TYPE_CHECKING:
     from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.checkpoint import Checkpoint
 
 
 class HuggingFaceConfig(ModelConfig):
@@ -22,23 +25,33 @@ class HuggingFaceConfig(ModelConfig):
     """Without a path: the family of a small model with random weights."""
     remote_code: bool = False
     """Whether Python files in the folder may be run."""
+    _checkpoint: Any = PrivateAttr(default=None)
+
+    def made_from(self, checkpoint: Checkpoint) -> Self:
+        """Return these settings with their checkpoint at hand, of which `build` makes copies instead of loading it."""
+        settings = self.model_copy()
+        if (self.path, self.remote_code) == (checkpoint.path, checkpoint.remote_code):
+            settings._checkpoint = checkpoint
+        return settings
 
     def build(self, vocabulary: int, classes: int) -> HuggingFaceModel:
-        """Return the pretrained model, or a small one with random weights.
+        """Return the pretrained model in float32, its state seen to be carried rightly, or a small one at random.
 
         Raises:
-            InputError: the folder cannot be used, the model is for another vocabulary, or it is not a language model.
+            InputError: the folder cannot be used, the model is for another vocabulary, it is not a language model, or
+                its family breaks the contract.
         """
-        from lengthwise.pretrained.loading import load_huggingface, tiny_model
+        from lengthwise.pretrained.checkpoint import Checkpoint
+        from lengthwise.pretrained.loading import tiny_model
 
         if classes != vocabulary:
             raise InputError(f"a causal language model has as many classes as symbols, not {classes} and {vocabulary}")
         if self.path is None:
             return tiny_model(self.family, vocab_size=vocabulary)
-        model = load_huggingface(self.path, remote_code=self.remote_code)
-        if vocabulary > model.vocabulary:
+        checkpoint: Checkpoint = self._checkpoint or Checkpoint(self.path, self.remote_code)
+        if vocabulary > checkpoint.vocabulary:
             raise InputError(
-                f"{self.path} has {model.vocabulary} symbols, the text {vocabulary}; "
+                f"{self.path} has {checkpoint.vocabulary} symbols, the text {vocabulary}; "
                 "the tokenizer must be the one that the model was trained with"
             )
-        return model
+        return checkpoint.model()

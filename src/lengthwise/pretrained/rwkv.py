@@ -5,8 +5,6 @@ Shape letters: B batch rows, T tokens, D width, L layers, H heads, V symbols.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from sys import modules
 from typing import Any
 
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.models.base import Output
-from lengthwise.pretrained.cache_adapters import CacheAdapter, keeping_modes
+from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.patches import replaced
 from lengthwise.scans.weighted import WeightedMemory, weighted_scan
 from lengthwise.state import Kind, State
@@ -53,21 +51,21 @@ class RWKVAdapter(CacheAdapter):
         """Read tokens from a state."""
         del mask_BT
         given = None if state is None else self._as_layers(state, tokens_BT) if self.patched else self._stacked(state)
-        with replaced(
-            modules[type(self.model).__module__], {"rwkv_linear_attention": _weighted} if self.patched else {}
-        ):
+        scan = {"rwkv_linear_attention": _weighted} if self.patched else {}
+        with replaced(modules[type(self.model).__module__], scan):
             output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
         kinds = dict(self._names())
         entries = dict(zip(kinds, self._split(output.state), strict=True))
         return Output(output.logits, State(entries, kinds))
 
-    @contextmanager
-    def saving(self) -> Generator[None]:
+    def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
         """Undo the halving of weights that the library does in evaluation mode and would save."""
-        with keeping_modes(self.model):
-            self.model.train()
-            self.model.rwkv._rescale_layers()
-            yield
+        every = self.model.config.rescale_every
+        if self.model.rwkv.layers_are_rescaled and every:
+            for number in range(self.model.config.num_hidden_layers):
+                for part in ("attention.output", "feed_forward.value"):
+                    name = f"{prefix}rwkv.blocks.{number}.{part}.weight"
+                    weights[name] = weights[name] * 2 ** (number // every)
 
     def _names(self) -> list[tuple[str, Kind]]:
         layers = range(self.model.config.num_hidden_layers)
