@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
@@ -18,7 +18,7 @@ from lengthwise.models.base import Output, SequenceModel
 from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
 from lengthwise.pretrained.patches import SEEN_RIGHT
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 _WRITTEN_BY_TRANSFORMERS = {"config.json", "generation_config.json"}
 _CARRIED_OVER = {".json", ".txt", ".model", ".jinja", ".py", ".vocab"}
@@ -60,7 +60,9 @@ class HuggingFaceModel(SequenceModel):
         family = family_of(self.family)
         self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
-        self.register_state_dict_post_hook(_as_trained)
+        self.register_state_dict_post_hook(
+            lambda _, weights, prefix, __: self._adapter.as_trained(weights, f"{prefix}model.")
+        )
 
     @property
     def seen_right(self) -> bool:
@@ -96,9 +98,7 @@ class HuggingFaceModel(SequenceModel):
 
     def start_from(self, final: State) -> State:
         """Return the state of a new sequence that starts from the recurrent memory of another."""
-        start = self._adapter.start(self.initial_state(final.batch_size))
-        kept = {name: final[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT}
-        return State({**start, **kept}, start.kinds)
+        return self._adapter.start(super().start_from(final))
 
     def left_padded_logits(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the logits [B, T, V] of rows that are padded on the left; those of padding mean nothing.
@@ -127,11 +127,6 @@ class HuggingFaceModel(SequenceModel):
                 shutil.copy2(file, folder / file.name)
         weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
         self.model.save_pretrained(folder, state_dict=weights)
-
-
-def _as_trained(model: nn.Module, weights: dict[str, Any], prefix: str, metadata: dict[str, Any]) -> None:
-    del metadata
-    cast(HuggingFaceModel, model)._adapter.as_trained(weights, f"{prefix}model.")
 
 
 def _is_carried_over(file: Path) -> bool:

@@ -19,7 +19,7 @@ from transformers.cache_utils import CacheLayerMixin, LinearAttentionCacheLayerM
 
 from lengthwise.models.base import Output
 from lengthwise.pretrained.families import Family
-from lengthwise.pretrained.patches import PatchedCache, patched_scan, replaced
+from lengthwise.pretrained.patches import SCANS, PatchedCache, check_present, replaced
 from lengthwise.state import Kind, State
 
 
@@ -57,9 +57,9 @@ class CacheAdapter(ABC):
             mask_BT: [B, T] ones for tokens and zeros for padding, only before anything else was read.
         """
 
-    def start(self, initial: State) -> State:
-        """Return what entries that are not recurrent hold where a sequence starts from a recurrent memory."""
-        return initial
+    def start(self, state: State) -> State:
+        """Return an initial state with the recurrent memory of another as that of a sequence that starts from it."""
+        return state
 
     def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
         """Undo, in a state dictionary, what the library does to weights that it evaluates with."""
@@ -86,8 +86,7 @@ class DynamicCacheAdapter(CacheAdapter):
         self._keyword = "cache_params" if "cache_params" in self.takes else "past_key_values"
         self._module = modules[type(self.model).__module__]
         if patched and family.scan:
-            with replaced(self._module, {family.scan: getattr(self._module, family.scan, None)}):
-                pass
+            check_present(self._module, family.scan)
 
     def blank(self) -> State:
         """Return zeros of the shapes that the library's own cache has after one token, and no keys."""
@@ -124,7 +123,7 @@ class DynamicCacheAdapter(CacheAdapter):
             yield
             return
         scan = self.family.scan
-        with replaced(self._module, {scan: patched_scan(scan, getattr(self._module, scan), cache)}):
+        with replaced([(self._module, scan, SCANS[scan](getattr(self._module, scan), cache))]):
             yield
         cache.check_all_taken()
 
@@ -161,10 +160,10 @@ def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
         if hasattr(layer, "cumulative_length"):
             layer.cumulative_length = layer.keys.shape[-2] if seen is None else seen
     for index in range(_recurrent_states(layer)):
-        tail, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
-        layer.conv_states[index], layer.recurrent_states[index] = tail, memory
-        layer.conv_kernel_size[index] = tail.shape[-1]
-        layer.dtype, layer.device = tail.dtype, tail.device
+        inputs, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
+        layer.conv_states[index], layer.recurrent_states[index] = inputs, memory
+        layer.conv_kernel_size[index] = inputs.shape[-1]
+        layer.dtype, layer.device = inputs.dtype, inputs.device
         for flag in (layer.is_conv_states_initialized, layer.is_recurrent_states_initialized, layer.has_previous_state):
             flag[index] = True
 

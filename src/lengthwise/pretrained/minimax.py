@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import DummyLayer
 
 from lengthwise.pretrained.cache_adapters import DynamicCacheAdapter, fill_layer
-from lengthwise.pretrained.patches import CHUNK, overridden
+from lengthwise.pretrained.patches import CHUNK, replaced
 from lengthwise.scans.linear import linear_scan
 from lengthwise.state import Kind, State
 
@@ -29,7 +29,7 @@ class MiniMaxAdapter(DynamicCacheAdapter):
     def _patches(self, cache: Any) -> Generator[None]:
         layers = self.model.model.layers if self.patched else []
         linear = [layer.self_attn for layer in layers if hasattr(layer.self_attn, "slope_rate")]
-        with overridden((attention, "forward", _lightning(attention, cache)) for attention in linear):
+        with replaced((attention, "forward", _lightning(attention, cache)) for attention in linear):
             yield
 
     def _new_cache(self, state: State | None) -> Any:

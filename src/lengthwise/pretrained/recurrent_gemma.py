@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from lengthwise.models.base import Output
 from lengthwise.pretrained.cache_adapters import CacheAdapter, fill_layer
-from lengthwise.pretrained.patches import overridden
+from lengthwise.pretrained.patches import replaced
 from lengthwise.scans.elementwise import elementwise_scan
 from lengthwise.state import Kind, State
 
@@ -42,9 +42,9 @@ class RecurrentGemmaAdapter(CacheAdapter):
                 entries[f"layers.{number}.{name}"] = weight.new_zeros(shape)
         return self._state(entries, torch.zeros(1, dtype=torch.long, device=weight.device))
 
-    def start(self, initial: State) -> State:
-        """Return the initial state at position 1, where the library does not reset the recurrence."""
-        return State({**initial, "position": initial["position"] + 1}, initial.kinds)
+    def start(self, state: State) -> State:
+        """Return the state at position 1, where the library does not reset the recurrence."""
+        return State({**state, "position": state["position"] + 1}, state.kinds)
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
@@ -116,7 +116,7 @@ class RecurrentGemmaAdapter(CacheAdapter):
             (block.conv_1d, "forward", _after(block.conv_1d, state[f"layers.{number}.conv"], tails, number))
             for number, block in blocks
         ]
-        with overridden([*convolutions, *((block.rg_lru, "_rnn_scan", _scan) for _, block in blocks)]):
+        with replaced([*convolutions, *((block.rg_lru, "_rnn_scan", _scan) for _, block in blocks)]):
             yield tails
 
 

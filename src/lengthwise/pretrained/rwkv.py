@@ -51,8 +51,8 @@ class RWKVAdapter(CacheAdapter):
         """Read tokens from a state."""
         del mask_BT
         given = None if state is None else self._as_layers(state, tokens_BT) if self.patched else self._stacked(state)
-        scan = {"rwkv_linear_attention": _weighted} if self.patched else {}
-        with replaced(modules[type(self.model).__module__], scan):
+        scan = (modules[type(self.model).__module__], "rwkv_linear_attention", _weighted)
+        with replaced([scan] if self.patched else []):
             output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
         kinds = dict(self._names())
         entries = dict(zip(kinds, self._split(output.state), strict=True))

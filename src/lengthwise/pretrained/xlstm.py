@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output
 from lengthwise.pretrained.cache_adapters import CacheAdapter
-from lengthwise.pretrained.patches import CHUNK, overridden
+from lengthwise.pretrained.patches import CHUNK, replaced
 from lengthwise.scans.exponential import EPSILON, MatrixMemory, mlstm_scan
 from lengthwise.state import State
 
@@ -49,7 +49,7 @@ class XLSTMAdapter(CacheAdapter):
                 "set mode to 'inference' in config.json, which has gradients as well"
             )
         x_BTD, after = model.backbone.embeddings(tokens_BT), list[Any]()
-        with overridden(self._scans() if state is not None else []):
+        with replaced(self._scans() if state is not None else []):
             for number, block in enumerate(model.backbone.blocks):
                 x_BTD, entries = block(x_BTD, None if state is None else _xlstm_layer(state, number))
                 after.append(entries)
