@@ -60,9 +60,11 @@ class HuggingFaceModel(SequenceModel):
         family = family_of(self.family)
         self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
-        self.register_state_dict_post_hook(
-            lambda _, weights, prefix, __: self._adapter.as_trained(weights, f"{prefix}model.")
-        )
+
+        def as_trained(_: nn.Module, weights: dict[str, Any], prefix: str, __: object) -> None:
+            self._adapter.as_trained(weights, f"{prefix}model.")
+
+        self.register_state_dict_post_hook(as_trained)
 
     @property
     def seen_right(self) -> bool:

@@ -43,9 +43,14 @@ class CacheAdapter(ABC):
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.positions = "position_ids" in self.takes
 
-    @abstractmethod
     def blank(self) -> State:
-        """Return the state of one row before any token, for the model's present dtype."""
+        """Return the state of one row before any token: zeros of the shapes after one, and no keys."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=next(self.model.parameters()).device)
+        with keeping_modes(self.model), torch.no_grad():
+            self.model.eval()
+            state = self.read(token, None).state
+        zeros = state.map(torch.zeros_like)
+        return zeros.map(lambda entry: entry[..., :0, :], [Kind.CACHE])
 
     @abstractmethod
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
@@ -87,22 +92,6 @@ class DynamicCacheAdapter(CacheAdapter):
         self._module = modules[type(self.model).__module__]
         if patched and family.scan:
             check_present(self._module, family.scan)
-
-    def blank(self) -> State:
-        """Return zeros of the shapes that the library's own cache has after one token, and no keys."""
-        token = torch.zeros(1, 1, dtype=torch.long, device=next(self.model.parameters()).device)
-        with keeping_modes(self.model), torch.no_grad():
-            self.model.eval()
-            cache = self._new_cache(None)
-            self._call(token, cache, {})
-        state = self._unload(cache, {"position": token[:, 0]} if self.positions else {})
-        return State(
-            {
-                name: entry[..., :0, :] if state.kinds[name] is Kind.CACHE else torch.zeros_like(entry)
-                for name, entry in state.items()
-            },
-            state.kinds,
-        )
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""

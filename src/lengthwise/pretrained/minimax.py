@@ -27,7 +27,7 @@ class MiniMaxAdapter(DynamicCacheAdapter):
 
     @contextmanager
     def _patches(self, cache: Any) -> Generator[None]:
-        layers = self.model.model.layers if self.patched else []
+        layers = self.model.model.layers if self.patched and cache.linear_cache else []
         linear = [layer.self_attn for layer in layers if hasattr(layer.self_attn, "slope_rate")]
         with replaced((attention, "forward", _lightning(attention, cache)) for attention in linear):
             yield

@@ -28,20 +28,6 @@ class RecurrentGemmaAdapter(CacheAdapter):
     recurrence at position 0, so that a sequence which starts from a memory starts at position 1.
     """
 
-    def blank(self) -> State:
-        """Return zeros and no keys."""
-        config, weight = self.model.config, self.model.get_input_embeddings().weight
-        entries: dict[str, Tensor] = {}
-        for number in self._recurrent():
-            entries[f"layers.{number}.conv"] = weight.new_zeros(1, config.lru_width, config.conv1d_width - 1)
-            memory = weight.new_zeros(1, config.lru_width, dtype=torch.promote_types(weight.dtype, torch.float32))
-            entries[f"layers.{number}.recurrent"] = memory
-        for number in self._attending():
-            for name in ("keys", "values"):
-                shape = (1, config.num_key_value_heads, 0, config.head_dim)
-                entries[f"layers.{number}.{name}"] = weight.new_zeros(shape)
-        return self._state(entries, torch.zeros(1, dtype=torch.long, device=weight.device))
-
     def start(self, state: State) -> State:
         """Return the state at position 1, where the library does not reset the recurrence."""
         return State({**state, "position": state["position"] + 1}, state.kinds)

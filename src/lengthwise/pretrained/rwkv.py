@@ -38,14 +38,14 @@ class RWKVAdapter(CacheAdapter):
     def blank(self) -> State:
         """Return zeros, and the library's number for the maximum over no token."""
         config, weight = self.model.config, self.model.get_input_embeddings().weight
-        sizes = {Kind.TAIL: (config.hidden_size, weight.dtype)}
-        sizes[Kind.RECURRENT] = (config.attention_hidden_size, torch.promote_types(weight.dtype, torch.float32))
-        entries: dict[str, Tensor] = {}
-        for name, kind in self._names():
-            size, dtype = sizes[kind]
-            value = -1e30 if name.endswith("maximum") else 0.0
-            entries[name] = torch.full((1, size), value, dtype=dtype, device=weight.device)
-        return State(entries, dict(self._names()))
+        inputs = weight.new_zeros(1, config.hidden_size)
+        memory = weight.new_zeros(
+            1, config.attention_hidden_size, dtype=torch.promote_types(weight.dtype, torch.float32)
+        )
+        kinds = dict(self._names())
+        entries = {name: inputs if kind is Kind.TAIL else memory for name, kind in kinds.items()}
+        lowest = {name: torch.full_like(memory, -1e30) for name in kinds if name.endswith("maximum")}
+        return State(entries | lowest, kinds)
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""

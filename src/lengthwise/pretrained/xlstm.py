@@ -29,13 +29,6 @@ class XLSTMAdapter(CacheAdapter):
     are left of them.
     """
 
-    def blank(self) -> State:
-        """Return zeros of the shapes that the blocks return, not of those of the library's cache."""
-        weight = self.model.get_input_embeddings().weight
-        with torch.no_grad():
-            state = self._read_blocks(torch.zeros(1, 1, dtype=torch.long, device=weight.device), None).state
-        return state.map(torch.zeros_like)
-
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
         del mask_BT
