@@ -22,6 +22,14 @@ from lengthwise.pretrained.families import Family
 from lengthwise.pretrained.patches import SCANS, PatchedCache, check_present, replaced
 from lengthwise.state import Kind, State
 
+_KINDS = {
+    "conv": Kind.TAIL,
+    "shift": Kind.TAIL,
+    "keys": Kind.CACHE,
+    "values": Kind.CACHE,
+    "position": Kind.POSITION,
+}
+
 
 class CacheAdapter(ABC):
     """Reads tokens with a model of transformers, from a state and to a state.
@@ -129,9 +137,20 @@ class DynamicCacheAdapter(CacheAdapter):
             fill_layer(layer, state.section(f"layers.{number}"))
 
     def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
-        parts = {f"layers.{number}": _layer_state(layer) for number, layer in enumerate(cache.layers)}
-        carried = State.nested({name: part for name, part in parts.items() if part})
-        return State({**carried, **position}, {**carried.kinds, **dict.fromkeys(position, Kind.POSITION)})
+        entries = {
+            f"layers.{number}.{name}": entry
+            for number, layer in enumerate(cache.layers)
+            for name, entry in _layer_entries(layer).items()
+            # A layer that no attention wrote to has no keys.
+            if entry is not None
+        }
+        return state_of({**entries, **position})
+
+
+def state_of(entries: Mapping[str, Tensor]) -> State:
+    """Return entries as a state; a word of their names says of which kind they are."""
+    kinds = {name: kind for name in entries for word, kind in _KINDS.items() if word in name.split(".")}
+    return State(entries, kinds)
 
 
 def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
@@ -157,16 +176,12 @@ def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
             flag[index] = True
 
 
-def _layer_state(layer: Any) -> State:
-    """Return what a layer of a cache holds; a layer that no attention wrote to has no keys."""
-    entries: dict[str, tuple[Tensor | None, Kind]] = {}
+def _layer_entries(layer: Any) -> dict[str, Tensor | None]:
+    entries: dict[str, Tensor | None] = {}
     for index in range(_recurrent_states(layer)):
-        entries[_numbered("conv", index)] = layer.conv_states[index], Kind.TAIL
-        entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
-    if isinstance(layer, CacheLayerMixin):
-        entries["keys"], entries["values"] = (layer.keys, Kind.CACHE), (layer.values, Kind.CACHE)
-    present = {name: (entry, kind) for name, (entry, kind) in entries.items() if entry is not None}
-    return State({name: e for name, (e, _) in present.items()}, {name: kind for name, (_, kind) in present.items()})
+        entries[_numbered("conv", index)] = layer.conv_states[index]
+        entries[_numbered("recurrent", index)] = layer.recurrent_states[index]
+    return entries | ({"keys": layer.keys, "values": layer.values} if isinstance(layer, CacheLayerMixin) else {})
 
 
 def _recurrent_states(layer: Any) -> int:

@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor
 from transformers.cache_utils import DummyLayer
 
-from lengthwise.pretrained.cache_adapters import DynamicCacheAdapter, fill_layer
+from lengthwise.pretrained.cache_adapters import DynamicCacheAdapter, fill_layer, state_of
 from lengthwise.pretrained.patches import CHUNK, replaced
 from lengthwise.scans.linear import linear_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 
 class MiniMaxAdapter(DynamicCacheAdapter):
@@ -47,13 +47,12 @@ class MiniMaxAdapter(DynamicCacheAdapter):
             cache.set_linear_cache(number, entries["recurrent"] if linear else [])
 
     def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
-        carried = super()._unload(cache, position)
         matrices = {
             f"layers.{number}.recurrent": matrix
             for number, matrix in enumerate(cache.linear_cache)
             if isinstance(matrix, Tensor)
         }
-        return State({**carried, **matrices}, {**carried.kinds, **dict.fromkeys(matrices, Kind.RECURRENT)})
+        return state_of({**super()._unload(cache, position), **matrices})
 
 
 def _lightning(attention: Any, cache: Any) -> Callable[..., Any]:

@@ -15,10 +15,10 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache
 
 from lengthwise.models.base import Output
-from lengthwise.pretrained.cache_adapters import CacheAdapter, fill_layer
+from lengthwise.pretrained.cache_adapters import CacheAdapter, fill_layer, state_of
 from lengthwise.pretrained.patches import replaced
 from lengthwise.scans.elementwise import elementwise_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 
 class RecurrentGemmaAdapter(CacheAdapter):
@@ -37,20 +37,20 @@ class RecurrentGemmaAdapter(CacheAdapter):
         del mask_BT
         cache = DynamicCache(config=self.model.config)
         options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.patched else {}
-        with self._inside(state, cache), self._patches(state) as tails:
+        with self._inside(state, cache), self._patches(state) as inputs:
             logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
             entries: dict[str, Any] = {
                 f"layers.{number}.{name}": entry
                 for number, block in self._recurrent().items()
                 for name, entry in (
-                    ("conv", tails.get(number, block.conv1d_state)),
+                    ("conv", inputs.get(number, block.conv1d_state)),
                     ("recurrent", block.rg_lru.recurrent_states),
                 )
             }
         for number in self._attending():
             layer: Any = cache.layers[number]
             entries |= {f"layers.{number}.keys": layer.keys, f"layers.{number}.values": layer.values}
-        return Output(logits, self._state(entries, self._next_position(tokens_BT, state)["position"]))
+        return Output(logits, state_of(entries | self._next_position(tokens_BT, state)))
 
     def _fill(self, cache: Any, state: State) -> None:
         seen = None if self.patched else int(state["position"][0])
@@ -63,12 +63,6 @@ class RecurrentGemmaAdapter(CacheAdapter):
 
     def _attending(self) -> list[int]:
         return [number for number in range(self.model.config.num_hidden_layers) if number not in self._recurrent()]
-
-    @staticmethod
-    def _state(entries: dict[str, Tensor], position_B: Tensor) -> State:
-        kinds = {"conv": Kind.TAIL, "recurrent": Kind.RECURRENT, "keys": Kind.CACHE, "values": Kind.CACHE}
-        named = {name: kinds[name.rpartition(".")[2]] for name in entries}
-        return State({**entries, "position": position_B}, {**named, "position": Kind.POSITION})
 
     @contextmanager
     def _inside(self, state: State | None, cache: Any) -> Generator[None]:
@@ -83,8 +77,8 @@ class RecurrentGemmaAdapter(CacheAdapter):
                 self._fill(cache, state)
             yield
         finally:
-            for block, tail, memory in before:
-                block.conv1d_state, block.rg_lru.recurrent_states = tail, memory
+            for block, conv, memory in before:
+                block.conv1d_state, block.rg_lru.recurrent_states = conv, memory
 
     @contextmanager
     def _patches(self, state: State | None) -> Generator[dict[int, Tensor]]:
@@ -93,17 +87,17 @@ class RecurrentGemmaAdapter(CacheAdapter):
         Yields:
             The next inputs of the convolutions, by layer.
         """
-        tails: dict[int, Tensor] = {}
+        inputs: dict[int, Tensor] = {}
         if not self.patched or state is None:
-            yield tails
+            yield inputs
             return
         blocks = self._recurrent().items()
         convolutions = [
-            (block.conv_1d, "forward", _after(block.conv_1d, state[f"layers.{number}.conv"], tails, number))
+            (block.conv_1d, "forward", _after(block.conv_1d, state[f"layers.{number}.conv"], inputs, number))
             for number, block in blocks
         ]
         with replaced([*convolutions, *((block.rg_lru, "_rnn_scan", _scan) for _, block in blocks)]):
-            yield tails
+            yield inputs
 
 
 def _scan(
@@ -117,10 +111,10 @@ def _scan(
     return states_BTD.to(hidden_states.dtype), states_BTD[:, -1].clone()
 
 
-def _after(convolution: Any, tail_BDK: Tensor, tails: dict[int, Tensor], number: int) -> Any:
+def _after(convolution: Any, before_BDK: Tensor, inputs: dict[int, Tensor], number: int) -> Any:
     def forward(x_BDT: Tensor) -> Tensor:
-        full = torch.cat([tail_BDK, x_BDT], -1)
-        tails[number] = full[..., -tail_BDK.shape[-1] :].clone()
+        full = torch.cat([before_BDK, x_BDT], -1)
+        inputs[number] = full[..., -before_BDK.shape[-1] :].clone()
         return F.conv1d(full, convolution.weight, convolution.bias, groups=convolution.groups)
 
     return forward

@@ -1,4 +1,4 @@
-"""RWKV-4 and xLSTM, which pass their states outside of transformers' caches.
+"""RWKV-4, which passes its state outside of transformers' caches.
 
 Shape letters: B batch rows, T tokens, D width, L layers, H heads, V symbols.
 """
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from lengthwise.models.base import Output
-from lengthwise.pretrained.cache_adapters import CacheAdapter
+from lengthwise.pretrained.cache_adapters import CacheAdapter, state_of
 from lengthwise.pretrained.patches import replaced
 from lengthwise.scans.weighted import WeightedMemory, weighted_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
-_RWKV = {
-    "shift.feed_forward": Kind.TAIL,
-    "shift.attention": Kind.TAIL,
-    "recurrent.numerator": Kind.RECURRENT,
-    "recurrent.denominator": Kind.RECURRENT,
-    "recurrent.maximum": Kind.RECURRENT,
-}
+_RWKV = (
+    "shift.feed_forward",
+    "shift.attention",
+    "recurrent.numerator",
+    "recurrent.denominator",
+    "recurrent.maximum",
+)
 """The five states of RWKV-4 in the library's order; numerator and denominator are divided by exp(maximum)."""
 
 
@@ -42,21 +42,19 @@ class RWKVAdapter(CacheAdapter):
         memory = weight.new_zeros(
             1, config.attention_hidden_size, dtype=torch.promote_types(weight.dtype, torch.float32)
         )
-        kinds = dict(self._names())
-        entries = {name: inputs if kind is Kind.TAIL else memory for name, kind in kinds.items()}
-        lowest = {name: torch.full_like(memory, -1e30) for name in kinds if name.endswith("maximum")}
-        return State(entries | lowest, kinds)
+        zeros = {name: inputs if "shift" in name else memory for name in self._names()}
+        lowest = {name: torch.full_like(memory, -1e30) for name in zeros if name.endswith("maximum")}
+        return state_of(zeros | lowest)
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
         del mask_BT
-        given = None if state is None else self._as_layers(state, tokens_BT) if self.patched else self._stacked(state)
         scan = (modules[type(self.model).__module__], "rwkv_linear_attention", _weighted)
         with replaced([scan] if self.patched else []):
-            output = self.model(input_ids=tokens_BT, state=given, use_cache=True)
-        kinds = dict(self._names())
-        entries = dict(zip(kinds, self._split(output.state), strict=True))
-        return Output(output.logits, State(entries, kinds))
+            output = self.model(input_ids=tokens_BT, state=self._given(state, tokens_BT.shape[1] == 1), use_cache=True)
+        layers = range(self.model.config.num_hidden_layers)
+        entries = [s.entries[n] if isinstance(s, _Layers) else s[:, :, n] for s in output.state for n in layers]
+        return Output(output.logits, state_of(dict(zip(self._names(), entries, strict=True))))
 
     def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
         """Undo the halving of weights that the library does in evaluation mode and would save."""
@@ -67,25 +65,18 @@ class RWKVAdapter(CacheAdapter):
                     name = f"{prefix}rwkv.blocks.{number}.{part}.weight"
                     weights[name] = weights[name] * 2 ** (number // every)
 
-    def _names(self) -> list[tuple[str, Kind]]:
+    def _names(self) -> list[str]:
         layers = range(self.model.config.num_hidden_layers)
-        return [(f"layers.{layer}.{name}", kind) for name, kind in _RWKV.items() for layer in layers]
+        return [f"layers.{layer}.{name}" for name in _RWKV for layer in layers]
 
-    def _stacked(self, state: State) -> list[Tensor]:
+    def _given(self, state: State | None, single: bool) -> list[Tensor] | list[_Layers] | None:
+        if state is None:
+            return None
         layers = range(self.model.config.num_hidden_layers)
-        return [torch.stack([state[f"layers.{layer}.{name}"] for layer in layers], -1) for name in _RWKV]
-
-    def _as_layers(self, state: State, tokens_BT: Tensor) -> list[_Layers]:
-        layers = range(self.model.config.num_hidden_layers)
-        single = tokens_BT.shape[1] == 1
-        return [
-            _Layers([state[f"layers.{layer}.{name}"] for layer in layers], single and kind is Kind.TAIL)
-            for name, kind in _RWKV.items()
-        ]
-
-    def _split(self, states: list[Tensor] | list[_Layers]) -> list[Tensor]:
-        layers = range(self.model.config.num_hidden_layers)
-        return [s.entries[n] if isinstance(s, _Layers) else s[:, :, n] for s in states for n in layers]
+        states = {name: [state[f"layers.{layer}.{name}"] for layer in layers] for name in _RWKV}
+        if not self.patched:
+            return [torch.stack(entries, -1) for entries in states.values()]
+        return [_Layers(entries, single and "shift" in name) for name, entries in states.items()]
 
 
 class _Layers:
