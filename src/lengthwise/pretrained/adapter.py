@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
-from lengthwise.pretrained.patches import SEEN_RIGHT
 from lengthwise.state import State
 
 _WRITTEN_BY_TRANSFORMERS = {"config.json", "generation_config.json"}
@@ -65,11 +63,6 @@ class HuggingFaceModel(SequenceModel):
             self._adapter.as_trained(weights, f"{prefix}model.")
 
         self.register_state_dict_post_hook(as_trained)
-
-    @property
-    def seen_right(self) -> bool:
-        """Whether the patches were seen right with the installed transformers; otherwise check the contract."""
-        return transformers.__version__ in SEEN_RIGHT
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before any token."""

@@ -62,11 +62,11 @@ def check_present(owner: Owner, name: str) -> None:
 
 
 @contextmanager
-def replaced(replacements: Iterable[tuple[Owner, str, Callable[..., Any]]]) -> Generator[None]:
+def replaced(replacements: Iterable[tuple[Owner, str, Any]]) -> Generator[None]:
     """Give modules attributes of their own while the context lasts, for one thread at a time.
 
     Args:
-        replacements: a Python module or a part of a model, the name of a function, and what stands in for it.
+        replacements: a Python module or a part of a model, the name of an attribute, and what stands in for it.
     """
     with _patching:
         before = list[tuple[dict[str, Any], str, dict[str, Any]]]()

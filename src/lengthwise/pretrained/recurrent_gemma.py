@@ -5,12 +5,11 @@ Shape letters: B batch rows, T tokens, D channels, K taps of a convolution.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache
 
@@ -35,69 +34,41 @@ class RecurrentGemmaAdapter(CacheAdapter):
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
         del mask_BT
-        cache = DynamicCache(config=self.model.config)
+        cache, recurrent = DynamicCache(config=self.model.config), self._recurrent()
+        layers: dict[int, Any] = {number: layer for number, layer in enumerate(cache.layers) if number not in recurrent}
+        if state is not None:
+            seen = None if self.patched else int(state["position"][0])
+            for number, layer in layers.items():
+                fill_layer(layer, state.section(f"layers.{number}"), seen)
         options = {"position_ids": self._position_ids(tokens_BT, state, None)} if self.patched else {}
-        with self._inside(state, cache), self._patches(state) as inputs:
+        entries: dict[str, Any] = {}
+        with replaced(self._replacements(state, entries)):
             logits = self.model(input_ids=tokens_BT, past_key_values=cache, use_cache=True, **options).logits
-            entries: dict[str, Any] = {
-                f"layers.{number}.{name}": entry
-                for number, block in self._recurrent().items()
-                for name, entry in (
-                    ("conv", inputs.get(number, block.conv1d_state)),
-                    ("recurrent", block.rg_lru.recurrent_states),
-                )
-            }
-        for number in self._attending():
-            layer: Any = cache.layers[number]
+            for number, block in recurrent.items():
+                entries.setdefault(f"layers.{number}.conv", block.conv1d_state)
+                entries[f"layers.{number}.recurrent"] = block.rg_lru.recurrent_states
+        for number, layer in layers.items():
             entries |= {f"layers.{number}.keys": layer.keys, f"layers.{number}.values": layer.values}
         return Output(logits, state_of(entries | self._next_position(tokens_BT, state)))
-
-    def _fill(self, cache: Any, state: State) -> None:
-        seen = None if self.patched else int(state["position"][0])
-        for number in self._attending():
-            fill_layer(cache.layers[number], state.section(f"layers.{number}"), seen)
 
     def _recurrent(self) -> dict[int, Any]:
         blocks = {number: layer.temporal_block for number, layer in enumerate(self.model.model.layers)}
         return {number: block for number, block in blocks.items() if hasattr(block, "rg_lru")}
 
-    def _attending(self) -> list[int]:
-        return [number for number in range(self.model.config.num_hidden_layers) if number not in self._recurrent()]
+    def _replacements(self, state: State | None, after: dict[str, Tensor]) -> Iterator[tuple[nn.Module, str, Any]]:
+        """Yield the state where the library looks for it, and what reads it rightly.
 
-    @contextmanager
-    def _inside(self, state: State | None, cache: Any) -> Generator[None]:
-        """Put the state where the library looks for it; afterwards its modules are as they were."""
-        blocks = self._recurrent()
-        before = [(b, b.conv1d_state, b.rg_lru.recurrent_states) for b in blocks.values()]
-        try:
-            for number, block in blocks.items():
-                entries = State({}) if state is None else state.section(f"layers.{number}")
-                block.conv1d_state, block.rg_lru.recurrent_states = entries.get("conv"), entries.get("recurrent")
-            if state is not None:
-                self._fill(cache, state)
-            yield
-        finally:
-            for block, conv, memory in before:
-                block.conv1d_state, block.rg_lru.recurrent_states = conv, memory
-
-    @contextmanager
-    def _patches(self, state: State | None) -> Generator[dict[int, Tensor]]:
-        """Let the convolutions read the inputs before a chunk, and our scan run the recurrence.
-
-        Yields:
-            The next inputs of the convolutions, by layer.
+        Args:
+            state: that which is read from.
+            after: where the convolutions put their next inputs.
         """
-        inputs: dict[int, Tensor] = {}
-        if not self.patched or state is None:
-            yield inputs
-            return
-        blocks = self._recurrent().items()
-        convolutions = [
-            (block.conv_1d, "forward", _after(block.conv_1d, state[f"layers.{number}.conv"], inputs, number))
-            for number, block in blocks
-        ]
-        with replaced([*convolutions, *((block.rg_lru, "_rnn_scan", _scan) for _, block in blocks)]):
-            yield inputs
+        for number, block in self._recurrent().items():
+            before = State({}) if state is None else state.section(f"layers.{number}")
+            yield block, "conv1d_state", before.get("conv")
+            yield block.rg_lru, "recurrent_states", before.get("recurrent")
+            if self.patched and state is not None:
+                yield block.conv_1d, "forward", _after(block.conv_1d, before["conv"], after, f"layers.{number}.conv")
+                yield block.rg_lru, "_rnn_scan", _scan
 
 
 def _scan(
@@ -111,10 +82,10 @@ def _scan(
     return states_BTD.to(hidden_states.dtype), states_BTD[:, -1].clone()
 
 
-def _after(convolution: Any, before_BDK: Tensor, inputs: dict[int, Tensor], number: int) -> Any:
+def _after(convolution: Any, before_BDK: Tensor, after: dict[str, Tensor], name: str) -> Any:
     def forward(x_BDT: Tensor) -> Tensor:
         full = torch.cat([before_BDK, x_BDT], -1)
-        inputs[number] = full[..., -before_BDK.shape[-1] :].clone()
+        after[name] = full[..., -before_BDK.shape[-1] :].clone()
         return F.conv1d(full, convolution.weight, convolution.bias, groups=convolution.groups)
 
     return forward
