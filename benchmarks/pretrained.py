@@ -21,8 +21,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions.passing import StatePassingConfig
-from lengthwise.models.huggingface.families import FAMILIES
-from lengthwise.models.huggingface.loading import tiny_model
+from lengthwise.pretrained.families import FAMILIES
+from lengthwise.pretrained.loading import tiny_model
 
 SYMBOLS = 256
 WIDTH = 128

@@ -11,7 +11,7 @@ import torch
 from lengthwise.errors import InputError
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.huggingface.families import FAMILIES
+from lengthwise.pretrained.families import FAMILIES
 from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.windows import RandomWindows
 from lengthwise.training.config import TextTrainingConfig
@@ -65,7 +65,7 @@ def test_bfloat16_keeps_parameters_and_states_in_float32(corpus: Corpus) -> None
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_change_no_gradient_of_a_family_of_transformers(corpus: Corpus, family: str) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
-    from lengthwise.models.huggingface.loading import tiny_model
+    from lengthwise.pretrained.loading import tiny_model
 
     gradients = list[torch.Tensor]()
     for recompute in (None, 4):

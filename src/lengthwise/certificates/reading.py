@@ -51,6 +51,8 @@ class Reading:
             )
         if unit.training:
             raise InputError("a unit in training mode is random; call eval() first")
+        if not isinstance(unit.encoder.embedding, nn.Embedding):
+            raise InputError("an algebra is extracted from units that read symbols, and this one reads values")
         symbols = torch.arange(unit.encoder.embedding.num_embeddings, device=unit.classifier.weight.device)
         return Reading(unit.join, unit.encoder(symbols), unit.readout)
 

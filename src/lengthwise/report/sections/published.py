@@ -120,5 +120,5 @@ def _written(value: float, scaled: bool) -> str:
 
 
 def _scaled(value: float, task: str) -> float:
-    chance = 1 / get_task(task).classes
+    chance = 1 / get_task(task).outputs.size
     return (value - chance) / (1 - chance)

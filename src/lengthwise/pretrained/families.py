@@ -12,14 +12,14 @@ from typing import Any
 from lengthwise.errors import InputError
 from lengthwise.registry import Registry, nearest_name
 
-CARRIERS: Registry = Registry(
-    "carrier",
+CACHE_ADAPTERS: Registry = Registry(
+    "cache_adapter",
     {
-        "cache": "lengthwise.models.huggingface.carriers:CacheCarrier",
-        "minimax": "lengthwise.models.huggingface.minimax:MiniMaxCarrier",
-        "rwkv": "lengthwise.models.huggingface.own_states:RWKVCarrier",
-        "xlstm": "lengthwise.models.huggingface.own_states:XLSTMCarrier",
-        "recurrent_gemma": "lengthwise.models.huggingface.recurrent_gemma:RecurrentGemmaCarrier",
+        "cache": "lengthwise.pretrained.cache_adapters:DynamicCacheAdapter",
+        "minimax": "lengthwise.pretrained.minimax:MiniMaxAdapter",
+        "rwkv": "lengthwise.pretrained.rwkv:RWKVAdapter",
+        "xlstm": "lengthwise.pretrained.xlstm:XLSTMAdapter",
+        "recurrent_gemma": "lengthwise.pretrained.recurrent_gemma:RecurrentGemmaAdapter",
     },
 )
 
@@ -28,11 +28,11 @@ CARRIERS: Registry = Registry(
 class Family:
     """One architecture."""
 
-    mend: str
+    patch: str
     """What the adapter changes while it reads, for the table of `lengthwise check`."""
     tiny: Mapping[str, Any]
     """Settings of a small model, beside the shared ones."""
-    carrier: str = "cache"
+    cache: str = "cache"
     """How the state goes in and out."""
     scan: str = ""
     """The function of the library that reads the state of a chunk."""
@@ -59,21 +59,21 @@ _TWO_KINDS_OF_MLP = {"moe_intermediate_size": 24, "mlp_layer_types": ["dense", "
 
 
 def _mamba1(**tiny: Any) -> Family:
-    return Family(mend="state given to our selective scan", scan="mamba_selective_scan", tiny=tiny)
+    return Family(patch="state given to our selective scan", scan="mamba_selective_scan", tiny=tiny)
 
 
 def _mamba2(**tiny: Any) -> Family:
-    return Family(mend="assigning cache, our scan", scan="mamba2_chunk_scan", tiny=tiny)
+    return Family(patch="assigning cache, our scan", scan="mamba2_chunk_scan", tiny=tiny)
 
 
 def _gated_delta(model_type: str, tiny: Mapping[str, Any]) -> Family:
     scan = "torch_chunk_gated_delta_rule"
-    return Family(mend="assigning cache, our scan", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | dict(tiny))
+    return Family(patch="assigning cache, our scan", scan=scan, model_type=model_type, tiny=_ONE_OF_EACH | dict(tiny))
 
 
 def _kimi_delta(**tiny: Any) -> Family:
     tiny = _ONE_OF_EACH | _ATTENTION | _LATENT | _EXPERTS | _TWO_KINDS_OF_MLP | tiny
-    return Family(mend="assigning cache, one path", scan="chunk_kimi_delta_attention", tiny=tiny)
+    return Family(patch="assigning cache, one path", scan="chunk_kimi_delta_attention", tiny=tiny)
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -116,22 +116,22 @@ FAMILIES: Mapping[str, Family] = {
     "olmo_hybrid": _gated_delta("", {"intermediate_size": 48, "num_attention_heads": 4}),
     "kimi_linear": _kimi_delta(linear_head_dim=8, linear_num_heads=4, num_key_value_heads=4),
     "bailing_hybrid": _kimi_delta(head_dim=8, num_key_value_heads=4, n_group=2, topk_group=1),
-    "rwkv": Family(mend="a state for each layer, our scan", carrier="rwkv", masks=False, tiny={"rescale_every": 1}),
+    "rwkv": Family(patch="a state for each layer, our scan", cache="rwkv", masks=False, tiny={"rescale_every": 1}),
     "xlstm": Family(
-        mend="blocks called with their state, our scan",
-        carrier="xlstm",
+        patch="blocks called with their state, our scan",
+        cache="xlstm",
         masks=False,
         # Below a width of 128 the library's cache has other shapes than its layers.
         tiny={"hidden_size": 128, "num_heads": 4, "chunk_size": 8},
     ),
     "minimax": Family(
-        mend="true mask, our scan",
-        carrier="minimax",
+        patch="true mask, our scan",
+        cache="minimax",
         tiny=_ONE_OF_EACH | _ATTENTION | _EXPERTS | {"head_dim": 8, "block_size": 8},
     ),
     "recurrent_gemma": Family(
-        mend="tail of the convolution kept, our scan",
-        carrier="recurrent_gemma",
+        patch="tail of the convolution kept, our scan",
+        cache="recurrent_gemma",
         masks=False,
         tiny=_ATTENTION
         | {"num_key_value_heads": 1, "lru_width": 32, "attention_window_size": 16}

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel
-from lengthwise.models.huggingface.carriers import Carrier
-from lengthwise.models.huggingface.families import CARRIERS, family_of
-from lengthwise.models.huggingface.mends import SEEN_RIGHT
-from lengthwise.state import Kind, State
+from lengthwise.pretrained.cache_adapters import CacheAdapter
+from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
+from lengthwise.state import State
 
 _WRITTEN_BY_TRANSFORMERS = {"config.json", "generation_config.json"}
 _CARRIED_OVER = {".json", ".txt", ".model", ".jinja", ".py", ".vocab"}
@@ -34,43 +32,43 @@ class HuggingFaceModel(SequenceModel):
     Args:
         model: a causal language model of one of the supported families.
         source: the folder it came from; what lies there beside weights and configuration is carried over by `save`.
-        mended: whether to put right what the library does wrong. Without, ``forward`` shows what a user of the library
+        patched: whether to put right what the library does wrong. Without, ``forward`` shows what a user of the library
             gets; only `lengthwise check` wants that.
 
     Raises:
         InputError: the architecture has no recurrent state that can be carried, or the installed version of
-            transformers lacks what the mends of its family replace.
+            transformers lacks what the patches of its family replace.
 
     Example:
-        >>> from lengthwise.models.huggingface import HuggingFaceConfig
+        >>> from lengthwise.pretrained import HuggingFaceConfig
         >>> model = HuggingFaceConfig(family="mamba2").build(vocabulary=48, classes=48)
         >>> logits, state = model(torch.tensor([[3, 4, 5]]))
         >>> logits.shape, sorted(state)[:2]
         (torch.Size([1, 3, 48]), ['layers.0.conv', 'layers.0.recurrent'])
     """
 
-    def __init__(self, model: nn.Module, source: Path | None = None, *, mended: bool = True) -> None:
+    def __init__(self, model: nn.Module, source: Path | None = None, *, patched: bool = True) -> None:
         super().__init__()
         self.model: Any = model
         self.source = source
-        self.mended = mended
+        self.patched = patched
         self.family: str = self.model.config.model_type
         self.vocabulary: int = self.model.config.get_text_config(decoder=True).vocab_size
         """V, the rows of the embedding; a tokenizer may use fewer."""
         family = family_of(self.family)
-        self._carrier: Carrier = CARRIERS.load(family.carrier)(model, family, mended)
+        self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
 
-    @property
-    def seen_right(self) -> bool:
-        """Whether the mends were seen right with the installed transformers; otherwise check the contract."""
-        return transformers.__version__ in SEEN_RIGHT
+        def as_trained(_: nn.Module, weights: dict[str, Any], prefix: str, __: object) -> None:
+            self._adapter.as_trained(weights, f"{prefix}model.")
+
+        self.register_state_dict_post_hook(as_trained)
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before any token."""
         weight: Tensor = self.model.get_input_embeddings().weight
         if weight.dtype not in self._blanks:
-            self._blanks[weight.dtype] = self._carrier.blank()
+            self._blanks[weight.dtype] = self._adapter.blank()
         blank = self._blanks[weight.dtype].to(weight.device)
         return blank.map(lambda entry: entry.repeat(batch_size, *[1] * (entry.ndim - 1)))
 
@@ -89,15 +87,13 @@ class HuggingFaceModel(SequenceModel):
                 "turn it off and checkpoint chunks of tokens instead: "
                 "torch.utils.checkpoint.checkpoint(model, tokens, state, use_reentrant=False)"
             )
-        if state is None and self.mended:
+        if state is None and self.patched:
             state = self.initial_state(len(tokens))
-        return self._carrier.read(tokens, state)
+        return self._adapter.read(tokens, state)
 
     def start_from(self, final: State) -> State:
         """Return the state of a new sequence that starts from the recurrent memory of another."""
-        start = self._carrier.start(self.initial_state(final.batch_size))
-        kept = {name: final[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT}
-        return State({**start, **kept}, start.kinds)
+        return self._adapter.start(super().start_from(final))
 
     def left_padded_logits(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the logits [B, T, V] of rows that are padded on the left; those of padding mean nothing.
@@ -111,8 +107,8 @@ class HuggingFaceModel(SequenceModel):
         """
         if not family_of(self.family).masks:
             raise InputError(f"{self.family} has no attention_mask that keeps padding out of its recurrent state")
-        state = self.initial_state(len(tokens_BT)) if self.mended else None
-        return self._carrier.read(tokens_BT, state, mask_BT).logits
+        state = self.initial_state(len(tokens_BT)) if self.patched else None
+        return self._adapter.read(tokens_BT, state, mask_BT).logits
 
     def save(self, folder: Path) -> None:
         """Write an ordinary checkpoint, with the tokenizer and generation settings of the one it came from.
@@ -124,14 +120,14 @@ class HuggingFaceModel(SequenceModel):
         for file in sorted(self.source.iterdir()) if self.source is not None else []:
             if _is_carried_over(file) and folder.resolve() != file.parent.resolve():
                 shutil.copy2(file, folder / file.name)
-        with self._carrier.saving():
-            self.model.save_pretrained(folder)
+        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=weights)
 
 
 def _is_carried_over(file: Path) -> bool:
     return (
         file.is_file()
-        and file.suffix in _CARRIED_OVER
+        and (file.suffix in _CARRIED_OVER or file.name.startswith("LICENSE"))
         and file.name not in _WRITTEN_BY_TRANSFORMERS
         and not file.name.endswith(".index.json")
     )

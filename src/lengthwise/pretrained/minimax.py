@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 from transformers.cache_utils import DummyLayer
 
-from lengthwise.models.huggingface.carriers import CacheCarrier, fill_layer
-from lengthwise.models.huggingface.mends import CHUNK, overridden
+from lengthwise.pretrained.cache_adapters import DynamicCacheAdapter, fill_layer, state_of
+from lengthwise.pretrained.patches import CHUNK, replaced
 from lengthwise.scans.mamba2 import linear_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 
-class MiniMaxCarrier(CacheCarrier):
+class MiniMaxAdapter(DynamicCacheAdapter):
     """Carries a `MiniMaxCache`: ``layers.0.recurrent`` beside ``layers.1.keys`` and ``layers.1.values``.
 
     The library's attention mask leaves out the cached tokens where more than one is read. It reads a state only token
@@ -26,34 +26,33 @@ class MiniMaxCarrier(CacheCarrier):
     """
 
     @contextmanager
-    def _mends(self, cache: Any) -> Generator[None]:
-        layers = self.model.model.layers if self.mended else []
+    def _patches(self, cache: Any) -> Generator[None]:
+        layers = self.model.model.layers if self.patched and cache.linear_cache else []
         linear = [layer.self_attn for layer in layers if hasattr(layer.self_attn, "slope_rate")]
-        with overridden((attention, "forward", _lightning(attention, cache)) for attention in linear):
+        with replaced((attention, "forward", _lightning(attention, cache)) for attention in linear):
             yield
 
     def _new_cache(self, state: State | None) -> Any:
         cache = self._module.MiniMaxCache()
         if state is not None:
-            self._load(cache, state if self.mended else state.map(Tensor.clone))
+            self._load(cache, state if self.patched else state.map(Tensor.clone))
         return cache
 
     def _load(self, cache: Any, state: State) -> None:
         for number, kind in enumerate(self.model.config.layer_types):
             entries, linear = state.section(f"layers.{number}"), kind == "linear_attention"
             # The library measures its mask on the first layer, which holds no keys where that one is linear.
-            cache.layers.append(DummyLayer() if self.mended and linear else cache.layer_class_to_replicate())
+            cache.layers.append(DummyLayer() if self.patched and linear else cache.layer_class_to_replicate())
             fill_layer(cache.layers[-1], entries)
             cache.set_linear_cache(number, entries["recurrent"] if linear else [])
 
     def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
-        carried = super()._unload(cache, position)
         matrices = {
             f"layers.{number}.recurrent": matrix
             for number, matrix in enumerate(cache.linear_cache)
             if isinstance(matrix, Tensor)
         }
-        return State({**carried, **matrices}, {**carried.kinds, **dict.fromkeys(matrices, Kind.RECURRENT)})
+        return state_of({**super()._unload(cache, position), **matrices})
 
 
 def _lightning(attention: Any, cache: Any) -> Callable[..., Any]:

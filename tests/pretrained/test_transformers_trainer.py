@@ -12,9 +12,9 @@ pytest.importorskip("accelerate", reason="the extra hf is not installed")
 from lengthwise.errors import InputError  # noqa: E402
 from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig  # noqa: E402
 from lengthwise.interventions.zero import ZeroConfig  # noqa: E402
-from lengthwise.models.huggingface.loading import tiny_model  # noqa: E402
+from lengthwise.pretrained.loading import tiny_model  # noqa: E402
+from lengthwise.pretrained.transformers_trainer import StatePassingTrainer  # noqa: E402
 from lengthwise.state import State  # noqa: E402
-from lengthwise.training.transformers_trainer import StatePassingTrainer  # noqa: E402
 
 WINDOWS = torch.randint(48, (24, 9), generator=torch.Generator().manual_seed(0))
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import safetensors
 
 from lengthwise.errors import InputError, reason_of
-from lengthwise.models.huggingface.families import FAMILIES, family_of, tiny_settings
+from lengthwise.pretrained.families import FAMILIES, family_of, tiny_settings
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
@@ -35,15 +35,56 @@ def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFace
     """
     folder = Path(path)
     check_folder(folder, remote_code)
-    return _load(folder, remote_code)
+    return load_weights(folder, remote_code)
 
 
-def check_folder(folder: Path, remote_code: bool = False) -> None:
+def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
+    """Load the model of a folder that `check_folder` let pass."""
+    from transformers import AutoModelForCausalLM
+
+    from lengthwise.pretrained.adapter import HuggingFaceModel
+
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=remote_code,
+            output_loading_info=True,
+            # Those of other sizes are named below; the library's own error does not.
+            ignore_mismatched_sizes=True,
+        )
+    # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
+    except Exception as error:
+        _check_readable(folder)
+        raise InputError(
+            f"transformers cannot load {folder} as its config.json describes it: {reason_of(error)}"
+        ) from error
+    model, found = loaded
+    if mismatched := sorted(found["mismatched_keys"]):
+        name, held, described = mismatched[0]
+        raise InputError(
+            f"{folder / 'config.json'} describes other weights than {folder} holds: {name} has the sizes "
+            f"{list(described)} by config.json and {list(held)} in *.safetensors"
+            f"{f', and so have {len(mismatched) - 1} more' if len(mismatched) > 1 else ''}"
+        )
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(
+            f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
+            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
+        )
+    return HuggingFaceModel(model.eval(), folder)
+
+
+def check_folder(folder: Path, remote_code: bool = False) -> int:
     """Refuse what is no checkpoint of a supported architecture, before any weights are read.
 
     Args:
         folder: the folder.
         remote_code: whether Python files in the folder may be run.
+
+    Returns:
+        V, the rows of its embedding.
 
     Raises:
         InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
@@ -55,7 +96,7 @@ def check_folder(folder: Path, remote_code: bool = False) -> None:
     _check_code(folder, settings, remote_code)
     family_of(str(settings["model_type"]))
     _check_weights(folder)
-    _check_values(folder, remote_code)
+    return _config(folder, remote_code).get_text_config(decoder=True).vocab_size
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -88,7 +129,7 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     _require_transformers()
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
     tiny = tiny_settings(family)
     model_type = FAMILIES[family].model_type or family
@@ -114,7 +155,7 @@ def _require_transformers() -> None:
 def _version() -> str:
     import transformers
 
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
     return f"it is {transformers.__version__}, and {', '.join(SEEN_RIGHT)} was seen right"
 
@@ -154,11 +195,11 @@ def _check_weights(folder: Path) -> None:
     raise InputError(f"{folder} has a config.json but no weights; *.safetensors are read")
 
 
-def _check_values(folder: Path, remote_code: bool) -> None:
+def _config(folder: Path, remote_code: bool) -> Any:
     from transformers import AutoConfig
 
     try:
-        AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
     except Exception as error:
         raise InputError(
             f"{folder / 'config.json'} has values that transformers does not take: {_complaint(error)}; "
@@ -182,40 +223,3 @@ def _check_readable(folder: Path) -> None:
                 f"{file} is cut short or no safetensors file ({error}); "
                 f"copy it again from where the checkpoint came from, here it has {file.stat().st_size:,} bytes"
             ) from error
-
-
-def _load(folder: Path, remote_code: bool) -> HuggingFaceModel:
-    from transformers import AutoModelForCausalLM
-
-    from lengthwise.models.huggingface.adapter import HuggingFaceModel
-
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=remote_code,
-            output_loading_info=True,
-            # Those of other sizes are named below; the library's own error does not.
-            ignore_mismatched_sizes=True,
-        )
-    # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
-    except Exception as error:
-        _check_readable(folder)
-        raise InputError(
-            f"transformers cannot load {folder} as its config.json describes it: {reason_of(error)}"
-        ) from error
-    model, found = loaded
-    if mismatched := sorted(found["mismatched_keys"]):
-        name, held, described = mismatched[0]
-        raise InputError(
-            f"{folder / 'config.json'} describes other weights than {folder} holds: {name} has the sizes "
-            f"{list(described)} by config.json and {list(held)} in *.safetensors"
-            f"{f', and so have {len(mismatched) - 1} more' if len(mismatched) > 1 else ''}"
-        )
-    if missing := sorted(found["missing_keys"]):
-        raise InputError(
-            f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
-            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
-        )
-    return HuggingFaceModel(model.eval(), folder)

@@ -20,21 +20,20 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 from typer.testing import CliRunner
 
 from lengthwise.cli.main import app
-from lengthwise.diagnostics import library
 from lengthwise.diagnostics.contract import check_contract
-from lengthwise.diagnostics.library import check_library, require_contract
 from lengthwise.errors import InputError, RunError
 from lengthwise.interventions.passing import StatePassingConfig
-from lengthwise.models.huggingface import HuggingFaceConfig, load_huggingface
-from lengthwise.models.huggingface.adapter import HuggingFaceModel
-from lengthwise.models.huggingface.families import FAMILIES
-from lengthwise.models.huggingface.loading import tiny_model
-from lengthwise.models.huggingface.mends import SEEN_RIGHT, CarryingCache
+from lengthwise.pretrained import HuggingFaceConfig, library, load_huggingface
+from lengthwise.pretrained.adapter import HuggingFaceModel
+from lengthwise.pretrained.families import FAMILIES
+from lengthwise.pretrained.library import check_library, require_contract
+from lengthwise.pretrained.loading import tiny_model
+from lengthwise.pretrained.patches import SEEN_RIGHT, PatchedCache
 from lengthwise.state import Kind, State
 
 transformers.utils.logging.set_verbosity_error()
 
-ONE_OF_EACH_MEND = [
+ONE_OF_EACH_PATCH = [
     "mamba",
     "zamba",
     "bamba",
@@ -45,7 +44,7 @@ ONE_OF_EACH_MEND = [
     "minimax",
     "recurrent_gemma",
 ]
-UNMENDED_FAULTS = {
+UNPATCHED_FAULTS = {
     "mamba": "chunks of 19 and 13",
     "bamba": "chunks of 19 and 13",
     "nemotron_h": "token by token",
@@ -120,8 +119,8 @@ def test_the_whole_contract(family: str) -> None:
     assert all(finding.holds for finding in findings), findings
 
 
-@pytest.mark.parametrize("family", ONE_OF_EACH_MEND)
-def test_mends_leave_no_trace(family: str) -> None:
+@pytest.mark.parametrize("family", ONE_OF_EACH_PATCH)
+def test_patches_leave_no_trace(family: str) -> None:
     model, tokens = model_of(family), tokens_of(2, 12)
     module = sys.modules[type(model.model).__module__]
     names = dict(vars(module))
@@ -139,8 +138,8 @@ def test_mends_leave_no_trace(family: str) -> None:
     assert all(torch.equal(w, weights[name]) for name, w in model.state_dict().items())
 
 
-@pytest.mark.parametrize("family", [*ONE_OF_EACH_MEND[:-1], "mamba2"])
-def test_the_unmended_model_is_what_a_user_of_the_library_gets(family: str) -> None:
+@pytest.mark.parametrize("family", [*ONE_OF_EACH_PATCH[:-1], "mamba2"])
+def test_the_unpatched_model_is_what_a_user_of_the_library_gets(family: str) -> None:
     model, tokens = model_of(family), tokens_of(2, 14)
     keyword = {"rwkv": "state", "mamba": "cache_params", "mamba2": "cache_params", "xlstm": "cache_params"}.get(
         family, "past_key_values"
@@ -151,12 +150,12 @@ def test_the_unmended_model_is_what_a_user_of_the_library_gets(family: str) -> N
             output = model.model(input_ids=piece, use_cache=True, **cache)
             cache = {keyword: getattr(output, keyword)}
             logits.append(output.logits)
-        unmended = chunks(HuggingFaceModel(model.model, mended=False), tokens[:, :13], 8, 5)
-    assert torch.equal(torch.cat(logits, 1), unmended)
+        unpatched = chunks(HuggingFaceModel(model.model, patched=False), tokens[:, :13], 8, 5)
+    assert torch.equal(torch.cat(logits, 1), unpatched)
 
 
 @pytest.mark.skipif(transformers.__version__ not in SEEN_RIGHT, reason="faults of another version of transformers")
-@pytest.mark.parametrize(("family", "clause"), UNMENDED_FAULTS.items())
+@pytest.mark.parametrize(("family", "clause"), UNPATCHED_FAULTS.items())
 def test_the_check_sees_what_the_library_does_wrong_alone(family: str, clause: str) -> None:
     findings = {finding.clause: finding for finding in check_library(model_of(family))}
     assert tuple(findings) == library.CLAUSES
@@ -343,7 +342,7 @@ def test_settings_build_models_for_their_vocabulary(checkpoint: Path) -> None:
 
 def test_a_state_that_no_scan_reads_is_an_error() -> None:
     model = model_of("mamba2")
-    cache = CarryingCache(model.model.config)
+    cache = PatchedCache(model.model.config)
     with pytest.raises(RunError, match="starts without a state"):
         cache.take()
     cache.layers[0].recurrent_states[0] = torch.zeros(1, 4, 16, 8)

@@ -14,7 +14,7 @@ from transformers import Trainer
 
 from lengthwise.errors import InputError
 from lengthwise.interventions.base import InterventionConfig
-from lengthwise.models.huggingface.adapter import HuggingFaceModel
+from lengthwise.pretrained.adapter import HuggingFaceModel
 
 _IGNORED = -100
 """What transformers writes into labels that do not count."""

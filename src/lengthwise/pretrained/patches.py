@@ -13,7 +13,7 @@ Shape letters: B batch rows, T tokens, D channels, N states of a channel, H head
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from threading import RLock
 from types import ModuleType
@@ -45,43 +45,37 @@ Scan = Callable[..., Any]
 _patching = RLock()
 
 
-@contextmanager
-def replaced(module: ModuleType, replacements: Mapping[str, Any]) -> Generator[None]:
-    """Replace attributes of a module while the context lasts, for one thread at a time.
+Owner = ModuleType | nn.Module
+
+
+def check_present(owner: Owner, name: str) -> None:
+    """Refuse a version of the library that lacks what a patch replaces.
 
     Raises:
         InputError: the module has no such attribute.
     """
-    if missing := sorted(name for name in replacements if not hasattr(module, name)):
+    if not hasattr(owner, name):
         raise InputError(
-            f"{module.__name__} has no {', '.join(missing)}, which its mend replaces; "
-            f"the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+            f"{getattr(owner, '__name__', type(owner).__name__)} has no {name}, which its patch replaces; "
+            f"the patches were seen right with transformers {', '.join(SEEN_RIGHT)}"
         )
-    with _patching:
-        originals = {name: getattr(module, name) for name in replacements}
-        try:
-            for name, replacement in replacements.items():
-                setattr(module, name, replacement)
-            yield
-        finally:
-            for name, original in originals.items():
-                setattr(module, name, original)
 
 
 @contextmanager
-def overridden(methods: Iterable[tuple[nn.Module, str, Callable[..., Any]]]) -> Generator[None]:
-    """Give modules methods of their own while the context lasts, for one thread at a time.
+def replaced(replacements: Iterable[tuple[Owner, str, Any]]) -> Generator[None]:
+    """Give modules attributes of their own while the context lasts, for one thread at a time.
 
     Args:
-        methods: a module, the name of a method, and what stands in for it.
+        replacements: a Python module or a part of a model, the name of an attribute, and what stands in for it.
     """
     with _patching:
         before = list[tuple[dict[str, Any], str, dict[str, Any]]]()
         try:
-            for module, name, method in methods:
-                own = vars(module)
+            for owner, name, replacement in replacements:
+                check_present(owner, name)
+                own = vars(owner)
                 before.append((own, name, {name: own[name]} if name in own else {}))
-                own[name] = method
+                own[name] = replacement
             yield
         finally:
             for own, name, kept in reversed(before):
@@ -95,10 +89,10 @@ class _Assigning(LinearAttentionLayer):
     def update_conv_state(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, conv_states: Tensor, state_idx: int = 0, **_: Any
     ) -> Tensor:
-        tail = _set(self.conv_states[state_idx])
-        full = torch.cat([tail, conv_states], dim=-1)
+        before = _set(self.conv_states[state_idx])
+        full = torch.cat([before, conv_states], dim=-1)
         # A copy, because a view would keep the inputs of the whole call alive.
-        self.conv_states[state_idx] = full[..., -tail.shape[-1] :].clone()
+        self.conv_states[state_idx] = full[..., -before.shape[-1] :].clone()
         return full
 
     def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **_: Any) -> Tensor:
@@ -112,30 +106,17 @@ def _set(state: Tensor | None) -> Tensor:
     return state
 
 
-class _AssigningLinear(_Assigning):
-    pass
-
-
-class _AssigningHybrid(  # pyright: ignore[reportIncompatibleMethodOverride]
-    _Assigning, LinearAttentionAndFullAttentionLayer
-):
-    pass
-
-
-class _AssigningSlidingHybrid(  # pyright: ignore[reportIncompatibleMethodOverride]
-    _Assigning, LinearAttentionAndSlidingWindowAttentionLayer
-):
-    pass
-
-
 _ASSIGNING: dict[type, type] = {
-    LinearAttentionLayer: _AssigningLinear,
-    LinearAttentionAndFullAttentionLayer: _AssigningHybrid,
-    LinearAttentionAndSlidingWindowAttentionLayer: _AssigningSlidingHybrid,
+    layer: type(f"Assigning{layer.__name__}", (_Assigning, layer), {})
+    for layer in (
+        LinearAttentionLayer,
+        LinearAttentionAndFullAttentionLayer,
+        LinearAttentionAndSlidingWindowAttentionLayer,
+    )
 }
 
 
-class CarryingCache(DynamicCache):
+class PatchedCache(DynamicCache):
     """A cache whose recurrent states go to the scans of a chunk rather than to the layers.
 
     Args:
@@ -175,27 +156,16 @@ class CarryingCache(DynamicCache):
         """Refuse a call that dropped a state.
 
         Raises:
-            RunError: a layer did not call the scan that its mend replaces.
+            RunError: a layer did not call the scan that its patch replaces.
         """
         if self._waiting:
             raise RunError(
-                "a layer of the model did not read its carried state: it calls another scan than the one that the mend "
-                f"replaces; the mends were seen right with transformers {', '.join(SEEN_RIGHT)}"
+                "a layer of the model did not read its carried state: it calls another scan than the one that the "
+                f"patch replaces; the patches were seen right with transformers {', '.join(SEEN_RIGHT)}"
             )
 
 
-def mended_scan(name: str, original: Scan, cache: CarryingCache) -> Scan:
-    """Return what stands in for a scan of the library while a cache is read.
-
-    Args:
-        name: of the library's function.
-        original: the library's function.
-        cache: where the state comes from.
-    """
-    return _MENDED[name](original, cache)
-
-
-def _selective(_: Scan, cache: CarryingCache) -> Scan:
+def _selective(_: Scan, cache: PatchedCache) -> Scan:
     """Run our own scan: the library's has no initial state and, without its kernels, is many times slower."""
 
     def scan(
@@ -222,7 +192,7 @@ def _selective(_: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-def _chunked(original: Scan, cache: CarryingCache) -> Scan:
+def _chunked(original: Scan, cache: PatchedCache) -> Scan:
     def scan(
         hidden_states: Tensor,
         dt: Tensor,
@@ -256,7 +226,7 @@ def _chunked(original: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-def _delta(original: Scan, cache: CarryingCache) -> Scan:
+def _delta(original: Scan, cache: PatchedCache) -> Scan:
     def scan(
         query: Tensor,
         key: Tensor,
@@ -286,7 +256,7 @@ def _of_length_one(x: Tensor) -> Tensor:
     return x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
 
 
-def _kimi_delta(original: Scan, cache: CarryingCache) -> Scan:
+def _kimi_delta(original: Scan, cache: PatchedCache) -> Scan:
     """Take short chunks: within one the library forms the decay of every channel between every two tokens."""
 
     def scan(*arguments: Any, **options: Any) -> Any:
@@ -296,9 +266,10 @@ def _kimi_delta(original: Scan, cache: CarryingCache) -> Scan:
     return scan
 
 
-_MENDED: dict[str, Callable[[Scan, CarryingCache], Scan]] = {
+SCANS: dict[str, Callable[[Scan, PatchedCache], Scan]] = {
     "mamba_selective_scan": _selective,
     "mamba2_chunk_scan": _chunked,
     "torch_chunk_gated_delta_rule": _delta,
     "chunk_kimi_delta_attention": _kimi_delta,
 }
+"""Name of a scan of the library -> what makes, of it and of the cache that is read, what stands in for it."""

@@ -18,34 +18,47 @@ from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin, LinearAttentionCacheLayerMixin
 
 from lengthwise.models.base import Output
-from lengthwise.models.huggingface.families import Family
-from lengthwise.models.huggingface.mends import CarryingCache, mended_scan, replaced
+from lengthwise.pretrained.families import Family
+from lengthwise.pretrained.patches import SCANS, PatchedCache, check_present, replaced
 from lengthwise.state import Kind, State
 
+_KINDS = {
+    "conv": Kind.CONV,
+    "shift": Kind.CONV,
+    "keys": Kind.CACHE,
+    "values": Kind.CACHE,
+    "position": Kind.POSITION,
+}
 
-class Carrier(ABC):
+
+class CacheAdapter(ABC):
     """Reads tokens with a model of transformers, from a state and to a state.
 
     Args:
         model: a causal language model of transformers.
         family: its family.
-        mended: whether to put right what the library does to a carried state; otherwise the model is called as a user
+        patched: whether to put right what the library does to a carried state; otherwise the model is called as a user
             of the library calls it.
 
     Raises:
-        InputError: the installed version lacks what the mend of this family replaces.
+        InputError: the installed version lacks what the patch of this family replaces.
     """
 
-    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
+    def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
         self.model: Any = model
         self.family = family
-        self.mended = mended
+        self.patched = patched
         self.takes = set(inspect.signature(self.model.forward).parameters)
         self.positions = "position_ids" in self.takes
 
-    @abstractmethod
     def blank(self) -> State:
-        """Return the state of one row before any token, for the model's present dtype."""
+        """Return the state of one row before any token: zeros of the shapes after one, and no keys."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=next(self.model.parameters()).device)
+        with keeping_modes(self.model), torch.no_grad():
+            self.model.eval()
+            state = self.read(token, None).state
+        zeros = state.map(torch.zeros_like)
+        return zeros.map(lambda entry: entry[..., :0, :], [Kind.CACHE])
 
     @abstractmethod
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
@@ -53,18 +66,17 @@ class Carrier(ABC):
 
         Args:
             tokens_BT: [B, T] symbols.
-            state: a state of this model; only a carrier that mends nothing also takes none.
+            state: a state of this model; only an adapter that patches nothing also takes none.
             mask_BT: [B, T] ones for tokens and zeros for padding, only before anything else was read.
         """
 
-    def start(self, initial: State) -> State:
-        """Return what entries that are not recurrent hold where a sequence starts from a recurrent memory."""
-        return initial
+    def start(self, state: State) -> State:
+        """Return an initial state with the recurrent memory of another as that of a sequence that starts from it."""
+        return state
 
-    @contextmanager
-    def saving(self) -> Generator[None]:
-        """Hold the weights as they are saved while the context lasts."""
-        yield
+    def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
+        """Undo, in a state dictionary, what the library does to weights that it evaluates with."""
+        del weights, prefix
 
     def _position_ids(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None) -> Tensor:
         if mask_BT is not None:
@@ -79,40 +91,23 @@ class Carrier(ABC):
         return {"position": start_B + tokens_BT.shape[1]}
 
 
-class CacheCarrier(Carrier):
+class DynamicCacheAdapter(CacheAdapter):
     """Carries what a `DynamicCache` holds: ``layers.0.conv``, ``layers.0.recurrent``, ``layers.1.keys`` and so on."""
 
-    def __init__(self, model: nn.Module, family: Family, mended: bool) -> None:
-        super().__init__(model, family, mended)
+    def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
+        super().__init__(model, family, patched)
         self._keyword = "cache_params" if "cache_params" in self.takes else "past_key_values"
         self._module = modules[type(self.model).__module__]
-        if mended and family.scan:
-            with replaced(self._module, {family.scan: getattr(self._module, family.scan, None)}):
-                pass
-
-    def blank(self) -> State:
-        """Return zeros of the shapes that the library's own cache has after one token, and no keys."""
-        token = torch.zeros(1, 1, dtype=torch.long, device=next(self.model.parameters()).device)
-        with keeping_modes(self.model), torch.no_grad():
-            self.model.eval()
-            cache = self._new_cache(None)
-            self._call(token, cache, {})
-        state = self._unload(cache, {"position": token[:, 0]} if self.positions else {})
-        return State(
-            {
-                name: entry[..., :0, :] if state.kinds[name] is Kind.CACHE else torch.zeros_like(entry)
-                for name, entry in state.items()
-            },
-            state.kinds,
-        )
+        if patched and family.scan:
+            check_present(self._module, family.scan)
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
         cache = self._new_cache(state)
         options: dict[str, Any] = {} if mask_BT is None else {"attention_mask": mask_BT}
-        if self.mended and self.positions:
+        if self.patched and self.positions:
             options["position_ids"] = self._position_ids(tokens_BT, state, mask_BT)
-        with self._mends(cache):
+        with self._patches(cache):
             logits_BTV = self._call(tokens_BT, cache, options)
         return Output(logits_BTV, self._unload(cache, self._next_position(tokens_BT, state)))
 
@@ -120,21 +115,21 @@ class CacheCarrier(Carrier):
         return self.model(input_ids=tokens_BT, use_cache=True, **{self._keyword: cache}, **options).logits
 
     @contextmanager
-    def _mends(self, cache: Any) -> Generator[None]:
-        if not isinstance(cache, CarryingCache):
+    def _patches(self, cache: Any) -> Generator[None]:
+        if not isinstance(cache, PatchedCache):
             yield
             return
         scan = self.family.scan
-        with replaced(self._module, {scan: mended_scan(scan, getattr(self._module, scan), cache)}):
+        with replaced([(self._module, scan, SCANS[scan](getattr(self._module, scan), cache))]):
             yield
         cache.check_all_taken()
 
     def _new_cache(self, state: State | None) -> Any:
         config = self.model.config
-        cache = CarryingCache(config) if self.mended and state is not None else DynamicCache(config=config)
+        cache = PatchedCache(config) if self.patched and state is not None else DynamicCache(config=config)
         if state is not None:
             # The library writes in place: its copy is its own, like the cache of a user.
-            self._load(cache, state if self.mended else state.map(Tensor.clone))
+            self._load(cache, state if self.patched else state.map(Tensor.clone))
         return cache
 
     def _load(self, cache: Any, state: State) -> None:
@@ -142,9 +137,20 @@ class CacheCarrier(Carrier):
             fill_layer(layer, state.section(f"layers.{number}"))
 
     def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
-        parts = {f"layers.{number}": _layer_state(layer) for number, layer in enumerate(cache.layers)}
-        carried = State.nested({name: part for name, part in parts.items() if part})
-        return State({**carried, **position}, {**carried.kinds, **dict.fromkeys(position, Kind.POSITION)})
+        entries = {
+            f"layers.{number}.{name}": entry
+            for number, layer in enumerate(cache.layers)
+            for name, entry in _layer_entries(layer).items()
+            # A layer that no attention wrote to has no keys.
+            if entry is not None
+        }
+        return state_of({**entries, **position})
+
+
+def state_of(entries: Mapping[str, Tensor]) -> State:
+    """Return entries as a state; a word of their names says of which kind they are."""
+    kinds = {name: kind for name in entries for word, kind in _KINDS.items() if word in name.split(".")}
+    return State(entries, kinds)
 
 
 def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
@@ -162,24 +168,20 @@ def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
         if hasattr(layer, "cumulative_length"):
             layer.cumulative_length = layer.keys.shape[-2] if seen is None else seen
     for index in range(_recurrent_states(layer)):
-        tail, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
-        layer.conv_states[index], layer.recurrent_states[index] = tail, memory
-        layer.conv_kernel_size[index] = tail.shape[-1]
-        layer.dtype, layer.device = tail.dtype, tail.device
+        inputs, memory = entries[_numbered("conv", index)], entries[_numbered("recurrent", index)]
+        layer.conv_states[index], layer.recurrent_states[index] = inputs, memory
+        layer.conv_kernel_size[index] = inputs.shape[-1]
+        layer.dtype, layer.device = inputs.dtype, inputs.device
         for flag in (layer.is_conv_states_initialized, layer.is_recurrent_states_initialized, layer.has_previous_state):
             flag[index] = True
 
 
-def _layer_state(layer: Any) -> State:
-    """Return what a layer of a cache holds; a layer that no attention wrote to has no keys."""
-    entries: dict[str, tuple[Tensor | None, Kind]] = {}
+def _layer_entries(layer: Any) -> dict[str, Tensor | None]:
+    entries: dict[str, Tensor | None] = {}
     for index in range(_recurrent_states(layer)):
-        entries[_numbered("conv", index)] = layer.conv_states[index], Kind.CONV
-        entries[_numbered("recurrent", index)] = layer.recurrent_states[index], Kind.RECURRENT
-    if isinstance(layer, CacheLayerMixin):
-        entries["keys"], entries["values"] = (layer.keys, Kind.CACHE), (layer.values, Kind.CACHE)
-    present = {name: (entry, kind) for name, (entry, kind) in entries.items() if entry is not None}
-    return State({name: e for name, (e, _) in present.items()}, {name: kind for name, (_, kind) in present.items()})
+        entries[_numbered("conv", index)] = layer.conv_states[index]
+        entries[_numbered("recurrent", index)] = layer.recurrent_states[index]
+    return entries | ({"keys": layer.keys, "values": layer.values} if isinstance(layer, CacheLayerMixin) else {})
 
 
 def _recurrent_states(layer: Any) -> int:
