@@ -1,4 +1,4 @@
-"""What is shown while something runs: a bar on a terminal, otherwise nothing between the first line and the last."""
+"""Progress of what runs: a bar on a terminal, otherwise nothing between the first line and the last."""
 
 from __future__ import annotations
 

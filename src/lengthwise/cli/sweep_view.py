@@ -1,4 +1,4 @@
-"""What is shown while a sweep runs: a bar for it and a line for each running run; a line a finished run elsewhere."""
+"""The view of a running sweep: a bar for it and a line for each running run; a line a finished run elsewhere."""
 
 from __future__ import annotations
 

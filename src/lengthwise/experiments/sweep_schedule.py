@@ -1,4 +1,4 @@
-"""The order in which the runs of a sweep are worked on, and what becomes of those that fail."""
+"""Order of the runs of a sweep as they are worked on, and what becomes of those that fail."""
 
 from __future__ import annotations
 

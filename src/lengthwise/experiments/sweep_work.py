@@ -1,4 +1,4 @@
-"""What a worker of a sweep does: it trains and evaluates one run, and says how that went in plain data."""
+"""The worker of a sweep: it trains and evaluates one run, and says how that went in plain data."""
 
 from __future__ import annotations
 
