@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
