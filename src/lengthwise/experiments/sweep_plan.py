@@ -217,7 +217,7 @@ def _kind(run: SweepRun) -> str:
     """Return what decides how long a step takes."""
     settings = run.recipe.settings()
     training = {key: value for key, value in settings["training"].items() if key not in {"steps", "checkpoint_every"}}
-    return json.dumps([settings["model"], training, settings.get("text"), run.recipe.threads], sort_keys=True)
+    return json.dumps([settings["model"], training, settings["task"], run.recipe.threads], sort_keys=True)
 
 
 def _seconds_a_step(run: SweepRun, seconds: float) -> float:
