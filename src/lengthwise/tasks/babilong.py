@@ -80,9 +80,10 @@ class BabiLong(Task):
     @cached_property
     def _stories(self) -> list[Story]:
         """Those of the file."""
-        if self.story and not (found := list(read_babi(self._text))):
+        found = list(read_babi(self._text))
+        if self.story and not found:
             raise InputError(f"{self.story} has no questions; lines of bAbI are 'ID fact' or 'ID question TAB answer'")
-        return found if self.story else []
+        return found
 
     @cached_property
     def answers(self) -> tuple[str, ...]:

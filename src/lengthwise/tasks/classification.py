@@ -176,21 +176,24 @@ class Classification(Task):
 
     def _read(self, path: Path) -> Iterator[Text]:
         text, suffix = _contents(path), Path(path.name.removesuffix(".gz")).suffix
-        if suffix in {".csv", ".tsv"}:
-            # A tab ends a column whatever stands around it; the quotes of such files are those of their texts.
-            quoting = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if suffix == ".tsv" else {}
-            for number, row in enumerate(csv.reader(io.StringIO(text), **quoting), start=1):
-                if len(row) == 1 or (row and not -len(row) <= self.column < len(row)):
-                    raise InputError(f"{path}, row {number}: no label in column {self.column} of {len(row)}")
-                if row:
-                    label = row.pop(self.column)
-                    yield Text(label.strip(), " ".join(row))
-            return
+        yield from self._columns(path, text, suffix) if suffix in {".csv", ".tsv"} else self._lines(path, text)
+
+    def _columns(self, path: Path, text: str, suffix: str) -> Iterator[Text]:
+        # A tab ends a column whatever stands around it; the quotes of such files are those of their texts.
+        rows = csv.reader(io.StringIO(text)) if suffix == ".csv" else (line.split("\t") for line in text.splitlines())
+        for number, row in enumerate(rows, start=1):
+            if len(row) > 1 and -len(row) <= self.column < len(row):
+                label = row.pop(self.column)
+                yield Text(label.strip(), " ".join(row))
+            elif any(row):
+                raise InputError(f"{path}, row {number}: no label in column {self.column} of {len(row)} (column)")
+
+    def _lines(self, path: Path, text: str) -> Iterator[Text]:
         for number, line in enumerate(text.splitlines(), start=1):
-            if line and not (match := re.fullmatch(self.pattern, line)):
-                raise InputError(f"{path}, line {number}: {line[:40]!r} does not match {self.pattern!r} (pattern)")
-            if line and match:
+            if match := re.fullmatch(self.pattern, line):
                 yield Text(match["label"].strip(), match["text"])
+            elif line:
+                raise InputError(f"{path}, line {number}: {line[:40]!r} does not match {self.pattern!r} (pattern)")
 
 
 def _contents(path: Path) -> str:
