@@ -54,8 +54,8 @@ class Classification(Task):
     """Where the label of a row of ``.csv`` or ``.tsv`` stands; -1 for the last column."""
     pattern: str = r"(?P<label>[^:]+):(?P<text>.*)"
     """Of a line of any other file, with groups ``label`` and ``text``."""
-    held_out: float = Field(default=0.2, gt=0, lt=1)
-    """The share of texts that is measured where no file is; which ones, their content decides."""
+    test_share: float = Field(default=0.2, gt=0, lt=1)
+    """The share of texts that is measured where there is no file for it; which ones, their content decides."""
     tokens: Literal["word", "byte"] = "word"
     """What is read: words, those of the training split alone, or bytes of UTF-8."""
     common: int = Field(default=20_000, ge=1)
@@ -69,8 +69,8 @@ class Classification(Task):
         found = {split: [text for file in files for text in self._read(file)] for split, files in self._files().items()}
         if "test" not in found:
             everything = found["train"]
-            found["train"] = [text for text in everything if _share(text) >= self.held_out]
-            found["test"] = [text for text in everything if _share(text) < self.held_out]
+            found["train"] = [text for text in everything if _share(text) >= self.test_share]
+            found["test"] = [text for text in everything if _share(text) < self.test_share]
         for split, texts in found.items():
             if not texts:
                 raise InputError(f"{self.source} has no text in the split {split!r}")
