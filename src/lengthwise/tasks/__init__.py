@@ -27,6 +27,12 @@ TASKS: Registry = Registry(
     {
         "regular": "lengthwise.tasks.regular:Regular",
         "language_modelling": "lengthwise.tasks.language_modelling:LanguageModelling",
+        "listops": "lengthwise.tasks.listops:ListOps",
+        "copying": "lengthwise.tasks.copying:Copying",
+        "passkey": "lengthwise.tasks.passkey:Passkey",
+        "babilong": "lengthwise.tasks.babilong:BabiLong",
+        "classification": "lengthwise.tasks.classification:Classification",
+        "signals": "lengthwise.tasks.signals:Signals",
     },
     reserved=_BUILT_IN,
 )

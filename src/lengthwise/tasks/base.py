@@ -86,8 +86,8 @@ class Batch:
     @property
     def asked(self) -> Bools:
         """[B, T] where something is asked."""
-        asked = self.targets != IGNORE if self.targets.ndim == 2 else ~np.isnan(self.targets).any(-1)
-        return np.asarray(asked, dtype=np.bool_)
+        targets = self.targets
+        return np.asarray(targets != IGNORE if targets.ndim == 2 else ~np.isnan(targets).any(-1), dtype=np.bool_)
 
     def rows(self, index: NDArray[Any] | slice) -> Batch:
         """Return some of the rows."""

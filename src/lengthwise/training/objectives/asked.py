@@ -78,10 +78,10 @@ class Asked(Objective):
         """Return the answers [N, C], and the states at the ends of rows where they are wanted."""
         if not isinstance(self.model, SequenceModel):
             return self.model.asked_logits(inputs, asked_BT), None
-        if self._recompute is not None:
-            return self._in_pieces(self.model, inputs, asked_BT, start, self._recompute)
         if watched and (batch.lengths != inputs.shape[1]).any():
             return answers_at_ends(self.model, inputs, asked_BT, batch.lengths, start)
+        if self._recompute is not None:
+            return self._in_pieces(self.model, inputs, asked_BT, start, self._recompute)
         return self.model.answers(inputs, asked_BT, start)
 
     def _in_pieces(
