@@ -221,6 +221,8 @@ class SequenceModel(StringModel):
             logits, after = self(inputs[:, begin:end], after)
             found.append(logits)
             begin = end
+        if not ends:
+            return Output(found[-1][:0], after)
         logits_BNC = torch.stack(found[: len(ends)], 1)
         return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], after)
 
