@@ -23,8 +23,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from lengthwise.diagnostics import library
 from lengthwise.errors import InputError
 from lengthwise.experiments.pretrained import measured, post_trained
-from lengthwise.experiments.results import RunFolder
-from lengthwise.experiments.run import Outcome, read_run, train_run
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.run import Outcome, read_run, train_run
 from lengthwise.models.huggingface import load_huggingface
 from lengthwise.models.huggingface.loading import tiny_model
 from lengthwise.training.checkpoint import load_checkpoint
@@ -181,7 +181,7 @@ import sys
 from pathlib import Path
 
 from lengthwise.experiments.pretrained import measured, post_trained
-from lengthwise.experiments.run import Outcome, train_run
+from lengthwise.runs.run import Outcome, train_run
 from lengthwise.training.processes import processes_here
 
 source, texts, out = map(Path, sys.argv[1:])

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.language import learn_language
+from lengthwise.certificates.learning import learn_language
 from lengthwise.certificates.reading import Reading
-from lengthwise.certificates.table import FREE, MultiplicationTable, Word, needed
+from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.tree.ldru import LDRU
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Ints
 from lengthwise.tasks.monoid import separating_contexts
 

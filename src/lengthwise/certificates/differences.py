@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.certificates.stochastic import SoftAutomaton
-from lengthwise.certificates.table import Word
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Ints
 
 _PIECE = 4_096

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from lengthwise.certificates.cells import Cells, merged, singletons
+from lengthwise.certificates.cells import merged, singletons
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, Meetings, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
-from lengthwise.certificates.stochastic import STATES, Extracted, SoftAutomaton
+from lengthwise.certificates.stochastic import SATURATION, STATES, Extracted, SoftAutomaton
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED, Ints
@@ -43,11 +43,12 @@ def certify_stochastic(
     found = Finding("not_proved", method, "", extracted.automaton, comparison)
     if isinstance(comparison, Different):
         return _wrong(found, unit, comparison)
-    found = replace(found, monoid=_monoid_size(comparison.minimal))
+    found = replace(found, monoid=monoid_size(comparison.minimal))
     played = meetings(extracted.automaton, task)
     states = comparison.minimal.states
     hard = LeakageBound(replace(unit, rounds=True), singletons(unit, extracted, played))
-    gap = _row_gap(unit, extracted, played)
+    visited = _visited(unit, extracted, played)
+    gap = float(unit.gaps[visited].min(initial=np.finfo(np.float64).max))
     margins = {"margin": hard.margin, "readout_error": hard.readout_error, "row_gap": gap}
     if hard.margin <= hard.readout_error:
         statement = f"not proved: the logits of two classes lie within the error of float32 ({hard.margin:.1e})"
@@ -55,11 +56,11 @@ def certify_stochastic(
     if unit.rounds and gap <= 4.0 * unit.leaf_error:
         statement = f"not proved: a visited row has two largest logits within the error of float32 ({gap:.1e})"
         return replace(found, statement=statement, margins=margins)
-    if method == "rounded" or unit.rounds or _saturated(unit, extracted, played):
+    if method == "rounded" or unit.rounds or (unit.gaps[visited] > SATURATION).all():
         what = "with its rows rounded the unit is" if method == "rounded" and not unit.rounds else "the unit is"
         statement = f"right at every length: {what} the minimal automaton of the task, {states} states"
         return replace(found, verdict="every_length", statement=statement, margins=margins | {"leak": 0.0})
-    return _leaking(found, unit, task, [singletons(unit, extracted, played)], margins)
+    return _leaking(found, unit, extracted, task, margins)
 
 
 def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Finding:
@@ -70,32 +71,26 @@ def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Findin
 
 
 def _leaking(
-    found: Finding, unit: SoftAutomaton, task: Automaton, cells: list[Cells], margins: dict[str, float]
+    found: Finding, unit: SoftAutomaton, extracted: Extracted, task: Automaton, margins: dict[str, float]
 ) -> Finding:
     """Return up to which length a unit whose rows leak is right, from the cells that prove most."""
+    cells = [singletons(unit, extracted, meetings(extracted.automaton, task))]
     if len(unit.heads_R) == 1:
-        cells = [*cells, *merged(unit, task)]
-    bounds = [LeakageBound(unit, one) for one in cells]
-    best = max(bounds, key=lambda bound: bound.longest(floating=True))
+        cells += merged(unit, extracted, task)
+    best = max((LeakageBound(unit, one) for one in cells), key=lambda bound: bound.longest(floating=True))
     length = best.longest(floating=True)
-    margins = margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)}
-    counterexample = search_leaking(unit, task)
-    rounded = "rounded, it is right at every length"
     if length < 1:
-        return replace(
-            found,
-            statement=f"not proved: its rows leak too much; {rounded}",
-            margins=margins,
-            counterexample=counterexample,
-        )
-    more = "or more " if length >= LONGEST - 1 else ""
+        statement = "not proved: its rows leak too much"
+    else:
+        more = "or more " if length >= LONGEST - 1 else ""
+        statement = f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}"
     return replace(
         found,
-        verdict="up_to_length",
-        length=length,
-        statement=f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}; {rounded}",
-        margins=margins,
-        counterexample=counterexample,
+        verdict="up_to_length" if length else "not_proved",
+        length=length or None,
+        statement=f"{statement}; rounded, it is right at every length",
+        margins=margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)},
+        counterexample=search_leaking(unit, task),
     )
 
 
@@ -119,19 +114,7 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
     if not len(wrong):
         return None
     end = int(wrong[0]) + 1
-    states = [extracted.automaton.start, *extracted.automaton.trace(np.array([symbols[:end]]))[0].tolist()]
-    return Counterexample(
-        symbols=symbols[:end], states=states, answer=int(answers[end - 1]), truth=int(truths[end - 1])
-    )
-
-
-def _row_gap(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> float:
-    """Return the least distance between the two largest logits of a row that a string that counts visits."""
-    return float(unit.gaps[_visited(unit, extracted, played)].min(initial=np.finfo(np.float64).max))
-
-
-def _saturated(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> bool:
-    return bool(unit.saturated[_visited(unit, extracted, played)].all())
+    return Counterexample(symbols=symbols[:end], states=[], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
 
 
 def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tuple[Ints, Ints, Ints]:
@@ -140,9 +123,9 @@ def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tup
     return edges_E3[:, 1, None], unit.heads_R, extracted.rows_SR[edges_E3[:, 0]]
 
 
-def _monoid_size(minimal: Automaton) -> int | None:
-    """Return the number of elements of the syntactic monoid; None beyond 100,000."""
+def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:
+    """Return the number of elements of the syntactic monoid; None beyond the limit."""
     try:
-        return minimal.transition_monoid().size
+        return minimal.transition_monoid(limit).size
     except InputError:
         return None

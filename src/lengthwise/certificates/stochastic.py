@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import Bools, Ints
+from lengthwise.tasks.base import Ints
 
 Doubles = NDArray[np.float64]
 
@@ -92,11 +92,6 @@ class SoftAutomaton:
             return np.full(self.logits_VHKK.shape[:-1], np.inf)
         top = np.partition(self.logits_VHKK, -2, -1)[..., -2:]
         return top[..., 1] - top[..., 0]
-
-    @cached_property
-    def saturated(self) -> Bools:
-        """[V, H, K] whether the softmax of each row is exactly one-hot in float32."""
-        return self.gaps > SATURATION
 
     @property
     def leaf_error(self) -> float:

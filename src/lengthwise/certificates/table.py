@@ -13,16 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lengthwise.certificates.equivalence import live
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED, Bools, Ints
 from lengthwise.tasks.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
-
-Word = tuple[int, ...]
-"""A string, symbol by symbol."""
 
 
 class Triple(NamedTuple):
@@ -198,7 +196,7 @@ class MultiplicationTable:
             np.array_equal(image_E[self.leaves_V[read]], wanted_V[read])
             and np.array_equal(image_E[self.products_EE[bound]], expected_EE[bound])
             and bool(((labels_E == self.classes_E) | (labels_E == UNLABELLED)).all())
-            and not _needed(automaton)[unbound].any()
+            and not needed(automaton, monoid.elements_MS)[unbound].any()
         )
         return image_E if right else None
 
@@ -230,12 +228,6 @@ class MultiplicationTable:
         return products
 
 
-def _needed(automaton: Automaton) -> Bools:
-    """Return [M] whether some string of the domain has a piece that performs each element."""
-    monoid = automaton.transition_monoid()
-    return needed(automaton, monoid.elements_MS)
-
-
 def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
     """Return [M] whether each map of states is performed by a piece of some string that has a class.
 
@@ -243,9 +235,4 @@ def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
         automaton: gives strings their classes; all its states are reached.
         maps_MS: [M, S] the image of each state.
     """
-    alive_S = automaton.outputs_S != UNLABELLED
-    count = 0
-    while count != int(alive_S.sum()):
-        count = int(alive_S.sum())
-        alive_S = alive_S | alive_S[automaton.transitions_SA].any(1)
-    return alive_S[maps_MS].any(1)
+    return np.any(live(automaton)[maps_MS], axis=1)

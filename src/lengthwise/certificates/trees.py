@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias, Union
 
-from lengthwise.certificates.table import FREE, MultiplicationTable, Word
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.certificates.table import FREE, MultiplicationTable
+from lengthwise.tasks.automaton import Automaton, Word
 from lengthwise.tasks.base import UNLABELLED
 
 _Pair = tuple[int, int]

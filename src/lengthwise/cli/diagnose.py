@@ -48,11 +48,11 @@ def diagnose(
 
     A checkpoint is measured anew each time, once its state is seen to be carried rightly.
     """
-    from lengthwise.report.page import write_report
-    from lengthwise.report.rows import read_results
-    from lengthwise.runs.folder import open_runs
     from lengthwise.runs.recipe import TextRecipe
+    from lengthwise.runs.folder import open_runs
     from lengthwise.runs.run import read_run
+    from lengthwise.report.page import write_report
+    from lengthwise.runs.table import read_table
 
     checkpoints = [folder for target in run if (folder := folder_of(target)) is not None]
     if not checkpoints:
@@ -71,5 +71,5 @@ def diagnose(
         recipe = before_recipe(checkpoint, data, remote_code, settings, set_ or [])
         recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}"})
         folders.append(diagnose_checkpoint(recipe, out / "runs", again=True))
-    results = read_results([folder.path for folder in folders])
-    say(str(write_report(results, out)))
+    table = read_table([folder.path for folder in folders]).refuse_waiting()
+    say(str(write_report(table, out)))

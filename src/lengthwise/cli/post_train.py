@@ -101,9 +101,10 @@ def post_train(
 
 def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
     from lengthwise.experiments.repair import post_training, runs_folder
-    from lengthwise.report.comparison import comparison_table
     from lengthwise.runs.folder import RunFolder, run_path
     from lengthwise.runs.run import read_run
+    from lengthwise.report.comparison import comparison_table
+    from lengthwise.runs.rows import read_evaluation
 
     before = RunFolder(run)
     base, seed = read_run(before)
@@ -113,5 +114,5 @@ def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[st
     train_seed(recipe, seed, root)
     for folder in (before, after):
         measure(folder)
-    print_drawn(comparison_table(before.diagnosis_rows(), after.diagnosis_rows()))
+    print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
     say(f"the charts: lengthwise diagnose {before.path} {after.path}")

@@ -108,6 +108,7 @@ def _write(recipe: TextRecipe, before: RunFolder, after: RunFolder, config: Any,
     from lengthwise.files import write_atomically
     from lengthwise.report.comparison import comparison_table
     from lengthwise.report.model_card import model_card
+    from lengthwise.runs.rows import read_evaluation
 
     export(after, config, out)
     measure(after)
@@ -115,7 +116,7 @@ def _write(recipe: TextRecipe, before: RunFolder, after: RunFolder, config: Any,
     source = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     card = model_card(source, before, after, recipe.settings())
     write_atomically(out / "README.md", card.encode(), "model card")
-    print_drawn(comparison_table(before.diagnosis_rows(), after.diagnosis_rows()))
+    print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
     say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
     say(f"the charts: lengthwise diagnose {before.path} {after.path}")
 

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import cast
 
-import torch
-
 from lengthwise.certificates import METHODS
+from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.certificate import (
     FILE_NAME,
     AutomatonTable,
@@ -52,19 +51,18 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
-    language = require(recipe.task, HasAutomaton, "a certificate").definition
+    task = require(recipe.task, HasAutomaton, "a certificate").definition
     if not run.finished.exists():
         raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
     certifier = METHODS.load(method) if method is not None else None
     with hold(folder):
         trainer = load_run(folder)
-        model, task = cast(SequenceModel, trainer.model), language
+        model = cast(SequenceModel, trainer.model)
         began = time.perf_counter()
         finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
-        certificate = complete(finding, model, task, _training(recipe, seed, trainer)).model_copy(
+        certificate = complete(finding, model, task, training_of(recipe, seed, trainer)).model_copy(
             update={
                 "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
-                "task": recipe.task.label,
                 "weights": hash_weights(run.checkpoint),
                 "seconds": round(time.perf_counter() - began, 3),
             }
@@ -73,18 +71,24 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     return certificate.sealed()
 
 
-def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
-    """Return the certificate of a finding, its counterexample run through the model.
+def training_of(recipe: Recipe, seed: int, trainer: Trainer) -> Training:
+    """Return where the network of a run comes from."""
+    return Training(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        seconds=round(trainer.seconds, 3),
+        longest=recipe.task.training_length or 0,
+    )
 
-    Args:
-        finding: what a method found.
-        model: the model that it is about.
-        task: what the model was trained on.
-        training: where the model comes from.
-    """
+
+def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
+    """Return the certificate of a finding, its counterexample run through the model."""
     comparison, example = finding.comparison, finding.example()
     if example is not None:
-        example = example.model_copy(update={"model_answer": answer(model, example.symbols)})
+        example = example.model_copy(update={"model_answer": int(answers_to(model, [example.symbols])[0])})
     verdict, statement = conclude(finding, example)
     equal = comparison if isinstance(comparison, Equal) else None
     return Certificate(
@@ -107,23 +111,4 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         training=training,
         seconds=0.0,
         versions=versions(),
-    )
-
-
-@torch.inference_mode()
-def answer(model: SequenceModel, symbols: list[int]) -> int:
-    """Return the class that a model gives a string."""
-    device = next(model.parameters()).device
-    return int(model.string_logits(torch.tensor([symbols], device=device)).argmax(-1))
-
-
-def _training(recipe: Recipe, seed: int, trainer: Trainer) -> Training:
-    return Training(
-        recipe=recipe.name,
-        digest=recipe.digest(),
-        seed=seed,
-        step=trainer.step,
-        sequences=trainer.sequences,
-        seconds=round(trainer.seconds, 3),
-        longest=recipe.task.training_length or 0,
     )

@@ -1,4 +1,4 @@
-"""``lengthwise certify``."""
+"""The commands ``lengthwise certify`` and ``lengthwise export``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import typer
 from lengthwise.cli.arguments import RUN_FOLDERS
 from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
+from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
 
-COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
-PARTS = 60
+_COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
+_PARTS = 60
 """Of a counterexample, at most: symbols and counted repetitions."""
 
 
@@ -49,28 +50,52 @@ def certify(
         return
     if not run or weights is not None:
         raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
-    certificates = _certify(run, method, states, elements)
-    print_table(COLUMNS, [_row(certificate) for certificate in certificates])
-    if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
-        raise typer.Exit(1)
-
-
-def _certify(run: list[Path], method: str | None, states: int | None, elements: int | None) -> list[Certificate]:
     from lengthwise.certificates.limits import Limits
-    from lengthwise.experiments.certification import certify_run
+    from lengthwise.certificates.of_run import certify_run
     from lengthwise.runs.folder import open_runs
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):
-        certificate = certify_run(folder.path, method, Limits(states, elements))
-        say(f"{folder.path}: {certificate.statement}")
-        _say_counterexample(certificate)
-        certificates.append(certificate)
-    return certificates
+        certificates.append(certify_run(folder.path, method, Limits(states, elements)))
+        say(f"{folder.path}: {certificates[-1].statement}")
+        _say_counterexample(certificates[-1])
+    print_table(_COLUMNS, [_row(certificate) for certificate in certificates])
+    if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
+        raise typer.Exit(1)
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A certified run folder, or a certificate.", show_default=False)],
+    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="regex, dot or json.")] = "dot",
+    label: Annotated[int, typer.Option("--class", min=0, help="The class whose strings regex and json describe.")] = 1,
+) -> None:
+    """Write the automaton of a certificate as a regular expression, for Graphviz, or for automata-lib.
+
+    It is the minimal automaton that was proved right, or the one that was read off the model where none was. A
+    certificate that does not hold, such as one of other weights than those beside it, is refused.
+    """
+    from lengthwise.certificates.certificate import FILE_NAME
+    from lengthwise.certificates.export import FORMATS, to_dot, to_json, to_regex
+    from lengthwise.certificates.verify_run import verify_certificate
+
+    if format_ not in FORMATS:
+        raise InputError(f"unknown format {format_!r}; {nearest_name(format_, list(FORMATS))}")
+    path = run / FILE_NAME if run.is_dir() else run
+    if not path.exists():
+        raise InputError(f"there is no certificate {path}; 'lengthwise certify {run}' makes one")
+    certificate, _ = verify_certificate(path)
+    table = certificate.minimal or certificate.extracted
+    if table is None:
+        raise InputError(f"{path} holds no automaton: {certificate.statement}")
+    automaton = table.automaton()
+    if format_ == "dot":
+        say(to_dot(automaton, certificate.task))
+    else:
+        say((to_regex if format_ == "regex" else to_json)(automaton, label))
 
 
 def _verify(file: Path, run: Path | None) -> None:
-    from lengthwise.experiments.verification import verify_certificate
+    from lengthwise.certificates.verify_run import verify_certificate
 
     certificate, weights = verify_certificate(file, run)
     of = "the weights are those it is about" if weights else "there are no weights beside it to check"
@@ -80,7 +105,7 @@ def _verify(file: Path, run: Path | None) -> None:
 
 def _say_counterexample(certificate: Certificate) -> None:
     example = certificate.counterexample
-    for line in example.in_words(most=PARTS) if example else ():
+    for line in example.in_words(most=_PARTS) if example else ():
         say(f"  {line}")
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from lengthwise.diagnostics.verdict import FAILS_ABOVE
 from lengthwise.report.axes import setting_axis, value_axis
-from lengthwise.report.panels import Panel
-from lengthwise.report.rows import Run, TextResults
-from lengthwise.report.text_charts import HEIGHT, add_thresholds
-from lengthwise.report.text_summary import TextSummary
+from lengthwise.report.panels import MOST_LABELS, Panel
+from lengthwise.report.parts import Drawn, Section
+from lengthwise.report.results import Results
+from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure
+from lengthwise.report.sections.perplexity import TextSummary, summarise_text
+from lengthwise.runs.table import Run
 
-_UNRELATED = ("name", "makes", "seeds", "device", "threads", "evaluation", "start")
+_UNRELATED = ("format", "base", "name", "makes", "seeds", "device", "threads", "evaluation", "start")
 """Sections that do not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _UNRELATED_TRAINING = ("training.checkpoint_every", "training.log_every")
 _MIXER = "model.mixer."
-_HEADINGS = {"training.context": "training context T in symbols", "training.steps": "training symbols seen"}
+_CONTEXT, _STEPS = "training.context", "training.steps"
+_HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,23 @@ class Sweep:
     points: pl.DataFrame
 
 
-def sweeps(results: TextResults, summaries: Sequence[TextSummary]) -> list[Sweep]:
+class Sweeps(Section):
+    """The ratio of perplexities in the last octave against each setting in which some series differ."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether some series differ in one setting only."""
+        return bool(sweeps(results))
+
+    def draw(self, results: Results) -> Drawn:
+        """Return one figure with a panel a setting."""
+        caption = "Perplexity of the last octave that was read over that of the octave that ends at T."
+        note = "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
+        panels = [_panel(sweep) for sweep in sweeps(results)]
+        return Drawn([figure("sweep", "What a setting does far beyond T", note, caption, panels)])
+
+
+@lru_cache(maxsize=4)
+def sweeps(results: Results) -> list[Sweep]:
     """Return the sweeps that some series make together.
 
     Two series belong to a line where all settings that decide what is trained are the same but one: the training
@@ -46,37 +66,37 @@ def sweeps(results: TextResults, summaries: Sequence[TextSummary]) -> list[Sweep
 
     Args:
         results: the runs.
-        summaries: of all series.
     """
-    runs = {run.recipe: run for run in results.runs}
-    by_digest = {run.digest: run for run in results.runs}
-    named = results.diagnosis.select("series", "digest").unique().iter_rows()
-    settings = {series: _settings(by_digest[digest], runs) for series, digest in named}
-    candidates = ["training.context", "training.steps"]
+    summaries = summarise_text(results)
+    runs = {run.head.recipe: run for run in results.runs}
+    settings = {summary.series: _settings(summary.runs[0], runs) for summary in summaries}
+    candidates = [_CONTEXT, _STEPS]
     candidates += sorted({path for flat in settings.values() for path in flat if path.startswith(_MIXER)})
     found = [_sweep(path, settings, summaries) for path in candidates]
     return [sweep for sweep in found if sweep is not None]
 
 
-def sweep_panel(sweep: Sweep) -> Panel:
+def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
     points = sweep.points
     kinds = points["kind"].unique(maintain_order=True).to_list()
     x = setting_axis(sweep.heading, points["setting"].to_list())
     y = value_axis([*points["low"], *points["high"]], include=(0.93, FAILS_ABOVE))
     title = f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
-    panel = Panel(title, kinds, "setting", x, y, quantity="ratio of perplexities", number=",.4~g", height=HEIGHT)
+    crowded, quantity = len(kinds) > MOST_LABELS, "ratio of perplexities"
+    panel = Panel(title, kinds, "setting", x, y, quantity=quantity, number=",.4~g", height=HEIGHT, crowded=crowded)
     add_thresholds(panel)
     panel.add_series(points)
-    panel.add_points(points, hollow=False)
+    panel.add_labels(points)
+    panel.add_points(points)
     return panel
 
 
 def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequence[TextSummary]) -> Sweep | None:
     lines: dict[str, list[TextSummary]] = {}
     for summary in summaries:
-        value = settings[summary.series].get(path)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        value: Any = settings[summary.series].get(path)
+        if type(value) in {int, float} and value > 0:
             lines.setdefault(_others(settings[summary.series], path), []).append(summary)
     swept = [line for line in lines.values() if len({settings[s.series][path] for s in line}) > 1]
     if not swept:
@@ -88,29 +108,29 @@ def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequenc
         for s in line
     ]
     mixer = path.removeprefix(_MIXER).replace("_", " ")
-    return Sweep(
-        path, _HEADINGS.get(path, f"{mixer} of the mixer"), pl.DataFrame(rows).sort("line", "setting").drop("line")
-    )
+    points = pl.DataFrame(rows).sort("line", "setting").drop("line")
+    return Sweep(path, _HEADINGS.get(path, f"{mixer} of the mixer"), points)
 
 
 def _along(path: str, settings: Mapping[str, Any]) -> float:
-    if path != "training.steps":
+    if path != _STEPS:
         return float(settings[path])
-    return float(settings["training.steps"] * settings["training.batch_size"] * settings["training.context"])
+    return float(settings[_STEPS] * settings["training.batch_size"] * settings[_CONTEXT])
 
 
 def _kinds(lines: Sequence[Sequence[TextSummary]]) -> list[str]:
     """Return what tells lines apart: model and intervention, as far as they differ, otherwise the first series."""
     first = [line[0] for line in lines]
-    parts = [[s.model for s in first], [s.intervention for s in first], [f"T = {s.context:,}" for s in first]]
-    differing = [part for part in parts if len(set(part)) > 1] or [parts[1]]
+    models, interventions = [s.runs[0].head.model for s in first], [s.intervention for s in first]
+    parts = [models, interventions, [f"T = {s.context:,}" for s in first]]
+    differing = [part for part in parts if len(set(part)) > 1] or [interventions]
     kinds = [", ".join(words) for words in zip(*differing, strict=True)]
     return kinds if len(set(kinds)) == len(kinds) else [s.series for s in first]
 
 
 def _others(settings: Mapping[str, Any], path: str) -> str:
     free = {path}
-    if path == "training.context":
+    if path == _CONTEXT:
         free = {f"{run}training.{name}" for run in ("", "post.") for name in ("context", "batch_size")}
     return repr(sorted((name, repr(value)) for name, value in settings.items() if name not in free))
 
@@ -123,6 +143,8 @@ def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
     """
     flat = _flat({key: value for key, value in run.settings.items() if key not in _UNRELATED})
     flat = {path: value for path, value in flat.items() if path not in _UNRELATED_TRAINING}
+    flat = {path: value for path, value in flat.items() if not path.endswith(".context")}
+    flat[_CONTEXT] = run.head.training_length
     start = run.settings.get("start")
     if not start:
         return flat
@@ -135,8 +157,5 @@ def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
-from pydantic import ValidationError
 
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, hash_weights, read_certificate
 from lengthwise.errors import InputError
@@ -101,35 +98,6 @@ def read_certified(folder: RunFolder, digest: str, seed: int) -> Certified | Non
     if folder.checkpoint.exists() and hash_weights(folder.checkpoint) != certificate.weights:
         raise InputError(f"{path} is about other weights than those in {folder.checkpoint}; {again}")
     return certified
-
-
-def certificate_lines(certified: Iterable[Certified]) -> str:
-    """Return certificates as JSON, a line each; `read_lines` reads them."""
-    return "".join(
-        f'{{"states":{json.dumps(one.states)},"certificate":{one.certificate.model_dump_json(exclude_none=True)}}}\n'
-        for one in certified
-    )
-
-
-def read_lines(text: str, path: Path) -> dict[tuple[str, int], Certified]:
-    """Return what `certificate_lines` wrote by digest and seed.
-
-    Args:
-        text: the lines.
-        path: where they stand.
-
-    Raises:
-        InputError: a line is not a certificate.
-    """
-    found: dict[tuple[str, int], Certified] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-            one = Certified(Certificate.model_validate(entry["certificate"]), entry["states"])
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
-            raise InputError(f"{path}, line {number} is not a kept certificate: {error}") from error
-        found[one.key] = one
-    return found
 
 
 def certificate_table(certified: Sequence[Certified]) -> pl.DataFrame:

@@ -1,23 +1,21 @@
-"""What a report says of certificates: a row a run, and the automata that were proved."""
+"""Certificates in a report: a row a run, and the automata that were proved."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lengthwise.certificates.automaton_drawing import WIDTH, AutomatonPanel, can_be_drawn
 from lengthwise.certificates.certificate import Certificate
+from lengthwise.certificates.certified import Certified, certificate_table
 from lengthwise.certificates.verification import PROVED
-from lengthwise.report.automata import WIDTH, AutomatonPanel, can_be_drawn
-from lengthwise.report.certified import Certified
-from lengthwise.report.charts import task_title
-from lengthwise.report.figures import Figure
-from lengthwise.report.parts import REASONS, TableText
-from lengthwise.report.rows import Results, Run
-from lengthwise.report.tables import Cell
+from lengthwise.report.parts import NONE, REASONS, Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.results import Results, title
+from lengthwise.runs.table import Run
+from lengthwise.tasks import LANGUAGES
 from lengthwise.tasks.writing import write_symbols
 
-FILE = "certificates.csv"
 _COLUMNS = (
-    *("task", "operator", "seed", "verdict", "training strings", "extracted states", "minimal states"),
+    *("recipe", "operator", "seed", "verdict", "training strings", "extracted states", "minimal states"),
     *("elements", "margin", "N", "counterexample", "certified in"),
 )
 _ABOUT = {
@@ -39,62 +37,68 @@ _FOOTNOTE = (
 )
 _DRAWN = "Circles: states, with the class of strings that end there; dashed: none. Arrow from outside: start."
 _MOST_SYMBOLS = 16
-_NONE = "\N{EN DASH}"
 
 
-def certificates_of(results: Results) -> list[tuple[Run, Certified]]:
-    """Return the runs that have a certificate, by task, series and seed.
+class Certificates(Section):
+    """The table of certificates, and the automata of those that are proofs."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether a run has a certificate."""
+        return bool(_certified(results))
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the table, and a figure where something was proved that can be drawn."""
+        figure = automata_figure(results)
+        return Drawn([certificate_rows(results), *([figure] if figure else [])])
+
+
+def certificate_rows(results: Results) -> TableText:
+    """Return the table of certificates.
 
     Args:
-        results: the runs.
+        results: runs of which one or more have a certificate.
     """
-    found = [(run, run.certified) for run in results.runs if run.certified]
-    order = results.tasks
-    return sorted(found, key=lambda pair: (order.index(pair[0].task), pair[0].family, pair[0].seed))
-
-
-def certificate_rows(results: Results) -> TableText | None:
-    """Return the table of certificates; None where there is none.
-
-    Args:
-        results: the runs.
-    """
-    found = certificates_of(results)
-    if not found:
-        return None
-    named = {f"{run.recipe}, seed {run.seed}": one.certificate for run, one in found}
+    found = _certified(results)
+    named = {f"{run.head.recipe}, seed {run.head.seed}": one.certificate for run, one in found}
     examples = {name: certificate.counterexample for name, certificate in named.items()}
-    folds = {
-        REASONS: {name: [f"{certificate.statement}."] for name, certificate in named.items()},
-        "Counterexamples": {name: example.in_words() for name, example in examples.items() if example},
-    }
-    rows = [_row(run, one) for run, one in found]
-    return TableText("Certificates", _NOTE, _FOOTNOTE, _COLUMNS, rows, FILE, folds)
+    return TableText(
+        name=f"{results.prefix}certificates",
+        heading="Certificates",
+        note=_NOTE,
+        columns=_COLUMNS,
+        rows=[_row(run, one) for run, one in found],
+        footnote=_FOOTNOTE,
+        file=f"{results.prefix}certificates.csv",
+        data=certificate_table([one for _, one in found]),
+        folds={
+            REASONS: {name: [f"{certificate.statement}."] for name, certificate in named.items()},
+            "Counterexamples": {name: example.in_words() for name, example in examples.items() if example},
+        },
+    )
 
 
-def automata_figure(results: Results, prefix: str) -> Figure | None:
+def automata_figure(results: Results) -> Figure | None:
     """Return the minimal automaton of each task that a run was proved on; None where there is none to be drawn.
 
     Args:
         results: the runs.
-        prefix: begins the name of the figure.
     """
     proved: dict[str, list[Certificate]] = {}
-    for run, one in certificates_of(results):
+    for run, one in _certified(results):
         if one.certificate.verdict in PROVED and one.certificate.minimal:
-            proved.setdefault(run.task, []).append(one.certificate)
+            proved.setdefault(run.head.trained_on, []).append(one.certificate)
     automata = {task: found[0].minimal.automaton() for task, found in proved.items() if found[0].minimal}
     drawn = {task: automaton for task, automaton in automata.items() if can_be_drawn(automaton)}
     if not drawn:
         return None
     classes = max(automaton.classes for automaton in drawn.values())
-    large = [f"{task_title(task)} ({automata[task].states} states)" for task in automata if task not in drawn]
+    large = [f"{title(task)} ({automata[task].states} states)" for task in automata if task not in drawn]
     return Figure(
-        name=f"{prefix}automata",
+        name=f"{results.prefix}automata",
         heading="Proved automata",
         note=_DRAWN,
         caption=_caption(proved) + (f" Too many states or arrows to be drawn: {', '.join(large)}." if large else ""),
-        panels=[AutomatonPanel(task_title(task), automaton, classes) for task, automaton in drawn.items()],
+        drawings=[AutomatonPanel(title(task), automaton, classes) for task, automaton in drawn.items()],
         width=WIDTH,
     )
 
@@ -104,6 +108,18 @@ def verdict_in_words(certificate: Certificate) -> str:
     if certificate.verdict == "up_to_length":
         return f"right up to length {certificate.length:,}"
     return {"every_length": "right at every length", "wrong": "wrong", "not_proved": "not proved"}[certificate.verdict]
+
+
+def _certified(results: Results) -> list[tuple[Run, Certified]]:
+    """Return the runs that have a certificate, by task, family and seed."""
+    found = [(run, run.attachments["certificate"]) for run in results.runs if "certificate" in run.attachments]
+    order = [*LANGUAGES, *(run.head.trained_on for run, _ in found)]
+
+    def place(pair: tuple[Run, Certified]) -> tuple[int, str, int]:
+        head = pair[0].head
+        return order.index(head.trained_on), results.family[head.digest], head.seed
+
+    return sorted(found, key=place)
 
 
 def _caption(proved: dict[str, list[Certificate]]) -> str:
@@ -126,27 +142,27 @@ def _row(run: Run, one: Certified) -> Sequence[Cell]:
     proved = certificate.verdict == "every_length"
     margin = certificate.margins.get("margin")
     return (
-        Cell(run.task, run.recipe),
+        Cell(run.head.recipe, title(run.head.trained_on)),
         Cell(certificate.operator),
-        Cell(str(run.seed)),
-        Cell(verdict_in_words(certificate), _ABOUT[certificate.method], proved),
+        Cell(str(run.head.seed)),
+        Cell(verdict_in_words(certificate), _ABOUT[certificate.method], "good" if proved else ""),
         Cell(f"{training.sequences:,}", f"to {training.longest:,}, {training.seconds:,.0f} s"),
         *(_number(count) for count in (one.states, one.minimal_states, certificate.monoid)),
-        Cell(_NONE if margin is None else f"{margin:.3g}"),
-        Cell("\N{INFINITY}" if proved else _NONE if certificate.length is None else f"{certificate.length:,}"),
+        Cell(NONE if margin is None else f"{margin:.3g}"),
+        Cell("\N{INFINITY}" if proved else NONE if certificate.length is None else f"{certificate.length:,}"),
         _counterexample(certificate),
         Cell(f"{certificate.seconds:,.2f} s"),
     )
 
 
 def _number(count: int | None) -> Cell:
-    return Cell(_NONE if count is None else f"{count:,}")
+    return Cell(NONE if count is None else f"{count:,}")
 
 
 def _counterexample(certificate: Certificate) -> Cell:
     example = certificate.counterexample
     if example is None:
-        return Cell(_NONE)
+        return Cell(NONE)
     symbols = example.symbols
     written = write_symbols(symbols) if len(symbols) <= _MOST_SYMBOLS else f"{len(symbols):,} symbols"
     answer = example.answer if example.model_answer is None else example.model_answer

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.certificates.export import arrows
+from lengthwise.report.panels import Drawing
 from lengthwise.report.theme import INK
 from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import UNLABELLED
@@ -50,7 +51,7 @@ class Arrow:
     place: Floats
 
 
-class AutomatonPanel:
+class AutomatonPanel(Drawing):
     """An automaton as a panel of a figure.
 
     Args:
@@ -59,40 +60,33 @@ class AutomatonPanel:
         classes: the number of classes of all panels of the figure, which share their colours.
     """
 
-    crowded = False
-    height = HEIGHT
-
     def __init__(self, title: str, automaton: Automaton, classes: int) -> None:
-        self.title = title
-        self.kinds = [str(label) for label in range(classes)]
-        self.place: dict[str, Any] = {"width": WIDTH, "padding": 0, "autosize": "none"}
+        super().__init__(title, HEIGHT, [str(label) for label in range(classes)])
+        self.place = {"width": WIDTH, "padding": 0, "autosize": "none"}
         self._automaton = automaton
         radius = _radius(automaton.states)
         places_S2 = layout(automaton)
         drawn = _arrows(automaton, places_S2, radius)
-        lines, heads, labels, states = f"{title} lines", f"{title} heads", f"{title} labels", f"{title} states"
         self._size = (2 * radius) ** 2
-        self._names = (lines, heads, labels, states)
-        self.data: dict[str, list[dict[str, Any]]] = {
-            lines: [row for number, arrow in enumerate(drawn) for row in _line(number, arrow)],
-            heads: [_head(arrow) for arrow in drawn],
-            labels: [_at(arrow.place) | {"text": arrow.text} for arrow in drawn if arrow.text],
-            states: [_at(places_S2[state]) | _said(automaton, state) for state in range(automaton.states)],
-        }
+        self._lines = self.chart([row for number, arrow in enumerate(drawn) for row in _line(number, arrow)])
+        self._heads = self.chart([_head(arrow) for arrow in drawn])
+        self._labels = self.chart([_at(arrow.place) | {"text": arrow.text} for arrow in drawn if arrow.text])
+        states = range(automaton.states)
+        self._states = self.chart([_at(places_S2[state]) | _said(automaton, state) for state in states])
 
-    def specification(self, hover: bool = False) -> dict[str, Any]:
-        """Return the Vega-Lite specification without colours and data, which go by names.
+    def described(self) -> str:
+        """Say the automaton in words."""
+        return describe(self.title, self._automaton)
 
-        Args:
-            hover: whether a state under the pointer says where its arrows lead.
-        """
+    def layers(self, hover: bool) -> list[alt.Chart]:
+        """Return arrows, states and symbols; with `hover`, a state under the pointer says where its arrows lead."""
         x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, WIDTH], nice=False, zero=False))
         y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, HEIGHT], nice=False, zero=False))
-        lines, heads, labels, states = (alt.Chart(alt.NamedData(name=name)).encode(x=x, y=y) for name in self._names)
+        charts = (self._lines, self._heads, self._labels, self._states)
+        lines, heads, labels, states = (chart.encode(x=x, y=y) for chart in charts)
         scale = alt.Scale(domain=self.kinds)
         colour = alt.Color("class:N", scale=scale, legend=None)
         labelled, other = (states.transform_filter(f"datum.class {sign} '{_NO_CLASS}'") for sign in ("!=", "=="))
-        tooltip = [alt.Tooltip(name, type="nominal") for name in ("state", "class", "leads to")] if hover else []
         layers = [
             lines.mark_line(style="guide", interpolate="linear", aria=False).encode(detail="arrow:N", order="step:Q"),
             heads.mark_point(style="head", shape=_HEAD_SHAPE, filled=True, size=_HEAD**2, opacity=1, aria=False).encode(
@@ -107,11 +101,11 @@ class AutomatonPanel:
             ),
             *(labels.mark_text(style=style, fontSize=10, aria=False).encode(text="text:N") for style in ("halo", INK)),
         ]
-        if hover:
-            probe = states.mark_point(shape="circle", size=self._size, filled=True, opacity=0, aria=False)
-            layers.append(probe.encode(tooltip=tooltip))
-        chart = alt.LayerChart(layer=layers, description=describe(self.title, self._automaton))
-        return {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
+        if not hover:
+            return layers
+        tooltip = [alt.Tooltip(name, type="nominal") for name in ("state", "class", "leads to")]
+        probe = states.mark_point(shape="circle", size=self._size, filled=True, opacity=0, aria=False)
+        return [*layers, probe.encode(tooltip=tooltip)]
 
 
 def can_be_drawn(automaton: Automaton) -> bool:
