@@ -6,34 +6,32 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
+from trainers_for_tests import loss_of, regular, strings
 
 from lengthwise.models import OPERATORS
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.scans import balanced_rounds
-from lengthwise.tasks import get_task
-from lengthwise.tasks.base import UNLABELLED, Batch
-from lengthwise.training.config import AssociativityConfig, TrainingConfig
-from lengthwise.training.objective import Loss
-from lengthwise.training.strings import string_objective
-from lengthwise.training.tree_objective import associativity_penalty
+from lengthwise.tasks import get_language
+from lengthwise.tasks.base import IGNORE, Batch
+from lengthwise.training.objectives.base import Loss
+from lengthwise.training.objectives.tree import AssociativityConfig, associativity_penalty
 
 
-def unit(task: str = "parity", operator: str = "mlp", **choices: object) -> LDRU:
+def unit(language: str = "parity", operator: str = "mlp", **choices: object) -> LDRU:
     torch.manual_seed(0)
-    language = get_task(task)
+    task = regular(language)
     config = LDRUConfig(**{"width": 9, "operator": OPERATORS.load(operator)()} | choices)
-    return config.build(language.vocabulary, language.classes).double().train()
+    return config.build(task.inputs, task.outputs).double().train()
 
 
-def strings(length: int, task: str = "parity", rows: int = 12) -> Batch:
-    return get_task(task).sample(np.random.default_rng(length), rows, length)
+def batch_of(length: int, language: str = "parity", rows: int = 12) -> Batch:
+    return strings(regular(language), length, rows)
 
 
-def loss(model: LDRU, batch: Batch, task: str = "parity", progress: float = 0.5, **choices: object) -> Loss:
-    generator = torch.Generator().manual_seed(7)
-    objective = string_objective(model, get_task(task).automaton, TrainingConfig(**choices))
-    return objective.loss(batch, progress, generator)
+def loss(model: LDRU, batch: Batch, language: str = "parity", progress: float = 0.5, **choices: object) -> Loss:
+    """Return the loss of trees, of their roots alone unless a weight of the nodes is given."""
+    return loss_of(model, regular(language), batch, "tree", progress, **{"node_weight": 0.0} | choices)
 
 
 def gradients(model: LDRU, total: Tensor) -> list[Tensor]:
@@ -49,7 +47,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 def test_sharing_equal_subtrees_changes_neither_loss_nor_gradients(operator: str, bracketing: str) -> None:
     model = unit(operator=operator)
     for length in (1, 2, 7, 24):
-        batch = strings(length)
+        batch = batch_of(length)
         shared, dense = (loss(model, batch, bracketing=bracketing, share_subtrees=choice) for choice in (True, False))
         assert_close(shared.total, dense.total)
         assert shared.accuracy == dense.accuracy
@@ -58,37 +56,37 @@ def test_sharing_equal_subtrees_changes_neither_loss_nor_gradients(operator: str
 
 
 def test_the_root_learns_the_label_of_the_string() -> None:
-    model, batch = unit(), strings(13)
+    model, batch = unit(), batch_of(13)
     found = loss(model, batch)
-    logits = model(torch.from_numpy(batch.tokens)).logits
-    assert_close(found.total, F.cross_entropy(logits, torch.from_numpy(batch.targets)))
-    assert found.accuracy == (logits.argmax(-1).numpy() == batch.targets).mean()
+    logits = model(torch.from_numpy(batch.inputs)).logits
+    assert_close(found.total, F.cross_entropy(logits, torch.from_numpy(batch.targets[:, -1])))
+    assert found.accuracy == (logits.argmax(-1).numpy() == batch.targets[:, -1]).mean()
 
 
 def test_every_prefix_learns_its_label() -> None:
-    model, batch = unit("modular_arithmetic", readout="prefixes"), strings(9, "modular_arithmetic")
-    found = loss(model, batch, "modular_arithmetic", supervision="prefixes")
-    automaton = get_task("modular_arithmetic").automaton
+    model, batch = unit("modular_arithmetic", readout="prefixes"), batch_of(9, "modular_arithmetic")
+    found = loss_of(model, regular("modular_arithmetic"), batch, "prefixes")
+    automaton = get_language("modular_arithmetic").automaton
     terms = []
     for length in range(1, 10):
-        prefix = batch.tokens[:, :length]
+        prefix = batch.inputs[:, :length]
         logits = model(torch.from_numpy(prefix)).logits[:, -1]
         labels = automaton.label(prefix)
-        terms += [-torch.log_softmax(row, -1)[k] for row, k in zip(logits, labels, strict=True) if k != UNLABELLED]
+        terms += [-torch.log_softmax(row, -1)[k] for row, k in zip(logits, labels, strict=True) if k != IGNORE]
     assert len(terms) == 12 * 5
     assert_close(found.total, torch.stack(terms).mean())
 
 
 def level_losses(model: LDRU, task: str, batch: Batch, sizes: list[int]) -> list[Tensor]:
     """The mean loss of the distinct labelled blocks of each size, one string at a time."""
-    automaton, losses = get_task(task).automaton, []
+    automaton, losses = get_language(task).automaton, []
     for size in sizes:
-        blocks = {tuple(row[at : at + size]) for row in batch.tokens for at in range(0, batch.tokens.shape[1], size)}
+        blocks = {tuple(row[at : at + size]) for row in batch.inputs for at in range(0, batch.inputs.shape[1], size)}
         terms = []
         for block in sorted(blocks):
             tokens = np.array([block])
             label = automaton.label(tokens)[0]
-            if label != UNLABELLED:
+            if label != IGNORE:
                 terms.append(-torch.log_softmax(model(torch.from_numpy(tokens)).logits[0], -1)[label])
         losses += [torch.stack(terms).mean()] if terms else []
     return losses
@@ -96,38 +94,38 @@ def level_losses(model: LDRU, task: str, batch: Batch, sizes: list[int]) -> list
 
 @pytest.mark.parametrize("task", ["parity", "dyck_2", "tomita_3"])
 def test_every_distinct_node_learns_the_label_of_its_substring(task: str) -> None:
-    model, batch = unit(task), strings(16, task)
+    model, batch = unit(task), batch_of(16, task)
     root = loss(model, batch, task).total
     nodes = torch.stack(level_losses(model, task, batch, [1, 2, 4, 8])).mean()
-    assert_close(loss(model, batch, task, supervision="nodes").total, root + nodes)
-    assert_close(loss(model, batch, task, supervision="nodes", node_weight=0.3).total, root + 0.3 * nodes)
+    assert_close(loss(model, batch, task, node_weight=1.0).total, root + nodes)
+    assert_close(loss(model, batch, task, node_weight=0.3).total, root + 0.3 * nodes)
 
 
 def test_nodes_whose_substring_has_no_class_are_left_out() -> None:
     task = "modular_arithmetic"
-    model, batch = unit(task), strings(3, task, 40)
+    model, batch = unit(task), batch_of(3, task, 40)
     root = loss(model, batch, task).total
     # After the lone third symbol was carried up, only the pairs are new: a digit and an operator, never a class.
     levels = level_losses(model, task, batch, [1])
-    assert_close(loss(model, batch, task, supervision="nodes").total, root + torch.stack(levels).mean())
+    assert_close(loss(model, batch, task, node_weight=1.0).total, root + torch.stack(levels).mean())
 
 
 def test_one_symbol_has_no_node_but_its_root() -> None:
-    model, batch = unit(), strings(1)
-    assert torch.equal(loss(model, batch, supervision="nodes").total, loss(model, batch).total)
+    model, batch = unit(), batch_of(1)
+    assert torch.equal(loss(model, batch, node_weight=1.0).total, loss(model, batch).total)
 
 
 @pytest.mark.parametrize("bracketing", ["shifted", "random"])
 def test_brackets_change_the_loss_of_an_operator_that_is_not_associative_only(bracketing: str) -> None:
     for operator, alike in (("mlp", False), ("stochastic", True), ("sum", True)):
-        model, batch = unit(operator=operator, level="plain"), strings(21)
+        model, batch = unit(operator=operator, level="plain"), batch_of(21)
         drawn, balanced = (loss(model, batch, bracketing=kind).total.item() for kind in (bracketing, "balanced"))
         assert math.isclose(drawn, balanced, rel_tol=1e-11) == alike, operator
 
 
 def penalty(operator: str, **choices: int) -> Tensor:
-    model, batch = unit(operator=operator, level="plain"), strings(20)
-    levels = model.nodes(torch.from_numpy(batch.tokens), balanced_rounds(20))
+    model, batch = unit(operator=operator, level="plain"), batch_of(20)
+    levels = model.nodes(torch.from_numpy(batch.inputs), balanced_rounds(20))
     config = AssociativityConfig(weight=1.0, **choices)
     return associativity_penalty(model, levels, config, torch.Generator().manual_seed(0))
 
@@ -158,7 +156,7 @@ def test_the_associativity_penalty_of_three_pieces_is_the_squared_associator() -
 
 
 def test_the_associativity_penalty_counts_after_its_start_and_by_its_weight() -> None:
-    model, batch = unit(), strings(12)
+    model, batch = unit(), batch_of(12)
     plain = loss(model, batch).total
     values = [
         loss(model, batch, progress=progress, associativity=AssociativityConfig(weight=weight, start=0.5)).total
@@ -171,7 +169,7 @@ def test_the_associativity_penalty_counts_after_its_start_and_by_its_weight() ->
 
 
 def test_the_penalty_of_the_operator_is_added() -> None:
-    model, batch = unit(operator="stochastic", level="plain"), strings(12)
+    model, batch = unit(operator="stochastic", level="plain"), batch_of(12)
     charged = LDRUConfig(width=9, level="plain", operator=StochasticOperatorConfig(determinism=0.2))
     other = charged.build(2, 2).double()
     other.load_state_dict(model.state_dict())
