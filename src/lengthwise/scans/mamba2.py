@@ -152,13 +152,6 @@ def _sum_after(log_MCR: Tensor) -> Tensor:
 
 
 def pairwise_decays(log_decay_C: Tensor) -> Tensor:
-    """Return the decay from every token to every later one.
-
-    Args:
-        log_decay_C: [..., C] log decays.
-
-    Returns:
-        [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i; zero where i < j.
-    """
+    """Return [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i, else zero."""
     square_CC = log_decay_C[..., None, :].expand(*log_decay_C.shape, log_decay_C.shape[-1]).triu(1)
     return square_CC.cumsum_(-1).exp_().triu_()

@@ -91,12 +91,7 @@ class RWKV6(Recurrence):
 
 
 def shift_tokens(x_BTD: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each token how the token before differs from it, and the last token.
-
-    Args:
-        x_BTD: inputs.
-        last_B1D: the input just before.
-    """
+    """Return for each token how the token before differs from it, and the last token."""
     return torch.cat([last_B1D, x_BTD[:, :-1]], 1) - x_BTD, x_BTD[:, -1:]
 
 

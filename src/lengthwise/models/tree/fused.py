@@ -28,17 +28,8 @@ BLOCK_ROWS = 1024
 def mlp_operator(pairs: Tensor, operator: MLPOperator) -> Tensor:
     """Join pairs as `MLPOperator` does.
 
+    The pairs [N, 2D] are left and right operands side by side; neighbours in memory are such a view.
     ``Wo(Vx a + Vy b)`` is computed as one product, with the matrix ``Wo [Vx Vy]``.
-
-    Args:
-        pairs: [N, 2D] left and right operands side by side; neighbours in memory are such a view.
-        operator: the operator whose weights are used.
-
-    Returns:
-        [N, D] the joined values.
-
-    Raises:
-        InputError: the pairs do not have the shape that the operator needs.
     """
     _check_rows(pairs, 2 * operator.width)
     left, right, out = operator.left, operator.right, operator.out
@@ -51,18 +42,7 @@ def mlp_operator(pairs: Tensor, operator: MLPOperator) -> Tensor:
 
 
 def residual_feed_forward(x_ND: Tensor, feed_forward: FeedForward) -> Tensor:
-    """Return ``x + FeedForward(x)``.
-
-    Args:
-        x_ND: [N, D] values.
-        feed_forward: the layers whose weights are used.
-
-    Returns:
-        [N, D] the values with the residual branch added.
-
-    Raises:
-        InputError: the values do not have the width of the layers.
-    """
+    """Return ``x + FeedForward(x)``."""
     parameters = _linear_parameters(feed_forward)
     _check_rows(x_ND, parameters[0].shape[1])
     if torch.is_grad_enabled():
