@@ -41,6 +41,7 @@ def find_differences(
     """
     moves_VR = unit.moves[:, unit.heads_R]
     rows = np.arange(len(unit.heads_R))
+    # Whole levels at once, where `Automaton.explore` and `compare` visit one pair at a time: training searches often.
     # Pairs of states are told apart by a random linear code; two that collide are visited once, which costs at most a
     # string.
     code_R = rng.integers(1, 2**63, size=len(rows) + 1, dtype=np.uint64)

@@ -71,11 +71,6 @@ class MultiplicationTable:
         """The number of elements."""
         return len(self.classes_E)
 
-    @property
-    def free(self) -> int:
-        """The number of products that no string of the domain needs."""
-        return int((self.products_EE == FREE).sum())
-
     def evaluate(self, word: Sequence[int]) -> int:
         """Return the element of a string, multiplied from the left, or `FREE`.
 
