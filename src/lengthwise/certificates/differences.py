@@ -27,17 +27,6 @@ def find_differences(
 
     Behind a pair of states that is answered wrong the search does not go on: each string is wrong for the first time
     at its last symbol. None found is no proof; `compare` gives one.
-
-    Args:
-        unit: the unit.
-        task: the task's automaton.
-        longest: the largest number of symbols of a string.
-        rng: chooses where one length has more than the limit.
-        limit: the largest number of strings, the shortest first.
-        pairs: the search ends when more pairs of states were visited.
-
-    Returns:
-        The strings.
     """
     moves_VR = unit.moves[:, unit.heads_R]
     rows = np.arange(len(unit.heads_R))

@@ -1,4 +1,4 @@
-"""What can be proved about a unit whose operator multiplies row-stochastic matrices."""
+"""Proofs about a unit whose operator multiplies row-stochastic matrices: rounded, and as it is."""
 
 from __future__ import annotations
 
@@ -95,13 +95,7 @@ def _leaking(
 
 
 def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMBOLS) -> Counterexample | None:
-    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one.
-
-    Args:
-        unit: the soft automaton; its rounded automaton is right on the task.
-        task: the task's automaton.
-        length: the number of symbols to follow.
-    """
+    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one."""
     extracted = unit.extract()
     played = meetings(extracted.automaton, task)
     bound = LeakageBound(unit, singletons(unit, extracted, played))
