@@ -1,4 +1,4 @@
-"""Any model as a black box: an automaton learned from its answers, and a string on which it is wrong if one is found.
+"""Black boxes: an automaton of any model learned from its answers, and a string on which it is wrong if one is found.
 
 AALpy learns a Moore machine from questions about strings. A conjecture is first compared with the task's automaton,
 exactly; where they differ the model is asked, which either shows the model wrong or the conjecture. A conjecture that
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.certificate import Counterexample, Finding
@@ -151,7 +150,7 @@ def certify_black_box(
     examination = _Examination(answers, task, allowed)
     spent = False
     try:
-        learn(run_Lstar, answers.prefixes, examination.examine, task.vocabulary)
+        learn("L*", answers.prefixes, examination.examine, task.vocabulary)
     except _Spent:
         spent = True
     asked = f"{answers.asked:,} strings asked"

@@ -89,14 +89,6 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 
     Radii grow from zero: after k steps they hold the values of all trees of k levels. Once they hardly grow, a little
     larger ones are tried as a closed set.
-
-    Args:
-        unit: residual levels with the MLP operator, in evaluation mode.
-        table: the algebra of the unit; its products say which cell a product belongs to.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit has another operator, or plain levels.
     """
     if not isinstance(unit.join.operator, MLPOperator) or unit.join.plain:
         raise InputError(
@@ -125,18 +117,7 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 def certify_bounded(
     model: LDRU, task: Language, limits: Limits | None = None, budget: CellBudget | None = None
 ) -> Finding:
-    """Find out whether the network is right as it is: at every length, or up to one.
-
-    Args:
-        model: a unit with residual levels and the MLP operator.
-        task: what it was trained on.
-        limits: how far the extraction of its algebra may grow.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit is another one.
-        RunError: its algebra does not close.
-    """
+    """Find out whether the network is right as it is: at every length, or up to one."""
     trials = budget or CellBudget()
     failure, length = verify_exhaustively(model, task, trials.strings)
     if failure is not None:

@@ -1,4 +1,4 @@
-"""Where the mass of a soft automaton may lie without harm, while the task's automaton reads the same string.
+"""Cells of a soft automaton: where its mass may lie without harm, while the task's automaton reads the same string.
 
 A cell is a set of states of the unit for each row that the readout sees. What a cell's states leak into the cell that
 the symbol leads to is not lost.
@@ -52,17 +52,7 @@ def singletons(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> C
 
 
 def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterator[Cells]:
-    """Yield cells that hold all states of the unit which do the same as one state of the task.
-
-    Args:
-        unit: the soft automaton, its readout seeing one row.
-        extracted: its automaton.
-        task: the task's automaton; the unit with rounded rows is right on it.
-
-    Yields:
-        For each of `THRESHOLDS` the cells without the states that leak more, those excepted that rounded strings
-        visit.
-    """
+    """Yield cells that hold all states of the unit which do the same as one state of the task."""
     moves_VK = unit.moves[:, unit.heads_R[0]]
     live_G = live(task)
     pairs = Pairs(extracted.automaton, task)

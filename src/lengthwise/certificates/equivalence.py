@@ -1,4 +1,4 @@
-"""Whether an automaton read off a trained unit is the automaton of its task: exactly, at every length.
+"""Equivalence of an automaton read off a trained unit and that of its task: exactly, at every length.
 
 Nothing is sampled: two automata are compared by breadth-first search over the pairs of states that some string reaches,
 of which there are finitely many.

@@ -1,4 +1,4 @@
-"""What certificates need of a trained unit: the values of its symbols and strings, how they are joined, their classes.
+"""Readings of a trained unit: the values of its symbols and strings, how they are joined, their classes.
 
 Shape letters: N values, D width, V symbols, C classes.
 """

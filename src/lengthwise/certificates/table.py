@@ -71,17 +71,8 @@ class MultiplicationTable:
         """The number of elements."""
         return len(self.classes_E)
 
-    @property
-    def free(self) -> int:
-        """The number of products that no string of the domain needs."""
-        return int((self.products_EE == FREE).sum())
-
     def evaluate(self, word: Sequence[int]) -> int:
-        """Return the element of a string, multiplied from the left, or `FREE`.
-
-        Args:
-            word: at least one symbol.
-        """
+        """Return the element of a string, multiplied from the left, or `FREE`."""
         products, (first, *rest) = self._with_zero(), word
         element = int(self.leaves_V[first])
         for symbol in rest:
@@ -89,11 +80,7 @@ class MultiplicationTable:
         return element if element < self.size else FREE
 
     def balanced(self, word: Sequence[int]) -> int:
-        """Return the element of a string with the brackets of `tree_reduce`, or `FREE`.
-
-        Args:
-            word: at least one symbol.
-        """
+        """Return the element of a string with the brackets of `tree_reduce`, or `FREE`."""
         products, level = self._with_zero(), self.leaves_V[list(word)]
         while len(level) > 1:
             pairs = len(level) // 2
@@ -229,10 +216,5 @@ class MultiplicationTable:
 
 
 def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
-    """Return [M] whether each map of states is performed by a piece of some string that has a class.
-
-    Args:
-        automaton: gives strings their classes; all its states are reached.
-        maps_MS: [M, S] the image of each state.
-    """
+    """Return [M] whether each map of states is performed by a piece of some string that has a class."""
     return np.any(live(automaton)[maps_MS], axis=1)
