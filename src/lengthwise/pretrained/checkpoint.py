@@ -44,7 +44,7 @@ class Checkpoint:
         """The model in its own dtype, from which the others are copied.
 
         Raises:
-            InputError: as in `load_huggingface`.
+            InputError: as in `load_weights`.
         """
         return load_weights(self.path, self.remote_code)
 
@@ -130,3 +130,19 @@ class Checkpoint:
                 f"{tokenizer} has {tokens:,} tokens and the model {self.vocabulary:,} symbols: they do not belong "
                 "together; give the checkpoint the tokenizer.json that it was trained with"
             )
+
+
+def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
+    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
+
+    Args:
+        path: the folder; nothing is downloaded.
+        remote_code: whether Python files in the folder may be run.
+
+    Returns:
+        The model as a `SequenceModel`; its ``model`` is transformers' own.
+
+    Raises:
+        InputError: as in `check_folder` and `load_weights`.
+    """
+    return Checkpoint(Path(path), remote_code).loaded

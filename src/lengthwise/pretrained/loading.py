@@ -19,27 +19,12 @@ if TYPE_CHECKING:
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
-    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
-
-    Args:
-        path: the folder; nothing is downloaded.
-        remote_code: whether Python files in the folder may be run.
-
-    Returns:
-        The model as a `SequenceModel`; its ``model`` is transformers' own.
+def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
+    """Load the model of a folder that `check_folder` let pass.
 
     Raises:
-        InputError: as in `check_folder`, or the weights cannot be read, are not those that config.json describes, or
-            some are missing.
+        InputError: the weights cannot be read, are not those that config.json describes, or some are missing.
     """
-    folder = Path(path)
-    check_folder(folder, remote_code)
-    return load_weights(folder, remote_code)
-
-
-def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
-    """Load the model of a folder that `check_folder` let pass."""
     from transformers import AutoModelForCausalLM
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
