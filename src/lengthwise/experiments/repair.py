@@ -44,17 +44,7 @@ def post_training(
 def changed_recipe(
     base: TextRecipe, intervention: str, changes: Mapping[str, Any], overrides: Sequence[str]
 ) -> TextRecipe:
-    """Return a recipe whose steps start from other states.
-
-    Args:
-        base: the recipe of what is post-trained.
-        intervention: its name.
-        changes: settings by path.
-        overrides: ``path=value`` each, applied last.
-
-    Raises:
-        InputError: the settings are wrong.
-    """
+    """Return a recipe whose steps start from other states."""
     settings = base.settings() | {
         "name": f"{base.name}.{intervention}",
         "makes": f"a post-trained {base.name}",
@@ -67,16 +57,7 @@ def changed_recipe(
 
 
 def runs_folder(run: Path, recipe: AnyRecipe, seed: int) -> Path:
-    """Return the folder of all runs that a run lies in, relative where the run's folder is given so.
-
-    Args:
-        run: the run's folder.
-        recipe: its recipe.
-        seed: its seed.
-
-    Raises:
-        InputError: the run was moved away from where its recipe puts it.
-    """
+    """Return the folder of all runs that a run lies in, relative where the run's folder is given so."""
     parents, depth = run.absolute().parents, recipe.name.count("/") + 1
     if len(parents) <= depth or run_path(parents[depth], recipe.name, seed) != run.absolute():
         raise InputError(
