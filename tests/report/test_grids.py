@@ -7,8 +7,8 @@ from run_folders import PAPER_TASKS, write_run, write_table
 from lengthwise.report.results import comparable
 from lengthwise.report.sections.grid import STEP_NAMES, STEPS, Grid, GridSection, build_grid
 from lengthwise.report.sections.published import beside, read_sources
-from lengthwise.report.summary import percent
 from lengthwise.report.theme import DARK, LIGHT
+from lengthwise.report.words import percent
 from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES
 

@@ -22,7 +22,7 @@ def test_recipes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     write_run(tmp_path / "first", digest="aaaaaaaaaa")
     write_run(tmp_path / "second", digest="bbbbbbbbbb")
     (results,) = comparable(read_table([tmp_path]))
-    assert sorted(results.series.values()) == ["fast/parity aaaaaa", "fast/parity bbbbbb"]
+    assert sorted(results.called["series"]) == ["fast/parity aaaaaa", "fast/parity bbbbbb"]
 
 
 def test_rows_keep_their_run_and_curves_their_lengths(tmp_path: Path) -> None:

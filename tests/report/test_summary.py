@@ -11,7 +11,8 @@ from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.report.results import Results, comparable
 from lengthwise.report.sections.accuracy import accuracy_table
-from lengthwise.report.summary import percent, summarise
+from lengthwise.report.summary import summarise
+from lengthwise.report.words import percent
 from lengthwise.runs.table import read_table
 
 Z = 1.959964
@@ -60,7 +61,7 @@ def test_means_are_over_the_lengths_beyond_training(tmp_path: Path) -> None:
     assert summary.far[1000].value == pytest.approx(0.95)
     assert summary.worst == (3, pytest.approx(0.75))
     assert not summary.flawless
-    assert summary.sequences == 40
+    assert summary.head.sequences == 40
     assert summary.seconds == 2
 
 

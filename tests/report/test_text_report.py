@@ -182,7 +182,7 @@ def test_crowded_panels_are_parted_by_model(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"all/{model}", model=model)
         write_text_run(tmp_path, f"all/{model}.sp", model=model, intervention="state_passing", start=f"all/{model}")
     layout = arrange(read(tmp_path))
-    assert [group.title for group in layout.groups] == [f"{name}, T = 64" for name in ("gla", "gru", "lstm", "mamba2")]
+    assert layout.titles == [f"{name}, T = 64" for name in ("gla", "gru", "lstm", "mamba2")]
     assert layout.kinds == ["zero", "then state passing"]
 
 
