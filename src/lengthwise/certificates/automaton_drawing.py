@@ -61,7 +61,7 @@ class AutomatonPanel(Drawing):
     """
 
     def __init__(self, title: str, automaton: Automaton, classes: int) -> None:
-        super().__init__(title, HEIGHT, [str(label) for label in range(classes)])
+        super().__init__(title, [str(label) for label in range(classes)], height=HEIGHT)
         self.place = {"width": WIDTH, "padding": 0, "autosize": "none"}
         self._automaton = automaton
         radius = _radius(automaton.states)
