@@ -40,9 +40,9 @@ except ImportError:
 
 
 try:
-    from lengthwise.runs.recipe import digest_of
+    from lengthwise.runs.recipe import Recipe, digest_of
 except ImportError:
-    digest_of = None
+    Recipe = None
 
 Key = tuple[str, int]
 _OLD = ("evaluation.parquet", "diagnosis.parquet", "metrics.parquet", "certificates.jsonl", "certificates.csv")
@@ -97,8 +97,8 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     runs: list[Run] = []
     for entry in old.runs:
         key = (entry["digest"], entry["seed"])
-        first, settings = measured[key][0], migrate(entry["recipe"])
-        digest = entry["digest"] if digest_of is None else digest_of(settings, first.get("text", ""))
+        first = measured[key][0]
+        settings, digest = _resolved(entry["recipe"], first.get("text", ""), entry["digest"])
         if digests.setdefault(entry["digest"], digest) != digest:
             raise SystemExit(f"{folder}: the digest {entry['digest']} of {entry['run']} would become two")
         found = {"certificate": attachment.load(certificates[key])} if attachment and key in certificates else {}
@@ -109,11 +109,28 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     return Table(runs, rows, pl.DataFrame(metrics, infer_schema_length=None), [])
 
 
+def _resolved(settings: dict[str, Any], data: str, digest: str) -> tuple[dict[str, Any], str]:
+    """Return settings of format 2 with all defaults, and their digest, for the text that was read then."""
+    settings = migrate(settings)
+    if Recipe is None:
+        return settings, digest
+    content = {"task": data.rpartition(" ")[2]} if data else {}
+    recipe = Recipe.model_validate(settings).model_copy(update={"content": content})
+    return _merged(recipe.settings(), settings), digest_of(recipe, content)
+
+
+def _merged(settings: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with own ones, which stay where a resolved recipe leaves them out because they are defaults."""
+    both = {name: _merged(settings[name], own[name]) for name in own if isinstance(settings.get(name), dict)}
+    return settings | own | both
+
+
 def _head(row: dict[str, Any], entry: dict[str, Any], digest: str) -> Head:
     same = {name: row[name] for name in ("recipe", "seed", "model", "step", "sequences", "commit")}
     if "text" in row:
         own = {"trained_on": _TEXT, "data": row["text"], "intervention": row["intervention"]}
-        own |= {"training_length": row["context"], "state_size": entry["environment"].get("state")}
+        # How large the state is stands in the environment, where convolutions are not counted, as elsewhere they are.
+        own |= {"training_length": row["context"]}
     else:
         own = {"trained_on": row["task"], "task_version": row["task_version"]}
         own |= {"training_length": row["training_length"], "state_size": row.get("state_size")}
@@ -138,11 +155,12 @@ def check(old: Old, folder: Path, digests: dict[str, str]) -> None:
     for run in new.runs:
         entry = before[run.key]
         _same(entry["run"], run.path.relative_to(folder).as_posix(), entry["run"])
-        _same(f"recipe of {entry['run']}", run.settings, migrate(entry["recipe"]))
+        leaves = dict(_leaves(run.settings))
+        for place, value in _leaves(migrate(entry["recipe"])):
+            _same(f"{'.'.join(place)} in the recipe of {entry['run']}", leaves.get(place), value)
         _same(f"environment of {entry['run']}", run.environment, entry["environment"])
         _same(f"parameters of {entry['run']}", run.head.parameters, entry["parameters"])
     counts = {run.key: run.head.parameters for run in new.runs}
-    states = {key: entry["environment"].get("state") for key, entry in before.items()}
     found = {_place(row): row for row in new.rows.rows(named=True)}
     _same("number of rows", (len(found), new.rows.height), (len(old.strings) + len(old.texts),) * 2)
     for row in (*old.strings, *old.texts):
@@ -152,7 +170,7 @@ def check(old: Old, folder: Path, digests: dict[str, str]) -> None:
             renamed = {"rows": "samples", "context": "training_length", "text": "data"}
             expected = {renamed.get(name, name): value for name, value in expected.items()}
             expected |= {"part": row["part"] or None, "task": _TEXT, "trained_on": _TEXT, "task_version": 1}
-            expected |= {"parameters": counts[key], "state_size": states[key]}
+            expected |= {"parameters": counts[key], "state_size": None}
         else:
             expected |= {"trained_on": row["task"], "data": "", "intervention": "zero", "low": None, "high": None}
             expected["parameters"] = counts[key] if row.get("parameters") is None else row["parameters"]
@@ -218,6 +236,14 @@ def _given(row: dict[str, Any]) -> dict[str, Any]:
 def _ordered(row: dict[str, Any]) -> list[tuple[str, Any]]:
     first = [("digest", row["digest"]), ("seed", row["seed"]), ("step", row["step"])]
     return first + sorted((name, str(value), value) for name, value in row.items())
+
+
+def _leaves(settings: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(settings, dict):
+        yield place, settings
+        return
+    for name, section in settings.items():
+        yield from _leaves(section, (*place, name))
 
 
 def _same(what: str, found: object, expected: object) -> None:

@@ -1,5 +1,7 @@
 """The public names: the one list of them, which type checkers read and `lazy_loader` imports from."""
 
+from .certificates.of_run import certify_run as certify_run
+from .certificates.verify_run import verify_certificate as verify_certificate
 from .diagnostics.contract import check_contract as check_contract
 from .diagnostics.remembrance import effective_remembrance as effective_remembrance
 from .diagnostics.state_statistics import state_statistics as state_statistics
@@ -12,8 +14,6 @@ from .evaluation.diagnostic import Diagnostic as Diagnostic
 from .evaluation.perplexity import octave_losses as octave_losses
 from .evaluation.perplexity import position_losses as position_losses
 from .evaluation.rows import Row as Row
-from .experiments.certification import certify_run as certify_run
-from .experiments.verification import verify_certificate as verify_certificate
 from .interventions.base import Intervention as Intervention
 from .interventions.base import InterventionConfig as InterventionConfig
 from .interventions.noise import FittedNoiseConfig as FittedNoiseConfig
@@ -46,6 +46,7 @@ from .scans import tree_scan as tree_scan
 from .spaces import Tokens as Tokens
 from .spaces import Values as Values
 from .state import State as State
+from .tasks import get_language as get_language
 from .tasks import get_task as get_task
 from .tasks.base import Batch as Batch
 from .tasks.base import Point as Point
@@ -58,7 +59,10 @@ from .tasks.windows import AlignedWindows as AlignedWindows
 from .tasks.windows import RandomWindows as RandomWindows
 from .training.config import TrainingConfig as TrainingConfig
 from .training.loop import Trainer as Trainer
+from .training.objectives.asked import AskedConfig as AskedConfig
 from .training.objectives.base import Objective as Objective
 from .training.objectives.base import ObjectiveConfig as ObjectiveConfig
+from .training.objectives.prefixes import PrefixesConfig as PrefixesConfig
+from .training.objectives.tree import TreeConfig as TreeConfig
 
 __version__: str

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from calls_for_tests import call, ok, refused
 
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 
 
 def trained(tiny_file: Path, folder: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from calls_for_tests import call, ok, refused
 
 from lengthwise import __version__
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.tasks import TASKS, get_task
 
@@ -219,7 +219,9 @@ def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
     ok("train", tiny_file, "--runs", runs)
     assert "lengthwise evaluate" in refused("keep", runs, "--out", kept)
     ok("evaluate", runs)
-    assert ok("keep", runs, "--out", kept).startswith(f"{kept}: 1 runs, ")
+    changes, summary = ok("keep", runs, "--out", kept).splitlines()
+    assert changes == "add tiny/seed-0"
+    assert summary.startswith(f"{kept}: 1 runs, ")
     shutil.rmtree(runs)
     shown = ok("report", kept, "--out", tmp_path / "report")
     assert "tiny" in shown

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from calls_for_tests import call, ok, refused
 
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from recurrent_models import Uniform, random_tokens
 
-from lengthwise.diagnostics.verdict import student_quantile, verdict
+from lengthwise.diagnostics.verdict import verdict
 from lengthwise.errors import InputError
+from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.losses import OctaveLosses
 from lengthwise.evaluation.perplexity import octave_losses
 

@@ -12,8 +12,8 @@ import torch
 from sweeps_for_tests import write_sweep
 
 from lengthwise.experiments.engines.ray import RayEngine
-from lengthwise.experiments.results import RunFolder
-from lengthwise.experiments.run import train_run
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.run import train_run
 from lengthwise.experiments.sweep import expand, load_sweep
 from lengthwise.experiments.sweep_plan import Journal, Status, read_status
 from lengthwise.experiments.sweep_schedule import Schedule, Watcher

@@ -8,7 +8,7 @@ import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.recipe import Recipe, StringRecipe, load_recipe, recipe_schema, validate_recipe
+from lengthwise.runs.recipe import Recipe, StringRecipe, load_recipe, recipe_schema, validate_recipe
 from lengthwise.experiments.shipped import find_recipe, recipe_names
 from lengthwise.models.budget import count_parameters
 from lengthwise.tasks.corpus import Corpus

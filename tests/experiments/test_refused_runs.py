@@ -7,9 +7,9 @@ from filelock import lock_descriptor
 
 from lengthwise.errors import InputError
 from lengthwise.experiments.lock import InUseError, hold
-from lengthwise.experiments.recipe import AnyRecipe, Recipe, load_recipe
-from lengthwise.experiments.results import RunFolder, find_runs
-from lengthwise.experiments.run import Outcome, train_run
+from lengthwise.runs.recipe import Recipe, Recipe, load_recipe
+from lengthwise.runs.folder import RunFolder, find_runs
+from lengthwise.runs.run import Outcome, train_run
 
 WORDS = {
     "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
@@ -17,7 +17,7 @@ WORDS = {
 }
 
 
-def text_recipe(folder: Path, source: Path, **changes: object) -> AnyRecipe:
+def text_recipe(folder: Path, source: Path, **changes: object) -> Recipe:
     text = {"source": {"name": "files", "paths": [str(source)]}, "held_out": 0.4}
     path = folder / "words.yaml"
     path.write_text(yaml.safe_dump(WORDS | {"text": text} | changes))

@@ -14,9 +14,9 @@ from filelock import lock_descriptor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.experiments.jobs import pick_device, state_size
-from lengthwise.experiments.recipe import Recipe, load_recipe
-from lengthwise.experiments.results import EvaluationRow, RunFolder, find_runs, open_runs, run_path
-from lengthwise.experiments.run import Outcome, evaluate_run, load_run, train_run
+from lengthwise.runs.recipe import Recipe, load_recipe
+from lengthwise.runs.folder import EvaluationRow, RunFolder, find_runs, open_runs, run_path
+from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
 from lengthwise.models.base import StringModel
 from lengthwise.report.rows import read_results
 from lengthwise.report.summary import summarise
@@ -81,8 +81,8 @@ def test_interrupted_again_and_again(tiny: Recipe, tmp_path: Path, every: int) -
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from lengthwise.experiments.recipe import load_recipe
-from lengthwise.experiments.run import train_run
+from lengthwise.runs.recipe import load_recipe
+from lengthwise.runs.run import train_run
 from lengthwise.training import checkpoint
 
 def die(*arguments):
@@ -163,8 +163,8 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from lengthwise.errors import RunError
-from lengthwise.experiments.recipe import load_recipe
-from lengthwise.experiments.run import train_run
+from lengthwise.runs.recipe import load_recipe
+from lengthwise.runs.run import train_run
 
 def progress(trainer, metrics):
     if trainer.step == 11:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sweeps_for_tests import BASE, GRID, write_sweep
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.recipe import TextRecipe, load_recipe
+from lengthwise.runs.recipe import TextRecipe, load_recipe
 from lengthwise.experiments.shipped import find_sweep, recipe_names, sweep_names
 from lengthwise.experiments.sweep import Sweep, SweepRun, expand, load_sweep, select
 

@@ -22,8 +22,8 @@ from lengthwise.experiments import sweep_work
 from lengthwise.experiments.engines.base import Engine
 from lengthwise.experiments.engines.local import LocalEngine
 from lengthwise.experiments.lock import hold, is_held
-from lengthwise.experiments.results import RunFolder, find_runs
-from lengthwise.experiments.run import train_run
+from lengthwise.runs.folder import RunFolder, find_runs
+from lengthwise.runs.run import train_run
 from lengthwise.experiments.sweep import SweepRun, expand, load_sweep
 from lengthwise.experiments.sweep_plan import (
     Journal,
@@ -165,7 +165,7 @@ def test_a_driver_that_ends_takes_its_workers_along_and_the_next_goes_on(
     ]
     assert read_status([run], runs) == {run.key: Status.BEGUN}
     calls: Iterator[bool] = iter([False, True])
-    work = Work(run.recipe.settings(), 0, str(runs), 1, tuple(sys.argv))
+    work = Work(run.recipe.settings(), 0, runs, tuple(sys.argv))
     assert sweep_work.do(work, lambda: next(calls)).ending is Ending.INTERRUPTED
     assert load_checkpoint(RunFolder(run.folder(runs)).checkpoint)[1]["step"] == begun[run.folder(runs)] + 2
 
@@ -180,7 +180,7 @@ def test_a_folder_in_which_no_training_began_is_no_obstacle(tmp_path: Path) -> N
 
 def test_a_folder_in_use_is_waited_for_and_then_left(tmp_path: Path) -> None:
     (run, *_) = expanded(tmp_path)
-    work = Work(run.recipe.settings(), run.seed, str(tmp_path), 1, tuple(sys.argv))
+    work = Work(run.recipe.settings(), run.seed, tmp_path, tuple(sys.argv))
     with hold(run.folder(tmp_path)):
         assert sweep_work.do(work, patience=0).ending is Ending.BUSY
     assert sweep_work.do(work).ending is Ending.DONE
@@ -188,10 +188,10 @@ def test_a_folder_in_use_is_waited_for_and_then_left(tmp_path: Path) -> None:
 
 def test_unforeseen_errors_keep_their_trace(tmp_path: Path) -> None:
     (run, *_) = expanded(tmp_path)
-    work = Work(run.recipe.settings() | {"seeds": object()}, run.seed, str(tmp_path / "a"), 1, tuple(sys.argv))
+    work = Work(run.recipe.settings() | {"seeds": object()}, run.seed, tmp_path / "a", tuple(sys.argv))
     assert sweep_work.do(work).ending is Ending.REFUSED
     (tmp_path / "file").touch()
-    broken = Work(run.recipe.settings(), -1, str(tmp_path), 1, tuple(sys.argv))
+    broken = Work(run.recipe.settings(), -1, tmp_path, tuple(sys.argv))
     result = sweep_work.do(broken)
     assert result.ending in {Ending.FAILED, Ending.REFUSED}
     assert result.message

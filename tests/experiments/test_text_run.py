@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.recipe import TextRecipe, load_recipe, validate_recipe
+from lengthwise.runs.recipe import TextRecipe, load_recipe, validate_recipe
 from lengthwise.experiments.repair import post_training, runs_folder
-from lengthwise.experiments.results import RunFolder, run_path
-from lengthwise.experiments.run import Outcome, evaluate_run, load_run, train_run
+from lengthwise.runs.folder import RunFolder, run_path
+from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ READOUTS = ["root", "prefixes"]
 
 def unit(readout: str) -> LDRU:
     torch.manual_seed(0)
-    return LDRUConfig(width=8, readout=readout).build(vocabulary=3, classes=3).double().eval()
+    return LDRUConfig(width=8, readout=readout).build(3, 3).double().eval()
 
 
 def strings(rows: int, length: int, seed: int = 0) -> Tensor:

@@ -52,7 +52,7 @@ def started(mixer, rows):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=16, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=16, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     for parameter in model.parameters():
         with torch.no_grad():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -28,7 +28,7 @@ def small_settings(name):
 def build_backbone(mixer, width=WIDTH, layers=2):
     torch.manual_seed(0)
     config = BackboneConfig.model_validate({"width": width, "layers": layers, "mixer": mixer})
-    return config.build(vocabulary=7, classes=7)
+    return config.build(7, 7)
 
 
 def build_mixer(name):

@@ -22,7 +22,7 @@ SETTINGS = [
 
 def build(**fields):
     torch.manual_seed(0)
-    model = RegularGPTConfig.model_validate({"width": 8, "heads": 2} | fields).build(vocabulary=3, classes=4).double()
+    model = RegularGPTConfig.model_validate({"width": 8, "heads": 2} | fields).build(3, 4).double()
     for parameter in model.parameters():
         parameter.data.copy_(0.6 * torch.randn_like(parameter))
     return model

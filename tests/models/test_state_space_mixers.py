@@ -37,7 +37,7 @@ def started(mixer, rows):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     assert not [finding for finding in check_contract(model, 7, length=19) if not finding.holds]
 
 

@@ -39,7 +39,7 @@ def build(config):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

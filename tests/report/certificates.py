@@ -13,7 +13,7 @@ from lengthwise.certificates.certificate import (
     Counterexample,
     Training,
 )
-from lengthwise.experiments.results import EvaluationRow
+from lengthwise.runs.folder import EvaluationRow
 from lengthwise.tasks import get_language
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lengthwise.experiments.results import EvaluationRow
+from lengthwise.runs.folder import EvaluationRow
 from lengthwise.tasks import LANGUAGES
 
 LENGTHS = (*range(1, 61), 1000)

@@ -12,7 +12,7 @@ from test_page import Outline, unpacked
 from text_folders import LOSS, write_text_run
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 from lengthwise.report import text_charts
 from lengthwise.report.axes import log_ticks
 from lengthwise.report.comparison import comparison_table

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from run_folders import environment
 
-from lengthwise.experiments.results import DiagnosisRow
+from lengthwise.runs.folder import DiagnosisRow
 
 LOSS = 1.2
 """Nats at every position to the context."""

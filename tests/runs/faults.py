@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lengthwise.registry import Registry
-from lengthwise.runs.attachments import Attachment
+from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.kept import keep
 from lengthwise.runs.rows import Head
@@ -101,7 +100,7 @@ def install(patch: Callable[[Any, str, Any], None], places: Places) -> None:
 def main() -> None:
     runs, out, at = sys.argv[1:]
     places = Places(int(at), lambda: os.kill(os.getpid(), signal.SIGKILL))
-    Registry._targets = NOTES  # type: ignore[assignment]
+    ATTACHMENTS._builtin = NOTES
     install(setattr, places)
     keep([Path(runs)], Path(out), replace=True)
     sys.stdout.write(f"{places.count}\n")

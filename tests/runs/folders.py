@@ -26,7 +26,8 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "finished").touch()
     settings = {"name": recipe, "makes": "a table", "model": {"name": "ldru", "width": 8}, "training": {"steps": 4}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings | {"evaluation": {"longest": 60}}))
+    task = {"name": "regular", "language": "parity", "test": {"longest": 60}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings | {"task": task}))
     environment = {"command": f"lengthwise train {recipe} --seed {seed}", "commit": "0123abcd", "started": "2026-01-01"}
     (folder / "environment.json").write_text(json.dumps(environment))
     metrics = [{"step": s, "sequences": 10 * s, "seconds": s / 2, "accuracy": s / 4} for s in steps]

@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -63,6 +64,13 @@ def test_what_is_kept_stays_and_equal_runs_are_no_change(runs: Path, tmp_path: P
     assert (len(told), files(tmp_path / "kept")) == (3, before)
 
 
+def test_runs_that_are_kept_at_once_are_all_there(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "runs", seed=seed) for seed in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda folder: keep([folder], tmp_path / "kept"), folders))
+    assert [run.head.seed for run in read_kept(tmp_path / "kept").runs] == list(range(6))
+
+
 def test_text_beside_strings_without_the_heads_of_a_state(runs: Path, tmp_path: Path) -> None:
     keep([runs], tmp_path / "kept")
     write_run(tmp_path / "more", "text/gru", rows=text_rows(), trained_on="language_modelling")
@@ -82,6 +90,9 @@ def test_kept_runs_are_replaced_only_when_asked(runs: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=what):
         keep([other, again], kept)
     assert (kept / "runs.json").read_text() == before
+    commit = write_run(tmp_path / "commit", "fast/tomita_3", 0, wrong=100, commit="0123")
+    with pytest.raises(InputError, match=r"fast/tomita_3/seed-0 \(other head\); --replace"):
+        keep([commit], kept)
     told: list[str] = []
     table = keep([other, again], kept, replace=True, tell=told.append)
     assert [(run.head.recipe, run.head.seed) for run in table.runs] == [

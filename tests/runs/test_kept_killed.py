@@ -19,7 +19,7 @@ PROGRAM = Path(__file__).with_name("faults.py")
 
 @pytest.fixture(autouse=True)
 def notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ATTACHMENTS, "_targets", NOTES)
+    monkeypatch.setattr(ATTACHMENTS, "_builtin", NOTES)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-import json
-import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from folders import string_rows, text_rows, write_run
+from safetensors.numpy import save_file
 
 from lengthwise.errors import InputError
 from lengthwise.runs.rows import Head, Row
@@ -90,8 +90,8 @@ def test_a_torn_last_line_of_metrics_is_left_out_and_another_is_named(tmp_path: 
 def test_parameters_are_counted_from_the_head_of_the_checkpoint(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     assert read_table([tmp_path]).runs[0].head.parameters is None
-    head = json.dumps({"model.w": {"shape": [3, 5]}, "optimiser.0.exp_avg": {"shape": [3, 5]}}).encode()
-    (run / "checkpoint.safetensors").write_bytes(struct.pack("<Q", len(head)) + head)
+    weights = {"model.w": np.ones((3, 5)), "optimiser.0.exp_avg": np.ones((3, 5))}
+    save_file(weights, run / "checkpoint.safetensors")
     assert read_table([tmp_path]).rows["parameters"].unique().to_list() == [15]
     (run / "checkpoint.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="not a whole safetensors file"):

@@ -139,6 +139,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
+from lengthwise import files
 from lengthwise.training import checkpoint
 
 def die(*arguments):
@@ -149,13 +150,14 @@ def die(*arguments):
 path, point = Path(sys.argv[1]), sys.argv[2]
 match point:
     case "torn" | "written":
-        checkpoint.os.fsync = die
+        files.os.fsync = die
     case "named":
-        checkpoint._sync_folder = die
+        files._sync_folder = die
 checkpoint.save_checkpoint(path, {"x": torch.full((5000,), 2.0)}, {"step": 2})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "step"), [("torn", 1), ("written", 1), ("named", 2)])
 def test_killed_in_the_middle_of_a_write(tmp_path: Path, point: str, step: int) -> None:
     path = tmp_path / "checkpoint.safetensors"

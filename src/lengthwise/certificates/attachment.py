@@ -6,7 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from lengthwise.certificates.certificate import Certificate
-from lengthwise.report.certified import Certified, read_certified
+from lengthwise.certificates.certified import Certified, read_certified
 from lengthwise.runs.attachments import Attachment
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import Head
@@ -19,7 +19,7 @@ class CertificateAttachment(Attachment):
 
     def read(self, folder: RunFolder, head: Head) -> Certified | None:
         """Return the certificate in a run's folder."""
-        return read_certified(folder, head.digest, head.seed)  # type: ignore[arg-type]
+        return read_certified(folder, head.digest, head.seed)
 
     def thin(self, value: Certified) -> Certified:
         """Return it without automaton and multiplication table where they are large."""

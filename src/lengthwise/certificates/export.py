@@ -16,15 +16,7 @@ REGEX_STATES = 16
 
 
 def to_regex(automaton: Automaton, label: int) -> str:
-    """Return a regular expression of the strings of a class.
-
-    Args:
-        automaton: the automaton, over at most 36 symbols, which are written 0 to 9 and a to z.
-        label: the class.
-
-    Raises:
-        InputError: no string has the class, or the automaton is too large for an expression that can be read.
-    """
+    """Return a regular expression of the strings of a class."""
     from automata.fa.gnfa import GNFA
 
     if automaton.states > REGEX_STATES:
@@ -49,12 +41,7 @@ def to_json(automaton: Automaton, label: int) -> str:
 
 
 def to_dot(automaton: Automaton, name: str) -> str:
-    """Return a drawing for Graphviz: each state with its class, arrows with their symbols.
-
-    Args:
-        automaton: the automaton.
-        name: the title.
-    """
+    """Return a drawing for Graphviz: each state with its class, arrows with their symbols."""
     lines = [f"digraph {json.dumps(name)} {{", "  rankdir=LR;", '  start [shape=none, label=""];']
     for state, label in enumerate(automaton.outputs_S.tolist()):
         shape = "doublecircle" if automaton.classes == 2 and label == 1 else "circle"

@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
-    Models of transformers are checked in float32, with the library alone and with our mends; others in float64.
+    Models of transformers are checked in float32, with the library alone and with our patches; others in float64.
     """
     kind, _, name = model.partition(":")
     if kind in ("hf", "hf-config"):

@@ -54,7 +54,7 @@ def _registries(what: What) -> Sequence[Registry]:
     from lengthwise.evaluation import DIAGNOSTICS, METRICS
     from lengthwise.interventions import INTERVENTIONS
     from lengthwise.models import MIXERS, MODELS, OPERATORS
-    from lengthwise.report.sections import SECTIONS
+    from lengthwise.report.parts import SECTIONS
     from lengthwise.training import CURRICULA, OBJECTIVES
 
     return {

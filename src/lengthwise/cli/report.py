@@ -17,17 +17,11 @@ def report(
         "report"
     ),
 ) -> None:
-    """Print the table of evaluated runs, and write a page with it and with the figures."""
-    from lengthwise.report.page import write_report
-    from lengthwise.report.rows import read_results
-    from lengthwise.report.summary import summarise
-    from lengthwise.report.tables import terminal_table
-    from lengthwise.report.text_summary import summarise_text
-    from lengthwise.report.text_tables import terminal_text_table
+    """Print the tables of evaluated runs, and write a page with them and with the figures."""
+    from lengthwise.report.page import Report
+    from lengthwise.runs.table import read_table
 
-    results = read_results(run)
-    if results.runs:
-        print_drawn(terminal_table(summarise(results)))
-    if results.text.runs:
-        print_drawn(terminal_text_table(summarise_text(results.text)))
-    say(str(write_report(results, out)))
+    drawn = Report(read_table(run).refuse_waiting())
+    for table in drawn.printed():
+        print_drawn(table)
+    say(str(drawn.write(out)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +12,8 @@ from lengthwise.cli.progress import print_drawn, say
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.table import Table
-
-    from lengthwise.runs.summary import Line
 
 
 def results(
@@ -43,29 +41,34 @@ def results(
     say(f"{out}: {table.rows.height:,} rows of {len(table.runs)} runs{left}")
 
 
-def _summary_table(lines: Sequence[Line]) -> Table:
-    """Return the lines for a terminal, accuracies in percent and rounded down."""
+def _summary_table(runs: pl.DataFrame) -> Table:
+    """Return a line a recipe for a terminal, accuracies in percent and rounded down."""
+    import polars as pl
     from rich.table import Table
+
+    from lengthwise.report.summary import percent
 
     table = Table("model", "task", "recipe", box=None)
     for heading in ("parameters", "mean", "sd"):
         table.add_column(heading, justify="right")
     table.add_column("each seed")
     table.add_column("of")
-    for line in lines:
-        deviation = "" if line.deviation is None else f"{line.deviation * (100 if line.of_accuracy else 1):.3f}"
-        seeds = "  ".join(f"{seed}: {_shown(line, value)}" for seed, value in sorted(line.values.items()))
-        parameters = "" if line.parameters is None else f"{line.parameters:,}"
+    for _, seeds in runs.group_by("digest", maintain_order=True):
+        first = seeds.row(0, named=True)
+        of_accuracy = first["quantity"].startswith("accuracy")
+
+        def shown(value: Any, of_accuracy: bool = of_accuracy) -> str:
+            if value is None:
+                return "-"
+            return percent(value) if of_accuracy else f"{value:.3f}"
+
+        mean, deviation = seeds.select(pl.mean("value").alias("mean"), pl.std("value").alias("deviation")).row(0)
         table.add_row(
-            *(line.model, line.task, line.recipe, parameters),
-            *(_shown(line, line.mean), deviation, seeds, line.quantity),
+            *(first["model"], first["task"], first["recipe"]),
+            "" if first["parameters"] is None else f"{first['parameters']:,}",
+            shown(mean),
+            "" if deviation is None else f"{deviation * (100 if of_accuracy else 1):.3f}",
+            "  ".join(f"{seed}: {shown(value)}" for seed, value in seeds.select("seed", "value").rows()),
+            first["quantity"],
         )
     return table
-
-
-def _shown(line: Line, value: float | None) -> str:
-    from lengthwise.report.summary import percent
-
-    if value is None:
-        return "-"
-    return percent(value) if line.of_accuracy else f"{value:.3f}"

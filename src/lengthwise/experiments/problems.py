@@ -1,4 +1,4 @@
-"""What pydantic found wrong with some settings, said so that it can be put right."""
+"""Problems that pydantic found in settings, said so that they can be put right."""
 
 from __future__ import annotations
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.overrides import apply_overrides
+from lengthwise.experiments.overrides import apply_overrides, replace_settings
 from lengthwise.runs.folder import run_path
-from lengthwise.runs.recipe import Recipe, TextRecipe, validate_recipe
+from lengthwise.runs.recipe import Recipe, validate_recipe
 
 LEARNING_RATE = 0.1
 """The peak learning rate of post-training as a fraction of that of the run it starts from."""
 
 
-def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> TextRecipe:
+def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe that post-trains the run of another.
 
     Everything but the intervention, the steps and the learning rate, which peaks at a tenth, stays as it was.
@@ -27,31 +28,34 @@ def post_training(base: Recipe, seed: int, intervention: str, steps: int, overri
         overrides: ``path=value`` each, such as ``intervention.zero_probability=0``.
 
     Raises:
-        InputError: the run was not trained on text, or the settings are wrong.
+        InputError: the settings are wrong.
 
     Source: Buitrago Ruiz and Gu 2025, section 4: 500 steps; the learning rate is that of a replication.
     """
-    if not isinstance(base, TextRecipe):
-        raise InputError(f"recipe {base.name} is not of text: only language models are post-trained")
-    settings = base.settings()
-    optimiser = settings["training"]["optimiser"]
-    settings |= {
+    rate = LEARNING_RATE * base.training.optimiser.learning_rate
+    changes = {"start": base.name, "seeds": [seed], "training.steps": steps, "training.optimiser.learning_rate": rate}
+    return changed_recipe(base, intervention, changes, overrides)
+
+
+def changed_recipe(base: Recipe, intervention: str, changes: Mapping[str, Any], overrides: Sequence[str]) -> Recipe:
+    """Return a recipe whose steps start from other states.
+
+    Args:
+        base: the recipe of what is post-trained.
+        intervention: its name.
+        changes: settings by path.
+        overrides: ``path=value`` each, applied last.
+
+    Raises:
+        InputError: the settings are wrong.
+    """
+    settings = {key: value for key, value in base.settings().items() if key != "content"} | {
         "name": f"{base.name}.{intervention}",
         "makes": f"a post-trained {base.name}",
-        "start": base.name,
-        "seeds": [seed],
         "intervention": {"name": intervention},
     }
-    settings["training"] |= {
-        "steps": steps,
-        "optimiser": optimiser | {"learning_rate": LEARNING_RATE * optimiser["learning_rate"]},
-    }
-    recipe = validate_recipe(settings, f"post-training of {base.name}")
-    if overrides:
-        changed = apply_overrides(recipe.settings(), overrides)
-        recipe = validate_recipe(changed, f"post-training of {base.name} with {' '.join(overrides)}")
-    assert isinstance(recipe, TextRecipe)  # it has a text
-    return recipe
+    changed = apply_overrides(replace_settings(settings, changes.items()), overrides)
+    return validate_recipe(changed, " ".join([f"post-training of {base.name}", *overrides]))
 
 
 def runs_folder(run: Path, recipe: Recipe, seed: int) -> Path:

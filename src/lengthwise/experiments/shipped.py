@@ -1,4 +1,4 @@
-"""Where the files of recipes and sweeps are found: the folder that ships with the package, and paths."""
+"""Shipped recipes and sweeps, and where the files of all are found: in the package's folder, or by path."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,7 +95,8 @@ class Sweep(BaseModel):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("the same seed is listed twice")
         for selector in (*self.exclude, *(rule.where for rule in self.override)):
-            _check_selector(selector, self.axes)
+            if problem := _selector_problem(selector, self.axes):
+                raise ValueError(problem)
         return self
 
 
@@ -125,8 +127,7 @@ class SweepRun:
     @property
     def start(self) -> tuple[str, int] | None:
         """The key of the run whose parameters it goes on from."""
-        recipe = self.recipe
-        return (recipe.start, self.seed) if recipe.start else None
+        return (self.recipe.start, self.seed) if self.recipe.start else None
 
     def folder(self, root: Path) -> Path:
         """Return its folder below that of all runs."""
@@ -147,7 +148,7 @@ def load_sweep(name: str) -> tuple[Sweep, Path]:
     """
     path = find_sweep(name)
     settings = {"name": default_name(path)} | read_settings(path, "sweep")
-    if "axes" not in settings and {"model", "task", "text"} & set(settings):
+    if "axes" not in settings and {"model", "training"} & set(settings):
         raise InputError(f"{path} is a recipe, not a sweep: it has no axes; 'lengthwise train {name}' trains it")
     try:
         return Sweep.model_validate(settings), path.parent
@@ -170,16 +171,24 @@ def expand(sweep: Sweep, folder: Path = Path(), overrides: Sequence[str] = ()) -
     for override in overrides:
         if (path := override.partition("=")[0].strip()).partition(".")[0] in _RESERVED:
             raise InputError(f"--set {override}: {path} is decided by the sweep itself")
-    bases: dict[str, dict[str, Any]] = {}
-    recipes: dict[str, tuple[Mapping[str, str], Recipe]] = {}
-    for labels in _combinations(sweep):
-        recipe = _recipe(sweep, labels, folder, overrides, bases)
+
+    @functools.cache
+    def base(name: str) -> dict[str, Any]:
+        local = name.endswith((".yaml", ".yml"))
+        return load_recipe(str(folder / name) if local else name).settings()
+
+    labels: dict[str, dict[str, str]] = {}
+    recipes: dict[str, Recipe] = {}
+    digests: dict[str, str] = {}
+    for point in _combinations(sweep):
+        recipe = _recipe(sweep, point, base, overrides)
         if recipe.name in recipes:
             raise InputError(f"sweep {sweep.name}: two combinations of labels are both called {recipe.name}")
-        recipes[recipe.name] = labels, recipe
-    _refuse_twins(sweep, [recipe for _, recipe in recipes.values()])
-    _check_starts(sweep, {name: recipe for name, (_, recipe) in recipes.items()})
-    return [SweepRun(labels, recipe, seed) for seed in sweep.seeds for labels, recipe in recipes.values()]
+        if (twin := digests.setdefault(recipe.digest(), recipe.name)) != recipe.name:
+            raise InputError(f"sweep {sweep.name}: {twin} and {recipe.name} are the same run; exclude one of them")
+        labels[recipe.name], recipes[recipe.name] = point, recipe
+    _check_starts(sweep, recipes)
+    return [SweepRun(labels[name], recipe, seed) for seed in sweep.seeds for name, recipe in recipes.items()]
 
 
 def select(sweep: Sweep, runs: Sequence[SweepRun], only: Sequence[str]) -> list[SweepRun]:
@@ -223,13 +232,20 @@ def _all_labels(sweep: Sweep) -> list[str]:
     return [label for points in sweep.axes.values() for label in points]
 
 
-def _check_selector(selector: Selector, axes: Mapping[str, Mapping[str, Any]]) -> None:
+def _selector_problem(selector: Selector, axes: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Return what is wrong with the axes and labels of a selector."""
     for axis, labels in selector.items():
         if axis not in axes:
-            raise ValueError(f"unknown axis {axis!r}; {nearest_name(axis, list(axes))}")
+            return f"unknown axis {axis!r}; {nearest_name(axis, list(axes))}"
         for label in labels:
             if label not in axes[axis]:
-                raise ValueError(f"axis {axis} has no label {label!r}; {nearest_name(label, list(axes[axis]))}")
+                return f"axis {axis} has no label {label!r}; {nearest_name(label, list(axes[axis]))}"
+    return None
+
+
+def _check_selector(sweep: Sweep, selector: Selector, where: str) -> None:
+    if problem := _selector_problem(selector, sweep.axes):
+        raise InputError(f"sweep {sweep.name}, {where}: {problem}")
 
 
 def _matches(selector: Selector, labels: Mapping[str, str]) -> bool:
@@ -248,11 +264,7 @@ def _name(sweep: Sweep, labels: Mapping[str, str]) -> str:
 
 
 def _recipe(
-    sweep: Sweep,
-    labels: Mapping[str, str],
-    folder: Path,
-    overrides: Sequence[str],
-    bases: dict[str, dict[str, Any]],
+    sweep: Sweep, labels: Mapping[str, str], load_base: Callable[[str], dict[str, Any]], overrides: Sequence[str]
 ) -> Recipe:
     name = _name(sweep, labels)
     changes = [change for axis, label in labels.items() for change in sweep.axes[axis][label].items()]
@@ -260,50 +272,24 @@ def _recipe(
     base = ([sweep.base] + [value for path, value in changes if path == "base"])[-1]
     if base is None:
         raise InputError(f"sweep {sweep.name}: {name} starts from no recipe; say base: NAME in the sweep or in a label")
-    base = _BLANK.sub(lambda blank: _label(sweep, labels, blank), base)
-    if base not in bases:
-        local = base.endswith((".yaml", ".yml"))
-        bases[base] = load_recipe(str(folder / base) if local else base).settings()
-    settings = replace_settings(bases[base], [change for change in changes if change[0] != "base"])
+    for blank in _BLANK.findall(base):
+        _check_selector(sweep, {blank.strip(): ()}, f"base {base}")
+    base = _BLANK.sub(lambda blank: labels[blank[1].strip()], base)
+    settings = replace_settings(load_base(base), [change for change in changes if change[0] != "base"])
     settings = apply_overrides(settings, overrides)
     settings |= {"name": name, "makes": sweep.makes, "seeds": list(sweep.seeds)}
     if isinstance(start := settings.get("start"), dict):
-        settings["start"] = _start(sweep, labels, start)
+        other = {str(axis): str(label) for axis, label in start.items()}
+        _check_selector(sweep, {axis: (label,) for axis, label in other.items()}, f"start of {name}")
+        settings["start"] = _name(sweep, {**labels, **other})
     return validate_recipe(settings, f"sweep {sweep.name}, {name}")
-
-
-def _label(sweep: Sweep, labels: Mapping[str, str], blank: re.Match[str]) -> str:
-    """Return the label of the axis that stands in braces."""
-    axis = blank[1].strip()
-    try:
-        _check_selector({axis: ()}, sweep.axes)
-    except ValueError as error:
-        raise InputError(f"sweep {sweep.name}: base {blank.string}: {error}") from error
-    return labels[axis]
-
-
-def _start(sweep: Sweep, labels: Mapping[str, str], other: Mapping[str, Any]) -> str:
-    """Return the name of the run whose labels differ from some in those given."""
-    changed = {str(axis): str(label) for axis, label in other.items()}
-    try:
-        _check_selector({axis: (label,) for axis, label in changed.items()}, sweep.axes)
-    except ValueError as error:
-        raise InputError(f"sweep {sweep.name}, start of {_name(sweep, labels)}: {error}") from error
-    return _name(sweep, {**labels, **changed})
-
-
-def _refuse_twins(sweep: Sweep, recipes: Iterable[Recipe]) -> None:
-    seen: dict[str, str] = {}
-    for recipe in recipes:
-        if (twin := seen.setdefault(recipe.digest(), recipe.name)) != recipe.name:
-            raise InputError(f"sweep {sweep.name}: {twin} and {recipe.name} are the same run; exclude one of them")
 
 
 def _check_starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> None:
     for first in recipes.values():
         seen: list[str] = []
         recipe: Recipe | None = first
-        while recipe is not None and recipe.start:
+        while recipe and recipe.start:
             if recipe.name in seen:
                 raise InputError(f"sweep {sweep.name}: {' -> '.join([*seen, recipe.name])} start from one another")
             seen.append(recipe.name)
@@ -315,10 +301,7 @@ def _check_starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> None:
 def _find_label(sweep: Sweep, text: str) -> tuple[str, str]:
     axis, separator, label = text.partition("=")
     if separator:
-        try:
-            _check_selector({axis: (label,)}, sweep.axes)
-        except ValueError as error:
-            raise InputError(f"--only {text}: {error}") from error
+        _check_selector(sweep, {axis: (label,)}, f"--only {text}")
         return axis, label
     found = [axis for axis, points in sweep.axes.items() if text in points]
     if not found:

@@ -1,4 +1,4 @@
-"""What of a sweep is done, and what the rest will cost."""
+"""Progress and cost of a sweep: which of its runs are done, and what the rest will take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,9 +79,9 @@ class Journal:
 
     def attempts(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         """Return the lines of each run, by recipe and seed."""
-        attempts: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        attempts = defaultdict[tuple[str, int], list[dict[str, Any]]](list)
         for row in self.rows():
-            attempts.setdefault((row["recipe"], row["seed"]), []).append(row)
+            attempts[row["recipe"], row["seed"]].append(row)
         return attempts
 
     def failed(self) -> set[tuple[str, int]]:
@@ -147,14 +148,14 @@ def estimate_from_finished(
     costs = [(run.labels, _cost(run, attempts, root)) for run in runs if status[run.key] is Status.DONE]
     if not costs:
         return None
-    left = [run for run in runs if status[run.key] is not Status.DONE]
     seconds, farthest = 0.0, 0
-    for run in left:
-        distances = [sum(run.labels[axis] != labels[axis] for axis in run.labels) for labels, _ in costs]
-        nearest = min(distances)
+    for run in (run for run in runs if status[run.key] is not Status.DONE):
+        by_distance = defaultdict[int, list[float]](list)
+        for labels, cost in costs:
+            by_distance[sum(run.labels[axis] != labels[axis] for axis in run.labels)].append(cost)
+        nearest = min(by_distance)
         farthest = max(farthest, nearest)
-        near = [cost for (_, cost), distance in zip(costs, distances, strict=True) if distance == nearest]
-        seconds += statistics.fmean(near)
+        seconds += statistics.fmean(by_distance[nearest])
     far = f", which differ from some of the rest in {farthest} of {len(sweep.axes)} labels" if farthest else ""
     return Estimate(seconds / _HOUR, f"judged by {len(costs)} finished runs{far}")
 
@@ -216,7 +217,7 @@ def _kind(run: SweepRun) -> str:
     """Return what decides how long a step takes."""
     settings = run.recipe.settings()
     training = {key: value for key, value in settings["training"].items() if key not in {"steps", "checkpoint_every"}}
-    return json.dumps([settings["model"], training, settings.get("text"), run.recipe.threads], sort_keys=True)
+    return json.dumps([settings["model"], training, settings["task"], run.recipe.threads], sort_keys=True)
 
 
 def _seconds_a_step(run: SweepRun, seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""The order in which the runs of a sweep are worked on, and what becomes of those that fail."""
+"""Order of the runs of a sweep as they are worked on, and what becomes of those that fail."""
 
 from __future__ import annotations
 
@@ -95,8 +95,7 @@ class Schedule:
             if not self._engine.has_room(run.recipe.threads):
                 return
             self._queue.remove(run)
-            settings = run.recipe.settings()
-            self._engine.submit(Work(settings, run.seed, str(self._root), run.recipe.threads, self._command))
+            self._engine.submit(Work(run.recipe.settings(), run.seed, self._root, self._command))
             self._watcher.started(run)
 
     def _take(self, run: SweepRun, result: Result) -> None:
@@ -126,5 +125,5 @@ class Schedule:
         lost = {failure.run.key for failure in self.failures}
         while orphan := next((run for run in self._queue if run.start in lost), None):
             self._queue.remove(orphan)
-            self._give_up(orphan, f"it starts from {orphan.recipe.settings()['start']}, which failed")
+            self._give_up(orphan, f"it starts from {orphan.recipe.start}, which failed")
             lost.add(orphan.key)

@@ -1,18 +1,17 @@
-"""What a worker of a sweep does: it trains and evaluates one run, and says how that went in plain data."""
+"""The worker of a sweep: it trains and evaluates one run, and says how that went in plain data."""
 
 from __future__ import annotations
 
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lengthwise.errors import InputError, LengthwiseError
-from lengthwise.evaluation.rows import Row
 from lengthwise.experiments.lock import InUseError
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.recipe import validate_recipe
@@ -51,20 +50,23 @@ class Work:
         settings: the resolved recipe.
         seed: of the run.
         root: the folder of all runs, absolute.
-        threads: threads of the worker.
         command: the command line that the run is made by.
     """
 
     settings: dict[str, Any]
     seed: int
-    root: str
-    threads: int
+    root: Path
     command: tuple[str, ...]
 
     @property
     def key(self) -> tuple[str, int]:
         """The name of the recipe, and the seed."""
         return self.settings["name"], self.seed
+
+    @property
+    def threads(self) -> int:
+        """The threads of its worker."""
+        return self.settings["threads"]
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,9 @@ def do(work: Work, stop: Callable[[], bool] = lambda: False, patience: float = P
 
 def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
     recipe = validate_recipe(work.settings, f"recipe {work.key[0]}")
-    folder = run_path(Path(work.root), *work.key)
+    folder = run_path(work.root, *work.key)
 
-    def leave(row: Row) -> None:
+    def leave(row: object) -> None:
         del row
         if stop():
             raise _StopError
@@ -132,7 +134,9 @@ def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
         rows = _when_free(lambda: evaluate_run(folder, leave), stop, patience)
     except _StopError:
         return Ending.INTERRUPTED
-    return _check(rows, work)
+    if not rows:
+        raise InputError(f"recipe {work.key[0]} measures nothing; give its evaluation some lengths")
+    return Ending.DONE
 
 
 def _when_free(act: Callable[[], T], stop: Callable[[], bool], patience: float) -> T:
@@ -145,9 +149,3 @@ def _when_free(act: Callable[[], T], stop: Callable[[], bool], patience: float) 
             if time.monotonic() >= until or stop():
                 raise
             time.sleep(_PAUSE)
-
-
-def _check(rows: Sequence[Row], work: Work) -> Ending:
-    if not rows:
-        raise InputError(f"recipe {work.key[0]} measures nothing; give its evaluation some lengths")
-    return Ending.DONE

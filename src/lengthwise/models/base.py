@@ -221,10 +221,10 @@ class SequenceModel(StringModel):
             logits, after = self(inputs[:, begin:end], after)
             found.append(logits)
             begin = end
-        # Where nothing is asked, the logits at the end are read out and left out.
-        logits_BNC = torch.stack(found[: max(len(ends), 1)], 1)[:, : len(ends)]
-        places = torch.tensor(ends, dtype=torch.int64, device=asked.device) - 1
-        return Output(logits_BNC[asked[:, places]], after)
+        if not ends:
+            return Output(found[-1][:0], after)
+        logits_BNC = torch.stack(found[: len(ends)], 1)
+        return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], after)
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""

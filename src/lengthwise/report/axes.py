@@ -5,9 +5,8 @@ T is the training context in symbols.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,9 @@ import altair as alt
 _SHARES = (0, 0.25, 0.5, 0.75, 1)
 _MOST_TICKS = 6
 _MANTISSAS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
+_COMPACT = "datum.value >= 1e4 ? format(datum.value, '.3~s') : format(datum.value, ',.4~g')"
+_WIDE_RATIO = 20
+"""Of the highest value to the lowest, from which on an axis is logarithmic."""
 
 
 @dataclass(frozen=True)
@@ -25,27 +27,25 @@ class Axis:
     Args:
         heading: what it shows, with its unit; None where the figure's title says so.
         extent: its ends.
-        ticks: where labels stand.
+        ticks: where labels stand; None leaves it to Vega.
         log: whether it is logarithmic.
-        number: how labels are formatted where they have no expression.
         labels: Vega expression of the label of ``datum.value``.
     """
 
     heading: str | None
     extent: tuple[float, float]
-    ticks: Sequence[float]
+    ticks: Sequence[float] | None
     log: bool
-    number: str = "~g"
-    labels: str | None = None
+    labels: str = _COMPACT
 
     def x(self, field: str) -> alt.X:
         """Return the encoding of a field along this axis, left to right."""
-        axis = self._axis() | {"grid": False, "labelFlush": False}
+        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, grid=False, labelFlush=False)
         return alt.X(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
 
     def y(self, field: str) -> alt.Y:
         """Return the encoding of a field along this axis, from below."""
-        axis = self._axis() | {"ticks": False}
+        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, ticks=False)
         return alt.Y(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
 
     def fraction(self, value: float) -> float:
@@ -58,9 +58,9 @@ class Axis:
         low, high = self.extent
         return low * (high / low) ** fraction if self.log else low + fraction * (high - low)
 
-    def _axis(self) -> dict[str, Any]:
-        written = {"format": self.number} if self.labels is None else {"labelExpr": self.labels}
-        return {"values": list(self.ticks), **written}
+    @property
+    def _ticks(self) -> Any:
+        return alt.Undefined if self.ticks is None else list(self.ticks)
 
     def _scale(self) -> alt.Scale:
         return alt.Scale(type="log" if self.log else "linear", domain=list(self.extent), nice=False)
@@ -68,12 +68,12 @@ class Axis:
 
 def accuracy_axis() -> Axis:
     """Return the y axis of accuracies."""
-    return Axis(None, (0, 1.03), _SHARES, log=False, number=".0%")
+    return Axis(None, (0, 1.03), _SHARES, log=False, labels="format(datum.value, '.0%')")
 
 
 def share_axis() -> Axis:
     """Return the y axis of what lies between 0 and 1."""
-    return Axis(None, (0, 1), _SHARES, log=False, number=".2~f")
+    return Axis(None, (0, 1), _SHARES, log=False)
 
 
 def count_axis(heading: str, extent: tuple[int, int]) -> Axis:
@@ -85,18 +85,11 @@ def count_axis(heading: str, extent: tuple[int, int]) -> Axis:
 
 
 def position_axis(context: int, extent: tuple[int, int]) -> Axis:
-    """Return a logarithmic x axis of positions, with ticks at powers of two times T.
-
-    Args:
-        context: T.
-        extent: first and last position.
-    """
-    octaves = math.log2(extent[1] / extent[0])
-    stride = max(1, math.ceil(octaves / _MOST_TICKS))
-    multiples = [2.0 ** (stride * power) for power in range(-40, 41)]
-    ticks = [context * multiple for multiple in multiples if extent[0] <= context * multiple <= extent[1]]
-    labels = {tick: [f"{tick:,.0f}", _in_contexts(tick / context)] for tick in ticks if tick == int(tick)}
-    return Axis("position in symbols", extent, list(labels), log=True, labels=_lookup(labels))
+    """Return a logarithmic x axis of positions, with ticks at powers of two times T."""
+    stride = max(1, math.ceil(math.log2(extent[1] / extent[0]) / _MOST_TICKS))
+    ticks = [context * 2.0 ** (stride * power) for power in range(-40, 41)]
+    ticks = [tick for tick in ticks if extent[0] <= tick <= extent[1] and tick == int(tick)]
+    return Axis("position in symbols", extent, ticks, log=True, labels=_in_contexts(context))
 
 
 def dropped_axis(context: int, read: int) -> Axis:
@@ -108,8 +101,7 @@ def dropped_axis(context: int, read: int) -> Axis:
     """
     stride = max(1, math.ceil(read / context / _MOST_TICKS))
     ticks = range(0, read + 1, stride * context)
-    labels = {float(tick): [f"{tick:,}", _in_contexts(tick / context) if tick else ""] for tick in ticks}
-    return Axis("symbols dropped", (0, read), list(labels), log=False, labels=_lookup(labels))
+    return Axis("symbols dropped", (0, read), ticks, log=False, labels=_in_contexts(context))
 
 
 def setting_axis(heading: str, values: Sequence[float]) -> Axis:
@@ -120,8 +112,7 @@ def setting_axis(heading: str, values: Sequence[float]) -> Axis:
         values: positive, two or more different ones.
     """
     ticks = sorted(set(values))
-    labels = {tick: [compact(tick)] for tick in ticks}
-    return Axis(heading, (ticks[0] / 1.08, ticks[-1] * 1.08), ticks, log=True, labels=_lookup(labels))
+    return Axis(heading, (ticks[0] / 1.08, ticks[-1] * 1.08), ticks, log=True)
 
 
 def value_axis(values: Sequence[float], include: Sequence[float] = ()) -> Axis:
@@ -135,9 +126,17 @@ def value_axis(values: Sequence[float], include: Sequence[float] = ()) -> Axis:
     low, high = min(finite), max(finite)
     margin = max(1.02, (high / low) ** 0.06)
     low, high = low / margin, high * margin
-    ticks = log_ticks(low, high)
-    labels = _lookup({tick: [compact(tick)] for tick in ticks})
-    return Axis(None, (low, high), ticks, log=True, labels=labels)
+    return Axis(None, (low, high), log_ticks(low, high), log=True)
+
+
+def plain_axis(heading: str | None, values: Sequence[float]) -> Axis:
+    """Return an axis around numbers of any kind, logarithmic where they are positive and far apart."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    if low > 0 and high / low >= _WIDE_RATIO:
+        return Axis(heading, (low, high), log_ticks(low, high), log=True)
+    margin = 0.04 * (high - low) or 0.5
+    return Axis(heading, (low - margin, high + margin), None, log=False)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -156,21 +155,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [float(f"{step * count:.12g}") for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def compact(value: float) -> str:
-    """Return a number as briefly as it can be said: thousands and millions by their sign."""
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            return f"{value / (1e3 if sign == 'k' else size):.3g}{sign}"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
-
-
-def _in_contexts(multiple: float) -> str:
-    if multiple == 1:
-        return "T"
-    return f"{multiple:,.4g} T" if multiple > 1 else f"T/{1 / multiple:,.4g}"
-
-
-def _lookup(labels: Mapping[float, Sequence[str]]) -> str:
-    """Return a Vega expression that looks the lines of a label up."""
-    lines = {f"{value:.12g}": list(label) for value, label in labels.items()}
-    return f"({json.dumps(lines)})[format(datum.value, '.12~r')]"
+def _in_contexts(context: int) -> str:
+    """Return a Vega expression of the two lines of a label: the symbols, and the same in multiples of T."""
+    multiple = f"datum.value == {context} ? 'T' : datum.value > {context} ? format(datum.value / {context}, ',.4~g')"
+    below = f"datum.value > 0 ? 'T/' + format({context} / datum.value, ',.4~g') : ''"
+    return f"[format(datum.value, ','), {multiple} + ' T' : {below}]"

@@ -1,63 +1,135 @@
-"""Before and after: two runs on text side by side in a terminal."""
+"""Before and after: two runs side by side in a terminal, and any run in one line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from rich.table import Table
 from rich.text import Text
 
 from lengthwise.diagnostics.verdict import OctaveRatio
-from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity, number
-from lengthwise.runs.folder import DiagnosisRow
+from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
+from lengthwise.report.parts import NONE, TO, number
+from lengthwise.runs.rows import Head, Row
 
-_NONE = "\N{EN DASH}"
 VERDICT_STYLES = {"holds": "green", "undecided": "yellow", "drifts": "yellow", "fails": "red"}
 """How a terminal colours a verdict."""
+_REACH = 500
+"""The longest length of the published tables."""
+
+Measured = tuple[Head, Sequence[Row]]
 
 
-def comparison_table(before: Sequence[DiagnosisRow], after: Sequence[DiagnosisRow]) -> Table:
-    """Return a table of the main numbers of two runs on text, a column each.
+def comparison_table(before: Measured, after: Measured) -> Table:
+    """Return a table of the main numbers of two runs, a column each.
 
     Args:
-        before: all rows of one run.
-        after: all rows of another, such as one that was post-trained from it.
+        before: head and rows of one run.
+        after: those of another, such as one that was post-trained from it.
 
     Raises:
         InputError: one of them has no rows.
     """
-    runs = [Diagnosed(before), Diagnosed(after)]
     table = Table(box=None)
     table.add_column("", no_wrap=True)
-    for title, run in zip(("before", "after"), runs, strict=True):
-        table.add_column(f"{title}\n[dim]{run.first.intervention.replace('_', ' ')}", justify="right")
-    first, second = ([*_numbers(run), _verdict(run)] for run in runs)
-    for (name, one), (_, other) in zip(first, second, strict=True):
-        if any(text.plain != _NONE for text in (one, other)):
-            table.add_row(name, one, other)
+    for name, (head, _) in (("before", before), ("after", after)):
+        table.add_column(f"{name}\n[dim]{head.intervention.replace('_', ' ')}", justify="right")
+    by_position = any("end" in row.axes for row in before[1])
+    numbers = _of_language_model if by_position else _means
+    first, second = numbers(*before), numbers(*after)
+    for name in dict.fromkeys([*first, *second]):
+        cells = [cells.get(name, Text(NONE)) for cells in (first, second)]
+        if any(cell.plain != NONE for cell in cells):
+            table.add_row(name, *cells)
     return table
-
-
-def _numbers(run: Diagnosed) -> list[tuple[str, Text]]:
-    remembered, deviations = run.remembrance, run.deviations
-    cells = [
-        ("perplexity in context", as_perplexity(run.inside)),
-        ("perplexity in the octave to T", as_perplexity(run.at_context)),
-        *((f"ratio at {multiple} T", ratio_in_words(run.ratio(multiple))) for multiple in MULTIPLES),
-        ("remembrance, half dropped", _NONE if remembered is None else f"{remembered.value:.3f}"),
-        ("state deviation at T", _NONE if deviations is None else number(deviations[0].value)),
-        ("state deviation at the end", _NONE if deviations is None else number(deviations[1].value)),
-    ]
-    return [(name, Text(cell)) for name, cell in cells]
 
 
 def ratio_in_words(ratio: OctaveRatio | None) -> str:
     """Return a ratio and its interval for a table."""
-    if ratio is None:
-        return _NONE
-    return f"{ratio.ratio:.3f} ({ratio.low:.3f}{_NONE}{ratio.high:.3f})"
+    return NONE if ratio is None else f"{ratio.ratio:.3f} ({ratio.low:.3f}{TO}{ratio.high:.3f})"
 
 
-def _verdict(run: Diagnosed) -> tuple[str, Text]:
-    name, _ = run.verdict
-    return f"verdict (T = {run.context:,})", Text(name, VERDICT_STYLES[name])
+def summary_line(head: Head, rows: Sequence[Row]) -> str:
+    """Return what was found in one run in one line.
+
+    Of a language model it is the verdict, of accuracy by length the means beyond the training length, and of
+    everything else the mean of each task and metric.
+
+    Args:
+        head: what the rows share.
+        rows: all rows of the run.
+    """
+    said: list[str] = []
+    if any(row.metric == "ratio" and "end" in row.axes for row in rows):
+        said.append(": ".join(Diagnosed(head, rows).verdict))
+    elif any("end" in row.axes for row in rows):
+        said.append(f"perplexity {as_perplexity(Diagnosed(head, rows).inside)} in context")
+    accuracies = [row for row in rows if _by_length(row)] if head.training_length else []
+    if accuracies:
+        said.append(_beyond(head.training_length or 0, accuracies))
+    rest = [row for row in rows if "end" not in row.axes and not (accuracies and _by_length(row))]
+    said += [f"{name} {cell.plain}" for name, cell in _means(head, rest).items()]
+    return "; ".join(said) or "nothing was measured"
+
+
+def _of_language_model(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
+    run = Diagnosed(head, rows)
+    remembered, deviations = run.remembrance, run.deviations
+    verdict, _ = run.verdict
+    cells = {
+        "perplexity in context": as_perplexity(run.inside),
+        "perplexity in the octave to T": as_perplexity(run.at_context),
+        **{f"ratio at {multiple} T": ratio_in_words(run.ratio(multiple)) for multiple in MULTIPLES},
+        "remembrance, half dropped": NONE if remembered is None else f"{remembered.value:.3f}",
+        "state deviation at T": NONE if deviations is None else number(deviations[0].value),
+        "state deviation at the end": NONE if deviations is None else number(deviations[1].value),
+    }
+    return {name: Text(cell) for name, cell in cells.items()} | {
+        f"verdict (T = {run.context:,})": Text(verdict, VERDICT_STYLES[verdict])
+    }
+
+
+def _means(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
+    """Return the mean of each task and metric, within and beyond the training length where there is one."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        words = [value for value in row.axes.values() if isinstance(value, str)]
+        length, trained = row.axes.get("length"), head.training_length
+        where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
+        found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
+            row.value
+        )
+    return {name: Text(number(fmean(values))) for name, values in found.items()}
+
+
+def _by_length(row: Row) -> bool:
+    return row.metric == "accuracy" and "length" in row.axes and set(row.axes) <= {"length", "distribution"}
+
+
+def _beyond(trained: int, rows: Sequence[Row]) -> str:
+    def select(of: Sequence[Row], chosen: Callable[[int], bool]) -> list[Row]:
+        return [row for row in of if chosen(int(row.axes["length"]))]
+
+    standard = [row for row in rows if row.axes.get("distribution", "standard") == "standard"]
+    near = [row for row in rows if row.axes.get("distribution") == "near_miss"]
+    dense = select(standard, lambda length: trained < length <= _REACH)
+    # As the published scores are: the first length beyond training is left out.
+    later = select(dense, lambda length: length > trained + 1)
+    even = select(later, lambda length: length % 2 == 0)
+    parts: list[str] = []
+    if dense:
+        worst = min(dense, key=lambda row: row.value)
+        parts.append(
+            f"mean accuracy {_mean(dense):.4%} on lengths {dense[0].axes['length']} to {dense[-1].axes['length']}"
+            f" (worst {worst.value:.2%} at {worst.axes['length']})"
+        )
+    parts += [f"{_mean(later):.4%} from {later[0].axes['length']} on"] if later else []
+    parts += [f"{_mean(even):.4%} on even lengths alone"] if even else []
+    parts += [f"near misses {_mean(near):.2%}"] if near else []
+    parts += [f"length {row.axes['length']:,} {row.value:.2%}" for row in select(standard, lambda n: n > _REACH)]
+    return "; ".join(parts) or f"{len(rows)} lengths, none beyond the training length"
+
+
+def _mean(rows: Sequence[Row]) -> float:
+    return fmean(row.value for row in rows)

@@ -1,56 +1,54 @@
-"""One diagnosed run on text: the numbers that tables name, from its rows.
+"""One language model: the numbers that tables name and the verdict, from its rows by position.
 
 T is the training context in symbols; position 1 is the first prediction.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cached_property
 
-from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
+from lengthwise.diagnostics.verdict import Judgement, OctaveRatio, judge
 from lengthwise.errors import InputError
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.report.verdicts import ratios, verdict_of
-from lengthwise.runs.folder import DiagnosisRow
+from lengthwise.report.parts import number
+from lengthwise.runs.rows import Head, Row
 
 MULTIPLES = (4, 16, 64)
 """The multiples of T that tables name, where they were reached."""
+_FROM_BEST_TO_WORST: tuple[Judgement, ...] = ("holds", "undecided", "drifts", "fails")
 
 
 class Diagnosed:
     """The numbers of one run.
 
     Args:
+        head: what its rows share.
         rows: its rows; those of single entries of the state are passed over.
 
     Raises:
-        InputError: there are no rows.
+        InputError: there are no rows by position, or it is not known what it was trained to.
     """
 
-    def __init__(self, rows: Iterable[DiagnosisRow]) -> None:
-        whole = [row for row in rows if not row.part]
-        if not whole:
-            raise InputError("there are no rows of a run on text; 'lengthwise evaluate RUN' makes them")
-        self._by_metric: dict[str, list[DiagnosisRow]] = {}
-        for row in whole:
-            self._by_metric.setdefault(row.metric, []).append(row)
-        self.context = whole[0].context
-        self.first = whole[0]
-        """A row, for what all rows say of their run."""
+    def __init__(self, head: Head, rows: Iterable[Row]) -> None:
+        self._by_metric: dict[str, list[Row]] = {}
+        for row in rows:
+            if "end" in row.axes and "part" not in row.axes:
+                self._by_metric.setdefault(row.metric, []).append(row)
+        if not self._by_metric or head.training_length is None:
+            raise InputError("there are no rows of a language model; 'lengthwise evaluate RUN' makes them")
+        self.head, self.context = head, head.training_length
 
     def loss(self, start: int, end: int) -> float | None:
         """Return the mean loss over the positions start + 1 to end in nats a symbol; None where none were read.
 
         Bins that the span cuts count with the part of their width that lies in it.
         """
-        parts = [
-            (min(row.end, end) - max(row.start, start), row.value)
-            for row in self._of("loss")
-            if row.start < end and row.end > start
-        ]
-        width = sum(part for part, _ in parts)
-        return sum(part * value for part, value in parts) / width if width else None
+        bins = [(int(row.axes["start"]), int(row.axes["end"]), row.value) for row in self._of("loss")]
+        parts = [(min(last, end) - max(first, start), value) for first, last, value in bins]
+        width = sum(part for part, _ in parts if part > 0)
+        return sum(part * value for part, value in parts if part > 0) / width if width else None
 
     @property
     def inside(self) -> float | None:
@@ -64,45 +62,57 @@ class Diagnosed:
 
     @cached_property
     def ratios(self) -> list[OctaveRatio]:
-        """Perplexity in each octave beyond T over that in the octave that ends at T."""
-        return ratios(self._of("ratio"))
+        """Perplexity in each octave beyond T over that in the octave that ends at T, in order of position."""
+        # JSON has no infinity: an interval without an upper end is written without it.
+        return [
+            OctaveRatio(
+                int(row.axes["start"]) + 1,
+                int(row.axes["end"]),
+                row.value,
+                0.0 if row.low is None else row.low,
+                math.inf if row.high is None else row.high,
+            )
+            for row in sorted(self._of("ratio"), key=lambda row: int(row.axes["end"]))
+        ]
 
     def ratio(self, multiple: int) -> OctaveRatio | None:
         """Return the ratio of the octave that ends at a multiple of T; None where no octave ends there."""
         return next((ratio for ratio in self.ratios if ratio.end == multiple * self.context), None)
 
-    @property
+    @cached_property
     def verdict(self) -> tuple[Judgement, str]:
-        """The verdict and its reason."""
-        return verdict_of(self._of("ratio"))
+        """The verdict, and the sentence with the numbers that decided.
+
+        Raises:
+            InputError: no ratio was measured.
+        """
+        if not self.ratios:
+            raise InputError(
+                "a verdict needs rows of the metric 'ratio'; 'lengthwise evaluate RUN --again' measures them"
+            )
+        return judge(self.ratios, (self.context // 2 + 1, self.context), self._of("ratio")[0].samples)
 
     @property
-    def remembrance(self) -> DiagnosisRow | None:
+    def remembrance(self) -> Row | None:
         """Effective remembrance when about half of what was read is dropped; None where it was not measured."""
         rows = self._of("remembrance")
-        return min(rows, key=lambda row: abs(2 * row.start - row.end)) if rows else None
+        return min(rows, key=lambda row: abs(2 * int(row.axes["start"]) - int(row.axes["end"])), default=None)
 
     @property
-    def deviations(self) -> tuple[DiagnosisRow, DiagnosisRow] | None:
+    def deviations(self) -> tuple[Row, Row] | None:
         """Standard deviation of the state after about T symbols and after all; None where it was not followed."""
-        rows = self._of("state_std")
-        if not rows:
-            return None
-        return min(rows, key=lambda row: abs(row.end - self.context)), max(rows, key=lambda row: row.end)
+        rows = sorted(self._of("state_std"), key=lambda row: int(row.axes["end"]))
+        return (min(rows, key=lambda row: abs(int(row.axes["end"]) - self.context)), rows[-1]) if rows else None
 
-    def _of(self, metric: str) -> list[DiagnosisRow]:
+    def _of(self, metric: str) -> list[Row]:
         return self._by_metric.get(metric, [])
+
+
+def worst(names: Iterable[Judgement]) -> Judgement:
+    """Return the worst of some verdicts: fails, then drifts, then undecided, then holds."""
+    return max(names, key=_FROM_BEST_TO_WORST.index)
 
 
 def as_perplexity(nats: float | None) -> str:
     """Return a loss as a perplexity for a table."""
-    return "\N{EN DASH}" if nats is None else number(perplexity(nats))
-
-
-def number(value: float) -> str:
-    """Return a number with about four significant digits for a table."""
-    size = abs(value)
-    if 0.01 <= size < 1e7:
-        whole = len(str(int(size))) if size >= 1 else 1
-        return f"{value:,.{max(0, 4 - whole)}f}"
-    return "0" if value == 0 else f"{value:.3g}"
+    return number(None if nats is None else perplexity(nats))

@@ -8,9 +8,9 @@ from typing import Any
 
 from lengthwise.report.comparison import ratio_in_words
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
+from lengthwise.report.parts import NONE
 from lengthwise.runs.folder import RunFolder
-
-_NONE = "\N{EN DASH}"
+from lengthwise.runs.rows import read_evaluation
 
 
 def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mapping[str, Any]) -> str:
@@ -25,14 +25,14 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
     Raises:
         InputError: one of the runs was not diagnosed.
     """
-    one, other = Diagnosed(before.diagnosis_rows()), Diagnosed(after.diagnosis_rows())
+    one, other = (Diagnosed(*read_evaluation(folder.evaluation)) for folder in (before, after))
     head = source.rstrip() or f"# {settings['name']}"
     title = "## Post-trained for length with lengthwise"
     return "\n".join([head, "", title, "", *_done(settings, other, after), *_table(one, other), ""])
 
 
 def _done(settings: Mapping[str, Any], run: Diagnosed, after: RunFolder) -> list[str]:
-    training, row = settings["training"], run.first
+    training, head = settings["training"], run.head
     intervention = dict(settings["intervention"])
     name = intervention.pop("name")
     environment = json.loads(after.environment.read_text(encoding="utf-8"))
@@ -41,12 +41,12 @@ def _done(settings: Mapping[str, Any], run: Diagnosed, after: RunFolder) -> list
         f"{training['steps']:,} steps whose windows start from states as `{name}` gives them"
         f"{f' ({listed})' if listed else ''}; nothing else about the model was changed.",
         "",
-        f"- Windows of {run.context:,} tokens (T): {training['batch_size']} a step, {row.sequences:,} in all",
+        f"- Windows of {run.context:,} tokens (T): {training['batch_size']} a step, {head.sequences:,} in all",
         f"- Peak learning rate: {training['optimiser']['learning_rate']:g}; precision: "
-        f"{training.get('precision', 'float32')}; seed: {row.seed}",
-        f"- Text (source and fingerprint): {row.text}",
+        f"{training.get('precision', 'float32')}; seed: {head.seed}",
+        f"- Text (source and fingerprint): {head.data}",
         f"- Command: `{environment['command']}`",
-        f"- lengthwise {environment['lengthwise']}{f', commit {row.commit}' if row.commit else ''}",
+        f"- lengthwise {environment['lengthwise']}{f', commit {head.commit}' if head.commit else ''}",
         "",
         "Measured on held-out text, the state carried all along; a ratio is perplexity in the octave that ends there "
         "over that in the octave that ends at T, with its 95 % interval:",
@@ -58,7 +58,7 @@ def _table(before: Diagnosed, after: Diagnosed) -> list[str]:
     lines = ["| | before | after |", "|---|---|---|"]
     columns = [_cells(before), _cells(after)]
     for (name, one), (_, other) in zip(*columns, strict=True):
-        if {one, other} != {_NONE}:
+        if {one, other} != {NONE}:
             lines.append(f"| {name} | {one} | {other} |")
     return lines
 

@@ -1,8 +1,8 @@
-"""A panel: lines, bands, marks and guides over two axes, drawn alike in every figure."""
+"""Panels: lines, bands, marks and guides over two axes, drawn alike in every figure."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import altair as alt
 import polars as pl
@@ -10,71 +10,86 @@ import polars as pl
 from lengthwise.report.axes import Axis
 
 HEIGHT = 190
-_LABEL_GAP = 16.602
-"""Least distance of two direct labels in pixels."""
-_NOTE_GAP = 5
+COLUMN = 320
+"""Width of a panel in pixels, where a figure has several beside each other."""
 MOST_LABELS = 6
 """Series that have their names beside the lines; more have them in a legend."""
 PICKED = {"name": "picked", "value": ""}
 """The signal of the kind that stands out in crowded panels; all do where it is empty."""
-_SHOWN = "picked === '' || datum.kind === picked"
 DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4]]
+_LABEL_GAP = 16.602
+"""Least distance of two direct labels in pixels."""
+_NOTE_GAP = 5
 _SIZES = [76, 40, 20, 12, 8]
-"""So that lines and dots of several kinds stay visible where they coincide."""
+"""So that dots of several kinds stay visible where they coincide."""
+_MOST_PLACES = 48
+"""Of a line among many; neighbouring places are joined where there are more."""
+_DIGITS = 6
 
 
-class Drawing(Protocol):
-    """What a figure consists of."""
-
-    @property
-    def title(self) -> str:
-        """Its heading."""
-        ...
-
-    @property
-    def kinds(self) -> list[str]:
-        """What is told apart by colours, in their order."""
-        ...
-
-    @property
-    def crowded(self) -> bool:
-        """Whether one legend of the figure names its lines."""
-        ...
-
-    @property
-    def height(self) -> int:
-        """In pixels."""
-        ...
-
-    @property
-    def place(self) -> dict[str, Any]:
-        """How the page places it: width, and what is fitted to it."""
-        ...
-
-    @property
-    def data(self) -> dict[str, list[dict[str, Any]]]:
-        """The rows that the specification names."""
-        ...
-
-    def specification(self, hover: bool = False) -> dict[str, Any]:
-        """Return the Vega-Lite specification without size, colours and data; see `Panel.specification`."""
-        ...
-
-
-class Panel:
-    """Marks that share their axes, and the data that they show.
+class Drawing:
+    """What a figure consists of: marks that share their axes, and the data that they show.
 
     Args:
         title: its heading.
+        height: of the space between the axes, in pixels.
         kinds: what tells series apart, in the order of the colours; panels with the same kinds have the same colours.
+        crowded: whether it has so many lines that one legend of the figure names them, bands are left out, and a line
+            can be picked.
+    """
+
+    def __init__(self, title: str, height: int, kinds: list[str], *, crowded: bool = False) -> None:
+        self.title, self.height, self.kinds, self.crowded = title, height, kinds, crowded
+        self.data: dict[str, list[dict[str, Any]]] = {}
+        """The rows that the specification names."""
+        self.place: dict[str, Any] = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
+        """How the page places it: width, and what is fitted to it."""
+
+    def layers(self, hover: bool) -> list[alt.Chart]:
+        """Return what is drawn over each other; `hover` adds what shows values under the pointer."""
+        raise NotImplementedError
+
+    def described(self) -> str:
+        """Say what it shows, for who does not see it."""
+        raise NotImplementedError
+
+    def specification(self, hover: bool = False) -> dict[str, Any]:
+        """Return the Vega-Lite specification without size, colours and data, which go by names.
+
+        Args:
+            hover: whether values under the pointer are shown, where a script draws the panel.
+        """
+        chart = alt.LayerChart(layer=self.layers(hover), description=self.described())
+        # Tests hold the charts against the schema; doing so here would take half of the time of a report.
+        drawn = chart.to_dict(validate=False)
+        # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
+        return {name: value for name, value in drawn.items() if name not in {"config", "$schema"}}
+
+    def embedded(self) -> dict[str, Any]:
+        """Return the specification in its place on the page, without colours of its own."""
+        shared = {"params": [PICKED]} if self.crowded else {}
+        return self.specification(hover=True) | {"height": self.height, "datasets": self.data} | self.place | shared
+
+    def chart(self, rows: list[dict[str, Any]]) -> alt.Chart:
+        """Return a chart over rows that go by a name: Altair copies and checks inline data many times."""
+        name = f"{self.title} {len(self.data)}"
+        self.data[name] = rows
+        return alt.Chart(alt.NamedData(name=name))
+
+
+class Panel(Drawing):
+    """Series along an axis.
+
+    Args:
+        title: its heading.
+        kinds: as of `Drawing`.
         key: the field along the x axis.
         x: the axis of that field.
         y: the axis of what is measured.
         quantity: what is measured.
         number: how tooltips format it.
-        height: of the space between the axes, in pixels.
-        crowded: whether it has so many lines that one legend of the figure names them, bands are left out, and a line
-            can be picked.
+        height: as of `Drawing`.
+        crowded: as of `Drawing`.
     """
 
     def __init__(
@@ -90,147 +105,96 @@ class Panel:
         height: int = HEIGHT,
         crowded: bool = False,
     ) -> None:
-        self.title, self.key, self.height = title, key, height
-        self.data: dict[str, list[dict[str, Any]]] = {}
-        self.place: dict[str, Any] = {
-            "width": "container",
-            "autosize": {"type": "fit-x", "contains": "padding"},
-        }
+        super().__init__(title, height, kinds, crowded=crowded)
+        self.key, self._x, self._y, self._heading = key, x.x(key), y, x.heading
+        self._quantity, self._number = quantity, number
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
-        self.kinds, self.crowded = kinds, crowded
-        self._x, self._y, self._heading = x.x(key), y, x.heading
-        self._quantity, self._number = quantity, number
-        self._legend = _figure_key() if crowded else None
+        self._scale = alt.Scale(domain=kinds)
+        # A page leaves legends out and has one of its own for all panels of a figure.
+        self._legend = _key() if crowded else None
+        self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
+        faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
+        self._opacity = faint if crowded else alt.value(1)
 
-    def specification(self, hover: bool = False) -> dict[str, Any]:
-        """Return the Vega-Lite specification without size, colours and data, which go by names.
+    def layers(self, hover: bool) -> list[alt.Chart]:
+        """Return lines, marks and guides, and what shows the values of lines."""
+        return [*self._layers, *(self._probes if hover else [])]
 
-        Args:
-            hover: whether values under the pointer are shown, where a script draws the panel.
+    def described(self) -> str:
+        """Say what is drawn against what."""
+        return f"{self.title}: {self._quantity} against {self._heading}"
+
+    def add_series(self, spread: pl.DataFrame) -> None:
+        """Add lines through means, with bands from the lowest seed to the highest and names beside them.
+
+        A crowded panel has neither bands nor names: the legend of its figure names the lines.
         """
-        chart = alt.LayerChart(
-            layer=[*self._layers, *(self._probes if hover else [])],
-            description=f"{self.title}: {self._quantity} against {self._heading}",
-        )
-        # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
-        drawn = {name: value for name, value in chart.to_dict().items() if name not in {"config", "$schema"}}
-        return _without_legends(drawn) if hover and self.crowded else drawn
-
-    def add_line(self, spread: pl.DataFrame) -> None:
-        """Add a line through the means, and unless the panel is crowded a band from the lowest seed to the highest."""
-        base = self._chart(spread.to_dicts()).encode(x=self._x, color=self._colour())
+        shown = _thinned(spread, self.key) if self.crowded else spread
+        base = self.chart(shown.to_dicts()).encode(x=self._x, color=self._colour)
         dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self.kinds, range=DASHES), legend=self._legend)
-        band = base.mark_area(opacity=0.2, line=False)
-        line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(y=self._y.y("mean"), strokeDash=dash)
+        line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(strokeDash=dash, opacity=self._opacity)
+        if not self.crowded:
+            self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self._y.y("low"), y2="high:Q"))
+        self._layers.append(line.encode(y=self._y.y("mean")))
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.
-        probe = base.mark_point(size=120, filled=True, opacity=0, aria=False).encode(
-            y=self._y.y("mean"), tooltip=self._tooltip()
-        )
-        if self.crowded:
-            self._layers.append(line.encode(opacity=alt.condition(_SHOWN, alt.value(1), alt.value(0.08))))
-        else:
-            self._layers += [band.encode(y=self._y.y("low"), y2="high:Q"), line]
-        self._probes.append(probe)
+        probe = base.mark_point(size=120, filled=True, opacity=0, aria=False)
+        self._probes.append(probe.encode(y=self._y.y("mean"), tooltip=self._tooltip()))
 
-    def add_points(self, spread: pl.DataFrame, hollow: bool) -> None:
+    def add_points(self, spread: pl.DataFrame, hollow: bool = False) -> None:
         """Add the means as marks, hollow diamonds or dots, each with a rule from the lowest seed to the highest."""
         if spread.is_empty():
             return
         sizes = _SIZES if len(self.kinds) > 1 else [46]
         rows = [row | {"size": sizes[self.kinds.index(row["kind"]) % len(sizes)]} for row in spread.to_dicts()]
-        base = self._chart(rows).encode(x=self._x)
-        reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
-            y=self._y.y("low"), y2="high:Q", color=self._colour()
-        )
-        scale = alt.Scale(domain=self.kinds)
-        stroke = alt.Stroke("kind:N", scale=scale, legend=None)
+        base = self.chart(rows).encode(x=self._x)
+        reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
+        stroke = alt.Stroke("kind:N", scale=self._scale, legend=None)
         if hollow:
             marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
         else:
-            marks = base.mark_point(shape="circle", filled=True).encode(
-                stroke=stroke,
-                fill=alt.Fill("kind:N", scale=scale, legend=None),
-                size=alt.Size("size:Q", scale=None, legend=None),
-            )
-        opacity = alt.condition(_SHOWN, alt.value(1), alt.value(0.08)) if self.crowded else alt.value(1)
-        marks = marks.encode(y=self._y.y("mean"), opacity=opacity, tooltip=self._tooltip())
-        self._layers += [marks] if self.crowded else [reach, marks]
+            fill = alt.Fill("kind:N", scale=self._scale, legend=None)
+            size = alt.Size("size:Q", scale=None, legend=None)
+            marks = base.mark_point(shape="circle", filled=True).encode(stroke=stroke, fill=fill, size=size)
+        if not self.crowded:
+            self._layers.append(reach.encode(y=self._y.y("low"), y2="high:Q"))
+        self._layers.append(marks.encode(y=self._y.y("mean"), opacity=self._opacity, tooltip=self._tooltip()))
 
     def add_labels(self, spread: pl.DataFrame) -> None:
-        """Add the kind of each series at the end of the axis, pushed apart where they would overlap.
-
-        A crowded panel has none: the legend of its figure names them.
-        """
-        if self.crowded:
-            return
+        """Add the kind of each series at the end of the axis, pushed apart where they would overlap."""
         last = spread.filter(pl.col(self.key) == pl.col(self.key).max().over("series")).select("kind", "mean")
-        if len(last) < 2:
+        if self.crowded or len(last) < 2:
             return
         rows = last.sort("mean", descending=True, maintain_order=True).to_dicts()
         places = _apart([self._y.fraction(row["mean"]) for row in rows], _LABEL_GAP / self.height)
         values = [{"kind": row["kind"], "place": self._y.value(place)} for row, place in zip(rows, places, strict=True)]
-        text = self._chart(values).mark_text(align="left", dx=9, fontSize=11, fontWeight=600)
+        text = self.chart(values).mark_text(align="left", dx=9, fontSize=11, fontWeight=600)
         place = self._y.y("place")
-        self._layers.append(text.encode(x=alt.value("width"), y=place, text="kind:N", color=self._colour()))
+        self._layers.append(text.encode(x=alt.value("width"), y=place, text="kind:N", color=self._colour))
 
-    def add_series(self, spread: pl.DataFrame) -> None:
-        """Add lines with names beside them where these are few, otherwise with a legend."""
-        few = spread["series"].n_unique() <= MOST_LABELS
-        if not few:
-            self._legend = self._key(spread)
-        self.add_line(spread)
-        if few:
-            self.add_labels(spread)
-
-    def add_vertical(self, values: list[int], text: str, above: bool = False) -> None:
-        """Add a labelled rule at values of the x axis.
+    def add_rule(
+        self, axis: Literal["x", "y"], values: list[Any], text: str, dash: list[int], upper: bool = False
+    ) -> None:
+        """Add a labelled rule at values of an axis.
 
         Args:
+            axis: which.
             values: where.
             text: has a place ``{}`` for the value.
-            above: whether the text stands at the upper end, where it would hide lines at the lower.
+            dash: of the rule.
+            upper: whether the text of a vertical rule stands at its upper end, that of a level one below it.
         """
-        rows = [{self.key: value, "text": text.format(value)} for value in values]
-        chart = self._chart(rows).encode(x=self._x)
-        note = chart.mark_text(style="note", align="right", dx=-6, baseline="top" if above else "bottom")
-        self._layers += [
-            chart.mark_rule(style="guide", strokeDash=[4, 3]),
-            note.encode(y=alt.value(_NOTE_GAP if above else self.height - _NOTE_GAP), text="text:N"),
-        ]
-
-    def add_horizontal(self, value: float, text: str, below: bool = False) -> None:
-        """Add a labelled rule at a value of the y axis; the label stands above it, or below."""
-        chart = self._chart([{"value": value, "text": text}]).encode(y=self._y.y("value"))
-        note = chart.mark_text(
-            style="note", align="left", dx=4, dy=4 if below else -4, baseline="top" if below else "bottom"
-        )
-        self._layers += [
-            chart.mark_rule(style="guide", strokeDash=[1, 3]),
-            note.encode(x=alt.value(0), text="text:N"),
-        ]
-
-    def _chart(self, rows: list[dict[str, Any]]) -> alt.Chart:
-        """Return a chart over rows that go by a name: Altair copies and checks inline data many times."""
-        name = f"{self.title} {len(self.data)}"
-        self.data[name] = rows
-        return alt.Chart(alt.NamedData(name=name))
-
-    def _key(self, spread: pl.DataFrame) -> alt.Legend:
-        shown = spread["kind"].unique().to_list()
-        return alt.Legend(
-            orient="bottom",
-            title=None,
-            columns=2,
-            labelLimit=400,
-            symbolType="stroke",
-            symbolSize=400,
-            symbolOpacity=1,
-            values=[name for name in self.kinds if name in shown],
-        )
-
-    def _colour(self) -> alt.Color:
-        return alt.Color("kind:N", scale=alt.Scale(domain=self.kinds), legend=self._legend)
+        field = self.key if axis == "x" else "value"
+        chart = self.chart([{field: value, "text": text.format(value)} for value in values])
+        chart = chart.encode(x=self._x) if axis == "x" else chart.encode(y=self._y.y(field))
+        baseline = "top" if upper else "bottom"
+        if axis == "x":
+            note = chart.mark_text(style="note", align="right", dx=-6, baseline=baseline)
+            note = note.encode(y=alt.value(_NOTE_GAP if upper else self.height - _NOTE_GAP), text="text:N")
+        else:
+            note = chart.mark_text(style="note", align="left", dx=4, dy=4 if upper else -4, baseline=baseline)
+            note = note.encode(x=alt.value(0), text="text:N")
+        self._layers += [chart.mark_rule(style="guide", strokeDash=dash), note]
 
     def _tooltip(self) -> list[alt.Tooltip]:
         return [
@@ -242,58 +206,46 @@ class Panel:
         ]
 
 
-def over_seeds(rows: pl.DataFrame, keys: list[str], value: str) -> pl.DataFrame:
-    """Return mean, lowest and highest over seeds, and the kind of each series, which is its family.
+def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.DataFrame:
+    """Return mean, lowest and highest over seeds.
 
     Args:
-        rows: with `series`, `family`, the keys, and the value of each seed.
-        keys: what is not averaged over.
-        value: the column that is.
-    """
-    column = pl.col(value)
-    spread = rows.group_by(keys).agg(
-        kind=pl.col("family").first(),
-        mean=column.mean().round(6),
-        low=column.min().round(6),
-        high=column.max().round(6),
-    )
-    return spread.sort(keys)
-
-
-def thinned(spread: pl.DataFrame, key: str, most: int) -> pl.DataFrame:
-    """Return means over neighbouring places, where there are more places than can be told apart.
-
-    Args:
-        spread: what `over_seeds` returned.
-        key: the column along the axis, positive.
-        most: places of a series that are kept, evenly spaced on a logarithmic axis.
+        rows: with `value` of each seed and the keys; with `low` and `high` where a single seed has an interval.
+        keys: what is not averaged over; `series` and `kind` are among them anyway.
+        geometric: whether the mean is that of the logarithms.
 
     Returns:
-        The same columns; the low and high of a place are those of all that were joined in it.
+        The keys, `mean`, `low` and `high`; of a single seed those of its interval, where it has one.
     """
-    if spread.is_empty() or spread[key].n_unique() <= most:
-        return spread
-    place = pl.col(key).log()
-    part = ((place - place.min()) / (place.max() - place.min()) * (most - 1)).round()
-    joined = spread.group_by("series", "kind", part.alias("part")).agg(
-        pl.col(key).max(), pl.col("mean").mean().round(6), pl.col("low").min(), pl.col("high").max()
+    value, alone = pl.col("value"), pl.len() == 1
+    low, high = (pl.col(name) if name in rows.columns else pl.lit(None, pl.Float64) for name in ("low", "high"))
+    numbers = {
+        "mean": value.log().mean().exp() if geometric else value.mean(),
+        "low": pl.when(alone).then(low.min().fill_null(value.min())).otherwise(value.min()),
+        "high": pl.when(alone).then(high.max().fill_null(value.max())).otherwise(value.max()),
+    }
+    spread = rows.group_by("series", "kind", *keys).agg(
+        **{name: number.round_sig_figs(_DIGITS) for name, number in numbers.items()}
     )
-    return joined.sort("series", key).select(spread.columns)
+    return spread.sort("series", *keys)
 
 
-def _figure_key() -> alt.Legend:
+def _key() -> alt.Legend:
     return alt.Legend(
         orient="bottom", title=None, columns=6, labelLimit=220, symbolType="stroke", symbolSize=400, symbolOpacity=1
     )
 
 
-def _without_legends(specification: dict[str, Any]) -> dict[str, Any]:
-    """Return a specification for a page, whose own legend serves all panels of a figure."""
-    for layer in specification["layer"]:
-        for channel in ("color", "strokeDash"):
-            if channel in layer["encoding"]:
-                layer["encoding"][channel]["legend"] = None
-    return specification
+def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return means over neighbouring places, evenly spaced on a logarithmic axis, where there are too many."""
+    if spread.is_empty() or spread[key].n_unique() <= _MOST_PLACES:
+        return spread
+    place = pl.col(key).log()
+    part = ((place - place.min()) / (place.max() - place.min()) * (_MOST_PLACES - 1)).round()
+    joined = spread.group_by("series", "kind", part.alias("part")).agg(
+        pl.col(key).max(), pl.col("mean").mean().round(6), pl.col("low").min(), pl.col("high").max()
+    )
+    return joined.sort("series", key).select(spread.columns)
 
 
 def _apart(places: list[float], gap: float) -> list[float]:

@@ -1,67 +1,284 @@
-"""What a page consists of."""
+"""What a page consists of: sections, and the pieces that they draw."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
-from lengthwise.report.figures import Figure
-from lengthwise.report.grids import Grid
-from lengthwise.report.published import Comparison
-from lengthwise.report.tables import Cell
+import polars as pl
+import vl_convert
+from rich.table import Table as Printed
+from rich.text import Text
+
+from lengthwise.registry import Registry
+from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
+from lengthwise.report.results import Results
+from lengthwise.report.theme import DARK, LIGHT, Theme
 
 REASONS = "What decided each verdict"
-Folds = Mapping[str, Mapping[str, Sequence[str]]]
-
+NONE = "\N{EN DASH}"
+"""What a cell says where there is nothing to say."""
+TO = "\N{EN DASH}"
+"""Between the ends of a span."""
+ROWS = "rows.csv"
+"""The file beside the page that holds every row."""
 _MOST_ROWS = 60
+
+SECTIONS: Registry = Registry(
+    "section",
+    {
+        "grid": "lengthwise.report.sections.grid:GridSection",
+        "published": "lengthwise.report.sections.published:Published",
+        "accuracy": "lengthwise.report.sections.accuracy:Accuracy",
+        "certificates": "lengthwise.certificates.section:Certificates",
+        "perplexity": "lengthwise.report.sections.perplexity:Perplexity",
+        "remembrance": "lengthwise.report.sections.by_position:Remembrance",
+        "state": "lengthwise.report.sections.by_position:State",
+        "sweeps": "lengthwise.report.sections.sweeps:Sweeps",
+        "perplexity_learning": "lengthwise.report.sections.by_position:LearningCurve",
+        "by_axis": "lengthwise.report.sections.by_axis:ByAxis",
+        "training": "lengthwise.report.sections.training:Training",
+    },
+)
+"""The sections of a page, in order; other packages add theirs behind them with entry points `lengthwise.sections`."""
+
+
+class Section(ABC):
+    """What a page says of one thing that was measured; it reads the tables of `Results` and nothing else."""
+
+    shown: ClassVar[pl.Expr] = pl.lit(value=False)
+    """The rows that it draws; the section of any metric by any axis leaves them out."""
+
+    @abstractmethod
+    def applies(self, results: Results) -> bool:
+        """Return whether there is anything to draw."""
+
+    @abstractmethod
+    def draw(self, results: Results) -> Drawn:
+        """Return what it shows; called where it applies."""
 
 
 @dataclass(frozen=True)
-class TableText:
-    """A table of the page.
+class Drawn:
+    """What a section shows.
 
     Args:
-        heading: its title.
-        note: what stands in it.
-        footnote: how to read it.
-        columns: headings.
-        rows: cells, as many a row as headings.
-        file: that holds every row.
-        folds: heading of what is shown on demand -> name of a row -> what is to be said of it, line by line.
+        pieces: in the order of the page; the names of those of one section begin with `Results.prefix`.
+        heading: stands above all of them; none where each has a heading of its own.
     """
 
+    pieces: Sequence[Piece]
+    heading: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece(ABC):
+    """A figure or a table.
+
+    Args:
+        name: of its files and elements; no other of the page has it.
+        heading: its title.
+        note: what stands in it.
+    """
+
+    template: ClassVar[str]
+
+    name: str
     heading: str
     note: str
-    footnote: str
+
+    @property
+    def panels(self) -> Mapping[str, dict[str, Any]]:
+        """Title -> specification of what a script draws."""
+        return {}
+
+    @property
+    def details(self) -> Sequence[Any]:
+        """What is told of each cell, cell by cell."""
+        return []
+
+    def terminal(self) -> Printed | None:
+        """Return what a terminal shows of it, without what stands below numbers; None where that is nothing."""
+        return None
+
+    @abstractmethod
+    def write(self, out: Path) -> None:
+        """Write it beside the page."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell says.
+
+    Args:
+        text: the value.
+        note: said smaller, below it.
+        style: ``good`` or ``far`` where it stands out.
+    """
+
+    text: str
+    note: str = ""
+    style: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableText(Piece):
+    """A table, on the page and in a terminal.
+
+    Args:
+        columns: headings.
+        rows: cells, as many a row as headings.
+        footnote: how to read it.
+        printed: what stands above it in a terminal; empty where it is for the page alone.
+        page_only: headings for which a terminal has no room.
+        file: that holds every row.
+        data: what is written there, unless the page does so anyway.
+        folds: heading of what is shown on demand -> name of a row -> what is to be said of it, line by line.
+        link: of what the heading names.
+        compact: whether its rows are brief.
+    """
+
+    template: ClassVar[str] = "table.html.j2"
+
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
-    file: str
-    folds: Folds = field(default_factory=dict[str, Mapping[str, Sequence[str]]])
+    footnote: str = ""
+    printed: str = ""
+    page_only: Sequence[str] = ()
+    file: str = ROWS
+    data: pl.DataFrame | None = None
+    folds: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict[str, Mapping[str, Sequence[str]]])
+    link: str = ""
+    compact: bool = False
 
     @property
     def folded(self) -> bool:
         """Whether it is so long that it is shown on demand only."""
-        return len(self.rows) > _MOST_ROWS
+        return len(self.rows) > _MOST_ROWS and not self.compact
+
+    def write(self, out: Path) -> None:
+        """Write the file that holds every row."""
+        if self.data is not None:
+            self.data.write_csv(out / self.file)
+
+    def terminal(self) -> Printed | None:
+        """Return the table for a terminal."""
+        if not self.printed:
+            return None
+        table = Printed(title=self.printed, title_justify="left", box=None)
+        shown = [index for index, name in enumerate(self.columns) if name not in self.page_only]
+        for index in shown:
+            table.add_column(self.columns[index], justify="right" if index else "left", no_wrap=not index)
+        for row in self.rows:
+            table.add_row(*(Text(row[index].text, _STYLES.get(row[index].style, "")) for index in shown))
+        return table
 
 
-@dataclass(frozen=True)
-class Part:
-    """What a page says of runs of one kind.
+_STYLES = {"good": "green", "bad": "red", "open": "yellow"}
+"""How a terminal shows what stands out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Piece):
+    """A figure of one or more panels.
 
     Args:
-        name: of the kind; it begins the names of elements.
-        heading: said where a page has several parts.
-        figures: the table stands after the first.
-        table: one row a series.
-        grid: tasks and models, before all else.
-        comparisons: published numbers, after the grid.
-        certificates: what was proved, after the table.
+        caption: what one sees.
+        drawings: its panels; their titles differ.
+        width: of a panel in the files, in pixels.
     """
 
-    name: str
-    heading: str
-    figures: Sequence[Figure]
-    table: TableText
-    grid: Grid | None = None
-    comparisons: Sequence[Comparison] = ()
-    certificates: TableText | None = None
+    template: ClassVar[str] = "figure.html.j2"
+
+    caption: str
+    drawings: Sequence[Drawing]
+    width: int = COLUMN
+
+    @property
+    def panels(self) -> dict[str, dict[str, Any]]:
+        """Title -> specification of each panel, its rows grouped by their words: these are most of a page's size."""
+        drawn = {panel.title: panel.embedded() for panel in self.drawings}
+        return {
+            title: one | {"datasets": {name: _groups(rows) for name, rows in one["datasets"].items()}}
+            for title, one in drawn.items()
+        }
+
+    @property
+    def wide(self) -> bool:
+        """Whether its panels are wider than where a figure has several beside each other."""
+        return self.width > COLUMN
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a legend names its lines, instead of names beside them."""
+        return any(panel.crowded for panel in self.drawings)
+
+    @property
+    def legend(self) -> list[tuple[str, int, str]]:
+        """Name, number of the colour, and dashes of each line of crowded panels."""
+        return [
+            (name, number % len(LIGHT.series), " ".join(map(str, DASHES[number % len(DASHES)])))
+            for number, name in enumerate(self.drawings[0].kinds if self.crowded else [])
+        ]
+
+    def specification(self, theme: Theme) -> dict[str, Any]:
+        """Return the Vega-Lite specification of all panels, as files have them."""
+        panels = self.drawings
+        return {
+            **({"params": [PICKED]} if self.crowded else {}),
+            "title": {"text": self.heading, "subtitle": self.note, "fontSize": 15, "offset": 18},
+            "concat": [
+                panel.specification() | {"title": panel.title, "width": self.width, "height": panel.height}
+                for panel in panels
+            ],
+            "columns": min(3, len(panels)),
+            "resolve": {"legend": {"color": "shared", "strokeDash": "shared"}} if self.crowded else {},
+            "datasets": {name: rows for panel in panels for name, rows in panel.data.items()},
+            "config": theme.config() | {"background": theme.ground},
+            "padding": 20,
+        }
+
+    def write(self, out: Path) -> None:
+        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
+        write_files(self.name, self.specification, out)
+
+
+def write_files(name: str, specify: Callable[[Theme], dict[str, Any]], out: Path) -> None:
+    """Write a drawing as SVG on light and on dark ground, as PNG and as PDF.
+
+    Args:
+        name: of the files.
+        specify: gives the Vega-Lite specification in the colours of a theme.
+        out: an existing folder.
+    """
+    light, dark = (vl_convert.vegalite_to_svg(specify(theme)) for theme in (LIGHT, DARK))
+    (out / f"{name}.svg").write_text(light, encoding="utf-8")
+    (out / f"{name}-dark.svg").write_text(dark, encoding="utf-8")
+    (out / f"{name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
+    (out / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+
+
+def number(value: float | None) -> str:
+    """Return a number with about four significant digits for a table."""
+    if value is None:
+        return NONE
+    size = abs(value)
+    if 0.01 <= size < 1e7:
+        whole = len(str(int(size))) if size >= 1 else 1
+        return f"{value:,.{max(0, 4 - whole)}f}"
+    return "0" if value == 0 else f"{value:.3g}"
+
+
+def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        words = {name: value for name, value in row.items() if isinstance(value, str)}
+        numbers = {name: value for name, value in row.items() if name not in words}
+        key = json.dumps([words, list(numbers)])
+        group = groups.setdefault(key, {"words": words, "names": list(numbers), "rows": []})
+        group["rows"].append(list(numbers.values()))
+    return list(groups.values())

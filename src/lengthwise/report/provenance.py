@@ -1,29 +1,28 @@
-"""What made the numbers: commands, commits, machines, versions, seeds."""
+"""Provenance: what made the numbers, that is commands, commits, machines, versions, seeds."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lengthwise.report.rows import Results, Run
+from lengthwise.runs.table import Run
 
 
-def describe_provenance(results: Results) -> dict[str, list[str]]:
+def describe_provenance(runs: Sequence[Run]) -> dict[str, list[str]]:
     """Return what made a report, in words; each list holds different values once.
 
     Args:
-        results: the runs.
+        runs: of the report.
 
     Returns:
         Heading -> values, for the headings commands, commits, seeds, machines, versions and dates.
     """
-    runs = [*results.runs, *results.text.runs]
     environments = [run.environment for run in runs if run.environment]
     return {
         "commands": _once(_command(run) for run in runs),
         "commits": _once(_commit(environment) for environment in environments),
-        "seeds": [str(seed) for seed in sorted({run.seed for run in runs})],
+        "seeds": [str(seed) for seed in sorted({run.head.seed for run in runs})],
         "machines": _once(_machine(environment.get("machine", {})) for environment in environments),
         "versions": _once(_versions(environment) for environment in environments),
         "dates": _once(str(environment.get("started", ""))[:10] for environment in environments),
@@ -32,7 +31,7 @@ def describe_provenance(results: Results) -> dict[str, list[str]]:
 
 def _command(run: Run) -> str:
     recorded = run.environment.get("command")
-    return recorded or shlex.join(["lengthwise", "train", run.recipe, "--seed", str(run.seed)])
+    return recorded or shlex.join(["lengthwise", "train", run.head.recipe, "--seed", str(run.head.seed)])
 
 
 def _commit(environment: dict[str, Any]) -> str:

@@ -1,15 +1,18 @@
-"""What a table says about a series: means over the lengths beyond training, intervals, the worst length."""
+"""Summaries of accuracy by length: means over the lengths beyond training, intervals, the worst length."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polars as pl
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
-from lengthwise.report.rows import Results, Run
+from lengthwise.report.results import Results, model_name, ordered_tasks, setting
+from lengthwise.runs.summary import longest_in_a_row
+from lengthwise.runs.table import Run
 from lengthwise.tasks import get_task
 
 _EXACT = 1.0
@@ -34,11 +37,8 @@ class Summary:
         task: the task's name.
         series: the recipe's name.
         family: what it shares with the recipes of the same model on other tasks.
-        model: the mixer, or the model and its operator.
-        seeds: one run each.
-        parameters: trained numbers; None where no checkpoint was kept.
+        runs: one a seed, in the order of seeds.
         sequences: training strings of one run.
-        seconds: mean training time of one run.
         training_length: the longest string trained on.
         longest: the longest of the lengths that were evaluated without a gap, or on a grid.
         beyond: over all of these lengths from the one after the training length to the longest.
@@ -49,7 +49,6 @@ class Summary:
         mean: over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one.
         by_seed: seed -> the same of each run.
         lengths: first, last and number of the lengths of `mean`; None where there are none.
-        state_size: values that the model carries; None where it carries no state, or it is not known.
         stopped: steps taken and steps planned, where training ended early.
         worst: the length at which the mean over seeds is lowest, and that mean; the shortest of several.
     """
@@ -57,11 +56,8 @@ class Summary:
     task: str
     series: str
     family: str
-    model: str
-    seeds: list[int]
-    parameters: int | None
+    runs: list[Run]
     sequences: int
-    seconds: float
     training_length: int
     longest: int
     beyond: Score | None
@@ -72,9 +68,35 @@ class Summary:
     mean: Score | None
     by_seed: dict[int, float]
     lengths: tuple[int, int, int] | None
-    state_size: int | None
     stopped: tuple[int, int] | None
     worst: tuple[int, float]
+
+    @property
+    def seeds(self) -> list[int]:
+        """One run each."""
+        return [run.head.seed for run in self.runs]
+
+    @property
+    def seconds(self) -> float:
+        """Mean training time of one run."""
+        return sum(run.seconds for run in self.runs) / len(self.runs)
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained numbers; None where they are not known."""
+        return self.runs[0].head.parameters
+
+    @property
+    def state_size(self) -> int | None:
+        """Values that the model carries; None where it carries no state, or it is not known."""
+        return self.runs[0].head.state_size
+
+    @property
+    def model(self) -> str:
+        """The mixer, or the model and its operator."""
+        settings = self.runs[0].settings
+        operator = None if setting(settings, "model.mixer") else setting(settings, "model.operator.name")
+        return " ".join(part for part in (model_name(self.runs[0]), operator) if part)
 
     @property
     def flawless(self) -> bool:
@@ -83,14 +105,16 @@ class Summary:
         return near and self.worst[1] == _EXACT
 
 
+@lru_cache(maxsize=4)
 def summarise(results: Results) -> list[Summary]:
     """Return a summary of each series, tasks and series in the order of the runs."""
     groups = results.accuracy.partition_by("task", "series", as_dict=True, maintain_order=True)
     runs: dict[str, list[Run]] = {}
     for run in results.runs:
-        runs.setdefault(run.digest, []).append(run)
-    ordered = sorted(groups.items(), key=lambda item: results.tasks.index(item[0][0]))
-    return [_summary(task, series, rows, runs[rows["digest"][0]]) for (task, series), rows in ordered]
+        runs.setdefault(results.series[run.head.digest], []).append(run)
+    tasks = ordered_tasks(results.accuracy)
+    ordered = sorted(groups.items(), key=lambda item: tasks.index(item[0][0]))
+    return [_summary(task, series, rows, runs[series]) for (task, series), rows in ordered]
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -108,55 +132,37 @@ def percent(value: float, digits: int = 2) -> str:
     return f"{min(scaled, most) / 10**digits:.{digits}f}"
 
 
-def lengths_in_a_row(accuracy: pl.DataFrame, settings: dict[str, object]) -> int:
-    """Return the last of the lengths that were evaluated one after another.
-
-    Args:
-        accuracy: rows of one recipe.
-        settings: its resolved recipe.
-    """
-    evaluation = settings.get("evaluation")
-    if isinstance(evaluation, dict) and isinstance(longest := evaluation.get("longest"), int):
-        return longest
-    return int(accuracy.filter(pl.col("distribution") == "standard")["length"].to_numpy().max())
-
-
 def _summary(task: str, series: str, rows: pl.DataFrame, runs: list[Run]) -> Summary:
-    longest = lengths_in_a_row(rows, runs[0].settings)
+    head, settings = runs[0].head, runs[0].settings
     trained = int(rows["training_length"][0])
     standard = rows.filter(pl.col("distribution") == "standard")
     near = rows.filter(pl.col("distribution") == "near_miss")
+    longest = longest_in_a_row(standard["length"], settings)
     dense = standard.filter(pl.col("length").is_between(trained + 1, longest))
     later = dense.filter(pl.col("length") > trained + 1)
     shared = _prefixes_are_fair(task)
-    far = standard.filter(pl.col("length") > longest).sort("length")
+    far = standard.filter(pl.col("length") > longest).partition_by("length", as_dict=True)
     shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
+    lengths = shown["length"].unique().sort().to_list()
     by_length = standard.group_by("length").agg(pl.col("value").mean()).sort("value", "length")
+    planned = setting(settings, "training.steps")
     return Summary(
         task=task,
         series=series,
-        family=runs[0].family,
-        model=_model(runs[0]),
-        seeds=sorted(run.seed for run in runs),
-        parameters=runs[0].parameters or rows["parameters"][0],
-        sequences=int(rows["sequences"][0]),
-        seconds=sum(run.seconds for run in runs) / len(runs),
+        family=str(rows["family"][0]),
+        runs=sorted(runs, key=lambda run: run.head.seed),
+        sequences=head.sequences,
         training_length=trained,
         longest=longest,
         beyond=_score(dense, shared),
         beyond_next=_score(later, shared),
         even=_score(later.filter(pl.col("length") % 2 == 0), shared),
         near_misses=_score(near, shared=False),
-        far={
-            length: score
-            for length in far["length"].unique(maintain_order=True)
-            if (score := _score(far.filter(pl.col("length") == length), shared=False))
-        },
+        far={length: score for (length,), at in sorted(far.items()) if (score := _score(at, shared=False))},
         mean=_score(shown, shared),
         by_seed=_by_seed(shown),
-        lengths=_lengths(shown),
-        state_size=rows["state_size"][0],
-        stopped=_stopped(rows, runs[0]),
+        lengths=(lengths[0], lengths[-1], len(lengths)) if lengths else None,
+        stopped=(head.step, planned) if planned and head.step < planned else None,
         worst=(int(by_length["length"][0]), float(by_length["value"][0])),
     )
 
@@ -183,27 +189,9 @@ def _by_seed(rows: pl.DataFrame) -> dict[int, float]:
     return dict(sorted(means.select("seed", "value").iter_rows()))
 
 
-def _lengths(rows: pl.DataFrame) -> tuple[int, int, int] | None:
-    lengths = rows["length"].unique().sort().to_list()
-    return (lengths[0], lengths[-1], len(lengths)) if lengths else None
-
-
-def _stopped(rows: pl.DataFrame, run: Run) -> tuple[int, int] | None:
-    planned = (run.settings.get("training") or {}).get("steps")
-    taken = int(rows["step"][0])
-    return (taken, planned) if isinstance(planned, int) and taken < planned else None
-
-
 def _prefixes_are_fair(task: str) -> bool:
     try:
-        return get_task(task).prefixes_are_fair
+        return bool(getattr(get_task(task), "prefixes_are_fair", True))
     except InputError:
         # A language from a file that is gone: the cautious reading.
         return True
-
-
-def _model(run: Run) -> str:
-    """Return the name of the mixer, or of the model and its operator."""
-    model = run.settings.get("model", {})
-    named = [model["mixer"]] if model.get("mixer") else [model, model.get("operator") or {}]
-    return " ".join(str(part["name"]) for part in named if part.get("name"))

@@ -227,7 +227,7 @@ def _differing(old: Run, new: Run, old_table: Table, new_table: Table) -> list[s
         "head": old.head == new.head,
         "recipe": old.settings == new.settings,
         "environment": old.environment == new.environment,
-        "rows": _equal(one.rows, other.rows),
+        "rows": _equal(*(table.rows.select(pl.exclude(*HEAD)) for table in (one, other))),
         "metrics": _equal(one.metrics, other.metrics),
         **{role: new.attachments.get(role) == value for role, value in old.attachments.items()},
     }

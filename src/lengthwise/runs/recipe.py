@@ -150,12 +150,26 @@ class Recipe(BaseModel):
 def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
     """Return the digest of a recipe whose names stand for something.
 
+    Settings at their defaults are left out, so that a setting that is new leaves older digests as they are. A default
+    that changes needs a new format of recipes, whose migration writes the old value down.
+
     Args:
         recipe: the recipe.
         content: as `Recipe.stands_for` returns it.
     """
-    settings = recipe.model_dump(mode="json", exclude={"name", "makes", "seeds", "parameters", "content", "format"})
+    without = {"name", "makes", "seeds", "parameters", "content"}
+    settings = {name: value for name, value in _telling(recipe).items() if name not in without}
     return hashlib.sha256(json.dumps([settings, dict(content)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _telling(settings: BaseModel) -> dict[str, Any]:
+    """Return what of some settings is no default, and their ``name``, which tells of which kind they are."""
+    dumped, found = settings.model_dump(mode="json"), dict[str, Any]()
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if name == "name" or field.is_required() or value != field.get_default(call_default_factory=True):
+            found[name] = _telling(value) if isinstance(value, BaseModel) else dumped.get(name)
+    return found
 
 
 def _plugins(settings: BaseModel, place: str = "") -> Iterator[tuple[str, str]]:

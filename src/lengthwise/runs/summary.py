@@ -1,9 +1,8 @@
-"""Summaries of a table: one line a recipe, and the columns for other programs to read."""
+"""Summaries of a table: one number a run, and the columns for other programs to read."""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,71 +20,38 @@ OF_RUN = pl.Schema(
 plans, processor time of training, the figure or table that the recipe is for, and the command that began the run."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One recipe over its seeds.
-
-    Args:
-        recipe: its name.
-        model: the model.
-        task: the task, or the source of its data.
-        parameters: trained numbers; None where they are not known.
-        quantity: what the values are.
-        values: seed -> value; None where the run did not measure it.
-    """
-
-    recipe: str
-    model: str
-    task: str
-    parameters: int | None
-    quantity: str
-    values: dict[int, float | None]
-
-    @property
-    def measured(self) -> list[float]:
-        """The values of the seeds that have one."""
-        return [value for value in self.values.values() if value is not None]
-
-    @property
-    def mean(self) -> float | None:
-        """The mean over seeds; None where there is no value."""
-        return statistics.fmean(self.measured) if self.measured else None
-
-    @property
-    def deviation(self) -> float | None:
-        """The standard deviation over seeds; None of less than two."""
-        return statistics.stdev(self.measured) if len(self.measured) > 1 else None
-
-    @property
-    def of_accuracy(self) -> bool:
-        """Whether the values are accuracies."""
-        return self.quantity.startswith("accuracy")
+_OF_SUMMARY = pl.Schema(
+    {"model": pl.String, "task": pl.String, "recipe": pl.String, "digest": pl.String, "parameters": pl.Int64}
+    | {"seed": pl.Int64, "quantity": pl.String, "value": pl.Float64}
+)
 
 
-def summarise(table: Table) -> list[Line]:
-    """Return one line a recipe, in the order of model and task, with the value of every seed.
+def summarise(table: Table) -> pl.DataFrame:
+    """Return one row a run, in the order of model and task: what its number is, and the number.
 
     Where the accuracy was measured by length, it is the mean over the lengths from the first beyond training to the
     last that was evaluated without a gap; where ratios of perplexities were measured, that of the last octave;
-    elsewhere the mean of the first metric that there is.
+    elsewhere the mean of the first metric that there is. It is null where a run did not measure it.
     """
-    lines: dict[str, Line] = {}
     rows = table.rows.partition_by(KEY, as_dict=True)
-    for run in table.runs:
-        quantity, value = _score(rows[run.key], run)
+
+    def line(run: Run) -> tuple[Any, ...]:
         head = run.head
         task = head.data.rpartition(" ")[0] or head.trained_on
-        line = Line(head.recipe, head.model, task, head.parameters, quantity, {})
-        lines.setdefault(head.digest, line).values[head.seed] = value
-    return sorted(lines.values(), key=lambda line: (line.model, line.task, line.recipe))
+        own = (head.model, task, head.recipe, head.digest, head.parameters, head.seed)
+        return (*own, *_score(rows[run.key], run))
+
+    lines = [line(run) for run in table.runs]
+    order = ("model", "task", "recipe", "digest", "seed")
+    return pl.DataFrame(lines, schema=_OF_SUMMARY, orient="row").sort(order)
 
 
 def longest_in_a_row(lengths: pl.Series, settings: dict[str, Any]) -> int:
     """Return the last of the lengths that were evaluated one after another, as the recipe says it."""
-    evaluation: Any = settings.get("evaluation")
-    if isinstance(evaluation, dict) and isinstance(longest := evaluation.get("longest"), int):
-        return longest
-    return max(lengths.to_list())
+    task: Any = settings.get("task")
+    test: Any = task.get("test") if isinstance(task, dict) else None
+    longest: Any = test.get("longest") if isinstance(test, dict) else None
+    return longest if isinstance(longest, int) else max(lengths.to_list())
 
 
 def with_runs(table: Table) -> pl.DataFrame:

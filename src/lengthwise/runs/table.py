@@ -6,13 +6,13 @@ import hashlib
 import io
 import json
 import math
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
 import polars as pl
+import safetensors
 import yaml
 from pydantic import BaseModel, ValidationError
 
@@ -250,9 +250,7 @@ def _read_index(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise InputError(
-            f"{path} does not list kept results of this version; 'lengthwise keep RUN... --out DIR' writes some"
-        )
+        raise InputError(f"{path} lists no kept results of this version; 'lengthwise keep RUN... --out DIR' does")
     return index
 
 
@@ -284,11 +282,10 @@ def _count_parameters(checkpoint: Path) -> int | None:
     """Count what an optimiser keeps a first moment of, from the head of a safetensors file alone."""
     if not checkpoint.exists():
         return None
-    try:
-        with checkpoint.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            head = json.loads(file.read(size))
-    except (struct.error, OverflowError, ValueError) as error:
-        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
     first_moments = (".exp_avg", ".momentum_buffer")
-    return sum(math.prod(entry["shape"]) for name, entry in head.items() if name.endswith(first_moments))
+    try:
+        with safetensors.safe_open(checkpoint, framework="numpy") as file:
+            names = [name for name in file.keys() if name.endswith(first_moments)]  # noqa: SIM118
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error

@@ -189,9 +189,7 @@ def _chunk_backward(
     gradient: _Inputs,
     buffers: list[_Buffer],
 ) -> None:
-    """Write the gradients of a chunk's inputs, add to that of `A`, and make the gradient of the state after it, as later
-    chunks have it, that of the state before it.
-    """
+    """Write the gradients of a chunk's inputs, and turn that of the state after it into that of the state before it."""
     _fill_states(inputs, start_BND, *buffers[:2])
     decay, states, grads = (buffer.whole_LBND for buffer in buffers)
     torch.mul(inputs.C_TBN[..., None], grad_y_LBD[:, :, None], out=grads)

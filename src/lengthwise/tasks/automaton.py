@@ -20,6 +20,9 @@ from lengthwise.tasks.writing import describe_growth
 
 StateT = TypeVar("StateT", bound=Hashable)
 
+Word = tuple[int, ...]
+"""A string, symbol by symbol."""
+
 WORD_TABLE_ENTRIES = 1 << 17
 LONGEST_WORD = 12
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -58,6 +59,9 @@ class Language:
             lengths without accepted strings, all strings are uniform.
         draw: makes [B, T] uniform strings of the domain from a generator, B and T; by counting when absent.
     """
+
+    version: ClassVar[int] = 1
+    """Raised whenever the same seed gives other samples or labels."""
 
     def __init__(
         self,

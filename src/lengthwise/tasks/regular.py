@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -41,6 +41,7 @@ class Regular(Task):
     """A regular language: strings of symbols with one class each."""
 
     name: Literal["regular"] = "regular"
+    version: ClassVar[int] = Language.version
     language: Annotated[str, AfterValidator(_known)]
     """The name of a language, ``regex:PATTERN`` or ``dfa:PATH``."""
     mixture: dict[str, float] = Field(default={"standard": 1.0})

@@ -163,12 +163,14 @@ class Trainer:
             self.points[0] if len(self.points) == 1 else self.config.curriculum.draw(self.rng, progress, self.points)
         )
         batch = self.objective.mix(self.stream.next_batch(self.rng, point), self.step, progress, self.rng)
+        if not batch.asked.any():
+            raise InputError(f"a batch of {self.task.label} at {dict(point.axes)} asks for nothing")
         generator = self.reseed_torch()
         batch = batch.rows(slice(self.processes.rank, None, self.processes.count))
         start = self._start(batch, generator)
         parts, finals = np.array_split(np.arange(len(batch)), self.config.accumulation), list[State]()
         whole = len(parts) == 1
-        asked = 1 if whole else int(batch.asked.sum())
+        asked = 1 if whole else max(int(batch.asked.sum()), 1)
         for index in parts:
             part = batch if whole else batch.rows(index)
             before = start if start is None or whole else start.rows(index.tolist())

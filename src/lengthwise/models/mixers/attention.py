@@ -7,15 +7,14 @@ every row has its own, otherwise 1), Q queries that attend at a time.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig, share
 from lengthwise.models.positions import DrawnPositions, RandomPositions, wave_frequencies, waves
 from lengthwise.state import Kind, State
 
@@ -53,10 +52,6 @@ class Attention(Mixer):
     Its state has `keys` and `values` [B, S, H, K] of all that later tokens attend to, S = 0 at first; with randomised
     positions also the keys' `positions` [B, S], and what is left to draw from.
 
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
-
     Raises:
         InputError: the heads do not divide the width, or the positions need an even number of channels.
 
@@ -65,11 +60,10 @@ class Attention(Mixer):
 
     def __init__(self, config: AttentionConfig, width: int) -> None:
         super().__init__()
-        if width % config.heads:
-            raise InputError(f"{config.heads} heads do not divide the width {width}; give a number that does")
+        channels = share(width, config.heads, f"width {width}")
         self.config = config
         self.project = nn.Linear(width, 3 * width, bias=False)
-        self.positions = _ENCODINGS[config.positions](config.heads, width // config.heads)
+        self.positions = _ENCODINGS[config.positions](config.heads, channels)
         self.drawn = None if config.randomised is None else RandomPositions(config.randomised)
         self.output = nn.Linear(width, width, bias=False)
 
@@ -116,66 +110,43 @@ class Attention(Mixer):
             first = max(0, start + 1 - window)
             index_S = torch.arange(first, end, device=q_BTHK.device)
             behind_QS = index_S[start - first :, None] - index_S
-            parts = _Parts(
+            # Only distances matter, and angles of small numbers are precise however long the sequence is.
+            y_BHQK = self.positions(
                 q_BTHK[:, start - past : end - past].transpose(1, 2),
                 k_BSHK[:, first:end].transpose(1, 2),
-                positions_PS[:, first:end],
-            )
-            y_BHQK = self.positions(
-                parts, v_BSHK[:, first:end].transpose(1, 2), (behind_QS >= 0) & (behind_QS < window)
+                v_BSHK[:, first:end].transpose(1, 2),
+                positions_PS[:, None, first:end] - positions_PS[:, None, start, None],
+                (behind_QS >= 0) & (behind_QS < window),
             )
             read.append(y_BHQK.transpose(1, 2))
         return torch.cat(read, 1)
 
 
-class _Parts(NamedTuple):
-    """Queries, keys, and the positions of the keys; the queries are those of the last keys."""
-
-    q_BHQK: Tensor
-    k_BHSK: Tensor
-    positions_PS: Tensor
-
-    def relative_to_first_query(self) -> tuple[Tensor, Tensor]:
-        """Return positions of the queries [P, 1, Q] and of the keys [P, 1, S] from the first query on.
-
-        Only distances matter, and angles of small numbers are precise however long the sequence is.
-        """
-        queries = self.q_BHQK.shape[2]
-        positions_P1S = (self.positions_PS - self.positions_PS[:, -queries][:, None])[:, None]
-        return positions_P1S[..., -queries:], positions_P1S
-
-
 class Unordered(nn.Module):
-    """Attention that does not know positions, but for what it may not see.
-
-    Args:
-        heads: H.
-        channels: K.
-    """
+    """Attention that does not know positions, but for what it may not see."""
 
     def __init__(self, heads: int, channels: int) -> None:
         super().__init__()
         self.heads, self.channels = heads, channels
 
-    def forward(self, parts: _Parts, v_BHSK: Tensor, visible_QS: Tensor) -> Tensor:
+    def forward(self, q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, at_P1S: Tensor, visible_QS: Tensor) -> Tensor:
         """Return what the queries read, [B, H, Q, K].
 
         Args:
-            parts: queries, keys and positions.
+            q_BHQK: queries, those of the last keys.
+            k_BHSK: keys.
             v_BHSK: what is read.
+            at_P1S: the positions of the keys, from the first query on.
             visible_QS: which keys a query sees.
         """
-        return F.scaled_dot_product_attention(parts.q_BHQK, parts.k_BHSK, v_BHSK, visible_QS)
+        del at_P1S
+        return F.scaled_dot_product_attention(q_BHQK, k_BHSK, v_BHSK, visible_QS)
 
 
 class RoPE(Unordered):
     """Rotary positions: pairs of channels of queries and keys are turned by angles in proportion to their position.
 
     Channel i goes with channel i + K / 2, as in transformers' Llama.
-
-    Args:
-        heads: H.
-        channels: K, even.
 
     Source: Su et al. 2021, section 3.2.2.
     """
@@ -184,41 +155,31 @@ class RoPE(Unordered):
         super().__init__(heads, channels)
         wave_frequencies(channels, torch.device("cpu"))
 
-    def forward(self, parts: _Parts, v_BHSK: Tensor, visible_QS: Tensor) -> Tensor:
+    def forward(self, q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, at_P1S: Tensor, visible_QS: Tensor) -> Tensor:
         """Return what the queries read, [B, H, Q, K]; see `Unordered`."""
-        of_queries, of_keys = parts.relative_to_first_query()
-        q_BHQK, k_BHSK = _turn(parts.q_BHQK, of_queries), _turn(parts.k_BHSK, of_keys)
+        q_BHQK, k_BHSK = _turn(q_BHQK, at_P1S[..., -q_BHQK.shape[2] :]), _turn(k_BHSK, at_P1S)
         return F.scaled_dot_product_attention(q_BHQK, k_BHSK, v_BHSK, visible_QS)
 
 
 class ALiBi(Unordered):
     """Linear biases: a head subtracts its slope times the distance from what a query gives a key.
 
-    Args:
-        heads: H.
-        channels: K.
-
     Source: Press et al. 2022, section 3; slopes of a number of heads that is no power of two as in their code.
     """
 
-    def forward(self, parts: _Parts, v_BHSK: Tensor, visible_QS: Tensor) -> Tensor:
+    def forward(self, q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, at_P1S: Tensor, visible_QS: Tensor) -> Tensor:
         """Return what the queries read, [B, H, Q, K]; see `Unordered`."""
-        of_queries, of_keys = parts.relative_to_first_query()
         slopes_H = torch.tensor(alibi_slopes(self.heads), dtype=v_BHSK.dtype, device=v_BHSK.device)
-        distance_P1QS = of_queries[..., None] - of_keys[:, :, None]
+        distance_P1QS = at_P1S[..., -q_BHQK.shape[2] :, None] - at_P1S[:, :, None]
         bias_PHQS = -slopes_H[:, None, None] * distance_P1QS.to(v_BHSK.dtype)
         bias_PHQS = bias_PHQS.masked_fill(~visible_QS, -math.inf)
-        return F.scaled_dot_product_attention(parts.q_BHQK, parts.k_BHSK, v_BHSK, bias_PHQS)
+        return F.scaled_dot_product_attention(q_BHQK, k_BHSK, v_BHSK, bias_PHQS)
 
 
 class Relative(Unordered):
     """Relative positions: a query also meets a learned linear map of waves of its distance to the key.
 
     The logits are ((q + u) k + (q + v) W r(distance)) / sqrt(K), with r of as many channels as the width.
-
-    Args:
-        heads: H.
-        channels: K.
 
     Source: Dai et al. 2019 (Transformer-XL), section 3.3, which is what Deletang et al. 2023 call relative encodings.
     """
@@ -233,14 +194,14 @@ class Relative(Unordered):
         """W, from waves to the keys of all heads."""
         wave_frequencies(heads * channels, torch.device("cpu"))
 
-    def forward(self, parts: _Parts, v_BHSK: Tensor, visible_QS: Tensor) -> Tensor:
+    def forward(self, q_BHQK: Tensor, k_BHSK: Tensor, v_BHSK: Tensor, at_P1S: Tensor, visible_QS: Tensor) -> Tensor:
         """Return what the queries read, [B, H, Q, K]; see `Unordered`."""
-        of_queries, of_keys = parts.relative_to_first_query()
         weight_HKD = self.waves.weight.unflatten(0, (self.heads, self.channels))
-        wanted_BHQD = (parts.q_BHQK + self.distance_bias[:, None]) @ weight_HKD
-        waves_P1QD, waves_P1SD = (waves(p, weight_HKD.shape[-1], v_BHSK.dtype) for p in (of_queries, of_keys))
-        q_BHQE = torch.cat([parts.q_BHQK + self.content_bias[:, None], _by_distance(wanted_BHQD, waves_P1QD)], -1)
-        k_BHSE = torch.cat([parts.k_BHSK, waves_P1SD.expand(*parts.k_BHSK.shape[:3], -1)], -1)
+        waves_P1SD = waves(at_P1S, weight_HKD.shape[-1], v_BHSK.dtype)
+        wanted_BHQD = (q_BHQK + self.distance_bias[:, None]) @ weight_HKD
+        wanted_BHQD = _by_distance(wanted_BHQD, waves_P1SD[..., -q_BHQK.shape[2] :, :])
+        q_BHQE = torch.cat([q_BHQK + self.content_bias[:, None], wanted_BHQD], -1)
+        k_BHSE = torch.cat([k_BHSK, waves_P1SD.expand(*k_BHSK.shape[:3], -1)], -1)
         return F.scaled_dot_product_attention(q_BHQE, k_BHSE, v_BHSK, visible_QS, scale=self.channels**-0.5)
 
 

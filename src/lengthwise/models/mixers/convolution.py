@@ -21,7 +21,7 @@ class ShortConvolution(nn.Module):
 
     Example:
         >>> convolution = ShortConvolution(channels=3, taps=4)
-        >>> y_BTD, conv = convolution(torch.zeros(2, 5, 3), convolution.initial_state(2))
+        >>> y_BTD, conv = convolution(torch.zeros(2, 5, 3), torch.zeros(2, 3, 3))
         >>> y_BTD.shape, conv.shape
         (torch.Size([2, 5, 3]), torch.Size([2, 3, 3]))
     """
@@ -33,20 +33,7 @@ class ShortConvolution(nn.Module):
         """[W, D]; row w weighs the input W - 1 - w tokens ago."""
         self.bias = nn.Parameter(torch.empty(channels).uniform_(-bound, bound)) if bias else None
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        """Return the conv state [B, W - 1, D] before any token: zeros."""
-        taps, channels = self.weight.shape
-        return self.weight.new_zeros(batch_size, taps - 1, channels)
-
     def forward(self, x_BTD: Tensor, conv: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve.
-
-        Args:
-            x_BTD: inputs.
-            conv: [B, W - 1, D] the conv state, the inputs just before.
-
-        Returns:
-            Outputs [B, T, D] and the new conv state [B, W - 1, D].
-        """
+        """Return the outputs [B, T, D] and the new conv state [B, W - 1, D], from the inputs and those just before."""
         context = torch.cat([conv, x_BTD], 1)
         return depthwise_convolution(context, self.weight, self.bias), context[:, x_BTD.shape[1] :]

@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.state import State
@@ -49,14 +48,10 @@ class GLAConfig(MixerConfig):
         return GLA(self, width)
 
 
-class GLA(Mixer):
+class GLA(Recurrence):
     """Gated linear attention.
 
     Its state has `matrix` [B, H, K, V], in float32 at least.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the key or value channels.
@@ -71,28 +66,21 @@ class GLA(Mixer):
     """
 
     def __init__(self, config: GLAConfig, width: int) -> None:
-        super().__init__()
         keys, values = round(config.key_expansion * width), round(config.value_expansion * width)
-        for name, channels in {"key": keys, "value": values}.items():
-            if not channels or channels % config.heads:
-                raise InputError(f"{config.heads} heads do not divide the {channels} {name} channels")
+        K = share(keys, config.heads, f"{keys} key channels")
+        V = share(values, config.heads, f"{values} value channels")
+        super().__init__({"matrix": (config.heads, K, V)})
         self.config = config
         self.sizes = [keys, keys, values, values, config.gate_rank]
         """Channels of queries, keys, values, output gates and of the low rank of the decay gates."""
         self.expand = nn.Linear(width, sum(self.sizes), bias=False)
         self.gate = nn.Linear(config.gate_rank, keys)
-        self.norm_weight = nn.Parameter(torch.ones(values // config.heads))
+        self.norm_weight = nn.Parameter(torch.ones(V))
         """[V]"""
         self.contract = nn.Linear(values, width, bias=False)
         for weight in (*self.expand.weight.split(self.sizes), self.gate.weight, self.contract.weight):
             nn.init.xavier_uniform_(weight, gain=2**-2.5)
         nn.init.constant_(self.gate.bias, config.initial_gate_bias)
-
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        heads, (keys, _, values, *_) = self.config.heads, self.sizes
-        zeros = self.norm_weight.new_zeros(batch_size, heads, keys // heads, values // heads)
-        return State({"matrix": precise(zeros)})
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -103,4 +91,4 @@ class GLA(Mixer):
             q_BTHK * q_BTHK.shape[3] ** -0.5, k_BTHK, v_BTHV, log_decay_BTHK, state["matrix"], chunk=self.config.chunk
         )
         y_BTHV = F.rms_norm(y_BTHV, self.norm_weight.shape, self.norm_weight, 1e-5)
-        return self.contract(y_BTHV.flatten(2) * F.silu(output_gate)), State({"matrix": matrix_BHKV})
+        return self.contract(y_BTHV.flatten(2) * F.silu(output_gate)), self._state(matrix_BHKV)

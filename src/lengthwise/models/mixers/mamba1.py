@@ -13,11 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.mamba1 import CHUNK, selective_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 
 class Mamba1Config(MixerConfig):
@@ -48,14 +48,10 @@ class Mamba1Config(MixerConfig):
         return Mamba1(self, width)
 
 
-class Mamba1(Mixer):
+class Mamba1(Recurrence):
     """Selective state space mixer.
 
     Its state has `hidden` [B, I, N], in float32 at least, and the conv state of the convolution.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Gu and Dao 2023, figure 3 and section 3.6, initialised as in their code.
 
@@ -67,8 +63,8 @@ class Mamba1(Mixer):
     """
 
     def __init__(self, config: Mamba1Config, width: int) -> None:
-        super().__init__()
         channels, states = config.expansion * width, config.state_size
+        super().__init__({"hidden": (channels, states)}, {"convolution": (config.convolution - 1, channels)})
         self.chunk = config.chunk
         self.sizes = [config.dt_rank or math.ceil(width / 16), states, states]
         rank = self.sizes[0]
@@ -86,33 +82,21 @@ class Mamba1(Mixer):
         """[I]"""
         self.contract = nn.Linear(channels, width, bias=False)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        dtype = torch.promote_types(self.log_rates.dtype, torch.float32)
-        hidden = self.log_rates.new_zeros(batch_size, *self.log_rates.shape, dtype=dtype)
-        return _state(hidden, self.convolution.initial_state(batch_size))
-
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         x_BTI, gate_BTI = torch.chunk(self.expand(x_BTD), 2, -1)
-        x_BTI, conv = self.convolution(x_BTI, state["convolution"])
+        hidden, conv = self._entries(state)
+        x_BTI, conv = self.convolution(x_BTI, conv)
         x_BTI = F.silu(x_BTI)
         low_rank_BTR, B_BTN, C_BTN = self.select(x_BTI).split(self.sizes, -1)
         y_BTI, hidden = selective_scan(
             x_BTI,
-            self._step_sizes(low_rank_BTR),
+            F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias),
             -precise(self.log_rates).exp(),
             B_BTN,
             C_BTN,
             self.skip,
-            state["hidden"],
+            hidden,
             chunk=self.chunk,
         )
-        return self.contract(y_BTI * F.silu(gate_BTI)), _state(hidden, conv)
-
-    def _step_sizes(self, low_rank_BTR: Tensor) -> Tensor:
-        return F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias)
-
-
-def _state(hidden: Tensor, conv: Tensor) -> State:
-    return State({"hidden": hidden, "convolution": conv}, {"convolution": Kind.CONV})
+        return self.contract(y_BTI * F.silu(gate_BTI)), self._state(hidden, conv)

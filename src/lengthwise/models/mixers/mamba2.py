@@ -13,12 +13,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.mamba2 import CHUNK, linear_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 
 class Mamba2Config(MixerConfig):
@@ -51,14 +50,10 @@ class Mamba2Config(MixerConfig):
         return Mamba2(self, width)
 
 
-class Mamba2(Mixer):
+class Mamba2(Recurrence):
     """State space mixer with one decay a head.
 
     Its state has `matrix` [B, H, K, V], in float32 at least, and the conv state of the convolution.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the inner channels, or the groups the heads.
@@ -73,15 +68,15 @@ class Mamba2(Mixer):
     """
 
     def __init__(self, config: Mamba2Config, width: int) -> None:
-        super().__init__()
         channels = config.expansion * width
-        if channels % config.head_size:
-            raise InputError(f"heads of {config.head_size} channels do not divide the {channels} inner channels")
-        heads = channels // config.head_size
-        if heads % config.groups:
-            raise InputError(f"{config.groups} groups do not divide the {heads} heads")
-        self.config = config
+        heads = share(channels, config.head_size, f"{channels} inner channels", f"heads of {config.head_size} channels")
+        share(heads, config.groups, f"{heads} heads", f"{config.groups} groups")
         shared = config.groups * config.state_size
+        super().__init__(
+            {"matrix": (heads, config.state_size, config.head_size)},
+            {"convolution": (config.convolution - 1, channels + 2 * shared)},
+        )
+        self.config = config
         self.sizes = [channels, shared, shared]
         """Channels that are convolved: values, keys (B), queries (C)."""
         self.expand = nn.Linear(width, channels + sum(self.sizes) + heads, bias=False)
@@ -96,17 +91,13 @@ class Mamba2(Mixer):
         """[I]"""
         self.contract = nn.Linear(channels, width, bias=False)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        sizes = (len(self.skip), self.config.state_size, self.config.head_size)
-        return _state(precise(self.skip.new_zeros(batch_size, *sizes)), self.convolution.initial_state(batch_size))
-
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         sizes = [self.sizes[0], sum(self.sizes), len(self.skip)]
         # Three products instead of one that is cut: backward, the pieces' gradients need not be copied together.
         gate_BTI, mixed, step_BTH = (F.linear(x_BTD, weight) for weight in self.expand.weight.split(sizes))
-        mixed, conv = self.convolution(mixed, state["convolution"])
+        matrix_BHKV, conv = self._entries(state)
+        mixed, conv = self.convolution(mixed, conv)
         x_BTI, k_BTX, q_BTX = F.silu(mixed).split(self.sizes, -1)
         x_BTHV = x_BTI.unflatten(2, (-1, self.config.head_size))
         step_BTH = F.softplus(precise(step_BTH) + self.step_bias)
@@ -115,14 +106,10 @@ class Mamba2(Mixer):
             k_BTX.unflatten(2, (self.config.groups, -1)),
             x_BTHV * step_BTH[..., None].to(x_BTHV.dtype),
             -precise(self.log_rates).exp() * step_BTH,
-            state["matrix"],
+            matrix_BHKV,
             chunk=self.config.chunk,
         )
         y_BTI = torch.addcmul(y_BTHV, self.skip[:, None], x_BTHV).flatten(2) * F.silu(gate_BTI)
         grouped = y_BTI.unflatten(2, (self.config.groups, -1))
         normed_BTI = F.rms_norm(grouped, grouped.shape[-1:], eps=1e-5).flatten(2)
-        return F.linear(normed_BTI, self.contract.weight * self.norm_weight), _state(matrix_BHKV, conv)
-
-
-def _state(matrix_BHKV: Tensor, conv: Tensor) -> State:
-    return State({"matrix": matrix_BHKV, "convolution": conv}, {"convolution": Kind.CONV})
+        return F.linear(normed_BTI, self.contract.weight * self.norm_weight), self._state(matrix_BHKV, conv)

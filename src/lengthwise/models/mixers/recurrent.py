@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, D width, H hidden size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from lengthwise.state import State
 
 
 class RecurrentConfig(MixerConfig):
-    """What the settings of these mixers share."""
+    """Settings that these mixers share."""
 
     hidden_size: int = Field(default=128, ge=1)
     """H, the size of the state."""
@@ -35,7 +36,7 @@ class ElmanConfig(RecurrentConfig):
 
 
 class GatedConfig(RecurrentConfig):
-    """What the settings of the gated mixers share."""
+    """Settings that the gated mixers share."""
 
     longest_memory: int | None = Field(default=None, ge=2)
     """The longest time in tokens that a unit should remember at first: times are spread evenly up to it.
@@ -73,102 +74,71 @@ class LSTMConfig(GatedConfig):
         return LSTM(self, width)
 
 
-class _OneVector(Mixer):
-    """A recurrence whose state is the vector that it gives out, and an output projection.
+class TorchRecurrence(Mixer):
+    """One of torch's recurrences, and an output projection.
 
     Args:
         recurrence: the recurrence, batch first.
         width: D, the size of outputs.
+        entries: what its state consists of, [B, H] each.
     """
 
-    def __init__(self, recurrence: nn.RNN | nn.GRU, width: int) -> None:
+    def __init__(self, recurrence: nn.RNNBase, width: int, entries: Sequence[str] = ("hidden",)) -> None:
         super().__init__()
-        self.recurrence = recurrence
+        self.recurrence, self.entries = recurrence, entries
         self.output = nn.Linear(recurrence.hidden_size, width, bias=False)
 
     def initial_state(self, batch_size: int) -> State:
         """Return zeros."""
-        return State({"hidden": _zeros(self.output, batch_size)})
+        weight = self.output.weight
+        return State({name: weight.new_zeros(batch_size, weight.shape[1]) for name in self.entries})
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
-        """Mix along time, from `hidden` [B, H]."""
-        hidden_BTH, last = self.recurrence(x_BTD, _as_layer(state["hidden"]))
-        return self.output(hidden_BTH), State({"hidden": last[0]})
+        """Mix along time."""
+        # As torch's recurrences take them: [1, B, H], and one alone not in a tuple.
+        first, *others = (state[name][None].contiguous() for name in self.entries)
+        hidden_BTH, last = self.recurrence(x_BTD, (first, *others) if others else first)
+        last = last if others else (last,)
+        return self.output(hidden_BTH), State({name: entry[0] for name, entry in zip(self.entries, last, strict=True)})
 
 
-class Elman(_OneVector):
+class Elman(TorchRecurrence):
     """Elman's network with an output projection.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Elman 1990.
     """
 
     def __init__(self, config: ElmanConfig, width: int) -> None:
-        super().__init__(
-            nn.RNN(width, config.hidden_size, nonlinearity=config.nonlinearity, batch_first=True),
-            width,
-        )
+        super().__init__(nn.RNN(width, config.hidden_size, nonlinearity=config.nonlinearity, batch_first=True), width)
 
 
-class GRU(_OneVector):
+class GRU(TorchRecurrence):
     """Gated recurrent unit with an output projection.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Cho et al. 2014, in the form of cuDNN (reset gate after the recurrent product).
     """
 
     def __init__(self, config: GRUConfig, width: int) -> None:
-        recurrence = nn.GRU(width, config.hidden_size, batch_first=True)
-        super().__init__(recurrence, width)
+        super().__init__(nn.GRU(width, config.hidden_size, batch_first=True), width)
         if config.longest_memory is not None:
             # The second gate, the update gate, multiplies the old state, as the forget gate of an LSTM does.
-            _set_bias(recurrence, 1, _spread_memories(config.hidden_size, config.longest_memory))
+            _set_bias(self.recurrence, 1, _spread_memories(config.hidden_size, config.longest_memory))
 
 
-class LSTM(Mixer):
+class LSTM(TorchRecurrence):
     """Long short-term memory with an output projection.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
     """
 
     def __init__(self, config: LSTMConfig, width: int) -> None:
-        super().__init__()
-        self.recurrence = nn.LSTM(width, config.hidden_size, batch_first=True)
-        self.output = nn.Linear(config.hidden_size, width, bias=False)
+        super().__init__(nn.LSTM(width, config.hidden_size, batch_first=True), width, ("hidden", "cell"))
         if config.longest_memory is not None:
             forget_H = _spread_memories(config.hidden_size, config.longest_memory)
             _set_bias(self.recurrence, 0, -forget_H)
             _set_bias(self.recurrence, 1, forget_H)
         if config.initial_forget_bias is not None:
             _set_bias(self.recurrence, 1, torch.full((config.hidden_size,), config.initial_forget_bias))
-
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        return State({name: _zeros(self.output, batch_size) for name in ("hidden", "cell")})
-
-    def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
-        """Mix along time, from `hidden` and `cell`, [B, H] each."""
-        hidden_BTH, (hidden, cell) = self.recurrence(x_BTD, (_as_layer(state["hidden"]), _as_layer(state["cell"])))
-        return self.output(hidden_BTH), State({"hidden": hidden[0], "cell": cell[0]})
-
-
-def _zeros(output: nn.Linear, batch_size: int) -> Tensor:
-    return output.weight.new_zeros(batch_size, output.in_features)
-
-
-def _as_layer(vector_BH: Tensor) -> Tensor:
-    """Return a state as torch's recurrences take it, [1, B, H]."""
-    return vector_BH[None].contiguous()
 
 
 def _spread_memories(hidden_size: int, longest_memory: int) -> Tensor:
@@ -177,7 +147,7 @@ def _spread_memories(hidden_size: int, longest_memory: int) -> Tensor:
 
 
 @torch.no_grad()
-def _set_bias(recurrence: nn.GRU | nn.LSTM, gate: int, bias_H: Tensor) -> None:
+def _set_bias(recurrence: nn.RNNBase, gate: int, bias_H: Tensor) -> None:
     """Set what a gate of torch's kernel adds: it has two biases, and the second one is left at zero."""
     rows = slice(gate * len(bias_H), (gate + 1) * len(bias_H))
     for name, value in (("bias_ih_l0", bias_H), ("bias_hh_l0", torch.zeros_like(bias_H))):

@@ -13,11 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import PositiveRange, precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 
 _DEPTH = 0.5
 """The official initialisation varies with the depth of the layer from 0 to 1; a mixer is initialised as half way."""
@@ -50,16 +49,12 @@ class RWKV6Config(MixerConfig):
         return RWKV6(self, width)
 
 
-class RWKV6(Mixer):
+class RWKV6(Recurrence):
     """The two halves of an RWKV-6 block, the time mix and then the channel mix.
 
     A mixer sees the norm of the residual stream instead of the stream itself, so the channel mix reads the norm of that
     plus what the time mix adds; otherwise this is the block of the paper. Its state has `matrix` [B, H, K, K], in
     float32 at least, and the last input of either half, `shift` and, with a channel mix, `channel_shift`, [B, 1, D].
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the width.
@@ -74,55 +69,37 @@ class RWKV6(Mixer):
     """
 
     def __init__(self, config: RWKV6Config, width: int) -> None:
-        super().__init__()
+        size, shifts = config.head_size, ["shift", "channel_shift"] if config.channel_mix else ["shift"]
+        heads = share(width, size, f"width {width}", f"heads of {size} channels")
+        super().__init__({"matrix": (heads, size, size)}, dict.fromkeys(shifts, (1, width)))
         self.time_mix = TimeMix(config, width)
         if config.channel_mix:
             self.norm = nn.LayerNorm(width)
             self.channel_mix = ChannelMix(width, round(config.channel_mix * width))
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        matrix, shift = self.time_mix.initial_state(batch_size)
-        return _state(matrix, shift, torch.zeros_like(shift) if hasattr(self, "channel_mix") else None)
-
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time, then over channels."""
-        mixed_BTD, matrix, shift = self.time_mix(x_BTD, state["matrix"], state["shift"])
-        if not hasattr(self, "channel_mix"):
-            return mixed_BTD, _state(matrix, shift, None)
-        added_BTD, channel_shift = self.channel_mix(self.norm(x_BTD + mixed_BTD), state["channel_shift"])
-        return mixed_BTD + added_BTD, _state(matrix, shift, channel_shift)
-
-
-def _state(matrix: Tensor, shift: Tensor, channel_shift: Tensor | None) -> State:
-    shifts = {"shift": shift} if channel_shift is None else {"shift": shift, "channel_shift": channel_shift}
-    return State({"matrix": matrix, **shifts}, dict.fromkeys(shifts, Kind.CONV))
+        matrix, shift, *channel_shift = self._entries(state)
+        mixed_BTD, matrix, shift = self.time_mix(x_BTD, matrix, shift)
+        if not channel_shift:
+            return mixed_BTD, self._state(matrix, shift)
+        added_BTD, last = self.channel_mix(self.norm(x_BTD + mixed_BTD), *channel_shift)
+        return mixed_BTD + added_BTD, self._state(matrix, shift, last)
 
 
 def shift_tokens(x_BTD: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each token how the token before differs from it, and the last token.
-
-    Args:
-        x_BTD: inputs.
-        last_B1D: the input just before.
-    """
+    """Return for each token how the token before differs from it, and the last token."""
     return torch.cat([last_B1D, x_BTD[:, :-1]], 1) - x_BTD, x_BTD[:, -1:]
 
 
 class TimeMix(nn.Module):
     """Data-dependent token shifts, and a recurrence with data-dependent decays.
 
-    Args:
-        config: the settings.
-        width: D.
-
     Source: Peng et al. 2024, time mixing of Finch.
     """
 
     def __init__(self, config: RWKV6Config, width: int) -> None:
         super().__init__()
-        if width % config.head_size:
-            raise InputError(f"heads of {config.head_size} channels do not divide the width {width}")
         self.config = config
         place = torch.arange(width) / width
         early, late = 1 - place ** (1 - _DEPTH), 1 - place ** (0.5 * (1 - _DEPTH))
@@ -148,12 +125,6 @@ class TimeMix(nn.Module):
         """[H, K]; weight of a token's own key."""
         self.norm_weight = nn.Parameter(torch.ones_like(self.bonus))
         self.norm_bias = nn.Parameter(torch.zeros_like(self.bonus))
-
-    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Return the matrix [B, H, K, K] and the last input [B, 1, D] before any token: zeros."""
-        heads, size = self.bonus.shape
-        zeros = self.bonus.new_zeros
-        return precise(zeros(batch_size, heads, size, size)), zeros(batch_size, 1, heads * size)
 
     def forward(self, x_BTD: Tensor, matrix_BHKK: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mix along time; return the outputs, the matrix and the last input."""
@@ -182,10 +153,6 @@ class TimeMix(nn.Module):
 
 class ChannelMix(nn.Module):
     """The feed-forward half: a gated squared rectifier after fixed token shifts.
-
-    Args:
-        width: D.
-        hidden: F.
 
     Source: Peng et al. 2024, channel mixing of Finch.
     """

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence
 from lengthwise.models.mixers.initialisation import PositiveRange, log_uniform, precise
 from lengthwise.scans.s5 import CHUNK, diagonal_scan
 from lengthwise.state import State
@@ -46,14 +46,10 @@ class S5Config(MixerConfig):
         return S5(self, width)
 
 
-class S5(Mixer):
+class S5(Recurrence):
     """State space mixer with a diagonal, complex, time-invariant transition.
 
     Its state has `hidden` [B, P, 2], real and imaginary parts, in float32 at least.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the blocks do not cut the state into even sizes.
@@ -69,13 +65,13 @@ class S5(Mixer):
     """
 
     def __init__(self, config: S5Config, width: int) -> None:
-        super().__init__()
         size, odd = divmod(config.state_size, 2 * config.blocks)
         if odd:
             raise InputError(
                 f"{config.blocks} blocks do not cut a state of {config.state_size} into even sizes: "
                 f"{2 * config.blocks * max(size, 1)} would do"
             )
+        super().__init__({"hidden": (config.state_size // 2, 2)})
         self.config = config
         eigenvalues, vectors = diagonal_hippo(config.state_size // config.blocks)
         basis_SP = torch.block_diag(*[vectors] * config.blocks)
@@ -97,16 +93,12 @@ class S5(Mixer):
         if config.activation == "full_glu":
             self.value = nn.Linear(width, width)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        return State({"hidden": precise(self.rates.new_zeros(batch_size, len(self.rates), 2))})
-
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         with torch.autocast(x_BTD.device.type, enabled=False):
             y_BTD, hidden_BP2 = self._mix(precise(x_BTD), state["hidden"])
         y_BTD = torch.addcmul(y_BTD.to(x_BTD.dtype), self.skip, x_BTD)
-        return self._activate(y_BTD), State({"hidden": hidden_BP2})
+        return self._activate(y_BTD), self._state(hidden_BP2)
 
     def _mix(self, x_BTD: Tensor, hidden_BP2: Tensor) -> tuple[Tensor, Tensor]:
         decay_P, write_PD = self._discretised()
@@ -140,14 +132,10 @@ class S5(Mixer):
 
 
 def diagonal_hippo(size: int) -> tuple[Tensor, Tensor]:
-    """Return half of the eigenvalues and eigenvectors of the normal part of a HiPPO-LegS matrix.
+    """Return half of the eigenvalues and eigenvectors of the normal part of a HiPPO-LegS matrix of even size S.
 
-    Args:
-        size: S, of the matrix; even.
-
-    Returns:
-        [S / 2] eigenvalues with negative imaginary parts, and [S, S / 2] orthonormal eigenvectors, in complex128. The
-        other half are their conjugates.
+    The eigenvalues [S / 2] have negative imaginary parts, the eigenvectors [S, S / 2] are orthonormal, in complex128;
+    the other half are their conjugates.
 
     Source: Smith et al. 2023, appendix B.1.1; Gu et al. 2022, equation 7.
     """

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.sd_ssm import Method, selected_scan
 from lengthwise.state import State
@@ -41,17 +41,13 @@ class SDSSMConfig(MixerConfig):
         return SDSSM(self, width)
 
 
-class SDSSM(Mixer):
+class SDSSM(Recurrence):
     """Selective dense state space mixer: ``h_t = A(u_t) h_{t-1} + B u_t``, read out from its layer norm.
 
     A(u) is a softmax-weighted sum of the dictionary's matrices, its columns scaled to unit Lp norm. Tokens of equal
     input share it, so that the first layer over a small alphabet is fast.
 
     Its state has `hidden` [B, N], in float32 at least.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Source: Terzic et al. 2025, section 4, initialised as in their code.
 
@@ -63,19 +59,15 @@ class SDSSM(Mixer):
     """
 
     def __init__(self, config: SDSSMConfig, width: int) -> None:
-        super().__init__()
-        self.config = config
         size = config.state_size
+        super().__init__({"hidden": (size,)})
+        self.config = config
         self.select = nn.Linear(width, config.matrices)
         self.dictionary = nn.Parameter(torch.empty(config.matrices, size, size).uniform_(-1, 1) * (3 / size) ** 0.5)
         """[K, N, N]"""
         self.write = nn.Linear(width, size, bias=False)
         self.norm = nn.LayerNorm(size)
         self.read = nn.Linear(size, width)
-
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        return State({"hidden": precise(self.dictionary.new_zeros(batch_size, self.config.state_size))})
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -87,4 +79,4 @@ class SDSSM(Mixer):
             )
             pieces.append(states_BCN)
             hidden_BN = states_BCN[:, -1]
-        return self.read(self.norm(torch.cat(pieces, 1).to(x_BTD.dtype))), State({"hidden": hidden_BN})
+        return self.read(self.norm(torch.cat(pieces, 1).to(x_BTD.dtype))), self._state(hidden_BN)

@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.mamba2 import CHUNK
 from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, slstm_scan
@@ -22,7 +21,7 @@ from lengthwise.state import State
 
 
 class ExponentialConfig(MixerConfig):
-    """What the settings of these mixers share."""
+    """Settings that these mixers share."""
 
     heads: int = Field(default=4, ge=1)
     """H."""
@@ -62,15 +61,11 @@ class MLSTMConfig(ExponentialConfig):
         return MLSTM(self, width)
 
 
-class SLSTM(Mixer):
+class SLSTM(Recurrence):
     """Scalar memories with exponential gates; the units of a head read each other's last outputs.
 
     Its state has `cell`, `normaliser`, `stabiliser` and `hidden`, [B, H, V] each, in float32 at least. At zero it holds
     nothing: the first token then sets the stabiliser.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the units.
@@ -86,8 +81,8 @@ class SLSTM(Mixer):
     """
 
     def __init__(self, config: SLSTMConfig, width: int) -> None:
-        super().__init__()
-        units = _per_head(config.hidden_size, config.heads, "units")
+        units = share(config.hidden_size, config.heads, f"{config.hidden_size} units")
+        super().__init__(dict.fromkeys(("cell", "normaliser", "stabiliser", "hidden"), (config.heads, units)))
         self.config = config
         self.expand = nn.Linear(width, 4 * config.hidden_size)
         """To the preactivations of each head: input gate, forget gate, cell input, output gate."""
@@ -100,31 +95,19 @@ class SLSTM(Mixer):
         with torch.no_grad():
             self.expand.bias.view(config.heads, 4, units)[:, 1] = torch.linspace(*config.initial_forget_bias, units)
 
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        heads, units, _ = self.recurrence.shape
-        zeros = precise(self.recurrence.new_zeros(batch_size, heads, units))
-        return _scalar_state(ScalarMemory(*(zeros.clone() for _ in ScalarMemory._fields)))
-
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
         x_BTHG = self.expand(x_BTD).unflatten(2, (self.config.heads, -1))
-        memory = ScalarMemory(state["cell"], state["normaliser"], state["stabiliser"], state["hidden"])
-        y_BTHV, memory = slstm_scan(
-            x_BTHG, self.recurrence, memory, exponential_forget=self.config.forget_gate == "exponential"
-        )
-        return self.output(_norm(y_BTHV) * self.norm_weight), _scalar_state(memory)
+        memory, exponential = ScalarMemory(*self._entries(state)), self.config.forget_gate == "exponential"
+        y_BTHV, memory = slstm_scan(x_BTHG, self.recurrence, memory, exponential_forget=exponential)
+        return self.output(_norm(y_BTHV) * self.norm_weight), self._state(*memory)
 
 
-class MLSTM(Mixer):
+class MLSTM(Recurrence):
     """Matrix memories with exponential gates.
 
     Its state has `matrix` [B, H, K, V], `normaliser` [B, H, K] and `stabiliser` [B, H], in float32 at least. At zero it
     holds nothing, and a zero stabiliser is as good as any.
-
-    Args:
-        config: the settings.
-        width: D, the size of inputs and outputs.
 
     Raises:
         InputError: the heads do not divide the key or value channels.
@@ -141,30 +124,21 @@ class MLSTM(Mixer):
     """
 
     def __init__(self, config: MLSTMConfig, width: int) -> None:
-        super().__init__()
-        keys, values = round(config.key_expansion * width), round(config.value_expansion * width)
-        self.channels = _per_head(keys, config.heads, "key channels"), _per_head(values, config.heads, "value channels")
-        """K, V"""
+        H, keys, values = config.heads, round(config.key_expansion * width), round(config.value_expansion * width)
+        K, V = share(keys, H, f"{keys} key channels"), share(values, H, f"{values} value channels")
+        super().__init__({"matrix": (H, K, V), "normaliser": (H, K), "stabiliser": (H,)})
         self.config = config
         self.sizes = [keys, keys, values, values]
         """Channels of queries, keys, values and output gates."""
         self.expand = nn.Linear(width, sum(self.sizes), bias=False)
-        self.gates = nn.Linear(width, 2 * config.heads)
+        self.gates = nn.Linear(width, 2 * H)
         """To the preactivations of all input gates, then of all forget gates."""
         self.norm_weight = nn.Parameter(torch.ones(values))
         """[H V]"""
         self.output = nn.Linear(values, width, bias=False)
         nn.init.normal_(self.gates.bias, std=0.1)
         with torch.no_grad():
-            self.gates.bias[config.heads :] = torch.linspace(*config.initial_forget_bias, config.heads)
-
-    def initial_state(self, batch_size: int) -> State:
-        """Return zeros."""
-        (keys, values), heads = self.channels, self.config.heads
-        shapes = (heads, keys, values), (heads, keys), (heads,)
-        return _matrix_state(
-            MatrixMemory(*(precise(self.norm_weight.new_zeros(batch_size, *shape)) for shape in shapes))
-        )
+            self.gates.bias[H:] = torch.linspace(*config.initial_forget_bias, H)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -177,37 +151,16 @@ class MLSTM(Mixer):
             v_BTHV,
             log_input_BTH,
             forget_BTH if self.config.forget_gate == "exponential" else F.logsigmoid(forget_BTH),
-            MatrixMemory(state["matrix"], state["normaliser"], state["stabiliser"]),
+            MatrixMemory(*self._entries(state)),
             chunk=self.config.chunk,
         )
-        return self.output(_norm(y_BTHV) * self.norm_weight * out_BTX.sigmoid()), _matrix_state(memory)
+        return self.output(_norm(y_BTHV) * self.norm_weight * out_BTX.sigmoid()), self._state(*memory)
 
     def _capped(self, gates: Tensor) -> Tensor:
         cap = self.config.gate_cap
         return gates if cap is None else cap * (gates / cap).tanh()
 
 
-def _per_head(size: int, heads: int, name: str) -> int:
-    """Return how many of some channels a head has.
-
-    Raises:
-        InputError: the heads do not divide them, or there are none.
-    """
-    if not size or size % heads:
-        raise InputError(f"{heads} heads do not divide the {size} {name}")
-    return size // heads
-
-
 def _norm(y_BTHV: Tensor) -> Tensor:
     """Return the layer norm of each head, [B, T, H V]."""
     return F.layer_norm(y_BTHV, y_BTHV.shape[3:], eps=1e-6).flatten(2)
-
-
-def _scalar_state(memory: ScalarMemory) -> State:
-    cell, normaliser, stabiliser, hidden = memory
-    return State({"cell": cell, "normaliser": normaliser, "stabiliser": stabiliser, "hidden": hidden})
-
-
-def _matrix_state(memory: MatrixMemory) -> State:
-    matrix, normaliser, stabiliser = memory
-    return State({"matrix": matrix, "normaliser": normaliser, "stabiliser": stabiliser})

@@ -107,6 +107,9 @@ def on_device(model: StringModel, *arrays: NDArray[Any]) -> list[Tensor]:
 def mean_loss(outputs: Space, answers: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the mean loss of answers [N, C], and their accuracy: cross-entropy in nats, or the mean squared error."""
     wide = answers.to(torch.promote_types(answers.dtype, torch.float32))
+    if not len(targets):
+        # Some rows of a batch may be asked nothing, and these a part of it by themselves.
+        return wide.sum(), None if isinstance(outputs, Values) else torch.zeros((), dtype=torch.float64)
     if isinstance(outputs, Values):
         return F.mse_loss(wide, targets.to(wide)), None
     return F.cross_entropy(wide, targets), accuracy(answers.detach(), targets)

@@ -1,0 +1,215 @@
+"""Results: the tidy table in the parts that a page compares, with what each run is called in them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+from polars import selectors as cs
+
+from lengthwise.runs.rows import RESERVED
+from lengthwise.runs.table import Run, Table
+from lengthwise.tasks import LANGUAGES
+
+_KNOWN_AXES = {"length": pl.Int64, "distribution": pl.String, "start": pl.Int64, "end": pl.Int64, "part": pl.String}
+"""Axes that sections name; tables without them have them empty."""
+_NOT_AXES = RESERVED | {"series", "family", "kind"}
+
+_OTHER_AXES = cs.exclude(*_NOT_AXES, "length", "distribution")
+BY_LENGTH = (
+    (pl.col("metric") == "accuracy")
+    & pl.all_horizontal(pl.col("length", "training_length").is_not_null())
+    & pl.all_horizontal(pl.lit(value=True), _OTHER_AXES.is_null())
+)
+BY_POSITION = pl.col("end").is_not_null()
+"""Rows of what was measured from one position of a sequence to another."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The runs that a part of a page compares.
+
+    A *series* is what several seeds of one recipe share: a line of a figure, a row of a table. A *family* is what
+    recipes of one model on different tasks share: a colour, a column.
+
+    Args:
+        runs: in the order of the part.
+        rows: those of the table, with the columns `series` and `family`, and empty columns for axes that sections name.
+        metrics: those of the table, with `series`, `family`, and `task` for what was trained on.
+        series: digest -> series.
+        family: digest -> family.
+        name: begins the names of files and elements; empty for most.
+        heading: what is compared.
+        variants: whether all are variants of one model.
+    """
+
+    runs: list[Run]
+    rows: pl.DataFrame
+    metrics: pl.DataFrame
+    series: Mapping[str, str]
+    family: Mapping[str, str]
+    name: str = ""
+    heading: str = ""
+    variants: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its files begin with."""
+        return f"{self.name}-" if self.name else ""
+
+    @cached_property
+    def families(self) -> list[str]:
+        """The families, in the order in which they first appear."""
+        return list(dict.fromkeys(self.family[run.head.digest] for run in self.runs))
+
+    @cached_property
+    def accuracy(self) -> pl.DataFrame:
+        """The rows of accuracy by length, with the number `correct`."""
+        correct = (pl.col("value") * pl.col("samples")).round().cast(pl.Int64)
+        distribution = pl.col("distribution").fill_null("standard")
+        return self.rows.filter(BY_LENGTH).with_columns(distribution, correct=correct)
+
+    def of(self, series: str) -> list[Run]:
+        """Return the runs of a series."""
+        return [run for run in self.runs if self.series[run.head.digest] == series]
+
+    def within(self, tasks: Iterable[str], longest: int) -> Results:
+        """Return the runs with the rows on some tasks alone, on sequences of at most so many symbols."""
+        kept = pl.col("task").is_in(list(tasks)) & (pl.col("length") <= longest)
+        return replace(self, rows=self.rows.filter(kept))
+
+    def curve(self, value: str, place: str) -> pl.DataFrame:
+        """Return the points of learning curves, which are logged as ``<value>_<place>``."""
+        points = self.metrics.select("series", "family", "task", "seed", "sequences", cs.starts_with(f"{value}_"))
+        keys = ["series", "family", "task", "seed", "sequences"]
+        points = points.unpivot(index=keys, variable_name=place, value_name=value).drop_nulls()
+        numbers = pl.col(place).str.strip_prefix(f"{value}_").cast(pl.Int64, strict=False)
+        return points.with_columns(numbers, pl.col(value).cast(pl.Float64)).drop_nulls()
+
+
+def ordered_tasks(rows: pl.DataFrame) -> list[str]:
+    """Return the tasks of some rows: regular languages in the order of the paper's table, then others as they come."""
+    found = rows["task"].unique(maintain_order=True).to_list()
+    return [task for task in LANGUAGES if task in found] + [task for task in found if task not in LANGUAGES]
+
+
+def axes_of(rows: pl.DataFrame) -> list[str]:
+    """Return the axes along which some rows were measured."""
+    return [name for name in rows.columns if name not in _NOT_AXES and rows[name].null_count() < rows.height]
+
+
+def title(name: str) -> str:
+    """Return the name of a task or a metric for readers; a language that has no name stays as it is."""
+    return name if ":" in name else name.replace("_", " ").capitalize()
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return what to sort names by, so that numbers in them go by their size."""
+    return [(int(piece), "") if piece.isdecimal() else (-1, piece) for piece in re.split(r"(\d+)", name) if piece]
+
+
+def setting(settings: Any, path: str) -> Any:
+    """Return what stands at a dotted path of a recipe; None where there is nothing."""
+    for part in path.split("."):
+        settings = settings.get(part) if isinstance(settings, Mapping) else None
+    return settings
+
+
+def model_name(run: Run) -> str:
+    """Return the name of the mixer, or of the model where it has none."""
+    return str(setting(run.settings, "model.mixer.name") or setting(run.settings, "model.name") or run.head.model)
+
+
+def comparable(table: Table) -> list[Results]:
+    """Return the parts of a page: models, each ablation, and runs that are measured by position.
+
+    An ablation is a folder of recipes with two families or more, all of one model: its variants. All other families
+    are models, the log-depth units first.
+
+    Args:
+        table: as `read_table` reads it.
+    """
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in _KNOWN_AXES.items() if name not in table.rows.columns]
+    table = replace(table, rows=table.rows.with_columns(*absent))
+    series = _series(table.runs)
+    family = _families(table.runs, series)
+    positional = set(table.rows.filter(BY_POSITION)["digest"])
+    others = [run for run in table.runs if run.head.digest not in positional]
+    folders: dict[str, list[Run]] = {}
+    for run in others:
+        name = family[run.head.digest]
+        folders.setdefault(name.rpartition("/")[0] or name, []).append(run)
+    variants = {
+        folder: runs
+        for folder, runs in folders.items()
+        if len({family[run.head.digest] for run in runs}) > 1 and len({model_name(run) for run in runs}) == 1
+    }
+    models = [run for folder, runs in folders.items() if folder not in variants for run in runs]
+    models.sort(key=lambda run: model_name(run) != "ldru")
+    found = [_part(table, models, series, family, "", "Models", variants=False)] if models else []
+    for folder, runs in variants.items():
+        slug = "" if len(variants) == 1 and not models else re.sub(r"[^A-Za-z0-9_.-]+", "-", folder)
+        found.append(_part(table, runs, series, family, slug, f"Variants in {folder}", variants=True))
+    texts = [run for run in table.runs if run.head.digest in positional]
+    if texts:
+        found.append(_part(table, texts, series, family, "", "Language modelling", variants=False))
+    return found
+
+
+def _part(
+    table: Table,
+    runs: list[Run],
+    series: Mapping[str, str],
+    family: Mapping[str, str],
+    name: str,
+    heading: str,
+    variants: bool,
+) -> Results:
+    digests = list(dict.fromkeys(run.head.digest for run in runs))
+    short = _short([family[digest] for digest in digests])
+    family = {digest: short[family[digest]] for digest in digests}
+    called = pl.DataFrame(
+        {
+            "digest": digests,
+            "series": [series[digest] for digest in digests],
+            "family": [family[digest] for digest in digests],
+            "task": [next(run.head.trained_on for run in runs if run.head.digest == digest) for digest in digests],
+        }
+    )
+    rows = table.rows.join(called.drop("task"), on="digest", maintain_order="left")
+    metrics = table.metrics.join(called, on="digest", maintain_order="left")
+    return Results(runs, rows, metrics, {digest: series[digest] for digest in digests}, family, name, heading, variants)
+
+
+def _series(runs: Sequence[Run]) -> dict[str, str]:
+    """Return digest -> the recipe's name, told apart by the digest where recipes of one name differ."""
+    recipes = {run.head.digest: run.head.recipe for run in runs}
+    counts = Counter(recipes.values())
+    return {digest: name if counts[name] == 1 else f"{name} {digest[:6]}" for digest, name in recipes.items()}
+
+
+def _families(runs: Sequence[Run], series: Mapping[str, str]) -> dict[str, str]:
+    """Return digest -> the family, which is the series itself where one task has several of a family."""
+    tasks = {run.head.digest: run.head.trained_on for run in runs}
+    found = {digest: (task, _family(series[digest], task)) for digest, task in tasks.items()}
+    counts = Counter(found.values())
+    return {digest: key[1] if counts[key] == 1 else series[digest] for digest, key in found.items()}
+
+
+def _family(series: str, task: str) -> str:
+    """Return a recipe's name without its task, or its folder where the task is no part of the name."""
+    name, _, digest = series.partition(" ")
+    without = re.sub(rf"(^|[/-]){re.escape(task)}(?=$|[/-])", "", name).strip("/-")
+    family = name.rpartition("/")[0] if without == name else without
+    return " ".join(part for part in (family or name, digest) if part)
+
+
+def _short(families: Sequence[str]) -> dict[str, str]:
+    """Return family -> its last part, where that alone tells it from the others."""
+    counts = Counter(family.rpartition("/")[2] for family in dict.fromkeys(families))
+    return {family: last if counts[last := family.rpartition("/")[2]] == 1 else family for family in families}

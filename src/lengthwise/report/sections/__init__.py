@@ -1,0 +1,1 @@
+"""Sections: one file each, what a page says of one thing that was measured."""

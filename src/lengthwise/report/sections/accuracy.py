@@ -1,0 +1,152 @@
+"""Accuracy by length: a chart a task, and a table with intervals, near misses and the worst length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import polars as pl
+
+from lengthwise.errors import InputError
+from lengthwise.report.axes import accuracy_axis, count_axis
+from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
+from lengthwise.report.parts import NONE, TO, Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.results import BY_LENGTH, Results, ordered_tasks, title
+from lengthwise.report.summary import Score, Summary, percent, summarise
+from lengthwise.tasks import get_task
+
+_MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long lengths; diamonds: near misses."
+_MARKS_CROWDED = "Line: mean over seeds and neighbouring lengths; dots: single long lengths; diamonds: near misses."
+_NOTE = (
+    "Mean over lengths and seeds, rounded down: 100.0 says that no string at all was misclassified. Below each "
+    "score stands its 95 % Wilson interval, below the worst length its mean."
+)
+_FOOTNOTE = (
+    "The intervals speak of these trained models and fresh strings, not of other seeds. Where all lengths are "
+    "prefixes of the same strings, they are not independent of each other, and the interval counts each string "
+    "once. Near misses are strings one or two edits away from another class. Every row: "
+)
+_LEAST_CHANCE = 0.1
+"""Below it the line of guessing cannot be told from the axis."""
+
+
+class Accuracy(Section):
+    """Accuracy by length of every task, and the table of all series."""
+
+    shown: ClassVar[pl.Expr] = BY_LENGTH
+
+    def applies(self, results: Results) -> bool:
+        """Whether accuracy was measured by length and nothing else."""
+        return not results.accuracy.is_empty()
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the figure and the table."""
+        summaries = summarise(results)
+        crowded = len(results.families) > MOST_LABELS
+        figure = Figure(
+            name=f"{results.prefix}accuracy",
+            heading="Accuracy against length",
+            note=_MARKS_CROWDED if crowded else _MARKS,
+            caption=caption(summaries),
+            drawings=[by_length(results, task) for task in ordered_tasks(results.accuracy)],
+        )
+        return Drawn([figure, accuracy_table(results)])
+
+
+def by_length(results: Results, task: str) -> Panel:
+    """Return a panel: accuracy of one task against length.
+
+    The line is the mean over seeds, the band reaches from the lowest seed to the highest, dots are single long
+    lengths and diamonds near misses.
+
+    Args:
+        results: the runs.
+        task: a task whose accuracy was measured by length.
+    """
+    rows = results.accuracy.filter(pl.col("task") == task).with_columns(kind="family")
+    standard, near = (
+        over_seeds(rows.filter(pl.col("distribution") == name), "length") for name in ("standard", "near_miss")
+    )
+    longest = max(summary.longest for summary in summarise(results) if summary.task == task)
+    axis = count_axis("length in symbols", (1, int(rows["length"].to_numpy().max())))
+    crowded = len(results.families) > MOST_LABELS
+    panel = Panel(title(task), results.families, "length", axis, accuracy_axis(), crowded=crowded)
+    panel.add_rule("x", sorted(set(rows["training_length"])), "trained to {}", [4, 3])
+    if (chance := _chance(task)) > _LEAST_CHANCE:
+        panel.add_rule("y", [chance], "chance", [1, 3])
+    panel.add_series(standard.filter(pl.col("length") <= longest))
+    panel.add_points(standard.filter(pl.col("length") > longest))
+    panel.add_points(near, hollow=True)
+    panel.add_labels(standard)
+    return panel
+
+
+def caption(summaries: Sequence[Summary]) -> str:
+    """Say what the figure of accuracy against length shows.
+
+    Args:
+        summaries: of all series in it.
+    """
+    flawless = sum(summary.flawless for summary in summaries)
+    count = "recipe" if len(summaries) == 1 else "recipes"
+    start = f"{flawless} of {len(summaries)} {count} classified every string right"
+    if len(summaries) == flawless:
+        start = "Every string was classified right" + ("" if flawless == 1 else f", by all {flawless} {count}")
+    lows = [(summary.worst[1], f"{summary.series} at length {summary.worst[0]:,}") for summary in summaries]
+    lows += [
+        (summary.near_misses.value, f"{summary.series} on near misses") for summary in summaries if summary.near_misses
+    ]
+    value, place = min(lows)
+    return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
+
+
+def accuracy_table(results: Results) -> TableText:
+    """Return the table of all series; lengths are named where all rows share them."""
+    summaries = summarise(results)
+    trained = {summary.training_length for summary in summaries}
+    longest = {summary.longest for summary in summaries}
+    spans = ["beyond training", "from the second on", "even lengths of those"]
+    if len(trained) == len(longest) == 1:
+        first, last = trained.pop() + 1, longest.pop()
+        spans = [f"{first}{TO}{last}", f"{first + 1}{TO}{last}", f"even {first + 1}{TO}{last}"]
+    far = sorted({length for summary in summaries for length in summary.far})
+    lengths = [f"{length:,}" for length in far]
+    return TableText(
+        name=f"{results.prefix}accuracy-table",
+        heading="Accuracy in percent",
+        note=_NOTE,
+        columns=["recipe", *spans, "near misses", *lengths, "worst length", "model", "seeds", "training strings"],
+        rows=[_row(summary, far) for summary in summaries],
+        footnote=_FOOTNOTE,
+        printed="accuracy in %; 100.0 only where no string was misclassified",
+        page_only=("model", "seeds"),
+    )
+
+
+def _row(summary: Summary, far: list[int]) -> list[Cell]:
+    length, lowest = summary.worst
+    return [
+        Cell(summary.series, title(summary.task)),
+        *map(_score, (summary.beyond, summary.beyond_next, summary.even, summary.near_misses)),
+        *(_score(summary.far.get(length)) for length in far),
+        Cell("none", style="good") if lowest == 1 else Cell(f"{length:,}", percent(lowest)),
+        Cell(summary.model, "" if summary.parameters is None else f"{summary.parameters:,} parameters"),
+        Cell(", ".join(map(str, summary.seeds))),
+        Cell(f"{summary.sequences:,}", f"{summary.seconds:,.0f} s"),
+    ]
+
+
+def _score(score: Score | None) -> Cell:
+    if score is None:
+        return Cell(NONE)
+    span = f"{percent(score.low)}{TO}{percent(score.high)}"
+    return Cell(percent(score.value), span, "good" if score.value == 1 else "")
+
+
+def _chance(task: str) -> float:
+    """Return what guessing among the classes reaches; 0 where the task is not known here, or has no classes."""
+    try:
+        return 1 / getattr(get_task(task), "classes", math.inf)
+    except InputError:
+        return 0.0

@@ -1,0 +1,180 @@
+"""Any metric of any task along any axes: lines over one axis, heat maps over two, and a table of means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from lengthwise.report.axes import accuracy_axis, plain_axis
+from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
+from lengthwise.report.parts import NONE, SECTIONS, TO, Cell, Drawn, Figure, Section, TableText, number
+from lengthwise.report.results import Results, axes_of, title
+from lengthwise.report.summary import percent
+
+_CELL = 26
+"""Height of a row of a heat map, in pixels."""
+_MOST_WRITTEN = 12
+"""Columns of a heat map whose cells have room for their numbers."""
+_LINES, _MAPS = "Line: mean over seeds; band: lowest to highest seed.", "Cell: mean over seeds."
+
+
+class ByAxis(Section):
+    """What no other section draws: a figure a task and metric with numbers along an axis, and a table of all."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether some rows are drawn by no other section."""
+        return not _left(results).is_empty()
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the figures and the table."""
+        groups = _left(results).partition_by("task", "metric", as_dict=True, maintain_order=True)
+        figures = [
+            Figure(
+                name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task}-{metric}"),
+                heading=f"{title(task)}: {_words(metric)}",
+                note=_LINES if panels[0].kinds else _MAPS,
+                caption=f"{title(metric)} along {' and '.join(map(_words, axes_of(rows)))}.",
+                drawings=panels,
+            )
+            for (task, metric), rows in groups.items()
+            if (panels := _panels(results, rows, metric))
+        ]
+        return Drawn([*figures, _table(results, list(groups.values()))])
+
+
+class HeatMap(Drawing):
+    """Means over two axes.
+
+    Args:
+        title: its heading.
+        rows: with both axes and `mean`, `low`, `high`.
+        axes: the one from left to right, and the one downwards.
+        metric: what the numbers are.
+    """
+
+    def __init__(self, title: str, rows: pl.DataFrame, axes: Sequence[str], metric: str) -> None:
+        super().__init__(title, _CELL * rows[axes[1]].n_unique(), [])
+        self._axes, self._metric, self._rows = axes, metric, rows
+        self._base = self.chart([row | {"text": _said(metric, row["mean"], 0)} for row in rows.to_dicts()])
+
+    def described(self) -> str:
+        """Say what is drawn along what."""
+        return f"{self.title}: {_words(self._metric)} along {' and '.join(map(_words, self._axes))}"
+
+    def layers(self, hover: bool) -> list[alt.Chart]:
+        """Return the cells and, where there is room, their numbers."""
+        across, down = (alt.Axis(title=_words(axis), grid=False, labelAngle=0) for axis in self._axes)
+        base = self._base.encode(x=alt.X(f"{self._axes[0]}:O", axis=across), y=alt.Y(f"{self._axes[1]}:O", axis=down))
+        domain = [0, 1] if _of_accuracy(self._metric) else alt.Undefined
+        scale = alt.Scale(scheme="viridis", domain=domain)
+        cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None))
+        if hover:
+            told = (*self._axes, "mean", "low", "high")
+            cells = cells.encode(tooltip=[alt.Tooltip(f"{name}:Q", format=",.4~g") for name in told])
+        values = self._rows["mean"].to_list()
+        middle = 0.5 if _of_accuracy(self._metric) else (min(values) + max(values)) / 2
+        ink = alt.condition(alt.datum.mean > middle, alt.value("#10161c"), alt.value("#ffffff"))
+        text = base.mark_text(fontSize=10).encode(text="text:N", color=ink)
+        return [cells, text] if self._rows[self._axes[0]].n_unique() <= _MOST_WRITTEN else [cells]
+
+
+def _left(results: Results) -> pl.DataFrame:
+    """Return the rows that no other section draws."""
+    shown = [SECTIONS.load(name).shown for name in SECTIONS]
+    return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False)).with_columns(kind="family")
+
+
+def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
+    """Return a panel for each value of the axes that are words, or of those that two others leave over."""
+    axes = [axis for axis in axes_of(rows) if rows[axis].n_unique() > 1]
+    along = sorted((axis for axis in axes if rows[axis].dtype.is_numeric()), key=lambda axis: -rows[axis].n_unique())
+    along, apart = along[:2], [axis for axis in axes if axis not in along[:2]]
+    if len(along) == 2:
+        apart = ["kind", *apart]
+    parts = rows.partition_by(apart, as_dict=True, maintain_order=True) if apart else {(): rows}
+    drawn: list[Drawing] = []
+    for values, part in parts.items():
+        said = zip(apart, values, strict=True)
+        words = [f"{axis} {value}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
+        name = ", ".join(words) or title(str(rows["task"][0]))
+        if len(along) == 2:
+            drawn.append(HeatMap(name, over_seeds(part, *along), along, metric))
+        elif along and part[along[0]].n_unique() > 1:
+            drawn.append(_lines(results, name, part, along[0], metric))
+    return drawn
+
+
+def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: str) -> Panel:
+    spread = over_seeds(rows, axis)
+    x, accuracy = plain_axis(_words(axis), spread[axis].to_list()), _of_accuracy(metric)
+    y = accuracy_axis() if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
+    kinds = [family for family in results.families if family in set(spread["kind"])]
+    crowded, number_form = len(kinds) > MOST_LABELS, ".4~%" if accuracy else ",.4~g"
+    panel = Panel(name, kinds, axis, x, y, quantity=_words(metric), number=number_form, crowded=crowded)
+    trained = rows["training_length"].drop_nulls().unique().sort().to_list() if axis == "length" else []
+    panel.add_rule(
+        "x", [length for length in trained if x.extent[0] <= length <= x.extent[1]], "trained to {}", [4, 3], upper=True
+    )
+    panel.add_series(spread)
+    panel.add_points(spread)
+    panel.add_labels(spread)
+    return panel
+
+
+def _table(results: Results, groups: Sequence[pl.DataFrame]) -> TableText:
+    """Return a row a series, metric, and value of the axes that are words."""
+    return TableText(
+        name=f"{results.prefix}measures",
+        heading="Means by task and metric",
+        note="Means over seeds and over all points along the axes; below them the span of the seeds' means. Accuracies "
+        "in percent, rounded down.",
+        columns=["recipe", "task", "metric", "at", "mean", "lowest", "highest", "samples"],
+        rows=[row for rows in groups for row in _rows(rows)],
+        footnote="Every row: ",
+        printed="means over seeds and points; accuracies in percent",
+    )
+
+
+def _rows(rows: pl.DataFrame) -> list[list[Cell]]:
+    axes = axes_of(rows)
+    words = [axis for axis in axes if rows[axis].dtype == pl.String]
+    numbers = [axis for axis in axes if axis not in words]
+    found: list[list[Cell]] = []
+    for (series, *values), part in rows.partition_by(["series", *words], as_dict=True, maintain_order=True).items():
+        metric = str(part["metric"][0])
+        seeds = part.group_by("seed").agg(pl.col("value").mean())["value"].to_list()
+        ends = _ends(part, numbers, metric) if numbers else [Cell(NONE), Cell(NONE)]
+        spans = [f"{axis} {_span(part[axis].to_list())}" for axis in numbers]
+        span = f"{_said(metric, min(seeds))}{TO}{_said(metric, max(seeds))}" if len(seeds) > 1 else ""
+        mean = _said(metric, sum(seeds) / len(seeds))
+        at = ", ".join([*map(str, values), *spans])
+        named = [Cell(str(series)), Cell(title(str(part["task"][0]))), Cell(_words(metric)), Cell(at)]
+        found.append([*named, Cell(mean, span), *ends, Cell(f"{int(part['samples'].sum()):,}")])
+    return found
+
+
+def _ends(rows: pl.DataFrame, axes: Sequence[str], metric: str) -> list[Cell]:
+    """Return the lowest and the highest mean over seeds, and the points where they are."""
+    points = rows.group_by(axes, maintain_order=True).agg(pl.col("value").mean()).sort("value", maintain_order=True)
+    ends = [points.row(index, named=True) for index in (0, -1)]
+    return [Cell(_said(metric, p["value"]), ", ".join(f"{axis} {p[axis]:,.15g}" for axis in axes)) for p in ends]
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:,.15g}" if low == high else f"{low:,.15g} to {high:,.15g}"
+
+
+def _of_accuracy(metric: str) -> bool:
+    return metric.endswith("accuracy")
+
+
+def _said(metric: str, value: float, digits: int = 2) -> str:
+    return percent(value, digits) if _of_accuracy(metric) else number(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

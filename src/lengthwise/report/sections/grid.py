@@ -1,0 +1,199 @@
+"""Grids: a task along one side and a model, or a variant of one, along the other."""
+
+from __future__ import annotations
+
+import statistics
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import altair as alt
+
+from lengthwise.report.parts import TO, Drawn, Piece, Section, write_files
+from lengthwise.report.results import Results, title
+from lengthwise.report.summary import Score, Summary, percent, summarise
+from lengthwise.report.theme import Theme
+
+STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
+"""Accuracies at which the next colour begins; the last is of cells without any error."""
+STEP_NAMES = ("below 50", "50", "75", "90", "95", "99", "99.9", "100.0: no error")
+_ELSEWHERE = "\N{DAGGER}"
+_ROW_HEIGHT, _COLUMN_WIDTH = 30, 74
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One recipe over its seeds.
+
+    Args:
+        row: name of its row.
+        column: name of its column.
+        value: mean accuracy over lengths and seeds.
+        text: the value in percent, rounded down; marked where strings elsewhere were misclassified.
+        note: the standard deviation over seeds and what sets the cell apart from most others.
+        details: terms and what is said of them.
+    """
+
+    row: str
+    column: str
+    value: float
+    text: str
+    note: str
+    details: Sequence[tuple[str, str]]
+
+    @property
+    def step(self) -> int:
+        """The number of its colour."""
+        return sum(self.value >= step for step in STEPS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(Piece):
+    """Cells by rows and columns.
+
+    Args:
+        corner: heading of the column with the names of the rows.
+        rows: names in order.
+        columns: names in order.
+        cells: a row a list, None where nothing was measured.
+    """
+
+    template: ClassVar[str] = "grid.html.j2"
+    step_names: ClassVar[Sequence[str]] = STEP_NAMES
+
+    corner: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cells: Sequence[Sequence[GridCell | None]]
+
+    @property
+    def footer(self) -> list[str]:
+        """How many cells of each column are without error."""
+        measured = [[cell for cell in column if cell] for column in zip(*self.cells, strict=True)]
+        return [f"{sum(cell.value == 1 for cell in cells)} of {len(cells)}" for cells in measured]
+
+    @property
+    def details(self) -> list[list[tuple[str, str]]]:
+        """What is said of each cell, row by row, of cells that there are."""
+        return [[("", f"{cell.column}, {cell.row}"), *cell.details] for row in self.cells for cell in row if cell]
+
+    def specification(self, theme: Theme) -> dict[str, Any]:
+        """Return the Vega-Lite specification of the table as a drawing in the colours of a theme."""
+        rows = [
+            {"row": cell.row, "column": cell.column, "text": cell.text, "note": cell.note, "ground": ground, "ink": ink}
+            for cell in (cell for row in self.cells for cell in row if cell)
+            for ground, ink in [theme.scale[cell.step]]
+        ]
+        base = alt.Chart(alt.NamedData(name="cells")).encode(
+            x=alt.X("column:N", sort=list(self.columns), title=None, axis=alt.Axis(orient="top", labelAngle=-40)),
+            y=alt.Y("row:N", sort=list(self.rows), title=None, axis=alt.Axis(ticks=False, labelLimit=260)),
+        )
+        lift = alt.ExprRef("datum.note ? -5 : 0")
+        ink = alt.Color("ink:N", scale=None, legend=None)
+        chart = alt.LayerChart(
+            layer=[
+                base.mark_rect(stroke=theme.ground, strokeWidth=1.5).encode(fill=alt.Fill("ground:N", scale=None)),
+                base.mark_text(fontSize=12, fontWeight=600, dy=lift).encode(text="text:N", color=ink),
+                base.mark_text(fontSize=9, dy=8).encode(text="note:N", color=ink),
+            ],
+            width=_COLUMN_WIDTH * len(self.columns),
+            height=_ROW_HEIGHT * len(self.rows),
+        )
+        said = {"text": self.heading, "subtitle": textwrap.wrap(self.note, 110), "fontSize": 15, "offset": 18}
+        return chart.to_dict() | {
+            "title": said,
+            "datasets": {"cells": rows},
+            "config": theme.config() | {"background": theme.ground},
+            "padding": 20,
+        }
+
+    def write(self, out: Path) -> None:
+        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
+        write_files(self.name, self.specification, out)
+
+
+class GridSection(Section):
+    """Models by task: rows are tasks; of variants of one model, rows are variants."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether there is more than one family whose accuracy was measured by length."""
+        return results.accuracy["family"].n_unique() > 1
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the grid."""
+        return Drawn([build_grid(results)])
+
+
+def build_grid(results: Results) -> Grid:
+    """Return the grid of some runs.
+
+    Args:
+        results: runs whose accuracy was measured by length.
+    """
+    summaries = summarise(results)
+    known = {(summary.family, summary.task): summary for summary in summaries}
+    families = [family for family in results.families if any(family == of for of, _ in known)]
+    tasks = list(dict.fromkeys(summary.task for summary in summaries))
+    usual_length = statistics.mode(summary.training_length for summary in summaries)
+    usual_seeds = statistics.mode(len(summary.seeds) for summary in summaries)
+
+    def cell(family: str, task: str) -> GridCell | None:
+        summary = known.get((family, task))
+        if summary is None or summary.mean is None:
+            return None
+        own = [f"to {summary.training_length}"] if summary.training_length != usual_length else []
+        own += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
+        place = (family, title(task)) if results.variants else (title(task), family)
+        return _cell(*place, summary, summary.mean, own)
+
+    pairs = [[(family, task) for task in tasks] for family in families]
+    titles = [title(task) for task in tasks]
+    return Grid(
+        name=f"{results.prefix}table",
+        heading=f"{results.heading} by task",
+        note=f"Mean accuracy in percent over the lengths beyond training, rounded down; 100.0 only where no string was "
+        f"misclassified. Below it the standard deviation over seeds. {_seeds(usual_seeds).capitalize()}, trained to "
+        f"length {usual_length}, unless the cell says otherwise. {_ELSEWHERE}: errors on near misses or on "
+        "longer strings.",
+        corner="variant" if results.variants else "task",
+        rows=families if results.variants else titles,
+        columns=titles if results.variants else families,
+        cells=[[cell(*pair) for pair in row] for row in (pairs if results.variants else zip(*pairs, strict=True))],
+    )
+
+
+def _cell(row: str, column: str, summary: Summary, mean: Score, own: list[str]) -> GridCell:
+    seeds = list(summary.by_seed.values())
+    spread = [f"± {_points(statistics.stdev(seeds))}"] if len(seeds) > 1 else []
+    others = [score for score in (summary.near_misses, *summary.far.values()) if score]
+    elsewhere = mean.value == 1 and any(score.value < 1 for score in others)
+    text = percent(mean.value, 1) + (_ELSEWHERE if elsewhere else "")
+    return GridCell(row, column, mean.value, text, ", ".join([*spread, *own]), _details(summary, mean))
+
+
+def _points(deviation: float) -> str:
+    """Return a standard deviation in points, with a second digit where it would seem to be nothing."""
+    points = 100 * deviation
+    return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
+
+
+def _details(summary: Summary, mean: Score) -> list[tuple[str, str]]:
+    first, last, count = summary.lengths or (0, 0, 0)
+    every = "" if count == last - first + 1 else f", {count} of them"
+    found = [(f"lengths {first}{TO}{last}{every}", percent(mean.value))]
+    found += [(f"seed {seed}", percent(value)) for seed, value in summary.by_seed.items()]
+    found += [("near misses", percent(summary.near_misses.value))] if summary.near_misses else []
+    found += [("even lengths", percent(summary.even.value))] if summary.even else []
+    found += [(f"length {length:,}", percent(score.value)) for length, score in summary.far.items()]
+    found += [("worst length", f"{summary.worst[0]:,}: {percent(summary.worst[1])}")] if summary.worst[1] < 1 else []
+    found += [("trained to length", f"{summary.training_length:,}"), ("training strings", f"{summary.sequences:,}")]
+    found += [("ended early", f"{summary.stopped[0]:,} of {summary.stopped[1]:,} steps")] if summary.stopped else []
+    found += [("parameters", f"{summary.parameters:,}")] if summary.parameters is not None else []
+    found += [("state size", f"{summary.state_size:,}")] if summary.state_size is not None else []
+    return [*found, ("recipe", summary.series)]
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"

@@ -1,0 +1,231 @@
+"""Perplexity by position, and the table of all series with verdicts.
+
+T is the training context in symbols.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import polars as pl
+
+from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
+from lengthwise.evaluation.losses import perplexity
+from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
+from lengthwise.report.layout import arrange, intervention_in_words, positional
+from lengthwise.report.parts import NONE, REASONS, TO, Cell, Drawn, Section, TableText, number
+from lengthwise.report.results import Results
+from lengthwise.report.sections.by_position import INTERVAL, by_position, figure
+from lengthwise.runs.rows import Row
+from lengthwise.runs.table import Run
+
+VERDICT_STYLES: dict[Judgement, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+_PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
+_NOTE = (
+    "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
+    "octave that ends at T. Means over seeds are geometric; below each stands the span from the lowest seed to the "
+    "highest, or the 95 % interval of the ratio where there is one seed. 'Then': post-trained from another run."
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number over seeds: the mean, and the lowest and the highest seed.
+
+    A ratio of a single seed has its 95 % confidence interval for `low` and `high`.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class TextSummary:
+    """One row of the table: a recipe over its seeds.
+
+    Args:
+        series: the recipe's name.
+        runs: one a seed, in the order of seeds.
+        context: T.
+        inside: perplexity over the positions 1 to T.
+        at_context: perplexity in the octave that ends at T.
+        ratios: multiple of T -> perplexity in the octave that ends there over that in the octave that ends at T.
+        last: the same for the last octave that was read.
+        reach: the last position that was read.
+        verdict: the worst over seeds.
+        reason: the numbers that decided, of a seed with that verdict.
+        verdicts: of each seed.
+    """
+
+    series: str
+    runs: list[Run]
+    context: int
+    inside: Spread | None
+    at_context: Spread | None
+    ratios: dict[int, Spread]
+    last: Spread
+    reach: int
+    verdict: Judgement
+    reason: str
+    verdicts: list[Judgement]
+
+    @property
+    def seeds(self) -> list[int]:
+        """One run each."""
+        return [run.head.seed for run in self.runs]
+
+    @property
+    def intervention(self) -> str:
+        """In words; with ``then`` before it where the run was post-trained from another."""
+        return intervention_in_words(self.runs[0])
+
+    @property
+    def symbols(self) -> int:
+        """Seen in training by one run, those of the run it started from not counted."""
+        return self.runs[0].head.sequences * self.context
+
+
+class Perplexity(Section):
+    """Perplexity by position, and the table of verdicts."""
+
+    shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & pl.col("end").is_not_null()
+
+    def applies(self, results: Results) -> bool:
+        """Whether ratios of perplexities were measured."""
+        return bool(summarise_text(results))
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the figure and the table."""
+        summaries = summarise_text(results)
+        losses = results.rows.filter((pl.col("metric") == "loss") & pl.col("end").is_not_null())
+        panels = by_position(arrange(results), losses.with_columns(pl.col("value", "low", "high").exp()), "perplexity")
+        drawn = figure("perplexity", "Perplexity by position", INTERVAL, text_caption(summaries), panels)
+        return Drawn([*([drawn] if panels else []), text_table(summaries)])
+
+
+@lru_cache(maxsize=4)
+def summarise_text(results: Results) -> list[TextSummary]:
+    """Return a summary of each series with ratios of perplexities, in alphabetical order."""
+    whole = results.rows.filter(pl.col("end").is_not_null() & pl.col("part").is_null())
+    by_run = whole.partition_by("digest", "seed", as_dict=True, maintain_order=True)
+    found = [_summary(series, results.of(series), by_run) for series in positional(results)]
+    return [summary for summary in found if summary]
+
+
+def text_caption(summaries: Sequence[TextSummary]) -> str:
+    """Say what the figure of perplexity by position shows.
+
+    Args:
+        summaries: of all series in it.
+    """
+    if len(summaries) == 1:
+        return f"{summaries[0].series} {summaries[0].verdict}: {summaries[0].reason}."
+    verdicts = [summary.verdict for summary in summaries]
+    counts = {name: verdicts.count(name) for name in _PLURAL}
+    said = ", ".join(f"{count} {name if count == 1 else _PLURAL[name]}" for name, count in counts.items() if count)
+    highest = max(summaries, key=lambda summary: summary.last.mean)
+    return (
+        f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is "
+        f"{number(highest.last.mean)}, of {highest.series}."
+    )
+
+
+def text_table(summaries: Sequence[TextSummary]) -> TableText:
+    """Return the table of all series.
+
+    Args:
+        summaries: one a row.
+    """
+    multiples = sorted({multiple for summary in summaries for multiple in summary.ratios})
+    ratios = [f"ratio at {multiple} T" for multiple in multiples]
+    reasons = {summary.series: [f"{summary.verdict}: {summary.reason}."] for summary in summaries}
+    return TableText(
+        name="perplexity-table",
+        heading="Perplexity beyond the training context",
+        note=_NOTE,
+        columns=["recipe", "verdict", "perplexity to T", "octave at T", *ratios, "T", "training symbols", "model"],
+        rows=[_row(summary, multiples) for summary in summaries],
+        footnote="The verdict is the worst over seeds. Every row: ",
+        printed="perplexity; ratio: of the octave that ends there to that at the training context T",
+        folds={REASONS: reasons},
+    )
+
+
+def _summary(series: str, runs: Sequence[Run], by_run: dict[tuple[object, ...], pl.DataFrame]) -> TextSummary | None:
+    runs = sorted(runs, key=lambda run: run.head.seed)
+    measured = [Diagnosed(run.head, _rows(by_run[run.key])) for run in runs]
+    if not all(run.ratios for run in measured):
+        return None
+    judged = [run.verdict for run in measured]
+    names: list[Judgement] = [name for name, _ in judged]
+    verdict = worst(names)
+    reached = {m: [ratio for run in measured if (ratio := run.ratio(m))] for m in MULTIPLES}
+    return TextSummary(
+        series=series,
+        runs=runs,
+        context=measured[0].context,
+        inside=_perplexities([run.inside for run in measured]),
+        at_context=_perplexities([run.at_context for run in measured]),
+        ratios={multiple: _ratios(ratios) for multiple, ratios in reached.items() if ratios},
+        last=_ratios([run.ratios[-1] for run in measured]),
+        reach=measured[0].ratios[-1].end,
+        verdict=verdict,
+        reason=judged[names.index(verdict)][1],
+        verdicts=names,
+    )
+
+
+def _rows(measured: pl.DataFrame) -> list[Row]:
+    axes = pl.struct("start", "end").alias("axes")
+    names = ("task", "metric", "value", "low", "high", "samples")
+    return [Row.model_construct(**row) for row in measured.select(*names, axes).iter_rows(named=True)]
+
+
+def _perplexities(nats: Sequence[float | None]) -> Spread | None:
+    """Mean over seeds in nats, as a perplexity."""
+    known = [loss for loss in nats if loss is not None]
+    if not known:
+        return None
+    return Spread(*(perplexity(loss) for loss in (sum(known) / len(known), min(known), max(known))))
+
+
+def _ratios(ratios: Sequence[OctaveRatio]) -> Spread:
+    """Mean over seeds in nats, as a ratio."""
+    if len(ratios) == 1:
+        return Spread(ratios[0].ratio, ratios[0].low, ratios[0].high)
+    values = [ratio.ratio for ratio in ratios]
+    mean = perplexity(sum(math.log(value) for value in values) / len(values))
+    return Spread(mean, min(values), max(values))
+
+
+def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
+    head, environment = summary.runs[0].head, summary.runs[0].environment
+    state = head.state_size or environment.get("state")
+    model = [f"{head.parameters:,} parameters"] if head.parameters is not None else []
+    model += [f"state {state:,}"] if state is not None else []
+    seeds = f"{'seed' if len(summary.seeds) == 1 else 'seeds'} {', '.join(map(str, summary.seeds))}"
+    counts = [f"{summary.verdicts.count(name)} {name}" for name in dict.fromkeys(summary.verdicts)]
+    seconds = sum(run.seconds for run in summary.runs) / len(summary.runs)
+    millions = summary.symbols >= 1_000_000
+    return [
+        Cell(summary.series, f"{summary.intervention}; {seeds}"),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        _spread(summary.inside),
+        _spread(summary.at_context),
+        *(_spread(summary.ratios.get(multiple)) for multiple in multiples),
+        Cell(f"{summary.context:,}"),
+        Cell(f"{summary.symbols / 1e6:.3g}M" if millions else f"{summary.symbols:,}", f"{seconds:,.0f} s"),
+        Cell(head.model, ", ".join(model)),
+    ]
+
+
+def _spread(spread: Spread | None) -> Cell:
+    if spread is None:
+        return Cell(NONE)
+    same = spread.low == spread.mean == spread.high
+    return Cell(number(spread.mean), "" if same else f"{number(spread.low)}{TO}{number(spread.high)}")

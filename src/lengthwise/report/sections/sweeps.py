@@ -1,0 +1,161 @@
+"""Sweeps: series that differ in one setting, and what that setting does to perplexity far beyond the context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import polars as pl
+
+from lengthwise.diagnostics.verdict import FAILS_ABOVE
+from lengthwise.report.axes import setting_axis, value_axis
+from lengthwise.report.panels import MOST_LABELS, Panel
+from lengthwise.report.parts import Drawn, Section
+from lengthwise.report.results import Results
+from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure
+from lengthwise.report.sections.perplexity import TextSummary, summarise_text
+from lengthwise.runs.table import Run
+
+_UNRELATED = ("format", "base", "name", "makes", "seeds", "device", "threads", "evaluation", "start")
+"""Sections that do not decide what is trained; `start` names a recipe, whose own settings are compared."""
+_UNRELATED_TRAINING = ("training.checkpoint_every", "training.log_every")
+_MIXER = "model.mixer."
+_CONTEXT, _STEPS = "training.context", "training.steps"
+_HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one setting does.
+
+    Args:
+        setting: its path in the recipe.
+        heading: the setting in words, with its unit.
+        points: with `kind`, `series`, `setting`, `mean`, `low`, `high` (ratios of perplexities).
+    """
+
+    setting: str
+    heading: str
+    points: pl.DataFrame
+
+
+class Sweeps(Section):
+    """The ratio of perplexities in the last octave against each setting in which some series differ."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether some series differ in one setting only."""
+        return bool(sweeps(results))
+
+    def draw(self, results: Results) -> Drawn:
+        """Return one figure with a panel a setting."""
+        caption = "Perplexity of the last octave that was read over that of the octave that ends at T."
+        note = "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
+        panels = [_panel(sweep) for sweep in sweeps(results)]
+        return Drawn([figure("sweep", "What a setting does far beyond T", note, caption, panels)])
+
+
+@lru_cache(maxsize=4)
+def sweeps(results: Results) -> list[Sweep]:
+    """Return the sweeps that some series make together.
+
+    Two series belong to a line where all settings that decide what is trained are the same but one: the training
+    context (the batch size may go with it), the steps, or a number of the mixer. Where a series was post-trained, the
+    settings of the run that it started from count as its own.
+
+    Args:
+        results: the runs.
+    """
+    summaries = summarise_text(results)
+    runs = {run.head.recipe: run for run in results.runs}
+    settings = {summary.series: _settings(summary.runs[0], runs) for summary in summaries}
+    candidates = [_CONTEXT, _STEPS]
+    candidates += sorted({path for flat in settings.values() for path in flat if path.startswith(_MIXER)})
+    found = [_sweep(path, settings, summaries) for path in candidates]
+    return [sweep for sweep in found if sweep is not None]
+
+
+def _panel(sweep: Sweep) -> Panel:
+    """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
+    points = sweep.points
+    kinds = points["kind"].unique(maintain_order=True).to_list()
+    x = setting_axis(sweep.heading, points["setting"].to_list())
+    y = value_axis([*points["low"], *points["high"]], include=(0.93, FAILS_ABOVE))
+    title = f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
+    crowded, quantity = len(kinds) > MOST_LABELS, "ratio of perplexities"
+    panel = Panel(title, kinds, "setting", x, y, quantity=quantity, number=",.4~g", height=HEIGHT, crowded=crowded)
+    add_thresholds(panel)
+    panel.add_series(points)
+    panel.add_labels(points)
+    panel.add_points(points)
+    return panel
+
+
+def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequence[TextSummary]) -> Sweep | None:
+    lines: dict[str, list[TextSummary]] = {}
+    for summary in summaries:
+        value: Any = settings[summary.series].get(path)
+        if type(value) in {int, float} and value > 0:
+            lines.setdefault(_others(settings[summary.series], path), []).append(summary)
+    swept = [line for line in lines.values() if len({settings[s.series][path] for s in line}) > 1]
+    if not swept:
+        return None
+    rows = [
+        {"line": number, "kind": kind, "series": kind, "setting": _along(path, settings[s.series])}
+        | {"mean": s.last.mean, "low": s.last.low, "high": s.last.high}
+        for number, (line, kind) in enumerate(zip(swept, _kinds(swept), strict=True))
+        for s in line
+    ]
+    mixer = path.removeprefix(_MIXER).replace("_", " ")
+    points = pl.DataFrame(rows).sort("line", "setting").drop("line")
+    return Sweep(path, _HEADINGS.get(path, f"{mixer} of the mixer"), points)
+
+
+def _along(path: str, settings: Mapping[str, Any]) -> float:
+    if path != _STEPS:
+        return float(settings[path])
+    return float(settings[_STEPS] * settings["training.batch_size"] * settings[_CONTEXT])
+
+
+def _kinds(lines: Sequence[Sequence[TextSummary]]) -> list[str]:
+    """Return what tells lines apart: model and intervention, as far as they differ, otherwise the first series."""
+    first = [line[0] for line in lines]
+    models, interventions = [s.runs[0].head.model for s in first], [s.intervention for s in first]
+    parts = [models, interventions, [f"T = {s.context:,}" for s in first]]
+    differing = [part for part in parts if len(set(part)) > 1] or [interventions]
+    kinds = [", ".join(words) for words in zip(*differing, strict=True)]
+    return kinds if len(set(kinds)) == len(kinds) else [s.series for s in first]
+
+
+def _others(settings: Mapping[str, Any], path: str) -> str:
+    free = {path}
+    if path == _CONTEXT:
+        free = {f"{run}training.{name}" for run in ("", "post.") for name in ("context", "batch_size")}
+    return repr(sorted((name, repr(value)) for name, value in settings.items() if name not in free))
+
+
+def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
+    """Return path -> value of all that decides what is trained.
+
+    A post-trained run has the context and steps of the run that it started from under their own names, since these are
+    what is swept, and its own steps under ``post.``.
+    """
+    flat = _flat({key: value for key, value in run.settings.items() if key not in _UNRELATED})
+    flat = {path: value for path, value in flat.items() if path not in _UNRELATED_TRAINING}
+    flat = {path: value for path, value in flat.items() if not path.endswith(".context")}
+    flat[_CONTEXT] = run.head.training_length
+    start = run.settings.get("start")
+    if not start:
+        return flat
+    if start not in runs:
+        return flat | {"post.start": "of a run that is not in the report"}
+    post = {f"post.{path}": value for path, value in flat.items() if path.startswith(("training.", "intervention."))}
+    return _settings(runs[start], runs) | post
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
