@@ -15,9 +15,12 @@ from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.repair import changed_recipe
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
+<<<<<<< HEAD
 from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.tasks.language_modelling import LanguageModelling
 from lengthwise.tasks.tokenizer import load_tokenizer
+=======
+>>>>>>> pretrained
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
@@ -73,7 +76,7 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
         overrides: ``path=value`` each, such as ``task.context=512``.
 
     Raises:
-        InputError: its tokenizer is missing or does not fit, or settings are wrong.
+        InputError: its tokenizer is missing, or settings are wrong.
     """
     separated = any(override.startswith("task.text.separator=") for override in overrides)
     text: dict[str, Any] = {"source": _source(data), "tokenizer": str(checkpoint.tokenizer)}
@@ -85,9 +88,13 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
         "model": {"name": "huggingface", "path": str(checkpoint.path), "remote_code": checkpoint.remote_code},
     }
     recipe = validate_recipe(apply_overrides(settings, overrides), f"diagnosis of {checkpoint.path}")
+<<<<<<< HEAD
     assert isinstance(recipe.task, LanguageModelling)  # no option chooses another
     own = recipe.task.text
     checkpoint.check_tokens(load_tokenizer(own.tokenizer, own.separator).vocabulary, own.tokenizer)
+=======
+    assert isinstance(recipe, TextRecipe)  # it has a text
+>>>>>>> pretrained
     return _made_from(recipe, checkpoint)
 
 

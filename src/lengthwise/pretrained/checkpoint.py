@@ -116,23 +116,6 @@ class Checkpoint:
             "give --set task.text.separator=TOKEN"
         )
 
-    def check_tokens(self, tokens: int, tokenizer: str) -> None:
-        """Refuse a tokenizer that does not belong to the model.
-
-        Args:
-            tokens: how many it has.
-            tokenizer: what it is, as the message says it.
-
-        Raises:
-            InputError: it has more tokens than the model symbols, or less than half as many.
-        """
-        # Tables are rounded up, but not to twice their size.
-        if tokens > self.vocabulary or 2 * tokens < self.vocabulary:
-            raise InputError(
-                f"{tokenizer} has {tokens:,} tokens and the model {self.vocabulary:,} symbols: they do not belong "
-                "together; give the checkpoint the tokenizer.json that it was trained with"
-            )
-
 
 def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
     """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.

@@ -180,7 +180,7 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     millions = summary.symbols >= 1_000_000
     return [
         Cell(summary.series, f"{summary.intervention}; {seeds}"),
-        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES.get(summary.verdict, "")),
         _spread(summary.inside),
         _spread(summary.at_context),
         *(_spread(summary.ratios.get(multiple)) for multiple in multiples),
