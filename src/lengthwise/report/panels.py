@@ -141,15 +141,17 @@ class Panel(Drawing):
         """Add the means as marks, hollow diamonds or dots, each with a rule from the lowest seed to the highest."""
         if spread.is_empty():
             return
-        base = self.chart(spread.to_dicts()).encode(x=self.x.x(self.key))
+        sizes = {kind: _SIZES[number % len(_SIZES)] for number, kind in enumerate(self.kinds)}
+        sized = spread.with_columns(size=pl.col("kind").replace_strict(sizes if len(sizes) > 1 else {}, default=46))
+        base = self.chart(sized.to_dicts()).encode(x=self.x.x(self.key))
         reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
         stroke = alt.Stroke("kind:N", scale=self._scale, legend=None)
         if hollow:
             marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
         else:
             fill = alt.Fill("kind:N", scale=self._scale, legend=None)
-            sizes = alt.Scale(domain=self.kinds, range=_SIZES if len(self.kinds) > 1 else [46])
-            size = alt.Size("kind:N", scale=sizes, legend=None)
+            # Not by a scale of the kinds: it would decide the lengths of the legend's dashes.
+            size = alt.Size("size:Q", scale=None, legend=None)
             marks = base.mark_point(shape="circle", filled=True).encode(stroke=stroke, fill=fill, size=size)
         if not self.crowded:
             self._layers.append(reach.encode(y=self.y.y("low"), y2="high:Q"))
