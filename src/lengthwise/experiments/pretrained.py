@@ -15,12 +15,7 @@ from lengthwise.experiments.overrides import apply_overrides
 from lengthwise.experiments.repair import changed_recipe
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
-<<<<<<< HEAD
 from lengthwise.runs.recipe import Recipe, validate_recipe
-from lengthwise.tasks.language_modelling import LanguageModelling
-from lengthwise.tasks.tokenizer import load_tokenizer
-=======
->>>>>>> pretrained
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
@@ -88,13 +83,6 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
         "model": {"name": "huggingface", "path": str(checkpoint.path), "remote_code": checkpoint.remote_code},
     }
     recipe = validate_recipe(apply_overrides(settings, overrides), f"diagnosis of {checkpoint.path}")
-<<<<<<< HEAD
-    assert isinstance(recipe.task, LanguageModelling)  # no option chooses another
-    own = recipe.task.text
-    checkpoint.check_tokens(load_tokenizer(own.tokenizer, own.separator).vocabulary, own.tokenizer)
-=======
-    assert isinstance(recipe, TextRecipe)  # it has a text
->>>>>>> pretrained
     return _made_from(recipe, checkpoint)
 
 

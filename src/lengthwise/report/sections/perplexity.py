@@ -24,7 +24,7 @@ from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-VERDICT_STYLES: dict[Judgement, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
 _NOTE = (
     "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
