@@ -20,8 +20,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 from typer.testing import CliRunner
 
 from lengthwise.cli.main import app
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.interventions.passing import StatePassingConfig
 from lengthwise.pretrained import HuggingFaceConfig, library, load_huggingface
 from lengthwise.pretrained.adapter import HuggingFaceModel

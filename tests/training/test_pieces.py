@@ -12,12 +12,12 @@ from trainers_for_tests import regular, text, write_texts
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import ModelConfig, StringModel
-from lengthwise.pretrained.families import FAMILIES
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.models.tree.regular_gpt import RegularGPTConfig
+from lengthwise.pretrained.families import FAMILIES
 from lengthwise.tasks.base import IGNORE, Batch, Point
 from lengthwise.tasks.language_modelling import LanguageModelling
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.loop import Trainer
 
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -75,8 +75,8 @@ def quiet() -> None:
 def _check_family(name: str, overrides: list[str], seed: int) -> Checked:
     import torch
 
-    from lengthwise.experiments.overrides import apply_overrides
     from lengthwise.pretrained.loading import tiny_model
+    from lengthwise.runs.overrides import apply_overrides
 
     torch.manual_seed(seed)
     return _check(tiny_model(name, **apply_overrides({}, overrides)), seed)._replace(name=name)

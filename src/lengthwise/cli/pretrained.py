@@ -80,8 +80,8 @@ def post_train_checkpoint(
 
     Under torchrun every process calls this, and the first one measures and writes.
     """
-    from lengthwise.experiments.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.run import train_run
     from lengthwise.training.processes import processes_here
 

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
 from lengthwise.evaluation.losses import perplexity
+from lengthwise.evaluation.verdict import Judgement, OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
 from lengthwise.report.layout import arrange, intervention_in_words, positional
 from lengthwise.report.parts import REASONS, Cell, Drawn, Section, TableText
