@@ -53,7 +53,7 @@ def test_one_axis_is_drawn_as_lines_with_the_training_length(tmp_path: Path) -> 
             numbers: Numbers = [(length / 100 + seed, {"length": length}) for length in (10, 20, 100)]
             write_task(tmp_path, "adding", "squared_error", numbers, model, seed, training_length=20)
     report = Report(read_table([tmp_path]))
-    (svg,) = drawn(report, "adding-squared_error").values()
+    (svg,) = drawn(report, "adding-squared_error-by-length").values()
     assert all(text in svg for text in (">gru<", ">lstm<", ">trained to 20<", ">length<"))
     assert measures(report)[0] == [
         *("own/gru-adding", "Adding", "squared error", "length 10 to 100", "0.933", "0.600", "1.500", "60")
@@ -64,9 +64,25 @@ def test_two_axes_are_drawn_as_a_map_a_model(tmp_path: Path) -> None:
     numbers: Numbers = [(1 - n * d / 100, {"arguments": n, "depth": d}) for n in (2, 5, 10) for d in (1, 2)]
     for model in ("gru", "lstm"):
         write_task(tmp_path, "listops", "accuracy", numbers, model)
-    panels = drawn(Report(read_table([tmp_path])), "listops-accuracy")
+    panels = drawn(Report(read_table([tmp_path])), "listops-accuracy-by-arguments-depth")
     assert list(panels) == ["gru", "lstm"]
     assert all(text in panels["gru"] for text in (">arguments<", ">depth<", ">98<", ">80<"))
+
+
+def test_numbers_along_different_axes_stand_apart(tmp_path: Path) -> None:
+    numbers: Numbers = [
+        (0.5, {"depth": 1}),
+        (0.25, {"depth": 2}),
+        (0.75, {"width": 1.5}),
+        (1.0, {}),
+        (0.0, {"depth": 2, "width": 1}),
+    ]
+    write_task(tmp_path, "digits", "accuracy", numbers)
+    report = Report(read_table([tmp_path]))
+    assert [piece.name for piece in report.pieces] == ["digits-accuracy-by-depth", "measures"]
+    assert [row[3:5] for row in measures(report)] == [
+        *(["depth 1 to 2", "37.50"], ["width 1.5", "75.00"], ["", "100.0"], ["depth 2, width 1", "0.00"])
+    ]
 
 
 def test_splits_stand_in_a_table(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_many_series_are_explained_in_a_legend(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"many/{number}")
     results = read(tmp_path)
     losses = results.rows.filter(BY_POSITION, metric="loss")
-    (panel,) = by_position(arrange(results), losses, "perplexity")
+    (panel,) = by_position(results, losses, "perplexity")
     svg = vl_convert.vegalite_to_svg(panel.specification() | {"params": [PICKED], "datasets": panel.data, "width": 900})
     assert svg.count("role-legend-label") == 7
     assert all(f">{number}<" in svg for number in range(7))

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
 from lengthwise.report.axes import setting_axis
 from lengthwise.report.panels import MOST_LABELS, Panel
-from lengthwise.report.parts import Drawn, Section
 from lengthwise.report.results import Results
-from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure, ratio_axis
+from lengthwise.report.sections.by_position import HEIGHT, OfPosition, add_thresholds, ratio_axis
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
 from lengthwise.runs.table import Run
 
@@ -40,19 +39,19 @@ class Sweep:
     points: pl.DataFrame
 
 
-class Sweeps(Section):
+class Sweeps(OfPosition):
     """The ratio of perplexities in the last octave against each setting in which some series differ."""
 
-    def applies(self, results: Results) -> bool:
-        """Whether some series differ in one setting only."""
-        return bool(sweeps(results))
+    name: ClassVar[str] = "sweep"
+    heading: ClassVar[str] = "What a setting does far beyond T"
+    note: ClassVar[str] = (
+        "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
+    )
+    caption: ClassVar[str] = "Perplexity of the last octave that was read over that of the octave that ends at T."
 
-    def draw(self, results: Results) -> Drawn:
-        """Return one figure with a panel a setting."""
-        caption = "Perplexity of the last octave that was read over that of the octave that ends at T."
-        note = "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
-        panels = [_panel(sweep) for sweep in sweeps(results)]
-        return Drawn([figure("sweep", "What a setting does far beyond T", note, caption, panels)])
+    def panels(self, results: Results) -> list[Panel]:
+        """Return a panel a setting."""
+        return [_panel(sweep) for sweep in sweeps(results)]
 
 
 @lru_cache(maxsize=4)
