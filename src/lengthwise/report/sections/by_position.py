@@ -50,7 +50,9 @@ class Remembrance(OfPosition):
             if rows.is_empty():
                 return None
             x = dropped_axis(context, int(rows["end"].to_numpy().max()))
-            return _panel(layout, title, x, share_axis(), "effective remembrance", over_seeds(rows, "start"))
+            return curves_panel(
+                title, layout.kinds, x, share_axis(), "effective remembrance", over_seeds(rows, "start"), layout.crowded
+            )
 
         return arranged(results, results.rows.filter(self.shown), panel)
 
@@ -109,7 +111,7 @@ class LearningCurve(OfPosition):
             curves = over_seeds(rows, "symbols", geometric=True)
             seen = curves["symbols"].to_numpy()
             x = count_axis("training symbols seen", (int(seen.min()), int(seen.max())))
-            return add_thresholds(_panel(layout, title, x, ratio_axis(curves), "ratio of perplexities", curves))
+            return ratio_panel(title, layout.kinds, x, curves, layout.crowded)
 
         return arranged(results, results.curve("loss", "position"), panel)
 
@@ -132,30 +134,36 @@ def by_position(results: Results, rows: pl.DataFrame, quantity: str, part: str =
         places = curves["position"].to_numpy()
         x = position_axis(context, (int(places.min()), int(places.max())))
         y = value_axis([*curves["low"], *curves["high"]])
-        drawn = _panel(layout, part or title, x, y, quantity, curves, _ENTRY_HEIGHT if part else HEIGHT)
+        height = _ENTRY_HEIGHT if part else HEIGHT
+        drawn = curves_panel(part or title, layout.kinds, x, y, quantity, curves, layout.crowded, height)
         drawn.add_rule("x", [context], "T = {}", [4, 3], upper=True)
         return drawn
 
     return arranged(results, rows, panel)
 
 
-def add_thresholds(panel: Panel) -> Panel:
-    """Add the ratio of no change and the one above which a rise is a failure."""
+def ratio_panel(title: str, kinds: list[str], x: Axis, curves: pl.DataFrame, crowded: bool) -> Panel:
+    """Return a panel of ratios of perplexities, with that of no change and that above which a rise is a failure."""
+    y = value_axis([*curves["low"], *curves["high"]], include=(0.93, FAILS_ABOVE))
+    panel = curves_panel(title, kinds, x, y, "ratio of perplexities", curves, crowded)
     panel.add_rule("y", [1], "as at T", [1, 3], upper=True)
     panel.add_rule("y", [FAILS_ABOVE], f"fails above {FAILS_ABOVE:g}", [1, 3])
     return panel
 
 
-def ratio_axis(spread: pl.DataFrame) -> Axis:
-    """Return the y axis of ratios of perplexities, with room for the thresholds."""
-    return value_axis([*spread["low"], *spread["high"]], include=(0.93, FAILS_ABOVE))
-
-
-def _panel(
-    layout: Layout, title: str, x: Axis, y: Axis, quantity: str, curves: pl.DataFrame, height: int = HEIGHT
+def curves_panel(
+    title: str,
+    kinds: list[str],
+    x: Axis,
+    y: Axis,
+    quantity: str,
+    curves: pl.DataFrame,
+    crowded: bool,
+    height: int = HEIGHT,
 ) -> Panel:
+    """Return a panel with lines, whose place along the x axis is the third column of the curves."""
     look = {"quantity": quantity, "number": ",.4~g"}
-    panel = Panel(title, layout.kinds, key=curves.columns[2], x=x, y=y, **look, height=height, crowded=layout.crowded)
+    panel = Panel(title, kinds, key=curves.columns[2], x=x, y=y, **look, height=height, crowded=crowded)
     panel.add_series(curves)
     panel.add_labels(curves)
     return panel

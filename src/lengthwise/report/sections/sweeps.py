@@ -12,7 +12,7 @@ import polars as pl
 from lengthwise.report.axes import setting_axis
 from lengthwise.report.panels import MOST_LABELS, Panel
 from lengthwise.report.results import Results
-from lengthwise.report.sections.by_position import HEIGHT, OfPosition, add_thresholds, ratio_axis
+from lengthwise.report.sections.by_position import OfPosition, ratio_panel
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
 from lengthwise.runs.table import Run
 
@@ -76,22 +76,10 @@ def sweeps(results: Results) -> list[Sweep]:
 
 def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
-    points = sweep.points
+    points, title = sweep.points, f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
     kinds = points["kind"].unique(maintain_order=True).to_list()
-    panel = Panel(
-        f"{sweep.heading[0].upper()}{sweep.heading[1:]}",
-        kinds,
-        key="setting",
-        x=setting_axis(sweep.heading, points["setting"].to_list()),
-        y=ratio_axis(points),
-        quantity="ratio of perplexities",
-        number=",.4~g",
-        height=HEIGHT,
-        crowded=len(kinds) > MOST_LABELS,
-    )
-    add_thresholds(panel)
-    panel.add_series(points)
-    panel.add_labels(points)
+    x = setting_axis(sweep.heading, points["setting"].to_list())
+    panel = ratio_panel(title, kinds, x, points, crowded=len(kinds) > MOST_LABELS)
     panel.add_points(points)
     return panel
 
