@@ -107,7 +107,7 @@ def accuracy_table(results: Results) -> TableText:
     trained = {summary.training_length for summary in summaries}
     longest = {summary.longest for summary in summaries}
     spans = ["beyond training", "from the second on", "even lengths of those"]
-    if len(trained) == len(longest) == 1:
+    if len(trained) == len(longest) == 1 and max(longest) > max(trained):
         first, last = trained.pop() + 1, longest.pop()
         spans = [f"{first}{TO}{last}", f"{first + 1}{TO}{last}", f"even {first + 1}{TO}{last}"]
     far = sorted({length for summary in summaries for length in summary.far})
