@@ -3,14 +3,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import vl_convert
 import yaml
+from certificates import write_certificate
 from rich.console import Console
 from run_folders import write_run
 from test_page import unpacked
+from text_folders import write_text_run
 
 from lengthwise.report.comparison import comparison_table, summary_line
 from lengthwise.report.page import Report
+from lengthwise.report.parts import Figure
 from lengthwise.runs.rows import Axis, Head, Row, dump_evaluation, read_evaluation
 from lengthwise.runs.table import read_table
 
@@ -130,3 +134,18 @@ def test_before_and_after_of_any_task_stand_side_by_side(tmp_path: Path) -> None
     lines = [line.split() for line in capture.get().splitlines()]
     assert ["adding", "squared", "error,", "to", "T", "0.250", "0.500"] in lines
     assert ["adding", "squared", "error,", "beyond", "T", "0.125", "0.250"] in lines
+
+
+def test_charts_follow_the_schema_of_vega_lite(tmp_path: Path) -> None:
+    write_certificate(write_run(tmp_path, "parity"))
+    for number in range(7):
+        write_run(tmp_path, "parity", recipe=f"many/{number}-parity")
+    for context in (32, 64):
+        write_text_run(tmp_path, f"states/{context}", rise=0.1, context=context, reach=16, layers=2)
+    write_task(tmp_path, "listops", "accuracy", [(0.5, {"arguments": n, "depth": d}) for n in (2, 5) for d in (1, 2)])
+    figures = [piece for piece in Report(read_table([tmp_path])).pieces if isinstance(piece, Figure)]
+    named = {"accuracy", "automata", "learning", "training", "perplexity", "remembrance", "state", "sweep"}
+    assert named <= {figure.name for figure in figures}
+    for figure in figures:
+        for drawing in figure.drawings:
+            alt.LayerChart(layer=drawing.layers(hover=True)).to_dict(validate=True)

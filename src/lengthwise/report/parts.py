@@ -114,7 +114,7 @@ class Cell:
     Args:
         text: the value.
         note: said smaller, below it.
-        style: ``good`` or ``far`` where it stands out.
+        style: ``good``, ``open``, ``bad`` or ``far`` where it stands out.
     """
 
     text: str
