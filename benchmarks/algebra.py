@@ -6,19 +6,17 @@ The operator is exactly right: it multiplies in the transition monoid of D_12 on
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 
 import torch
-from record import write_record
+from record import Options, write_record
 from torch import Tensor
 
 from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.reading import Reading
-from lengthwise.experiments.environment import describe_environment
+from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 TASKS = ("dyck_2", "dyck_6", "dyck_12")
 WIDTH = 64
@@ -46,12 +44,12 @@ def exact_reading(task: Language) -> Reading:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/algebra.json"))
-    out = parser.parse_args().out
+    parser = Options(__file__, __doc__, tasks=TASKS[:1])
+    parser.add_argument("--tasks", nargs="+", default=TASKS, help="names of tasks")
+    arguments = parser.read()
     torch.set_num_threads(1)
     rows: list[dict[str, object]] = []
-    for name in TASKS:
+    for name in arguments.tasks:
         task = get_language(name)
         reading = exact_reading(task)
         began, used = time.perf_counter(), time.process_time()
@@ -61,7 +59,7 @@ def main() -> None:
         row = {"task": name, "elements": algebra.table.size, "right": right}
         rows.append(row | {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)})
         print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ")
-    write_record(out, {"environment": describe_environment(0), "rows": rows})
+    write_record(arguments.out, {"environment": describe_environment(0), "rows": rows})
 
 
 if __name__ == "__main__":

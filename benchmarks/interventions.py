@@ -8,20 +8,18 @@ results/benchmarks/interventions.json.
 
 from __future__ import annotations
 
-import argparse
 import gc
 import statistics
 import time
-from pathlib import Path
 
 import torch
-from record import processor, write_record
+from record import Options, processor, write_record
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.runs.environment import describe_environment
 
 WIDTH, LAYERS, BATCH, LENGTH, SYMBOLS = 128, 4, 8, 256, 256
 
@@ -76,11 +74,10 @@ def measure(mixer: str, rounds: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure every intervention on the chosen mixers, print the table, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, rounds=1, mixers=["gru"])
     parser.add_argument("--rounds", type=int, default=15, help="steps of each intervention")
     parser.add_argument("--mixers", nargs="+", default=list(MIXERS), help="names of mixers")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/interventions.json"))
-    arguments = parser.parse_args()
+    arguments = parser.read()
     torch.set_num_threads(1)
     ratios, details = dict[str, float](), dict[str, dict[str, dict[str, float]]]()
     print(f"{'mixer':<16}{'intervention':<16}{'of a step':>10}{'whole step over the control':>30}")

@@ -13,22 +13,21 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
-from record import processor, write_record
+from record import Options, processor, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 from tree import forget_peak, peak_memory, take_turns
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.reading import read
+from lengthwise.runs.environment import describe_environment
 
 SYMBOLS, WIDTH, LAYERS, BATCH, LENGTH = 256, 128, 4, 8, 256
 PIECE = 1_024
@@ -134,15 +133,15 @@ def matmul_flops(step: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def training(rounds: int) -> tuple[Rows, dict[str, Any]]:
+def training(rounds: int, mixers: Collection[str]) -> tuple[Rows, dict[str, Any]]:
     """Tokens per second forward and backward, beside the peers and the matmul rate."""
     square = torch.randn(MATMUL, MATMUL)
     out = torch.empty_like(square)
     plain = PlainLSTM()
     calls: dict[str, Callable[[], object]] = {"matmul": lambda: [torch.mm(square, square, out=out) for _ in range(8)]}
-    calls |= {mixer: our_step(mixer) for mixer in MIXERS}
+    calls |= {mixer: our_step(mixer) for mixer in mixers}
     calls["nn.LSTM"] = train_step(plain, plain)
-    beside = peers()
+    beside = {name: (peer, mixer) for name, (peer, mixer) in peers().items() if mixer in mixers}
     slow = "transformers Mamba, 1 layer"
     steps = {
         name: train_step(peer, lambda t, peer=peer: peer(t, use_cache=False).logits)
@@ -151,9 +150,10 @@ def training(rounds: int) -> tuple[Rows, dict[str, Any]]:
     calls |= {name: step for name, step in steps.items() if name != slow}
     take_turns(calls, 1)
     seconds = take_turns(calls, rounds)
-    seconds |= take_turns({"mamba1, 1 layer": our_step("mamba1", 1)}, rounds) | take_turns({slow: steps[slow]}, 1)
+    if slow in steps:
+        seconds |= take_turns({"mamba1, 1 layer": our_step("mamba1", 1)}, rounds) | take_turns({slow: steps[slow]}, 1)
     tokens, rate = BATCH * LENGTH, 8 * 2 * MATMUL**3 / seconds["matmul"]
-    flops = {mixer: matmul_flops(our_step(mixer)) for mixer in MIXERS}
+    flops = {mixer: matmul_flops(our_step(mixer)) for mixer in mixers}
     rows: Rows = [
         (f"{name}: tokens a second, both ways", tokens / s, "") for name, s in seconds.items() if name != "matmul"
     ]
@@ -161,7 +161,7 @@ def training(rounds: int) -> tuple[Rows, dict[str, Any]]:
     for name, (_, mixer) in beside.items():
         ours = "mamba1, 1 layer" if name == slow else mixer
         rows.append((f"{ours}: times as fast as {name}", seconds[name] / seconds[ours], targets[mixer]))
-    for mixer in MIXERS:
+    for mixer in mixers:
         fraction = flops[mixer] / seconds[mixer] / rate
         rows.append((f"{mixer}: fraction of the matmul rate", fraction, ">= 0.35" if mixer in MATMUL_BOUND else ""))
     return rows, {"seconds": seconds, "matmul_gflops": rate / 1e9, "matmul_flops": flops}
@@ -214,18 +214,18 @@ def evaluation(mixer: str, longest: int) -> tuple[Rows, dict[str, Any]]:
 
 def main() -> None:
     """Measure everything, print the table, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, rounds=1, longest=2 * PIECE, mixers=["mamba2"])
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the training steps")
     parser.add_argument("--longest", type=int, default=LONGEST, help=f"longest sequence, a multiple of {PIECE}")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/mixers.json"))
+    parser.add_argument("--mixers", nargs="+", default=list(MIXERS), help="names of mixers")
     parser.add_argument("--read", choices=list(MIXERS), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.read()
     torch.set_num_threads(1)
     if arguments.read:
         print(json.dumps(reading(arguments.read, arguments.longest)))
         return
-    parts = {"training": training(arguments.rounds)}
-    parts |= {f"evaluation of {mixer}": evaluation(mixer, arguments.longest) for mixer in MIXERS}
+    parts = {"training": training(arguments.rounds, arguments.mixers)}
+    parts |= {f"evaluation of {mixer}": evaluation(mixer, arguments.longest) for mixer in arguments.mixers}
     rows = [row for part, _ in parts.values() for row in part]
     wide = max(len(name) for name, _, _ in rows)
     for name, value, target in rows:

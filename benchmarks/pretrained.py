@@ -8,23 +8,21 @@ compared. Run ``python benchmarks/pretrained.py``; it writes results/benchmarks/
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from record import processor, write_record
+from record import Options, processor, write_record
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions.passing import StatePassingConfig
-from lengthwise.models.huggingface.families import FAMILIES
-from lengthwise.models.huggingface.loading import tiny_model
+from lengthwise.pretrained.families import FAMILIES
+from lengthwise.pretrained.loading import tiny_model
+from lengthwise.runs.environment import describe_environment
 
 SYMBOLS = 256
 WIDTH = 128
@@ -131,14 +129,13 @@ def summary(seconds: dict[str, list[float]], tokens: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print the table, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, rounds=1, slow_rounds=1, rows=2, length=16, families=["mamba2"])
     parser.add_argument("--rounds", type=int, default=15, help="steps of each kind")
     parser.add_argument("--slow-rounds", type=int, default=7, help="the same for the families of Mamba-1")
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/pretrained.json"))
-    given = parser.parse_args()
+    given = parser.read()
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     found = dict[str, dict[str, Any]]()

@@ -9,26 +9,28 @@ results/benchmarks/seeds.json.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import torch
-from record import processor, write_record
+from lengthwise.training.strings import string_objective
+from record import Options, processor, write_record
 from torch import Tensor, nn
+from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.func import functional_call, grad, vmap
 
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import StochasticOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig, Nodes
+from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_task
-from lengthwise.tasks.base import Batch
+from lengthwise.tasks.base import Batch, Ints
+from lengthwise.training import nodes
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
 from lengthwise.training.optimisation import build_optimisers, prepare_gradients
-from lengthwise.training.strings import string_objective
 
 SEEDS = 3
 LENGTHS = (8, 16, 24, 32, 40)
@@ -50,6 +52,18 @@ TRAINING = TrainingConfig(
     mixture={"standard": 0.5, "near_miss": 0.25, "hard": 0.25},
     optimiser=OPTIMISER,
 )
+
+
+def look_up(level: Nodes, spans_BTT: Ints) -> Ints:
+    """Look the labels of nodes up outside of `vmap`, which wraps even tensors that no parameter reaches."""
+    index_BM = level.shared.index_BM
+    while is_functorch_wrapped_tensor(index_BM):
+        index_BM = get_unwrapped(index_BM)
+    with temporarily_clear_interpreter_stack():
+        return LOOK_UP(replace(level, shared=replace(level.shared, index_BM=index_BM)), spans_BTT)
+
+
+LOOK_UP, nodes.look_up = nodes.look_up, look_up
 
 
 class Objective(nn.Module):
@@ -164,13 +178,14 @@ def measure(config: LDRUConfig, rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure both units, print the ratios, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, rounds=1, units=["MLP, width 64"])
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each comparison")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/seeds.json"))
-    arguments = parser.parse_args()
+    parser.add_argument("--units", nargs="+", default=list(UNITS), choices=list(UNITS))
+    arguments = parser.read()
     torch.set_num_threads(1)
     record = describe_environment(seed=0) | {"processor": processor(), "threads": torch.get_num_threads()}
-    for name, config in UNITS.items():
+    for name in arguments.units:
+        config = UNITS[name]
         difference = largest_difference(config)
         milliseconds = measure(config, arguments.rounds + 1)
         faster = {way: round(milliseconds["alone"] / value, 3) for way, value in milliseconds.items()}

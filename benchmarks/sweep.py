@@ -8,19 +8,18 @@ are finished, not merely begun, so that starting processes, locks, checkpoints a
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from record import processor, write_record
+from record import Options, processor, write_record
 
-from lengthwise.experiments.engines import LocalEngine
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.experiments.sweep import Sweep, SweepRun, expand
-from lengthwise.experiments.sweep_plan import Journal
-from lengthwise.experiments.sweep_schedule import Schedule
+from lengthwise.runs.engines.local import LocalEngine
+from lengthwise.runs.environment import describe_environment
+from lengthwise.runs.sweep import Sweep, SweepRun, expand
+from lengthwise.runs.sweep_plan import Journal
+from lengthwise.runs.sweep_schedule import Schedule
 
 WORKERS = (1, 2)
 TARGET = 1.8
@@ -53,12 +52,11 @@ def seconds(runs: list[SweepRun], workers: int) -> float:
 
 def main() -> None:
     """Measure, print the ratio, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, runs=2, steps=2, rounds=1)
     parser.add_argument("--runs", type=int, default=8, help="runs of a sweep, an even number")
     parser.add_argument("--steps", type=int, default=200, help="training steps of a run")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/sweep.json"))
-    arguments = parser.parse_args()
+    arguments = parser.read()
     runs = sweep(arguments.runs, arguments.steps)
     seconds(sweep(1, 1), workers=1)
     spent: dict[int, list[float]] = {workers: [] for workers in WORKERS}

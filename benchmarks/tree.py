@@ -20,13 +20,13 @@ from typing import Any
 
 import psutil
 import torch
-from record import processor, write_record
+from record import Options, processor, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.scans import OnlineReduction, tree_reduce, tree_scan
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.runs.environment import describe_environment
+from lengthwise.scans import OnlineReduction, balanced_rounds, tree_reduce, tree_scan
 
 WIDTH, BATCH, LENGTH = 64, 256, 40
 SYMBOL_LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
@@ -97,7 +97,7 @@ def training(rounds: int) -> tuple[list[Row], dict[str, Any]]:
     square = torch.randn(1024, 1024)
     out = torch.empty_like(square)
     calls: dict[str, Callable[[], object]] = {"matmul": lambda: [torch.mm(square, square, out=out) for _ in range(4)]}
-    flat = [False] * (LENGTH - 1).bit_length()
+    rounds_of_trees = balanced_rounds(LENGTH)
     for kernel in ("eager", "fused"):
         model = unit(kernel)
 
@@ -105,7 +105,7 @@ def training(rounds: int) -> tuple[list[Row], dict[str, Any]]:
             return model.readout(tree_reduce(model.join, model.encoder(tokens)))
 
         def shared(model: LDRU = model) -> Tensor:
-            return model.readout(model.nodes(tokens, flat)[-1].shared.dense()[:, 0])
+            return model.readout(model.nodes(tokens, rounds_of_trees)[-1].shared.dense()[:, 0])
 
         calls[f"dense {kernel}"] = train_step(model, dense, targets)
         calls[f"shared {kernel}"] = train_step(model, shared, targets)
@@ -227,12 +227,11 @@ def memory(longest: int) -> tuple[list[Row], dict[str, Any]]:
 
 def main() -> None:
     """Measure everything, print the table, write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = Options(__file__, __doc__, rounds=1, longest=SYMBOL_LENGTHS[0])
     parser.add_argument("--rounds", type=int, default=15, help="rounds of each comparison")
     parser.add_argument("--longest", type=int, default=SYMBOL_LENGTHS[-1], help="longest string")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/tree.json"))
     parser.add_argument("--peak", choices=["shared", "dense"], help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.read()
     torch.set_num_threads(1)
     if arguments.peak:
         print(peak_of_one_evaluation(arguments.peak, arguments.longest))

@@ -4,7 +4,7 @@ from typing import Literal
 
 from torch import Tensor, cat, manual_seed, tanh
 
-from lengthwise.models.operators import BinaryOperator, OperatorConfig
+from lengthwise.models.tree.operators import BinaryOperator, OperatorConfig
 
 
 class AffineOperator(BinaryOperator):

@@ -5,35 +5,38 @@ import torch
 import yaml
 from hypothesis import settings
 
-from lengthwise.experiments.recipe import Recipe, load_recipe
+from lengthwise.runs.recipe import Recipe, load_recipe
 
 settings.register_profile("lengthwise", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("lengthwise")
 torch.set_num_threads(1)
 
 TINY = {
-    "task": "parity",
+    "task": {
+        "name": "regular",
+        "language": "parity",
+        "mixture": {"standard": 0.5, "near_miss": 0.5},
+        "train": {"maximum": 12},
+        "test": {
+            "longest": 16,
+            "samples": 8,
+            "long_lengths": [40],
+            "long_samples": 4,
+            "near_misses": [10],
+            "curve_lengths": [12, 20],
+            "curve_samples": 4,
+        },
+    },
     "model": {"name": "ldru", "width": 8, "operator": {"name": "mlp"}, "dropout": 0.1, "noise": 0.1},
+    "objective": {"name": "tree", "bracketing": "random"},
     "training": {
         "steps": 24,
         "batch_size": 4,
-        "lengths": {"name": "growing", "maximum": 12},
-        "mixture": {"standard": 0.5, "near_miss": 0.5},
-        "bracketing": "random",
-        "supervision": "nodes",
+        "curriculum": {"name": "growing"},
         "checkpoint_every": 5,
         "log_every": 2,
     },
-    "evaluation": {
-        "longest": 16,
-        "samples": 8,
-        "long_lengths": [40],
-        "long_samples": 4,
-        "near_misses": [10],
-        "curve_every": 7,
-        "curve_lengths": [12, 20],
-        "curve_samples": 4,
-    },
+    "evaluation": {"curve_every": 7},
 }
 """Every source of randomness that a resumed run must get back is in use."""
 

@@ -31,9 +31,9 @@ class Layered(SequenceModel):
         entries = {
             "layers.0.hidden": weight.new_zeros(batch_size, HEADS, WIDTH),
             "layers.1.hidden": weight.new_zeros(batch_size, WIDTH),
-            "tail": weight.new_zeros(batch_size, WIDTH),
+            "conv": weight.new_zeros(batch_size, WIDTH),
         }
-        kinds = {"tail": Kind.TAIL}
+        kinds = {"conv": Kind.CONV}
         if self.counts_positions:
             entries["position"], kinds["position"] = torch.zeros(batch_size, dtype=torch.int64), Kind.POSITION
         return State(entries, kinds)
@@ -46,8 +46,8 @@ class Layered(SequenceModel):
         for x_BD in self.embedding(tokens).unbind(1):
             first_BD = torch.tanh(self.first(first_BD) + x_BD)
             second_BD = torch.tanh(self.second(second_BD) + first_BD[:, :WIDTH])
-            logits.append(self.readout(second_BD + 0.1 * state["tail"]))
-            state = State({**state, "tail": x_BD[:, :WIDTH]}, state.kinds)
+            logits.append(self.readout(second_BD + 0.1 * state["conv"]))
+            state = State({**state, "conv": x_BD[:, :WIDTH]}, state.kinds)
         entries = {"layers.0.hidden": first_BD.unflatten(1, (HEADS, WIDTH)), "layers.1.hidden": second_BD}
         if self.counts_positions:
             entries["position"] = state["position"] + tokens.shape[1]

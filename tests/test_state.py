@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lengthwise.errors import InputError
 from lengthwise.state import Kind, State
 
-KINDS = {"tail": Kind.TAIL, "position": Kind.POSITION}
+KINDS = {"conv": Kind.CONV, "position": Kind.POSITION}
 
 
 def state(rows: int = 4) -> State:
@@ -14,7 +14,7 @@ def state(rows: int = 4) -> State:
     return State(
         {
             "matrix": torch.randn(rows, 2, 3, generator=generator),
-            "tail": torch.randn(rows, 5, generator=generator),
+            "conv": torch.randn(rows, 5, generator=generator),
             "position": torch.arange(rows),
         },
         KINDS,
@@ -29,9 +29,9 @@ def assert_equal(one: State, other: State) -> None:
 
 def test_a_state_is_a_mapping_of_tensors_with_kinds() -> None:
     found = state()
-    assert list(found) == ["matrix", "tail", "position"]
+    assert list(found) == ["matrix", "conv", "position"]
     assert len(found) == 3
-    assert "tail" in found
+    assert "conv" in found
     assert dict(found.kinds) == {"matrix": Kind.RECURRENT} | KINDS
     assert found.batch_size == 4
     assert found.numel() == 4 * (6 + 5 + 1)
@@ -47,8 +47,8 @@ def test_what_was_given_can_change_without_changing_the_state() -> None:
 
 
 def test_kinds_of_entries_that_are_not_there_are_refused() -> None:
-    with pytest.raises(InputError, match="does not have: cache, tail"):
-        State({"a": torch.zeros(2)}, {"tail": Kind.TAIL, "cache": Kind.CACHE})
+    with pytest.raises(InputError, match="does not have: cache, conv"):
+        State({"a": torch.zeros(2)}, {"conv": Kind.CONV, "cache": Kind.CACHE})
 
 
 @given(order=st.permutations(range(4)), cut=st.integers(0, 4))
@@ -63,7 +63,7 @@ def test_a_map_touches_the_chosen_kinds_only() -> None:
     zeroed = state().map(torch.zeros_like, [Kind.RECURRENT, Kind.POSITION])
     assert not zeroed["matrix"].any()
     assert not zeroed["position"].any()
-    assert torch.equal(zeroed["tail"], state()["tail"])
+    assert torch.equal(zeroed["conv"], state()["conv"])
     assert dict(zeroed.kinds) == dict(state().kinds)
     assert not any(tensor.any() for tensor in state().map(torch.zeros_like).values())
 
@@ -83,7 +83,7 @@ def test_a_dtype_is_for_floating_point_entries_only() -> None:
 
 
 def test_states_that_do_not_fit_are_not_joined() -> None:
-    with pytest.raises(InputError, match="matrix, tail, position against a"):
+    with pytest.raises(InputError, match="matrix, conv, position against a"):
         State.concat([state(), State({"a": torch.zeros(4)})])
     with pytest.raises(InputError, match="no states"):
         State.concat([])

@@ -25,7 +25,7 @@ class TextGenRNN(SequenceModel):
     """Embedding, two LSTMs, an average of the last feature vectors weighted by attention, and a softmax.
 
     The average makes this no pure recurrent model: beside the vectors of the LSTMs the state holds the W - 1 feature
-    vectors that the next character still sees, of kind tail, as those of a convolution. textgenrnn fills the 40 places
+    vectors that the next character still sees, of kind conv, as those of a convolution. textgenrnn fills the 40 places
     before the first character with padding, character 0, and reads it; the initial state is what that leaves.
 
     Args:
@@ -51,7 +51,7 @@ class TextGenRNN(SequenceModel):
         nothing = State({f"{name}.{part}": zeros for name in LAYERS for part in ("h", "c")})
         features_BTF, vectors = self._features(padding, nothing)
         start = {**vectors, "window": features_BTF[:, WINDOW - self.window :]}
-        return State(start, {"window": Kind.TAIL}).map(lambda entry: entry.expand(batch_size, *entry.shape[1:]))
+        return State(start, {"window": Kind.CONV}).map(lambda entry: entry.expand(batch_size, *entry.shape[1:]))
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         """Read tokens [B, T]; attention takes memory that grows with T squared, so read long texts in pieces."""

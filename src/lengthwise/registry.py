@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -39,15 +39,17 @@ class Registry:
     Args:
         kind: what the names stand for, in the singular, as error messages say it.
         targets: name -> ``"package.module:attribute"``.
+        reserved: further names that mean something where these do, so that no package can take them.
 
     Other packages add names with an entry point in the group ``lengthwise.<kind>s``. A name stands for one thing: an
     entry point that is called like a built-in, or like that of another package, is an `InputError` when the table is
     first used.
     """
 
-    def __init__(self, kind: str, targets: dict[str, str]) -> None:
+    def __init__(self, kind: str, targets: dict[str, str], reserved: Iterable[str] = ()) -> None:
         self.kind = kind
         self._builtin = targets
+        self._reserved = {*targets, *reserved}
 
     @cached_property
     def _added(self) -> dict[str, EntryPoint]:
@@ -55,7 +57,7 @@ class Registry:
         added: dict[str, EntryPoint] = {}
         for point in entry_points(group=group):
             entry = f"an entry point {group} = {point.name}"
-            if point.name in self._builtin:
+            if point.name in self._reserved:
                 raise InputError(
                     f"package {_package(point)} declares {entry}, which is the name of a built-in; give it another name"
                 )

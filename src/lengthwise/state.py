@@ -16,12 +16,12 @@ from lengthwise.errors import InputError
 
 
 class Kind(StrEnum):
-    """What an entry of a state is; interventions touch the recurrent ones unless told otherwise."""
+    """Kinds of entries of a state; interventions touch the recurrent ones unless told otherwise."""
 
     RECURRENT = "recurrent"
     """The recurrence proper: matrices, hidden vectors, partial reductions."""
-    TAIL = "tail"
-    """The last few inputs that a convolution or a token shift still needs."""
+    CONV = "conv"
+    """Conv state: the last few inputs that a convolution or a token shift still needs."""
     POSITION = "position"
     """How many tokens were read."""
     CACHE = "cache"

@@ -14,8 +14,8 @@ from lengthwise.certificates.equivalence import Equal, compare
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError, RunError
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.operators import SumOperatorConfig
+from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.operators import SumOperatorConfig
 from lengthwise.scans import tree_reduce
 from lengthwise.tasks import get_language
 

@@ -9,10 +9,10 @@ from lengthwise.certificates.blackbox import QueryBudget, certify_black_box
 from lengthwise.certificates.equivalence import Equal
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import Output, SequenceModel
-from lengthwise.models.recurrent import GRUConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.state import State
 from lengthwise.tasks import get_language
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
 
 SMALL = QueryBudget(queries=2_000, exhaustive=64, longest=50)
 

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from lengthwise.certificates.affine import image_radius
 from lengthwise.certificates.algebra import extract_algebra
+from lengthwise.certificates.answers import verify_exhaustively
 from lengthwise.certificates.bounds import CellBudget, bound_cells, certify_bounded
-from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import SumOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import SumOperatorConfig
 from lengthwise.tasks import get_language
 
 WIDTH = 6

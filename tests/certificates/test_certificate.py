@@ -24,13 +24,13 @@ from lengthwise.certificates.certificate import (
 )
 from lengthwise.certificates.decision import conclude, decide
 from lengthwise.certificates.export import to_dot, to_json, to_regex
+from lengthwise.certificates.of_run import certify_run
 from lengthwise.certificates.verification import verify_claims
+from lengthwise.certificates.verify_run import verify_certificate
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError
-from lengthwise.experiments.certification import certify_run
-from lengthwise.experiments.recipe import load_recipe
-from lengthwise.experiments.run import train_run
-from lengthwise.experiments.verification import verify_certificate
+from lengthwise.runs.recipe import load_recipe
+from lengthwise.runs.run import train_run
 from lengthwise.tasks import get_language
 
 
@@ -106,7 +106,7 @@ def test_a_certificate_survives_being_written_and_read(trained: dict[str, Path])
 
 def test_checking_needs_no_torch(trained: dict[str, Path]) -> None:
     script = (
-        "import sys; from pathlib import Path; from lengthwise.experiments.verification import verify_certificate\n"
+        "import sys; from pathlib import Path; from lengthwise.certificates.verify_run import verify_certificate\n"
         f"verify_certificate(Path({str(trained['rounded'])!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -11,11 +11,11 @@ from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.snapped import SnappedUnit, certify_snapped, judge
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.operators import StochasticOperatorConfig
-from lengthwise.models.recurrent import GRUConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
+from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 
 @pytest.mark.parametrize("task", [get_language("tomita_3"), get_language("cycle_navigation"), sums()])

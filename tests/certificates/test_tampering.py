@@ -17,15 +17,15 @@ from pydantic import ValidationError
 
 from lengthwise.certificates.algebra import Algebra, extract_algebra
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, Training
+from lengthwise.certificates.of_run import complete
 from lengthwise.certificates.snapped import SnappedUnit, judge
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.certificates.verification import verify_claims
+from lengthwise.certificates.verify_run import verify_certificate
 from lengthwise.errors import InputError
-from lengthwise.experiments.certification import complete
-from lengthwise.experiments.verification import verify_certificate
 from lengthwise.scans import tree_reduce
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 TRAINING = Training(recipe="exact", digest="0", seed=0, step=1, sequences=1, seconds=0.0, longest=1)
 
@@ -71,7 +71,7 @@ def test_untouched_certificates_hold(right: Certificate, wrong: Certificate) -> 
 def test_checking_a_table_needs_no_torch(right: Certificate, tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text(right.to_json())
     script = (
-        "import sys; from pathlib import Path; from lengthwise.experiments.verification import verify_certificate\n"
+        "import sys; from pathlib import Path; from lengthwise.certificates.verify_run import verify_certificate\n"
         f"verify_certificate(Path({str(tmp_path)!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from calls_for_tests import call, ok, refused
 
-from lengthwise.experiments.results import RunFolder
+from lengthwise.runs.folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_settings_of_an_intervention_are_set_by_path(runs: Path) -> None:
     chosen = ("--set", "intervention.zero_probability=0.5", "--set", "name=mixed")
     ok("post-train", runs / "small" / "seed-0", "--intervention", "tbptt", "--steps", 2, *chosen)
     recipe = yaml.safe_load((runs / "mixed" / "seed-0" / "recipe.yaml").read_text())
-    assert recipe["intervention"] == {"name": "tbptt", "zero_probability": 0.5, "tails": True, "zero_share": 0.0}
+    assert recipe["intervention"] == {"name": "tbptt", "zero_probability": 0.5, "conv_states": True, "zero_share": 0.0}
     assert recipe["start"] == "small"
 
 

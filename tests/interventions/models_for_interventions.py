@@ -24,7 +24,7 @@ class Shifted(SequenceModel):
         position = torch.zeros(batch_size, dtype=torch.int64, device=self.readout.weight.device)
         hidden = new(batch_size, 4) if self.start is None else self.start.expand(batch_size, 4)
         entries = {"heads": new(batch_size, 2, 3), "hidden": hidden, "shift": new(batch_size, 6), "position": position}
-        return State(entries, {"shift": Kind.TAIL, "position": Kind.POSITION})
+        return State(entries, {"shift": Kind.CONV, "position": Kind.POSITION})
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         state = self.initial_state(len(tokens)) if state is None else state

@@ -68,7 +68,7 @@ def test_the_control_starts_every_step_from_the_initial_state() -> None:
 
 
 @pytest.mark.parametrize("name", CARRYING)
-@pytest.mark.parametrize("kinds", [{}, {"shift": Kind.TAIL, "position": Kind.POSITION}], ids=["none", "tail"])
+@pytest.mark.parametrize("kinds", [{}, {"shift": Kind.CONV, "position": Kind.POSITION}], ids=["none", "conv"])
 def test_a_model_without_a_recurrent_state_is_refused_before_any_work(name: str, kinds: dict[str, Kind]) -> None:
     model, intervention = Stateless(**kinds), build(name)
     with pytest.raises(InputError, match=rf"'{name}' needs a model with a recurrent state; Stateless carries none"):
@@ -223,7 +223,9 @@ def test_a_cache_of_attention_is_no_state_to_start_from(name: str) -> None:
 def test_every_registered_mixer_goes_on_from_what_it_is_given(name: str, mixer: str) -> None:
     torch.manual_seed(0)
     model = BackboneConfig(layers=2, mixer=MIXERS.load(mixer)()).build(5, 5)
-    intervention = build(name, **({"tails": True} if "tails" in INTERVENTIONS.load(name).model_fields else {}))
+    intervention = build(
+        name, **({"conv_states": True} if "conv_states" in INTERVENTIONS.load(name).model_fields else {})
+    )
     starts: list[dict[str, Tensor]] = []
     for seed in range(3):
         state = intervention.begin(model, 2, generator(seed))

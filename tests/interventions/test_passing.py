@@ -72,15 +72,15 @@ def test_states_can_be_passed_as_they_come() -> None:
 
 
 @pytest.mark.parametrize("config", [StatePassingConfig, TBPTTConfig])
-@pytest.mark.parametrize("tails", [None, False, True])
-def test_tails_are_reset_or_carried_with_their_row_and_positions_always_reset(
-    config: type[StatePassingConfig] | type[TBPTTConfig], tails: bool | None
+@pytest.mark.parametrize("conv_states", [None, False, True])
+def test_conv_states_are_reset_or_carried_with_their_row_and_positions_always_reset(
+    config: type[StatePassingConfig] | type[TBPTTConfig], conv_states: bool | None
 ) -> None:
     model = Shifted()
     seen = final(model, 4)
-    choices = NEVER if tails is None else NEVER | {"tails": tails}
+    choices = NEVER if conv_states is None else NEVER | {"conv_states": conv_states}
     state = after(config(**choices).build(), model, seen).begin(model, 4, generator())
-    carried = config is TBPTTConfig if tails is None else tails
+    carried = config is TBPTTConfig if conv_states is None else conv_states
     expected = seen["shift"][sources(state, seen)] if carried else torch.zeros(4, 6, dtype=torch.float64)
     assert torch.equal(state["shift"], expected)
     assert state["position"].tolist() == [0] * 4
@@ -89,8 +89,8 @@ def test_tails_are_reset_or_carried_with_their_row_and_positions_always_reset(
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (StatePassingConfig(tails=True), 0.1),
-        (StatePassingConfig(tails=True, zero_probability=0.3), 0.3),
+        (StatePassingConfig(conv_states=True), 0.1),
+        (StatePassingConfig(conv_states=True, zero_probability=0.3), 0.3),
         (TBPTTConfig(zero_probability=0.3), 0.3),
     ],
     ids=["default", "state passing", "tbptt"],

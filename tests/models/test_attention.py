@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
-from lengthwise.models.attention import AttentionConfig, alibi_slopes
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.models.mixers.attention import AttentionConfig, alibi_slopes
 from lengthwise.state import Kind
 
 WIDTH, HEADS = 16, 2

@@ -3,13 +3,13 @@ import torch
 
 from lengthwise.errors import InputError
 from lengthwise.models import MIXERS, MODELS
-from lengthwise.models.attention import AttentionConfig
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import ModelConfig
 from lengthwise.models.budget import count_parameters, solve_width, within_budget
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import MatrixOperatorConfig
-from lengthwise.models.recurrent import ElmanConfig
+from lengthwise.models.mixers.attention import AttentionConfig
+from lengthwise.models.mixers.recurrent import ElmanConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import MatrixOperatorConfig
 
 
 def built(config: ModelConfig, width: int) -> int | None:

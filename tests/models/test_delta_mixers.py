@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.models.deltanet import DeltaNetConfig, GatedDeltaNetConfig
+from lengthwise.models.mixers.deltanet import DeltaNetConfig, GatedDeltaNetConfig
 from lengthwise.state import State
 
 CONFIGS = [DeltaNetConfig, GatedDeltaNetConfig]

@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.models import fused
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.operators import FeedForward, MLPOperator
+from lengthwise.models.tree import fused
+from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.operators import FeedForward, MLPOperator
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_unit_is_the_same_with_either_kernel(level, readout, odd):
     for kernel in ("eager", "fused"):
         torch.manual_seed(0)
         config = LDRUConfig(width=6, kernel=kernel, level=level, readout=readout, odd=odd)
-        models.append(shaken(config.build(vocabulary=3, classes=2)))
+        models.append(shaken(config.build(3, 2)))
     tokens = torch.randint(3, (4, 13), generator=torch.Generator().manual_seed(0))
     eager, fast = (model(tokens).logits for model in models)
     torch.testing.assert_close(fast, eager, rtol=1e-10, atol=1e-10)
@@ -135,7 +135,7 @@ def test_dropout_falls_on_the_same_channels_with_either_kernel():
     outputs = []
     for kernel in ("eager", "fused"):
         torch.manual_seed(0)
-        model = shaken(LDRUConfig(width=6, kernel=kernel, dropout=0.5).build(vocabulary=2, classes=2))
+        model = shaken(LDRUConfig(width=6, kernel=kernel, dropout=0.5).build(2, 2))
         torch.manual_seed(1)
         outputs.append(model(torch.ones(3, 9, dtype=torch.int64)).logits)
     torch.testing.assert_close(*outputs)

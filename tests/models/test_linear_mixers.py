@@ -5,15 +5,15 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from slow_twins import gated_linear_reference
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.gla import GLAConfig
-from lengthwise.models.mamba2 import Mamba2Config
-from lengthwise.models.rwkv6 import RWKV6Config
-from lengthwise.scans.linear_reference import gated_linear_reference
+from lengthwise.models.mixers.gla import GLAConfig
+from lengthwise.models.mixers.mamba2 import Mamba2Config
+from lengthwise.models.mixers.rwkv6 import RWKV6Config
 from lengthwise.state import Kind
 
 VARIANTS = {
@@ -52,7 +52,7 @@ def started(mixer, rows):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=16, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=16, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     for parameter in model.parameters():
         with torch.no_grad():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lengthwise.diagnostics.contract import check_contract
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.state import Kind
@@ -28,7 +28,7 @@ def small_settings(name):
 def build_backbone(mixer, width=WIDTH, layers=2):
     torch.manual_seed(0)
     config = BackboneConfig.model_validate({"width": width, "layers": layers, "mixer": mixer})
-    return config.build(vocabulary=7, classes=7)
+    return config.build(7, 7)
 
 
 def build_mixer(name):

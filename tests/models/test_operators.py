@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lengthwise.errors import InputError
 from lengthwise.models import OPERATORS
-from lengthwise.models.ldru import LDRUConfig
-from lengthwise.models.operators import (
+from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.operators import (
     FeedForward,
     LinearOperatorConfig,
     MatrixOperatorConfig,

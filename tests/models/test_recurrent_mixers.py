@@ -7,8 +7,8 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
 
-from lengthwise.models.mamba1 import Mamba1Config
-from lengthwise.models.recurrent import ElmanConfig, GRUConfig, LSTMConfig
+from lengthwise.models.mixers.mamba1 import Mamba1Config
+from lengthwise.models.mixers.recurrent import ElmanConfig, GRUConfig, LSTMConfig
 from lengthwise.state import Kind, State
 
 WIDTH = 12
@@ -175,9 +175,9 @@ def test_slow_rates_and_small_steps_keep_a_state_for_as_long_as_they_say():
     torch.testing.assert_close(state["hidden"][0], left.expand(24, -1), rtol=1e-4, atol=0)
 
 
-def test_mamba1_says_which_entry_is_the_tail_of_its_convolution():
+def test_mamba1_says_which_entry_is_its_conv_state():
     state = build(Mamba1Config(convolution=3)).initial_state(2)
-    assert dict(state.kinds) == {"hidden": Kind.RECURRENT, "convolution": Kind.TAIL}
+    assert dict(state.kinds) == {"hidden": Kind.RECURRENT, "convolution": Kind.CONV}
     assert state["convolution"].shape == (2, 2, 24)
 
 

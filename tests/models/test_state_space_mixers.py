@@ -5,11 +5,11 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.s5 import S5Config, diagonal_hippo
-from lengthwise.models.sd_ssm import SDSSMConfig
+from lengthwise.models.mixers.s5 import S5Config, diagonal_hippo
+from lengthwise.models.mixers.sd_ssm import SDSSMConfig
 
 WIDTH = 6
 VARIANTS = {
@@ -37,7 +37,7 @@ def started(mixer, rows):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     assert not [finding for finding in check_contract(model, 7, length=19) if not finding.holds]
 
 

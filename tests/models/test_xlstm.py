@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from slow_twins import slstm_reference
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.models.xlstm import MLSTMConfig, SLSTMConfig
-from lengthwise.scans.exponential_reference import slstm_reference
+from lengthwise.models.mixers.xlstm import MLSTMConfig, SLSTMConfig
 
 WIDTH = 16
 VARIANTS = {
@@ -39,7 +39,7 @@ def build(config):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)
-    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(vocabulary=7, classes=7).double()
+    model = BackboneConfig(width=WIDTH, layers=2, mixer=VARIANTS[variant]).build(7, 7).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)

@@ -15,10 +15,10 @@ from text_folders import write_text_run
 from lengthwise.report.comparison import comparison_table, summary_line
 from lengthwise.report.page import Report
 from lengthwise.report.parts import Figure
-from lengthwise.runs.rows import Axis, Head, Row, dump_evaluation, read_evaluation
+from lengthwise.runs.rows import Head, Row, dump_evaluation, read_evaluation
 from lengthwise.runs.table import read_table
 
-Numbers = list[tuple[float, dict[str, Axis]]]
+Numbers = list[tuple[float, dict[str, int | float | str]]]
 
 
 def write_task(

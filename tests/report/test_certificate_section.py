@@ -28,7 +28,7 @@ from lengthwise.report.page import Report, write_report
 from lengthwise.report.results import Results, comparable
 from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES, get_language
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
 
 
 def read(root: Path) -> Results:

@@ -205,7 +205,7 @@ def test_series_that_differ_in_one_setting_make_a_sweep(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"{base}.sp", context=context, reach=16, **repaired)
     results = read(tmp_path)
     (sweep,) = sweeps(results)
-    assert sweep.setting == "training.context"
+    assert sweep.setting == "task.context"
     points = sweep.points.select("kind", "setting", "mean").rows()
     assert [(kind, place) for kind, place, _ in points] == [
         (kind, place) for kind in ("zero", "then state passing") for place in (32, 64, 128)

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators_for_tests import Brackets, balanced, folded, reduced
+from slow_twins import reduce_prefixes_reference, reduce_reference, scan_reference
 
 from lengthwise.scans import (
     OnlineReduction,
@@ -20,7 +21,6 @@ from lengthwise.scans import (
     tree_reduce_prefixes,
     tree_scan,
 )
-from lengthwise.scans.reference import reduce_prefixes_reference, reduce_reference, scan_reference
 
 READINGS = ["carry", "zero", "pad"]
 LENGTHS = range(1, 41)

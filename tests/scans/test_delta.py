@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import delta_scan_reference
 from torch.utils.checkpoint import checkpoint
 
 from lengthwise.errors import InputError
 from lengthwise.scans.delta import delta_scan
-from lengthwise.scans.delta_reference import delta_scan_reference
 
 LENGTHS = [1, 2, 3, 63, 64, 65, 130]
 
@@ -134,13 +134,13 @@ def test_gradients_arrive_in_the_dtype_of_what_they_belong_to():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"k_BTHK": torch.zeros(1, 4, 1, 3)}, "keys must be"),
-        ({"v_BTHV": torch.zeros(1, 3, 1, 2)}, "values must be"),
-        ({"beta_BTH": torch.zeros(1, 4, 1, 1)}, "beta must be"),
-        ({"log_decay_BTH": torch.zeros(1, 4, 2)}, "log_decay must be"),
-        ({"state_BHKV": torch.zeros(1, 1, 2, 3)}, "state must be"),
-        ({"q_BTHK": torch.zeros(1, 0, 1, 2)}, "at least 1 token"),
-        ({"chunk": 0}, "at least 1 token"),
+        ({"k_BTHK": torch.zeros(1, 4, 1, 3)}, "k_BTHK must be"),
+        ({"v_BTHV": torch.zeros(1, 3, 1, 2)}, "v_BTHV must be"),
+        ({"beta_BTH": torch.zeros(1, 4, 1, 1)}, "beta_BTH must be"),
+        ({"log_decay_BTH": torch.zeros(1, 4, 2)}, "log_decay_BTH must be"),
+        ({"state_BHKV": torch.zeros(1, 1, 2, 3)}, "state_BHKV must be"),
+        ({"q_BTHK": torch.zeros(1, 0, 1, 2)}, "at least one token"),
+        ({"chunk": 0}, "at least one token"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change, message):

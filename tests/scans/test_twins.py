@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from operators_for_tests import Bilinear
+from slow_twins import reduce_prefixes_reference, reduce_reference, scan_reference
 
-from lengthwise.models.operators import MLPOperator
+from lengthwise.models.tree.operators import MLPOperator
 from lengthwise.scans import (
     OnlineReduction,
     SharedNodes,
@@ -19,7 +20,6 @@ from lengthwise.scans import (
     tree_reduce_prefixes,
     tree_scan,
 )
-from lengthwise.scans.reference import reduce_prefixes_reference, reduce_reference, scan_reference
 
 READINGS = ["carry", "zero", "pad"]
 LENGTHS = [*range(1, 21), 23, 31, 32, 33, 39, 40]

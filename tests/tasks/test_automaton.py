@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton
 
 
 @st.composite
@@ -15,7 +15,7 @@ def automata(draw: st.DrawFn, vocabulary: int | None = None, largest_class: int 
     states = draw(st.integers(1, 7))
     state = st.integers(0, states - 1)
     transitions = draw(st.lists(st.lists(state, min_size=symbols, max_size=symbols), min_size=states, max_size=states))
-    low = UNLABELLED if largest_class > 1 else 0
+    low = IGNORE if largest_class > 1 else 0
     outputs = draw(st.lists(st.integers(low, largest_class), min_size=states, max_size=states))
     return Automaton(np.array(transitions), draw(state), np.array(outputs))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.corpus import Corpus, TextConfig, check_vocabulary
+from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.sources import FilesSource, HuggingFaceSource, StdlibSource
 from lengthwise.tasks.tokenizer import load_tokenizer
 
@@ -243,11 +243,3 @@ def test_tokenizers_that_do_not_fit_are_refused(tmp_path: Path, tokenizer_file: 
     folder = write(tmp_path / "texts", {f"{number}.txt": b"caf\xe9" for number in range(20)})
     with pytest.raises(InputError, match=r"\d\.txt is not UTF-8 \(byte 0xe9 at position 3\)"):
         Corpus.load(config(folder, tokenizer=str(tokenizer_file)))
-
-
-def test_vocabularies_must_match() -> None:
-    check_vocabulary(257, 257, "run a")
-    check_vocabulary(257, 264, "checkpoint b", padded=True)
-    for model, padded in ((256, False), (264, False), (256, True)):
-        with pytest.raises(InputError, match=f"checkpoint b was built for {model} symbols, but the corpus has 257"):
-            check_vocabulary(257, model, "checkpoint b", padded=padded)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from language_rules import all_texts, to_tokens
 
 from lengthwise.errors import InputError
-from lengthwise.tasks import get_task
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.custom import automaton_from_regex, regex_alphabet
+from lengthwise.tasks import get_language
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.custom import automaton_from_regex, regex_alphabet
 
 ATOMS = st.sampled_from(["0", "1", "2", ".", "[01]", "[^0]", "[0-2]", "[^12]"])
 REPEATS = st.sampled_from(["*", "+", "?", "{2}", "{1,}", "{0,2}", "{1,3}"])
@@ -40,14 +40,14 @@ def test_regular_expressions_mean_what_re_means(pattern: str):
 
 def test_symbols_are_numbered_in_sorted_order_digits_first():
     assert regex_alphabet("b(a|9)*[c-e]{2}") == ["9", "a", "b", "c", "d", "e"]
-    language = get_task("regex:b*a")
+    language = get_language("regex:b*a")
     assert language.vocabulary == 2
     assert language.label(np.array([[1, 1, 0], [0, 0, 1]])).tolist() == [1, 0]
     assert "0 is 'a', 1 is 'b'" in language.rule
 
 
 def test_a_regular_expression_samples_both_classes():
-    batch = get_task("regex:(01)*1?").sample(np.random.default_rng(0), 40, 13)
+    batch = get_language("regex:(01)*1?").sample(np.random.default_rng(0), 40, 13)
     assert 20 <= (batch.targets == 1).sum() < 40
 
 
@@ -75,13 +75,13 @@ def test_a_regular_expression_samples_both_classes():
 )
 def test_patterns_that_cannot_be_used_are_explained(pattern: str, message: str):
     with pytest.raises(InputError, match=message):
-        get_task(f"regex:{pattern}")
+        get_language(f"regex:{pattern}")
 
 
 def test_a_pattern_whose_automaton_explodes_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lengthwise.tasks.custom.LARGEST_AUTOMATON", 1000)
+    monkeypatch.setattr("lengthwise.tasks.regular.custom.LARGEST_AUTOMATON", 1000)
     with pytest.raises(InputError, match="more than 1000 states"):
-        get_task("regex:(0|1)*1(0|1){12}")
+        get_language("regex:(0|1)*1(0|1){12}")
 
 
 PARITY = """\
@@ -101,8 +101,8 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_an_automaton_from_a_file_is_the_language_it_describes(tmp_path: Path):
-    language = get_task(write(tmp_path, PARITY))
-    assert language.automaton.equivalent(get_task("parity").automaton)
+    language = get_language(write(tmp_path, PARITY))
+    assert language.automaton.equivalent(get_language("parity").automaton)
 
 
 def test_classes_leave_other_states_outside_the_domain(tmp_path: Path):
@@ -110,10 +110,10 @@ def test_classes_leave_other_states_outside_the_domain(tmp_path: Path):
         "alphabet: [left, right]\nstart: 0\nclasses: {1: 2, 2: 0}\n"
         "transitions:\n  0: [1, 2]\n  1: {left: 0, right: 0}\n  2: [0, 0]\n"
     )
-    language = get_task(write(tmp_path, text))
+    language = get_language(write(tmp_path, text))
     assert language.classes == 3
     assert language.label(np.array([[0], [1]])).tolist() == [2, 0]
-    assert language.label(np.array([[0, 1]])).tolist() == [UNLABELLED]
+    assert language.label(np.array([[0, 1]])).tolist() == [IGNORE]
     assert language.nearest_length(4) == 3
     assert set(language.sample(np.random.default_rng(0), 50, 3).targets.tolist()) == {0, 2}
 
@@ -147,12 +147,12 @@ def test_classes_leave_other_states_outside_the_domain(tmp_path: Path):
 def test_malformed_automata_are_explained(tmp_path: Path, old: str, new: str, message: str):
     assert old in PARITY
     with pytest.raises(InputError, match=re.escape(message)):
-        get_task(write(tmp_path, PARITY.replace(old, new)))
+        get_language(write(tmp_path, PARITY.replace(old, new)))
 
 
 def test_a_file_that_is_missing_or_is_not_text_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="cannot be read"):
-        get_task(f"dfa:{tmp_path / 'none.yaml'}")
+        get_language(f"dfa:{tmp_path / 'none.yaml'}")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read"):
-        get_task(f"dfa:{tmp_path / 'binary.yaml'}")
+        get_language(f"dfa:{tmp_path / 'binary.yaml'}")

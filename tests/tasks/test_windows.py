@@ -8,10 +8,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import Ints
+from lengthwise.tasks.base import Batch, Ints
 from lengthwise.tasks.corpus import Corpus, Text, TextConfig
 from lengthwise.tasks.sources import FilesSource
-from lengthwise.tasks.windows import AlignedWindows, RandomWindows, TextBatch, Windows
+from lengthwise.tasks.windows import AlignedWindows, RandomWindows, Windows
 
 
 def corpus_of(lengths: list[int], documents: Literal["packed", "separate"]) -> Corpus:
@@ -26,7 +26,16 @@ def document_of(tokens: Ints, corpus: Corpus) -> Ints:
     return np.searchsorted(corpus.train.starts_D, tokens, side="right")
 
 
-def batches(windows: Windows, rng: np.random.Generator, count: int) -> list[TextBatch]:
+def symbols(batch: Batch) -> Ints:
+    """Return the symbols [B, S] of windows, each but the first of which is predicted from those before it."""
+    assert (batch.inputs[:, 1:] == batch.targets[:, :-1]).all()
+    assert batch.inputs.dtype == batch.targets.dtype
+    assert batch.asked.all()
+    assert (batch.lengths == batch.inputs.shape[1]).all()
+    return np.concatenate([batch.inputs[:, :1], batch.targets], 1)
+
+
+def batches(windows: Windows, rng: np.random.Generator, count: int) -> list[Batch]:
     return [windows.next_batch(rng) for _ in range(count)]
 
 
@@ -42,12 +51,12 @@ def test_random_windows_are_contiguous_and_inside_one_document_when_separate(
     assume(length < (sum(lengths) if documents == "packed" else max(lengths)))
     windows = RandomWindows(corpus, "train", length, batch_size)
     batch = windows.next_batch(np.random.default_rng(seed))
-    assert batch.tokens_BS.shape == (batch_size, length + 1)
-    assert batch.tokens_BS.dtype == np.int64
-    assert (np.diff(batch.tokens_BS) == 1).all()
-    assert batch.fresh_B.all()
+    assert symbols(batch).shape == (batch_size, length + 1)
+    assert symbols(batch).dtype == np.int64
+    assert (np.diff(symbols(batch)) == 1).all()
+    assert batch.fresh.all()
     if documents == "separate":
-        found = document_of(batch.tokens_BS, corpus)
+        found = document_of(symbols(batch), corpus)
         assert (found == found[:, :1]).all()
     assert windows.too_short == (0 if documents == "packed" else sum(size <= length for size in lengths))
 
@@ -55,7 +64,7 @@ def test_random_windows_are_contiguous_and_inside_one_document_when_separate(
 def test_every_place_is_drawn_equally_often() -> None:
     corpus = corpus_of([3, 8, 5, 2, 6], "separate")
     windows = RandomWindows(corpus, "train", 4)
-    first = windows.sample(np.random.default_rng(0), 28_000).tokens_BS[:, 0]
+    first = symbols(windows.sample(np.random.default_rng(0), 28_000))[:, 0]
     places, counts = np.unique(first, return_counts=True)
     assert places.tolist() == [3, 4, 5, 6, 11, 18, 19]
     assert (abs(counts - 4000) < 4 * 4000**0.5).all()
@@ -69,9 +78,9 @@ def test_rows_of_packed_windows_walk_through_the_text(
     assume(length < size)
     windows = AlignedWindows(corpus_of(lengths, "packed"), "train", length, batch_size)
     found = batches(windows, np.random.default_rng(seed), steps)
-    walked = np.concatenate([found[0].tokens_BS[:, :1], *(batch.tokens_BS[:, 1:] for batch in found)], 1)
+    walked = np.concatenate([symbols(found[0])[:, :1], *(symbols(batch)[:, 1:] for batch in found)], 1)
     assert ((walked - walked[:, :1]) % size == np.arange(steps * length + 1) % size).all()
-    assert [batch.fresh_B.tolist() for batch in found] == [[number == 0] * batch_size for number in range(steps)]
+    assert [batch.fresh.tolist() for batch in found] == [[number == 0] * batch_size for number in range(steps)]
 
 
 @given(**sizes, batch_size=st.integers(1, 5), steps=st.integers(1, 30), reset=st.booleans())
@@ -83,17 +92,17 @@ def test_rows_of_separate_windows_walk_through_one_document_after_the_other(
     windows = AlignedWindows(corpus, "train", length, batch_size, reset)
     found = batches(windows, np.random.default_rng(seed), steps)
     for number, batch in enumerate(found):
-        documents = document_of(batch.tokens_BS, corpus)
-        assert (np.diff(batch.tokens_BS) == 1).all()
+        documents = document_of(symbols(batch), corpus)
+        assert (np.diff(symbols(batch)) == 1).all()
         assert (documents == documents[:, :1]).all()
-        for row, first in enumerate(batch.tokens_BS[:, 0]):
-            last = found[number - 1].tokens_BS[row, -1] if number else None
+        for row, first in enumerate(symbols(batch)[:, 0]):
+            last = symbols(found[number - 1])[row, -1] if number else None
             begins = first in corpus.train.starts_D
             assert begins or first == last
             if begins and last is not None:
                 document = document_of(last, corpus) - 1
                 assert corpus.train.starts_D[document] + lengths[document] - last <= length
-            assert batch.fresh_B[row] == (begins if reset else number == 0)
+            assert batch.fresh[row] == (begins if reset else number == 0)
 
 
 @given(
@@ -122,8 +131,8 @@ def test_a_resumed_stream_goes_on_exactly(
     resumed = build()
     resumed.restore(values)
     for one, other in zip(expected, batches(resumed, again, 6), strict=True):
-        assert one.tokens_BS.tolist() == other.tokens_BS.tolist()
-        assert one.fresh_B.tolist() == other.fresh_B.tolist()
+        assert symbols(one).tolist() == symbols(other).tolist()
+        assert one.fresh.tolist() == other.fresh.tolist()
 
 
 @given(
@@ -180,21 +189,21 @@ def test_loose_rows_are_fresh_at_random_places_and_the_others_walk(documents: An
     corpus = corpus_of([500, 700, 600], documents)
     windows = AlignedWindows(corpus, "train", 5, batch_size=3, loose=loose)
     first, *later = batches(windows, np.random.default_rng(0), 40)
-    assert first.fresh_B.all()
+    assert first.fresh.all()
     for before, after in zip([first, *later], later, strict=False):
-        assert after.fresh_B.tolist() == [True] * loose + [False] * (3 - loose)
-        continues = after.tokens_BS[:, 0] == before.tokens_BS[:, -1]
+        assert after.fresh.tolist() == [True] * loose + [False] * (3 - loose)
+        continues = symbols(after)[:, 0] == symbols(before)[:, -1]
         assert not continues[:loose].any()
     walked = (
         []
         if loose == 3
         else [
-            (b.tokens_BS[loose:, 0] == a.tokens_BS[loose:, -1]).mean()
+            (symbols(b)[loose:, 0] == symbols(a)[loose:, -1]).mean()
             for a, b in zip([first, *later], later, strict=False)
         ]
     )
     assert loose == 3 or np.mean(walked) > 0.9
-    starts = np.array([batch.tokens_BS[:loose, 0] for batch in later])
+    starts = np.array([symbols(batch)[:loose, 0] for batch in later])
     assert loose == 0 or len(np.unique(starts)) > 0.9 * starts.size
 
 
@@ -227,6 +236,6 @@ def test_windows_of_files_give_their_bytes(tmp_path: Path) -> None:
         (tmp_path / f"{number}.txt").write_text(f"text number {number:02}")
     config = TextConfig(source=FilesSource(paths=(str(tmp_path),)), documents="separate")
     batch = AlignedWindows(Corpus.load(config), "train", 14, 4, reset=True).next_batch(np.random.default_rng(0))
-    assert (batch.tokens_BS[:, 0] == 256).all()
-    for row in batch.tokens_BS[:, 1:]:
+    assert (symbols(batch)[:, 0] == 256).all()
+    for row in symbols(batch)[:, 1:]:
         assert bytes(row.tolist()).decode().startswith("text number ")

@@ -157,6 +157,7 @@ checkpoint.save_checkpoint(path, {"x": torch.full((5000,), 2.0)}, {"step": 2})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "step"), [("torn", 1), ("written", 1), ("named", 2)])
 def test_killed_in_the_middle_of_a_write(tmp_path: Path, point: str, step: int) -> None:
     path = tmp_path / "checkpoint.safetensors"

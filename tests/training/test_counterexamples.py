@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from trainers_for_tests import regular, strings, trainer
 
+from lengthwise.certificates.counterexamples import Counterexamples, CounterexamplesConfig
 from lengthwise.certificates.differences import find_differences
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.methods import certify_rounded, soft_automaton
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.tasks import get_language
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.language import Language
-from lengthwise.training.config import CounterexamplesConfig, TrainingConfig
-from lengthwise.training.counterexamples import Counterexamples
-from lengthwise.training.strings import StringTrainer
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.language import Language
+from lengthwise.training.loop import Trainer
 
 NAMES = ["parity", "dyck_3", "modular_arithmetic", "prefix_2_2"]
 
@@ -36,7 +36,7 @@ def test_differences_are_wrong_at_their_end_and_the_shortest_is_among_them(name:
     machine = unit.extract().automaton
     for word in found:
         answers, truth = (one.label_prefixes(np.array([word]))[0] for one in (machine, task.automaton))
-        wrong = (truth != UNLABELLED) & (answers != truth)
+        wrong = (truth != IGNORE) & (answers != truth)
         assert wrong.tolist() == [False] * (len(word) - 1) + [True]
     difference = compare(machine, task.automaton)
     assert isinstance(difference, Different)
@@ -68,69 +68,62 @@ def test_a_unit_that_is_right_has_no_difference() -> None:
 
 
 def test_rows_begin_with_counterexamples_and_go_on_as_they_were() -> None:
-    task = get_language("dyck_3")
+    task = regular("dyck_3", 12)
     config = CounterexamplesConfig(share=0.5, start=0.0, every=1)
-    found = Counterexamples(unit_of(task), task, config, 12)
+    found = Counterexamples(unit_of(task.definition), task, config)
     rng = np.random.default_rng(0)
-    batch = task.sample(rng, 40, 12)
+    batch = strings(task, 12, 40)
     mixed = found.mix(batch, 0, 0.5, rng)
     known = [tuple(row[row >= 0].tolist()) for row in found.strings_PL]
     changed = 0
-    for before, after in zip(batch.tokens, mixed.tokens, strict=True):
+    for before, after in zip(batch.inputs, mixed.inputs, strict=True):
         changed += (before != after).any()
         assert (before == after).all() or any(
             tuple(after[: len(word)]) == word and (before[len(word) :] == after[len(word) :]).all() for word in known
         )
     assert 5 < changed <= 20
-    assert (mixed.targets == task.label(mixed.tokens)).all()
+    assert (mixed.targets[:, -1] == task.automaton.label(mixed.inputs)).all()
+    assert mixed.asked.sum() == 40
 
 
 def test_nothing_is_looked_for_before_its_time() -> None:
-    task = get_language("dyck_3")
-    found = Counterexamples(unit_of(task), task, CounterexamplesConfig(start=0.5, every=10), 12)
+    task = regular("dyck_3", 12)
+    found = Counterexamples(unit_of(task.definition), task, CounterexamplesConfig(start=0.5, every=10))
     rng = np.random.default_rng(0)
-    batch = task.sample(rng, 4, 12)
+    batch = strings(task, 12, 4)
     assert found.mix(batch, 10, 0.4, rng) is batch
     assert found.mix(batch, 11, 0.6, rng) is batch
     assert found.mix(batch, 20, 0.6, rng) is not batch
 
 
-def settings(**changes: object) -> TrainingConfig:
-    found = {"start": 0.2, "every": 10}
+def counterexample_trainer(name: str, steps: int, seed: int, heads: int = 2) -> Trainer:
+    task = regular(name, 40)
+    objective = {"name": "counterexamples", "start": 0.2, "every": 10}
     optimiser = {"learning_rate": 0.03, "warm_up": 0.1, "centralise": False}
-    base = {"steps": 400, "batch_size": 64, "supervision": "prefixes", "counterexamples": found, "optimiser": optimiser}
-    return TrainingConfig.model_validate(base | changes)
+    unit = unit_of(task.definition, heads=heads)
+    return trainer(unit, task, objective, seed=seed, steps=steps, batch_size=64, optimiser=optimiser)
 
 
+@pytest.mark.slow
 def test_training_with_counterexamples_ends_in_a_unit_that_is_right_once_rounded() -> None:
-    task = get_language("tomita_4")
-    trainer = StringTrainer(unit_of(task, heads=3), task, settings(), seed=0)
-    while not trainer.finished:
-        trainer.train_step()
-    assert certify_rounded(trainer.model.eval(), task).verdict == "every_length"
+    made = counterexample_trainer("tomita_4", 400, seed=0, heads=3)
+    while not made.finished:
+        made.train_step()
+    assert certify_rounded(made.model.eval(), get_language("tomita_4")).verdict == "every_length"
 
 
 def test_a_resumed_run_remembers_its_counterexamples() -> None:
-    task = get_language("dyck_3")
-    config = settings(steps=60)
-    whole, first, second = (StringTrainer(unit_of(task), task, config, seed=1) for _ in range(3))
+    whole, first, second = (counterexample_trainer("dyck_3", 60, seed=1) for _ in range(3))
     losses = [whole.train_step()["loss"] for _ in range(60)]
     for _ in range(33):
         first.train_step()
     second.restore(*first.state())
-    assert len(second.counterexamples.strings_PL)
+    assert isinstance(second.objective, Counterexamples)
+    assert len(second.objective.strings_PL)
     assert [second.train_step()["loss"] for _ in range(27)] == losses[33:]
 
 
-@pytest.mark.parametrize(
-    ("model", "changes", "message"),
-    [
-        ({"operator": {"name": "mlp"}, "width": 12, "readout": "prefixes"}, {}, "only units with the operator"),
-        ({"operator": {"name": "stochastic"}, "width": 36, "level": "plain"}, {"supervision": "root"}, "learned where"),
-    ],
-)
-def test_settings_that_do_not_go_together_are_refused(model: dict, changes: dict, message: str) -> None:
-    task = get_language("dyck_2")
-    unit = LDRUConfig.model_validate(model).build(task.vocabulary, task.classes)
-    with pytest.raises(InputError, match=message):
-        StringTrainer(unit, task, settings(**changes), seed=0)
+def test_a_unit_without_an_automaton_inside_is_refused() -> None:
+    unit = LDRUConfig.model_validate({"operator": {"name": "mlp"}, "width": 12, "readout": "prefixes"}).build(2, 2)
+    with pytest.raises(InputError, match="only units with the operator"):
+        trainer(unit, regular("dyck_2"), {"name": "counterexamples"})

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lengthwise.models.ldru import LDRUConfig
+from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.training.config import OptimiserConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
 

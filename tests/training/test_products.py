@@ -9,17 +9,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from trainers_for_tests import regular, trainer
 
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU, LDRUConfig
-from lengthwise.models.operators import MLPOperatorConfig
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig
 from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_language
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.language import Language
-from lengthwise.training.config import ProductsConfig, TrainingConfig
-from lengthwise.training.products import MonoidProducts, _Pool, product_losses, word_values
-from lengthwise.training.strings import StringTrainer
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.language import Language
+from lengthwise.training.objectives.products import MonoidProducts, ProductsConfig, _Pool, product_losses, word_values
 
 LONGEST = 24
 
@@ -46,7 +45,7 @@ def test_products_are_short_strings_with_the_class_of_the_task(name: str, by_cla
         word = [symbol for element in elements for symbol in products.words[element]]
         assert len(word) <= LONGEST
         assert elements[1:3].all()
-        assert label == task.label(np.array([word]))[0] != UNLABELLED
+        assert label == task.label(np.array([word]))[0] != IGNORE
 
 
 def test_every_pair_of_elements_is_drawn_and_told_apart_by_its_contexts() -> None:
@@ -176,43 +175,35 @@ def test_the_hardest_of_the_candidates_are_learned() -> None:
 
 
 def test_training_reads_products_once_they_count_and_says_how_many() -> None:
-    task = get_language("dyck_2")
-    products = {"candidates": 8, "hardest": 4, "start": 0.5}
-    config = TrainingConfig.model_validate({"steps": 4, "batch_size": 3, "supervision": "nodes", "products": products})
-    trainer = StringTrainer(unit_of(task), task, config, seed=0)
+    task = regular("dyck_2", 40)
+    tree = {"name": "tree", "products": {"candidates": 8, "hardest": 4, "start": 0.5}}
+    made = trainer(unit_of(task.definition), task, tree, steps=4, batch_size=3)
     seen = []
     for _ in range(4):
-        trainer.train_step()
-        seen.append(trainer.sequences)
+        made.train_step()
+        seen.append(made.sequences)
     assert seen == [3, 6, 17, 28]
 
 
 def test_training_with_products_is_the_same_when_it_is_repeated() -> None:
-    task = get_language("dyck_2")
-    config = TrainingConfig.model_validate({"steps": 5, "batch_size": 4, "products": {"candidates": 8, "start": 0.0}})
+    task = regular("dyck_2", 40)
+    tree = {"name": "tree", "node_weight": 0.0, "products": {"candidates": 8, "start": 0.0}}
     ends = []
     for _ in range(2):
-        trainer = StringTrainer(unit_of(task), task, config, seed=3)
-        ends.append([trainer.train_step()["loss"] for _ in range(5)])
+        made = trainer(unit_of(task.definition), task, tree, seed=3, steps=5, batch_size=4)
+        ends.append([made.train_step()["loss"] for _ in range(5)])
     assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize(
-    ("model", "training", "message"),
+    ("products", "maximum", "message"),
     [
-        ({"name": "ldru", "readout": "prefixes"}, {"supervision": "prefixes"}, "training.products needs"),
-        ({"name": "ldru"}, {"lengths": {"name": "uniform", "maximum": 1}}, "fits into the 1 symbols"),
-        (
-            {"name": "ldru"},
-            {"lengths": {"name": "uniform", "maximum": 1}, "products": {"by_class": True}},
-            "fits into the 1 symbols",
-        ),
-        ({"name": "ldru"}, {"products": {"elements": 5}}, "more than 5 elements"),
+        ({}, 1, "fits into the 1 symbols of task.train.maximum"),
+        ({"by_class": True}, 1, "fits into the 1 symbols"),
+        ({"elements": 5}, 40, "more than 5 elements"),
     ],
 )
-def test_settings_that_do_not_go_together_are_refused(model: dict, training: dict, message: str) -> None:
-    task = get_language("dyck_2")
-    settings = {"products": {}} | training
-    unit = LDRUConfig.model_validate(model | {"width": 12}).build(task.vocabulary, task.classes)
+def test_products_that_do_not_exist_are_refused(products: dict, maximum: int, message: str) -> None:
+    task = regular("dyck_2", maximum)
     with pytest.raises(InputError, match=message):
-        StringTrainer(unit, task, TrainingConfig.model_validate(settings), seed=0)
+        trainer(unit_of(task.definition), task, {"name": "tree", "products": products})

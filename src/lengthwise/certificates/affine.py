@@ -1,4 +1,4 @@
-"""Where an MLP operator takes two balls: sound bounds in affine arithmetic.
+"""Affine arithmetic: sound bounds on where an MLP operator takes two balls.
 
 A set of vectors is held as ``c + X a + Y b + box``, a and b in unit balls, the box independent in each coordinate.
 Linear layers are exact; a ReLU that can be on or off, a product and a norm add to the box what linearising them leaves
@@ -8,7 +8,7 @@ At every step the box also grows by what rounding to the network's precision can
 2002, section 3.1). The bound itself is computed in float64; its own rounding is far below that allowance, and is met by
 widening every result by `OUTWARD`.
 
-Shape letters: N sets, F features, D width.
+Shape letters: N sets, F features, D width, 2 balls.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lengthwise.models.ldru import Level
-from lengthwise.models.operators import MLPOperator
+from lengthwise.models.tree.ldru import Level
+from lengthwise.models.tree.operators import MLPOperator
 
 ROUNDOFF = 2.0**-24
 """Unit roundoff of float32."""
@@ -36,20 +36,18 @@ class AffineSets:
 
     Args:
         centre_NF: [N, F] c.
-        left_NFD: [N, F, D] X.
-        right_NFD: [N, F, D] Y.
+        balls_N2FD: [N, 2, F, D] X and Y.
         box_NF: [N, F] half the side of the box.
     """
 
     centre_NF: Tensor
-    left_NFD: Tensor
-    right_NFD: Tensor
+    balls_N2FD: Tensor
     box_NF: Tensor
 
     @property
     def radius_NF(self) -> Tensor:  # noqa: N802
         """[N, F] how far each coordinate is from the centre at most."""
-        return (self.left_NFD.norm(dim=-1) + self.right_NFD.norm(dim=-1) + self.box_NF) * (1 + OUTWARD)
+        return (self.balls_N2FD.norm(dim=-1).sum(1) + self.box_NF) * (1 + OUTWARD)
 
     @property
     def largest_NF(self) -> Tensor:  # noqa: N802
@@ -60,12 +58,8 @@ class AffineSets:
         """Return the images under a linear layer, the allowance for its rounding included."""
         weight, bias = layer.weight.double(), layer.bias.double()
         size = self.largest_NF @ weight.abs().T + bias.abs()
-        return AffineSets(
-            self.centre_NF @ weight.T + bias,
-            weight @ self.left_NFD,
-            weight @ self.right_NFD,
-            self.box_NF @ weight.abs().T + _gamma(4 * weight.shape[1] + 4) * size,
-        )
+        box_NF = self.box_NF @ weight.abs().T + _gamma(4 * weight.shape[1] + 4) * size
+        return AffineSets(self.centre_NF @ weight.T + bias, weight @ self.balls_N2FD, box_NF)
 
     def relu(self) -> AffineSets:
         """Return the images under a ReLU: where it can be on or off, between the chord and its parallel through 0."""
@@ -73,41 +67,28 @@ class AffineSets:
         unsure = (low < 0) & (high > 0)
         slope = torch.where(unsure, high / (high - low).clamp(min=1e-300), (low >= 0).double())
         shift = torch.where(unsure, -slope * low / 2, torch.zeros_like(low))
-        return AffineSets(
-            slope * self.centre_NF + shift,
-            slope[..., None] * self.left_NFD,
-            slope[..., None] * self.right_NFD,
-            slope * self.box_NF + shift,
-        )
+        return AffineSets(slope * self.centre_NF + shift, _scaled(slope, self.balls_N2FD), slope * self.box_NF + shift)
 
     def times(self, other: AffineSets) -> AffineSets:
         """Return the products, coordinate by coordinate."""
         one, two = self.centre_NF, other.centre_NF
-        return AffineSets(
-            one * two,
-            one[..., None] * other.left_NFD + two[..., None] * self.left_NFD,
-            one[..., None] * other.right_NFD + two[..., None] * self.right_NFD,
-            one.abs() * other.box_NF
-            + two.abs() * self.box_NF
-            + self.radius_NF * other.radius_NF
-            + _gamma(2) * self.largest_NF * other.largest_NF,
-        )
+        beside = self.radius_NF * other.radius_NF + _gamma(2) * self.largest_NF * other.largest_NF
+        box_NF = one.abs() * other.box_NF + two.abs() * self.box_NF + beside
+        return AffineSets(one * two, _scaled(one, other.balls_N2FD) + _scaled(two, self.balls_N2FD), box_NF)
 
     def plus(self, other: AffineSets) -> AffineSets:
         """Return the sums, the same a and b in both."""
-        return AffineSets(
-            self.centre_NF + other.centre_NF,
-            self.left_NFD + other.left_NFD,
-            self.right_NFD + other.right_NFD,
-            self.box_NF + other.box_NF + _gamma(2) * (self.largest_NF + other.largest_NF),
-        )
+        box_NF = self.box_NF + other.box_NF + _gamma(2) * (self.largest_NF + other.largest_NF)
+        return AffineSets(self.centre_NF + other.centre_NF, self.balls_N2FD + other.balls_N2FD, box_NF)
 
     def part(self, begin: int, end: int) -> AffineSets:
         """Return some of the coordinates."""
         rows = slice(begin, end)
-        return AffineSets(
-            self.centre_NF[:, rows], self.left_NFD[:, rows], self.right_NFD[:, rows], self.box_NF[:, rows]
-        )
+        return AffineSets(self.centre_NF[:, rows], self.balls_N2FD[:, :, rows], self.box_NF[:, rows])
+
+
+def _scaled(factor_NF: Tensor, balls_N2FD: Tensor) -> Tensor:
+    return factor_NF[:, None, :, None] * balls_N2FD
 
 
 def image_radius(
@@ -127,13 +108,11 @@ def image_radius(
         [N] an upper bound on the Euclidean distance from the point; infinite where the norm can vanish.
     """
     width = left_ND.shape[1]
-    eye, none = torch.eye(width, dtype=left_ND.dtype, device=left_ND.device), left_ND.new_zeros(1, width, width)
-    both = AffineSets(
-        torch.cat([left_ND, right_ND], 1),
-        torch.cat([left_N[:, None, None] * eye, none.expand(len(left_N), -1, -1)], 1),
-        torch.cat([none.expand(len(left_N), -1, -1), right_N[:, None, None] * eye], 1),
-        left_ND.new_zeros(len(left_ND), 2 * width),
-    )
+    balls_N2FD = left_ND.new_zeros(len(left_ND), 2, 2 * width, width)
+    # The left ball moves the first half of the coordinates, the right ball the second.
+    for ball, radius_N in enumerate((left_N, right_N)):
+        balls_N2FD[:, ball, ball * width : (ball + 1) * width] = radius_N[:, None, None] * torch.eye(width).to(radius_N)
+    both = AffineSets(torch.cat([left_ND, right_ND], 1), balls_N2FD, left_ND.new_zeros(len(left_ND), 2 * width))
     joined = _operator(cast(MLPOperator, level.operator), both)
     inner, _, outer = level.feed_forward
     residual = joined.plus(joined.linear(cast(nn.Linear, inner)).relu().linear(cast(nn.Linear, outer)))
@@ -163,8 +142,7 @@ def _after_norm(norm: nn.LayerNorm, sets: AffineSets, target_ND: Tensor) -> Tens
     box_NF = sets.box_NF + sets.box_NF.mean(1, keepdim=True)
     box_NF = box_NF + _gamma(width + 4) * (largest + largest.mean(1, keepdim=True))
     centre = sets.centre_NF - sets.centre_NF.mean(1, keepdim=True)
-    left = sets.left_NFD - sets.left_NFD.mean(1, keepdim=True)
-    right = sets.right_NFD - sets.right_NFD.mean(1, keepdim=True)
+    left, right = (sets.balls_N2FD - sets.balls_N2FD.mean(2, keepdim=True)).unbind(1)
     away_N = _spectral(left) + _spectral(right) + box_NF.norm(dim=1)
     length_N = (centre.square().sum(1) + width * norm.eps).sqrt()
     least_N = centre.norm(dim=1) - away_N

@@ -1,4 +1,4 @@
-"""Any model as a black box: an automaton learned from its answers, and a string on which it is wrong if one is found.
+"""Black boxes: an automaton of any model learned from its answers, and a string on which it is wrong if one is found.
 
 AALpy learns a Moore machine from questions about strings. A conjecture is first compared with the task's automaton,
 exactly; where they differ the model is asked, which either shows the model wrong or the conjecture. A conjecture that
@@ -9,25 +9,22 @@ Shape letters: B strings, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from aalpy.automata import MooreMachine
-from aalpy.base import SUL, Oracle
-from aalpy.learning_algs import run_Lstar
 
+from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.certificate import Counterexample, Finding
 from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
-from lengthwise.certificates.table import Word
 from lengthwise.models.base import StringModel
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.language import Language
 
 _BATCH = 256
 
@@ -66,7 +63,7 @@ class Answers:
 
     def __init__(self, model: StringModel, task: Language, limit: int) -> None:
         self.model, self.task, self.limit = model, task, limit
-        self.known: dict[Word, int] = {(): UNLABELLED}
+        self.known: dict[Word, int] = {(): IGNORE}
         self.asked = 0
         self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
@@ -78,20 +75,18 @@ class Answers:
         """
         prefixes = [word[:end] for end in range(1, len(word) + 1)]
         truths = self.task.automaton.label_prefixes(np.array([word], dtype=np.int64).reshape(1, -1))[0]
-        new = [len(p) for p, truth in zip(prefixes, truths, strict=True) if p not in self.known and truth != UNLABELLED]
+        new = [len(p) for p, truth in zip(prefixes, truths, strict=True) if p not in self.known and truth != IGNORE]
         if new:
             self._count(len(new))
             with torch.no_grad():
                 logits = self.model.prefix_logits(torch.tensor([word], device=self._device), new)
             self.known |= {word[:end]: int(found) for end, found in zip(new, logits[0].argmax(-1), strict=True)}
-        return [self.known.get(prefix, UNLABELLED) for prefix in prefixes]
+        return [self.known.get(prefix, IGNORE) for prefix in prefixes]
 
     def strings(self, tokens_BT: Ints) -> Ints:
         """Return the answers [B] to strings of one length; errors as in `prefixes`."""
         self._count(len(tokens_BT))
-        with torch.no_grad():
-            logits = self.model.string_logits(torch.from_numpy(tokens_BT).to(self._device))
-        return np.where(self.task.label(tokens_BT) == UNLABELLED, UNLABELLED, logits.argmax(-1).cpu().numpy())
+        return answers_to(self.model, tokens_BT)
 
     def _count(self, questions: int) -> None:
         if self.asked + questions > self.limit:
@@ -99,66 +94,35 @@ class Answers:
         self.asked += questions
 
 
-class _Teacher(SUL):
-    """The model as AALpy asks it."""
-
-    def __init__(self, answers: Answers) -> None:
-        super().__init__()
-        self.answers = answers
-
-    def query(self, word: Sequence[int]) -> list[int]:
-        return self.answers.prefixes(tuple(word)) if word else [UNLABELLED]
-
-    def pre(self) -> None:
-        self._word: Word = ()
-
-    def post(self) -> None:
-        self._word = ()
-
-    def step(self, letter: int | None) -> int:
-        if letter is None:
-            return UNLABELLED
-        self._word = (*self._word, letter)
-        return self.answers.prefixes(self._word)[-1]
-
-
-class _Examiner(Oracle):
+class _Examination:
     """Compares conjectures with the task, with short strings and with random ones."""
 
-    def __init__(self, teacher: _Teacher, task: Language, budget: QueryBudget) -> None:
-        super().__init__(list(range(task.vocabulary)), teacher)
-        self.answers, self.task, self.budget = teacher.answers, task, budget
+    def __init__(self, answers: Answers, task: Language, budget: QueryBudget) -> None:
+        self.answers, self.task, self.budget = answers, task, budget
         self.conjecture: Automaton | None = None
-        self.failure: Word | None = None
-        self.answer = UNLABELLED
+        self.failure: Counterexample | None = None
 
-    def find_cex(self, hypothesis: Any) -> Word | None:
+    def examine(self, machine: Any) -> Word | None:
         """Return a string on which the conjecture is not the model, None when learning is over."""
-        self.conjecture = as_automaton(hypothesis, self.task.vocabulary)
+        self.conjecture = as_automaton(machine, self.task.vocabulary)
         if self.conjecture.states > self.budget.states:
             raise _Spent
         comparison = compare(self.conjecture, self.task.automaton)
         if isinstance(comparison, Different):
-            self.answer = self.answers.prefixes(comparison.symbols)[-1]
-            if self.answer == comparison.truth:
-                return comparison.symbols
-            self.failure = comparison.symbols
+            symbols, truth, answer = comparison.symbols, comparison.truth, self.answers.prefixes(comparison.symbols)[-1]
+            if answer == truth:
+                return symbols
+            self.failure = Counterexample(symbols=list(symbols), states=[], answer=answer, truth=truth)
             return None
         for tokens_BT in self._strings():
-            answers_B = self.answers.strings(tokens_BT)
-            wrong = np.flatnonzero(answers_B != self.task.label(tokens_BT))
-            if len(wrong):
-                self.answer = int(answers_B[wrong[0]])
-                self.failure = tuple(tokens_BT[wrong[0]].tolist())
-                return None
+            self.failure = first_wrong(tokens_BT, self.answers.strings(tokens_BT), self.task.label(tokens_BT))
+            if self.failure is not None:
+                break
         return None
 
     def _strings(self) -> Iterator[Ints]:
         """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
-        length = 1
-        while self.task.vocabulary**length <= self.budget.exhaustive and length <= 16:
-            yield np.array(list(product(range(self.task.vocabulary), repeat=length)))
-            length += 1
+        yield from short_strings(self.task.vocabulary, self.budget.exhaustive)
         rng = np.random.default_rng(self.budget.seed)
         while self.answers.asked + _BATCH <= self.budget.queries:
             drawn = int(np.exp(rng.uniform(0.0, np.log(self.budget.longest + 1))))
@@ -182,33 +146,18 @@ def certify_black_box(
     Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
     """
     allowed = (limits or Limits()).within(budget or QueryBudget())
-    teacher = _Teacher(Answers(model, task, allowed.queries))
-    examiner = _Examiner(teacher, task, allowed)
+    answers = Answers(model, task, allowed.queries)
+    examination = _Examination(answers, task, allowed)
     spent = False
     try:
-        # AALpy's own cache would ask symbol by symbol; the answers are kept in `Answers`.
-        run_Lstar(examiner.alphabet, teacher, examiner, "moore", cache_and_non_det_check=False, print_level=0)
+        learn("L*", answers.prefixes, examination.examine, task.vocabulary)
     except _Spent:
         spent = True
-    asked = f"{teacher.answers.asked:,} strings asked"
-    extracted, failure = examiner.conjecture, examiner.failure
+    asked = f"{answers.asked:,} strings asked"
+    extracted, failure = examination.conjecture, examination.failure
     comparison = compare(extracted, task.automaton) if extracted is not None else None
     if failure is None:
         what = "the budget was spent before learning ended" if spent else "none of them wrong"
         return Finding("not_proved", "black_box", f"not proved: {asked}, {what}", extracted, comparison)
-    example = Counterexample(
-        symbols=list(failure),
-        states=[],
-        answer=examiner.answer,
-        truth=int(task.label(np.array([failure]))[0]),
-    )
-    statement = f"wrong on a string of {len(failure):,} symbols; {asked}"
-    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=example)
-
-
-def as_automaton(machine: MooreMachine[Any, Any], vocabulary: int) -> Automaton:
-    """Return AALpy's machine as an automaton."""
-    number = {state: place for place, state in enumerate(machine.states)}
-    rows = [[number[state.transitions[symbol]] for symbol in range(vocabulary)] for state in machine.states]
-    outputs: list[Any] = [state.output for state in machine.states]
-    return Automaton(np.array(rows), number[machine.initial_state], np.array(outputs))
+    statement = f"wrong on a string of {len(failure.symbols):,} symbols; {asked}"
+    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=failure)

@@ -9,7 +9,7 @@ Shape letters: N pairs, P cells, D width, V symbols, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,18 +17,18 @@ from torch import Tensor
 
 from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
 from lengthwise.certificates.algebra import Budget, extract_algebra
+from lengthwise.certificates.answers import verify_exhaustively
 from lengthwise.certificates.certificate import AlgebraTable, Finding
-from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.decision import describe_cells
 from lengthwise.certificates.equivalence import compare
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU
-from lengthwise.models.operators import MLPOperator
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.operators import MLPOperator
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.language import Language
 
 _PAIRS = 256
 """Pairs bounded at a time."""
@@ -89,14 +89,6 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 
     Radii grow from zero: after k steps they hold the values of all trees of k levels. Once they hardly grow, a little
     larger ones are tried as a closed set.
-
-    Args:
-        unit: residual levels with the MLP operator, in evaluation mode.
-        table: the algebra of the unit; its products say which cell a product belongs to.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit has another operator, or plain levels.
     """
     if not isinstance(unit.join.operator, MLPOperator) or unit.join.plain:
         raise InputError(
@@ -125,18 +117,7 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 def certify_bounded(
     model: LDRU, task: Language, limits: Limits | None = None, budget: CellBudget | None = None
 ) -> Finding:
-    """Find out whether the network is right as it is: at every length, or up to one.
-
-    Args:
-        model: a unit with residual levels and the MLP operator.
-        task: what it was trained on.
-        limits: how far the extraction of its algebra may grow.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit is another one.
-        RunError: its algebra does not close.
-    """
+    """Find out whether the network is right as it is: at every length, or up to one."""
     trials = budget or CellBudget()
     failure, length = verify_exhaustively(model, task, trials.strings)
     if failure is not None:
@@ -145,30 +126,23 @@ def certify_bounded(
     algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     extracted = algebra.table.automaton()
     closure = bound_cells(model, algebra.table, trials)
-    margins = {
-        "margin": closure.margin,
-        "radius": float(closure.cells.radii_P.max()),
-        "cells": float(len(closure.cells.elements_P)),
-    }
-    found = Finding(
-        "up_to_length",
-        "raw",
-        "",
-        extracted,
-        compare(extracted, task.automaton),
-        length=length,
-        monoid=algebra.table.size,
-        algebra=AlgebraTable.of(algebra.table),
-        margins=margins,
-    )
-    if closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None:
-        statement = describe_cells(len(closure.cells.elements_P))
-        return replace(found, verdict="every_length", length=None, statement=statement)
-    statement = (
+    cells = len(closure.cells.elements_P)
+    closed = closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None
+    open_ = (
         f"right on every string of at most {length} symbols, all of which were read; the bound does not close: cells "
         f"grow beyond where the answer is certain after {closure.depth + 1} levels"
     )
-    return replace(found, statement=statement)
+    return Finding(
+        "every_length" if closed else "up_to_length",
+        "raw",
+        describe_cells(cells) if closed else open_,
+        extracted,
+        compare(extracted, task.automaton),
+        length=None if closed else length,
+        monoid=algebra.table.size,
+        algebra=AlgebraTable.of(algebra.table),
+        margins={"margin": closure.margin, "radius": float(closure.cells.radii_P.max()), "cells": float(cells)},
+    )
 
 
 def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:
@@ -181,8 +155,8 @@ def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:
     kept = torch.from_numpy(table.leaves_V != FREE)
     centres, elements = leaves[kept], table.leaves_V[table.leaves_V != FREE]
     while True:
-        values, owners = _products(unit, table, centres, elements)
-        near = _distance(values, owners, centres, elements)
+        _, values, owners, distances_NP = _products(unit, table, centres, elements)
+        near = distances_NP.min(1).values
         farthest = int(near.argmax())
         enough = len(centres) >= limit and bool(torch.isfinite(near).all())
         if enough or float(near[farthest]) <= _SAME:
@@ -192,27 +166,28 @@ def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:
     return Cells(centres.double(), elements, centres.new_zeros(len(centres), dtype=torch.float64))
 
 
-def _products(unit: LDRU, table: MultiplicationTable, centres: Tensor, elements: Ints) -> tuple[Tensor, Ints]:
+def _products(
+    unit: LDRU, table: MultiplicationTable, centres: Tensor, elements: Ints
+) -> tuple[Tensor, Tensor, Ints, Tensor]:
+    """Join all centres that can stand side by side.
+
+    Returns:
+        [2, N] the pairs, [N, D] their products, [N] the elements of these, and [N, P] the distances of the products
+        from the centres of their own elements; infinite from the others.
+    """
     left, right = np.nonzero(table.products_EE[np.ix_(elements, elements)] != FREE)
-    values = Reading.of(unit).join(centres[torch.from_numpy(left)], centres[torch.from_numpy(right)])
-    return values, table.products_EE[elements[left], elements[right]]
-
-
-def _distance(values: Tensor, owners: Ints, centres: Tensor, elements: Ints) -> Tensor:
-    """Return [N] the distance of each value from the nearest centre of its element."""
+    pairs_2N = torch.from_numpy(np.stack([left, right]))
+    values = Reading.of(unit).join(centres[pairs_2N[0]], centres[pairs_2N[1]])
+    owners = table.products_EE[elements[left], elements[right]]
     apart = torch.from_numpy(owners[:, None] != elements).to(values.device)
-    return torch.cdist(values, centres).masked_fill(apart, torch.inf).min(1).values
+    return pairs_2N, values, owners, torch.cdist(values, centres).masked_fill(apart, torch.inf)
 
 
 def _targets(unit: LDRU, table: MultiplicationTable, cells: Cells) -> Tensor:
     """Return [3, N] the pairs of cells that can stand side by side and the cell in which their product should lie."""
-    elements = cells.elements_P
-    left, right = np.nonzero(table.products_EE[np.ix_(elements, elements)] != FREE)
     centres = cells.centres_PD.to(unit.classifier.weight.dtype)
-    values = Reading.of(unit).join(centres[torch.from_numpy(left)], centres[torch.from_numpy(right)])
-    apart = torch.from_numpy(table.products_EE[elements[left], elements[right]][:, None] != elements)
-    nearest = torch.cdist(values, centres).masked_fill(apart.to(values.device), torch.inf).argmin(1)
-    return torch.stack([torch.from_numpy(left), torch.from_numpy(right), nearest.cpu()])
+    pairs_2N, _, _, distances_NP = _products(unit, table, centres, cells.elements_P)
+    return torch.cat([pairs_2N, distances_NP.argmin(1).cpu()[None]])
 
 
 def _grow(unit: LDRU, cells: Cells, pairs_3N: Tensor) -> Cells:
@@ -235,7 +210,7 @@ def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
     """Return the least difference between the logit of the right class and another, over all points of all cells."""
     weight, bias = unit.classifier.weight.double(), unit.classifier.bias.double()
     classes = torch.from_numpy(table.classes_E[cells.elements_P])
-    counted = classes != UNLABELLED
+    counted = classes != IGNORE
     centres, radii, classes = cells.centres_PD[counted], cells.radii_P[counted], classes[counted]
     apart_PCD = weight[classes][:, None] - weight
     gap_PC = (apart_PCD @ centres[..., None])[..., 0] + bias[classes][:, None] - bias

@@ -1,4 +1,4 @@
-"""Where the mass of a soft automaton may lie without harm, while the task's automaton reads the same string.
+"""Cells of a soft automaton: where its mass may lie without harm, while the task's automaton reads the same string.
 
 A cell is a set of states of the unit for each row that the readout sees. What a cell's states leak into the cell that
 the symbol leads to is not lost.
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthwise.certificates.equivalence import Meetings, live
+from lengthwise.certificates.equivalence import Meetings, Pairs, live
 from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Bools, Ints
+from lengthwise.tasks.base import IGNORE, Bools, Ints
+from lengthwise.tasks.regular.automaton import Automaton
 
 THRESHOLDS = (0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
 """Leaks up to which states beside those that rounded strings visit are trusted, one set of cells each."""
@@ -51,43 +51,23 @@ def singletons(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> C
     )
 
 
-def merged(unit: SoftAutomaton, task: Automaton) -> Iterator[Cells]:
-    """Yield cells that hold all states of the unit which do the same as one state of the task.
-
-    Args:
-        unit: the soft automaton, its readout seeing one row.
-        task: the task's automaton; the unit with rounded rows is right on it.
-
-    Yields:
-        For each of `THRESHOLDS` the cells without the states that leak more, those excepted that rounded strings
-        visit.
-    """
+def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterator[Cells]:
+    """Yield cells that hold all states of the unit which do the same as one state of the task."""
     moves_VK = unit.moves[:, unit.heads_R[0]]
     live_G = live(task)
-    visited_KG = _visited(moves_VK, int(unit.starts_R[0]), task, live_G)
+    pairs = Pairs(extracted.automaton, task)
+    counted = live_G[pairs.goal_P] & ~pairs.empty_P
+    visited_KG = np.zeros((unit.size, task.states), dtype=np.bool_)
+    visited_KG[extracted.rows_SR[pairs.state_P[counted], 0], pairs.goal_P[counted]] = True
     same_KG = visited_KG | _similar(unit, moves_VK, task, live_G)
     for threshold in THRESHOLDS:
         yield _cells(unit, _trusted(unit, same_KG, visited_KG, task, live_G, threshold), task, live_G)
 
 
-def _visited(moves_VK: Ints, start: int, task: Automaton, live_G: Bools) -> Bools:
-    """Return [K, G] which pairs of states a non-empty string that counts visits."""
-    visited_KG = np.zeros((moves_VK.shape[1], task.states), dtype=np.bool_)
-    queue = [(start, task.start)]
-    while queue:
-        state, goal = queue.pop()
-        for symbol in range(task.vocabulary):
-            pair = int(moves_VK[symbol, state]), int(task.transitions_SA[goal, symbol])
-            if live_G[pair[1]] and not visited_KG[pair]:
-                visited_KG[pair] = True
-                queue.append(pair)
-    return visited_KG
-
-
 def _similar(unit: SoftAutomaton, moves_VK: Ints, task: Automaton, live_G: Bools) -> Bools:
     """Return [K, G] which states, rounded, answer right on all that follows a state of the task."""
     answers_K = unit.scores(np.arange(unit.size)[:, None]).argmax(-1)
-    same_KG = live_G & ((task.outputs_S == UNLABELLED) | (answers_K[:, None] == task.outputs_S))
+    same_KG = live_G & ((task.outputs_S == IGNORE) | (answers_K[:, None] == task.outputs_S))
     while True:
         kept_KG = same_KG.copy()
         for symbol, moves_K in enumerate(moves_VK):
@@ -118,18 +98,13 @@ def _trusted(
 
 def _cells(unit: SoftAutomaton, trusted_KG: Bools, task: Automaton, live_G: Bools) -> Cells:
     """Return a cell for each state of the task, and one for the start, which the empty string alone is in."""
-    first = task.states
+    goals_NA = np.concatenate([task.transitions_SA, task.transitions_SA[task.start][None]])
     trusted_NK = np.concatenate([trusted_KG.T, np.arange(unit.size)[None] == unit.starts_R[0]])
-    sources = [*np.flatnonzero(trusted_KG.any(0)).tolist(), first]
-    edges: list[tuple[int, int, int]] = []
-    for cell in sources:
-        for symbol, goal in enumerate(task.transitions_SA[task.start if cell == first else cell].tolist()):
-            if live_G[goal]:
-                edges.append((cell, symbol, goal))
-    labelled = [(goal, int(task.outputs_S[goal])) for goal in sources[:-1] if task.outputs_S[goal] != UNLABELLED]
+    sources, symbols = np.nonzero(np.any(trusted_NK, axis=1)[:, None] & live_G[goals_NA])
+    labelled = np.flatnonzero(trusted_KG.any(0) & (task.outputs_S != IGNORE))
     return Cells(
         trusted_NK[:, None],
-        np.array(edges, dtype=np.int64).reshape(-1, 3),
-        np.array(labelled, dtype=np.int64).reshape(-1, 2),
-        first,
+        np.stack([sources, symbols, goals_NA[sources, symbols]], 1),
+        np.stack([labelled, task.outputs_S[labelled]], 1),
+        task.states,
     )

@@ -1,4 +1,4 @@
-"""Whether an automaton read off a trained unit is the automaton of its task: exactly, at every length.
+"""Equivalence of an automaton read off a trained unit and that of its task: exactly, at every length.
 
 Nothing is sampled: two automata are compared by breadth-first search over the pairs of states that some string reaches,
 of which there are finitely many.
@@ -6,14 +6,13 @@ of which there are finitely many.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Bools
+from lengthwise.tasks.base import IGNORE, Bools
+from lengthwise.tasks.regular.automaton import Automaton
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,16 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
         >>> compare(parity, parity).isomorphism
         (0, 1)
     """
-    restricted = restrict(extracted, task)
+    pairs = Pairs(extracted, task)
+    # What counts is the extracted automaton's; the task's class stands where the string does not count.
+    truth_P = task.outputs_S[pairs.goal_P]
+    own_P = np.where((truth_P == IGNORE) | pairs.empty_P, truth_P, extracted.outputs_S[pairs.state_P])
+    restricted = Automaton(pairs.next_PA, 0, own_P)
     symbols = restricted.shortest_difference(task)
     if symbols is not None:
-        return _difference(extracted, task, symbols)
+        tokens = np.array([symbols])
+        states = (extracted.start, *extracted.trace(tokens)[0].tolist())
+        return Different(tuple(symbols), states, int(extracted.outputs_S[states[-1]]), int(task.label(tokens)[0]))
     minimal, goal = restricted.minimal(), task.minimal()
     found = isomorphism(minimal, goal)
     if found is None:
@@ -83,35 +88,33 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
     return Equal(minimal, goal, found)
 
 
-def restrict(extracted: Automaton, task: Automaton) -> Automaton:
-    """Return an automaton's answers on the strings that count: non-empty, and with a class in the task.
-
-    Args:
-        extracted: any automaton over the task's alphabet.
-        task: the task's automaton.
-
-    Returns:
-        The product of both. Its class is the extracted one's on strings that count, and the task's on the others.
+class Pairs:
+    """The pairs of states in which an automaton and its task are after some string, numbered breadth first.
 
     Raises:
         InputError: the alphabets differ in size.
     """
-    if extracted.vocabulary != task.vocabulary:
-        raise InputError(
-            f"an automaton over {extracted.vocabulary} symbols cannot solve a task over {task.vocabulary} symbols"
-        )
-    mine, theirs = extracted.transitions_SA.tolist(), task.transitions_SA.tolist()
 
-    # Only the empty string has no symbol yet, so its pair is kept apart from the same pair reached later.
-    def step(triple: tuple[int, int, bool], symbol: int) -> tuple[int, int, bool]:
-        return mine[triple[0]][symbol], theirs[triple[1]][symbol], False
+    def __init__(self, extracted: Automaton, task: Automaton) -> None:
+        if extracted.vocabulary != task.vocabulary:
+            raise InputError(
+                f"an automaton over {extracted.vocabulary} symbols cannot solve a task over {task.vocabulary} symbols"
+            )
+        mine, theirs = extracted.transitions_SA.tolist(), task.transitions_SA.tolist()
+        pairs: list[tuple[int, int, bool]] = []
 
-    def output(triple: tuple[int, int, bool]) -> int:
-        state, goal, empty = triple
-        truth = int(task.outputs_S[goal])
-        return truth if empty or truth == UNLABELLED else int(extracted.outputs_S[state])
+        # Only the empty string has no symbol yet, so its pair is kept apart from the same pair reached later.
+        def step(pair: tuple[int, int, bool], symbol: int) -> tuple[int, int, bool]:
+            return mine[pair[0]][symbol], theirs[pair[1]][symbol], False
 
-    return Automaton.explore((extracted.start, task.start, True), step, output, task.vocabulary)
+        def visit(pair: tuple[int, int, bool]) -> int:
+            pairs.append(pair)
+            return 0
+
+        start = (extracted.start, task.start, True)
+        self.next_PA = Automaton.explore(start, step, visit, task.vocabulary).transitions_SA
+        self.state_P, self.goal_P = np.array([pair[:2] for pair in pairs]).T
+        self.empty_P = np.arange(len(pairs)) == 0
 
 
 @dataclass(frozen=True)
@@ -128,35 +131,19 @@ class Meetings:
 
 
 def meetings(extracted: Automaton, task: Automaton) -> Meetings:
-    """Walk an automaton along all strings that can still count; what lies beside them is free.
-
-    Args:
-        extracted: an automaton over the task's alphabet.
-        task: the task's automaton.
-    """
-    live_S = live(task)
-    start = (extracted.start, task.start)
-    seen, queue = {start}, deque([start])
-    edges: set[tuple[int, int, int]] = set()
-    labelled: set[tuple[int, int]] = set()
-    while queue:
-        state, goal = queue.popleft()
-        for symbol in range(task.vocabulary):
-            pair = (int(extracted.transitions_SA[state, symbol]), int(task.transitions_SA[goal, symbol]))
-            if not live_S[pair[1]]:
-                continue
-            edges.add((state, symbol, pair[0]))
-            if (truth := int(task.outputs_S[pair[1]])) != UNLABELLED:
-                labelled.add((pair[0], truth))
-            if pair not in seen:
-                seen.add(pair)
-                queue.append(pair)
-    return Meetings(frozenset(edges), frozenset(labelled))
+    """Walk an automaton along all strings that can still count; what lies beside them is free."""
+    pairs = Pairs(extracted, task)
+    sources, symbols = np.nonzero(live(task)[pairs.goal_P[pairs.next_PA]])
+    targets = pairs.next_PA[sources, symbols]
+    truth = task.outputs_S[pairs.goal_P[targets]]
+    edges = zip(pairs.state_P[sources].tolist(), symbols.tolist(), pairs.state_P[targets].tolist(), strict=True)
+    ends = zip(pairs.state_P[targets][truth != IGNORE].tolist(), truth[truth != IGNORE].tolist(), strict=True)
+    return Meetings(frozenset(edges), frozenset(ends))
 
 
 def live(task: Automaton) -> Bools:
     """Return [S] from which states of a task some continuation, the empty one included, has a class."""
-    live_S = task.outputs_S != UNLABELLED
+    live_S = task.outputs_S != IGNORE
     while True:
         wider_S = live_S | live_S[task.transitions_SA].any(1)
         if (wider_S == live_S).all():
@@ -177,25 +164,13 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     """
     if one.transitions_SA.shape != other.transitions_SA.shape:
         return None
-    images = {one.start: other.start}
-    queue = deque([one.start])
-    while queue:
-        state = queue.popleft()
-        if one.outputs_S[state] != other.outputs_S[images[state]]:
-            return None
-        pairs = zip(one.transitions_SA[state].tolist(), other.transitions_SA[images[state]].tolist(), strict=True)
-        for successor, image in pairs:
-            if successor not in images:
-                images[successor] = image
-                queue.append(successor)
-            elif images[successor] != image:
-                return None
-    if len(images) < one.states or len(set(images.values())) < one.states:
-        return None
-    return tuple(images[state] for state in range(one.states))
-
-
-def _difference(extracted: Automaton, task: Automaton, symbols: list[int]) -> Different:
-    tokens = np.array([symbols])
-    states = (extracted.start, *extracted.trace(tokens)[0].tolist())
-    return Different(tuple(symbols), states, int(extracted.outputs_S[states[-1]]), int(task.label(tokens)[0]))
+    pairs = Pairs(one, other)
+    image_S = np.full(one.states, -1)
+    image_S[pairs.state_P] = pairs.goal_P
+    right = (
+        image_S[one.start] == other.start
+        and np.array_equal(np.sort(image_S), np.arange(other.states))
+        and np.array_equal(image_S[one.transitions_SA], other.transitions_SA[image_S])
+        and np.array_equal(one.outputs_S, other.outputs_S[image_S])
+    )
+    return tuple(image_S.tolist()) if right else None

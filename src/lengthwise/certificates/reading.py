@@ -1,4 +1,4 @@
-"""What certificates need of a trained unit: the values of its symbols and strings, how they are joined, their classes.
+"""Readings of a trained unit: the values of its symbols and strings, how they are joined, their classes.
 
 Shape letters: N values, D width, V symbols, C classes.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lengthwise.certificates.table import Word
 from lengthwise.errors import InputError
-from lengthwise.models.ldru import LDRU
+from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
+from lengthwise.tasks.regular.automaton import Word
 
 Join = Callable[[Tensor, Tensor], Tensor]
 """Joins left and right values [..., D] to [..., D]."""
@@ -51,6 +51,8 @@ class Reading:
             )
         if unit.training:
             raise InputError("a unit in training mode is random; call eval() first")
+        if not isinstance(unit.encoder.embedding, nn.Embedding):
+            raise InputError("an algebra is extracted from units that read symbols, and this one reads values")
         symbols = torch.arange(unit.encoder.embedding.num_embeddings, device=unit.classifier.weight.device)
         return Reading(unit.join, unit.encoder(symbols), unit.readout)
 
@@ -80,8 +82,14 @@ class Reading:
         values_ND = self.leaves_VD.new_empty(len(words), self.leaves_VD.shape[1])
         for rows in places.values():
             tokens = torch.tensor([words[row] for row in rows], device=self.leaves_VD.device)
-            online = OnlineReduction(self._join)
-            for level, block in SharedNodes(self.leaves_VD, tokens).dyadic_blocks(self._join):
-                online.push(block, level)
-            values_ND[rows] = online.reduced()
+            values_ND[rows] = reduce_shared(self._join, self.leaves_VD, tokens, chunk=tokens.shape[1])
         return values_ND
+
+
+def reduce_shared(join: Join, leaves_V: Tensor, tokens_BT: Tensor, chunk: int) -> Tensor:
+    """Return the values [B, ...] of strings with the brackets of `tree_reduce`, equal pieces of a chunk joined once."""
+    online = OnlineReduction(join)
+    for piece in tokens_BT.split(chunk, 1):
+        for level, block in SharedNodes(leaves_V, piece).dyadic_blocks(join):
+            online.push(block, level)
+    return online.reduced()

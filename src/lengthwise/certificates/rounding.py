@@ -1,4 +1,4 @@
-"""What can be proved about a unit whose operator multiplies row-stochastic matrices."""
+"""Proofs about a unit whose operator multiplies row-stochastic matrices: rounded, and as it is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from lengthwise.certificates.cells import Cells, merged, singletons
 from lengthwise.certificates.certificate import Counterexample, Finding
-from lengthwise.certificates.equivalence import Different, Meetings, compare, meetings
+from lengthwise.certificates.equivalence import Different, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
-from lengthwise.certificates.stochastic import STATES, Extracted, SoftAutomaton
+from lengthwise.certificates.stochastic import SATURATION, STATES, SoftAutomaton
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 PATH_SYMBOLS = 5_000
 """How far the leakiest string is followed in search of a wrong answer."""
@@ -43,11 +43,14 @@ def certify_stochastic(
     found = Finding("not_proved", method, "", extracted.automaton, comparison)
     if isinstance(comparison, Different):
         return _wrong(found, unit, comparison)
-    found = replace(found, monoid=_monoid_size(comparison.minimal))
-    played = meetings(extracted.automaton, task)
+    found = replace(found, monoid=monoid_size(comparison.minimal))
     states = comparison.minimal.states
-    hard = LeakageBound(replace(unit, rounds=True), singletons(unit, extracted, played))
-    gap = _row_gap(unit, extracted, played)
+    single = singletons(unit, extracted, meetings(extracted.automaton, task))
+    hard = LeakageBound(replace(unit, rounds=True), single)
+    # Symbol, head and state of each row that a string that counts visits.
+    source_E, symbol_E, _ = single.edges_E3.T
+    visited = symbol_E[:, None], unit.heads_R, extracted.rows_SR[source_E]
+    gap = float(unit.gaps[visited].min(initial=np.finfo(np.float64).max))
     margins = {"margin": hard.margin, "readout_error": hard.readout_error, "row_gap": gap}
     if hard.margin <= hard.readout_error:
         statement = f"not proved: the logits of two classes lie within the error of float32 ({hard.margin:.1e})"
@@ -55,11 +58,12 @@ def certify_stochastic(
     if unit.rounds and gap <= 4.0 * unit.leaf_error:
         statement = f"not proved: a visited row has two largest logits within the error of float32 ({gap:.1e})"
         return replace(found, statement=statement, margins=margins)
-    if method == "rounded" or unit.rounds or _saturated(unit, extracted, played):
+    if method == "rounded" or unit.rounds or (unit.gaps[visited] > SATURATION).all():
         what = "with its rows rounded the unit is" if method == "rounded" and not unit.rounds else "the unit is"
         statement = f"right at every length: {what} the minimal automaton of the task, {states} states"
         return replace(found, verdict="every_length", statement=statement, margins=margins | {"leak": 0.0})
-    return _leaking(found, unit, task, [singletons(unit, extracted, played)], margins)
+    cells = [single, *(merged(unit, extracted, task) if len(unit.heads_R) == 1 else ())]
+    return _leaking(found, unit, task, cells, margins)
 
 
 def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Finding:
@@ -73,40 +77,25 @@ def _leaking(
     found: Finding, unit: SoftAutomaton, task: Automaton, cells: list[Cells], margins: dict[str, float]
 ) -> Finding:
     """Return up to which length a unit whose rows leak is right, from the cells that prove most."""
-    if len(unit.heads_R) == 1:
-        cells = [*cells, *merged(unit, task)]
-    bounds = [LeakageBound(unit, one) for one in cells]
-    best = max(bounds, key=lambda bound: bound.longest(floating=True))
+    best = max((LeakageBound(unit, one) for one in cells), key=lambda bound: bound.longest(floating=True))
     length = best.longest(floating=True)
-    margins = margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)}
-    counterexample = search_leaking(unit, task)
-    rounded = "rounded, it is right at every length"
     if length < 1:
-        return replace(
-            found,
-            statement=f"not proved: its rows leak too much; {rounded}",
-            margins=margins,
-            counterexample=counterexample,
-        )
-    more = "or more " if length >= LONGEST - 1 else ""
+        statement = "not proved: its rows leak too much"
+    else:
+        more = "or more " if length >= LONGEST - 1 else ""
+        statement = f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}"
     return replace(
         found,
-        verdict="up_to_length",
-        length=length,
-        statement=f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}; {rounded}",
-        margins=margins,
-        counterexample=counterexample,
+        verdict="up_to_length" if length else "not_proved",
+        length=length or None,
+        statement=f"{statement}; rounded, it is right at every length",
+        margins=margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)},
+        counterexample=search_leaking(unit, task),
     )
 
 
 def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMBOLS) -> Counterexample | None:
-    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one.
-
-    Args:
-        unit: the soft automaton; its rounded automaton is right on the task.
-        task: the task's automaton.
-        length: the number of symbols to follow.
-    """
+    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one."""
     extracted = unit.extract()
     played = meetings(extracted.automaton, task)
     bound = LeakageBound(unit, singletons(unit, extracted, played))
@@ -115,34 +104,16 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
         return None
     answers = unit.answers(symbols)
     truths = task.label_prefixes(np.array([symbols]))[0]
-    wrong = np.flatnonzero((truths != UNLABELLED) & (answers != truths))
+    wrong = np.flatnonzero((truths != IGNORE) & (answers != truths))
     if not len(wrong):
         return None
     end = int(wrong[0]) + 1
-    states = [extracted.automaton.start, *extracted.automaton.trace(np.array([symbols[:end]]))[0].tolist()]
-    return Counterexample(
-        symbols=symbols[:end], states=states, answer=int(answers[end - 1]), truth=int(truths[end - 1])
-    )
+    return Counterexample(symbols=symbols[:end], states=[], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
 
 
-def _row_gap(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> float:
-    """Return the least distance between the two largest logits of a row that a string that counts visits."""
-    return float(unit.gaps[_visited(unit, extracted, played)].min(initial=np.finfo(np.float64).max))
-
-
-def _saturated(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> bool:
-    return bool(unit.saturated[_visited(unit, extracted, played)].all())
-
-
-def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tuple[Ints, Ints, Ints]:
-    """Return symbol, head and state of each row that a string that counts visits."""
-    edges_E3 = np.array(sorted(played.edges), dtype=np.int64).reshape(-1, 3)
-    return edges_E3[:, 1, None], unit.heads_R, extracted.rows_SR[edges_E3[:, 0]]
-
-
-def _monoid_size(minimal: Automaton) -> int | None:
-    """Return the number of elements of the syntactic monoid; None beyond 100,000."""
+def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:
+    """Return the number of elements of the syntactic monoid; None beyond the limit."""
     try:
-        return minimal.transition_monoid().size
+        return minimal.transition_monoid(limit).size
     except InputError:
         return None

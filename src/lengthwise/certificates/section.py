@@ -13,7 +13,7 @@ from lengthwise.report.results import Results, title
 from lengthwise.report.words import NONE
 from lengthwise.runs.table import Run
 from lengthwise.tasks import LANGUAGES
-from lengthwise.tasks.writing import write_symbols
+from lengthwise.tasks.regular.writing import write_symbols
 
 _COLUMNS = (
     *("recipe", "operator", "seed", "verdict", "training strings", "extracted states", "minimal states"),

@@ -13,20 +13,21 @@ import torch
 from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
+from lengthwise.certificates.answers import answers_to, verify_exhaustively
 from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
-from lengthwise.certificates.counterexample import verify_exhaustively
 from lengthwise.certificates.decision import decide, describe_failure
 from lengthwise.certificates.equivalence import compare
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import is_row_stochastic
-from lengthwise.certificates.table import FREE, Word
+from lengthwise.certificates.reading import reduce_shared
+from lengthwise.certificates.table import FREE
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, StringModel
-from lengthwise.models.ldru import LDRU
-from lengthwise.scans import OnlineReduction, SharedNodes
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.scans import OnlineReduction
 from lengthwise.state import Kind, State
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 READ = 2_000
 """Strings, at most, that the network itself has to get right before its algebra is extracted."""
@@ -44,7 +45,7 @@ class SnappedUnit(SequenceModel):
         algebra: the products and the logits.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
         >>> unit = LDRUConfig(width=4).build(vocabulary=2, classes=2).eval()
         >>> snapped = SnappedUnit(extract_algebra(unit))
         >>> snapped.string_logits(torch.tensor([[0, 1, 1]])).shape
@@ -72,11 +73,7 @@ class SnappedUnit(SequenceModel):
         return State({"position": position}, {"position": Kind.POSITION})
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
-        """Read tokens [B, T] and return the logits [B, C] of all that was read.
-
-        Raises:
-            InputError: a string has a piece that no string of the task's domain has.
-        """
+        """Read tokens [B, T] and return the logits [B, C] of all that was read."""
         before = self.initial_state(tokens.shape[0]) if state is None else state
         partials = {int(name.removeprefix("partial.")): before[name] for name in before if name != "position"}
         online = OnlineReduction(self._join, partials, int(before["position"][0]))
@@ -84,35 +81,22 @@ class SnappedUnit(SequenceModel):
         position = torch.full_like(before["position"], online.count)
         entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
         after = State(entries | {"position": position}, {"position": Kind.POSITION})
-        return Output(self._logits(online), after)
+        return Output(self._logits(online.reduced()), after)
 
     def gives_every_prefix(self) -> bool:
         """Return that one call gives the logits of the whole string alone."""
         return False
 
     def string_logits(self, tokens: Tensor, chunk: int | None = 4096) -> Tensor:
-        """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once.
-
-        Args:
-            tokens: [B, T] symbols.
-            chunk: tokens reduced at a time, a power of two.
-
-        Raises:
-            InputError: the strings are empty, or have a piece that no string of the task's domain has.
-        """
+        """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once."""
         if not tokens.shape[1]:
             raise InputError("an empty string has no logits")
-        online = OnlineReduction(self._join)
-        for piece in tokens.split(chunk or tokens.shape[1], 1):
-            for level, block in SharedNodes(self.leaves_V, piece).dyadic_blocks(self._join):
-                online.push(block, level)
-        return self._logits(online)
+        return self._logits(reduce_shared(self._join, self.leaves_V, tokens, chunk or tokens.shape[1]))
 
     def _join(self, left: Tensor, right: Tensor) -> Tensor:
         return self.products_EE[left, right]
 
-    def _logits(self, online: OnlineReduction) -> Tensor:
-        elements_B = online.reduced()
+    def _logits(self, elements_B: Tensor) -> Tensor:
         outside_B = elements_B == len(self.logits_EC)
         if outside_B.any():
             row = int(outside_B.nonzero()[0])
@@ -148,13 +132,7 @@ def certify_snapped(model: StringModel, task: Language, limits: Limits | None = 
 
 
 def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
-    """Decide whether the snapped unit of an algebra is right on its task, at every length.
-
-    Args:
-        algebra: taken from the model.
-        model: the network itself, asked about strings that the table gets wrong.
-        task: what it was trained on.
-    """
+    """Decide whether the snapped unit of an algebra is right on its task, at every length."""
     table, goal = algebra.table, task.automaton.minimal()
     extracted = table.automaton()
     decision = decide(table, goal)
@@ -170,29 +148,16 @@ def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     )
     if decision.trees:
         return found
-    word, fails = _first_failure(model, task, list(islice(tree_errors(table, goal), TRIED)))
-    example = Counterexample(
-        symbols=list(word),
-        states=[],
-        answer=int(SnappedUnit(algebra).string_logits(_tokens(model, word)).argmax()),
-        truth=int(task.label(np.array([word]))[0]),
+    words = list(islice(tree_errors(table, goal), TRIED))
+    # Best a string on which the network itself is wrong as well.
+    failing = next((word for word in words if answers_to(model, [word]) != task.label(np.array([word]))), None)
+    word = failing or words[0]
+    answer, truth = int(answers_to(SnappedUnit(algebra), [word])[0]), int(task.label(np.array([word]))[0])
+    return replace(
+        found,
+        statement=describe_failure(decision, len(word), failing is not None, len(algebra.astray)),
+        counterexample=Counterexample(symbols=list(word), states=[], answer=answer, truth=truth),
     )
-    statement = describe_failure(decision, len(word), fails, len(algebra.astray))
-    return replace(found, statement=statement, counterexample=example)
-
-
-@torch.no_grad()
-def _first_failure(model: StringModel, task: Language, words: list[Word]) -> tuple[Word, bool]:
-    """Return the first string on which the network itself is wrong as well, or else the first string."""
-    for word in words:
-        answer = int(model.string_logits(_tokens(model, word)).argmax())
-        if answer != int(task.label(np.array([word]))[0]):
-            return word, True
-    return words[0], False
-
-
-def _tokens(model: StringModel, word: Word) -> Tensor:
-    return torch.tensor([word], device=next(model.parameters()).device)
 
 
 def _margin(algebra: Algebra) -> float:

@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
-    Models of transformers are checked in float32, with the library alone and with our mends; others in float64.
+    Models of transformers are checked in float32, with the library alone and with our patches; others in float64.
     """
     kind, _, name = model.partition(":")
     if kind in ("hf", "hf-config"):
@@ -59,13 +59,13 @@ def check(
 def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
     import torch
 
-    from lengthwise.diagnostics.contract import check_contract
+    from lengthwise.evaluation.contract import check_contract
     from lengthwise.models.base import with_state
 
     vocabulary = 7
     torch.manual_seed(seed)
     config = _model(model, overrides)
-    built = config.build(vocabulary, classes=vocabulary).double()
+    built = config.build(vocabulary, vocabulary).double()
     tokens = _default_length(config) if length is None else length
     findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
@@ -93,8 +93,8 @@ def _model(name: str, overrides: list[str]) -> ModelConfig:
 def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     from pydantic import ValidationError
 
-    from lengthwise.experiments.overrides import apply_overrides
-    from lengthwise.experiments.problems import explain
+    from lengthwise.runs.overrides import apply_overrides
+    from lengthwise.runs.problems import explain
 
     settings = apply_overrides(config().model_dump(mode="json"), overrides)
     try:

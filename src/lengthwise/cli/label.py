@@ -16,17 +16,14 @@ def label(task: Annotated[str, TASK]) -> None:
     """
     import numpy as np
 
-    from lengthwise.tasks import get_task
-    from lengthwise.tasks.base import UNLABELLED
-    from lengthwise.tasks.language import Language
+    from lengthwise.tasks import get_language
+    from lengthwise.tasks.base import IGNORE
 
-    language = get_task(task)
-    if not isinstance(language, Language):
-        raise InputError(f"task {task} cannot label strings: it is not a language")
+    language = get_language(task)
     for number, line in enumerate(sys.stdin, start=1):
         tokens = parse_string(line, number, language.vocabulary)
         found = int(language.label(np.asarray([tokens], dtype=np.int64))[0])
-        sys.stdout.write("-\n" if found == UNLABELLED else f"{found}\n")
+        sys.stdout.write("-\n" if found == IGNORE else f"{found}\n")
 
 
 def parse_string(line: str, number: int, vocabulary: int) -> list[int]:

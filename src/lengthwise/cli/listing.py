@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from lengthwise.cli.arguments import RUNS
 from lengthwise.cli.progress import print_table
 from lengthwise.errors import InputError
+from lengthwise.registry import Registry
 
 DEFAULT_RUNS = Path("runs")
 
@@ -20,6 +22,11 @@ class What(StrEnum):
 
     MODELS = "models"
     INTERVENTIONS = "interventions"
+    OBJECTIVES = "objectives"
+    CURRICULA = "curricula"
+    METRICS = "metrics"
+    DIAGNOSTICS = "diagnostics"
+    SECTIONS = "sections"
     TASKS = "tasks"
     RECIPES = "recipes"
     RUNS = "runs"
@@ -29,55 +36,71 @@ def list_(
     what: Annotated[What, typer.Argument(show_default=False)],
     runs: Annotated[Path, RUNS] = DEFAULT_RUNS,
 ) -> None:
-    """List what there is: models with mixers and operators, interventions, tasks, recipes, or the runs in a folder."""
+    """List what there is: models with mixers and operators, tasks, recipes, the runs in a folder, and so on."""
     match what:
-        case What.MODELS:
-            _models()
-        case What.INTERVENTIONS:
-            _interventions()
         case What.TASKS:
             _tasks()
         case What.RECIPES:
             _recipes()
         case What.RUNS:
             _runs(runs)
+        case _:
+            print_table(
+                ("kind", "name", "about"), [row for registry in _registries(what) for row in _members(registry)]
+            )
 
 
-def _models() -> None:
-    from lengthwise.models import MIXERS, MODELS, OPERATORS
-
-    print_table(("kind", "name"), [(r.kind, name) for r in (MODELS, MIXERS, OPERATORS) for name in r])
-
-
-def _interventions() -> None:
+def _registries(what: What) -> Sequence[Registry]:
+    from lengthwise.evaluation import DIAGNOSTICS, METRICS
     from lengthwise.interventions import INTERVENTIONS
+    from lengthwise.models import MIXERS, MODELS, OPERATORS
+    from lengthwise.report.parts import SECTIONS
+    from lengthwise.training import CURRICULA, OBJECTIVES
 
-    rows = [(name, str(INTERVENTIONS.load(name).__doc__).partition("\n")[0]) for name in INTERVENTIONS]
-    print_table(("name", "settings"), rows)
+    return {
+        What.MODELS: (MODELS, MIXERS, OPERATORS),
+        What.INTERVENTIONS: (INTERVENTIONS,),
+        What.OBJECTIVES: (OBJECTIVES,),
+        What.CURRICULA: (CURRICULA,),
+        What.METRICS: (METRICS,),
+        What.DIAGNOSTICS: (DIAGNOSTICS,),
+        What.SECTIONS: (SECTIONS,),
+    }[what]
+
+
+def _members(registry: Registry) -> list[tuple[str, str, str]]:
+    return [(registry.kind, name, _first_line(registry.load(name))) for name in registry]
+
+
+def _first_line(thing: object) -> str:
+    return str(thing.__doc__).partition("\n")[0]
 
 
 def _tasks() -> None:
-    from lengthwise.tasks import TASKS, get_task
+    from lengthwise.tasks import LANGUAGES, TASKS, get_language
 
-    tasks = [get_task(name) for name in TASKS]
-    rows = [(task.name, str(task.vocabulary), str(task.classes), str(getattr(task, "rule", ""))) for task in tasks]
-    print_table(("name", "symbols", "classes", "rule"), rows)
+    rows = [("task", name, _first_line(TASKS.load(name))) for name in TASKS]
+    rows += [("language", name, get_language(name).rule) for name in LANGUAGES]
+    print_table(("kind", "name", "rule"), rows)
 
 
 def _recipes() -> None:
     import yaml
 
-    from lengthwise.experiments.shipped import find_recipe, recipe_names
+    from lengthwise.runs.shipped import find_recipe, recipe_names
+    from lengthwise.tasks import spell_task
 
     rows: list[tuple[str, str, str]] = []
     for name in recipe_names():
         settings = yaml.safe_load(find_recipe(name).read_text(encoding="utf-8"))
-        rows.append((name, str(settings.get("task", "text")), str(settings.get("makes", ""))))
+        task = spell_task(settings.get("task"))
+        label = task.get("language") or task.get("name") if isinstance(task, dict) else None
+        rows.append((name, str(label or settings.get("base", "")), str(settings.get("makes", ""))))
     print_table(("name", "task", "makes"), rows)
 
 
 def _runs(root: Path) -> None:
-    from lengthwise.experiments.results import find_runs
+    from lengthwise.runs.folder import find_runs
 
     # Before the first run there is no folder of runs, and that is no mistake; one that was named should be there.
     if not root.is_dir() and (root.exists() or root != DEFAULT_RUNS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,47 +13,74 @@ import typer
 from typer.core import TyperGroup
 
 from lengthwise import __version__
-from lengthwise.cli.certify import certify
-from lengthwise.cli.check import check
-from lengthwise.cli.diagnose import diagnose
-from lengthwise.cli.evaluate import evaluate
-from lengthwise.cli.export import export
-from lengthwise.cli.keep import keep
-from lengthwise.cli.label import label
-from lengthwise.cli.listing import list_
-from lengthwise.cli.post_train import post_train
-from lengthwise.cli.report import report
-from lengthwise.cli.results import results
-from lengthwise.cli.sample import sample
-from lengthwise.cli.show import show
-from lengthwise.cli.sweep import sweep
-from lengthwise.cli.train import train
 from lengthwise.errors import LengthwiseError, RunError
+from lengthwise.registry import Registry
+
+COMMANDS: Registry = Registry(
+    "command",
+    {
+        "train": "lengthwise.cli.train:train",
+        "sweep": "lengthwise.cli.sweep:sweep",
+        "evaluate": "lengthwise.cli.evaluate:evaluate",
+        "certify": "lengthwise.certificates.commands:certify",
+        "export": "lengthwise.certificates.commands:export",
+        "diagnose": "lengthwise.cli.diagnose:diagnose",
+        "post-train": "lengthwise.cli.post_train:post_train",
+        "results": "lengthwise.cli.results:results",
+        "report": "lengthwise.cli.report:report",
+        "keep": "lengthwise.cli.keep:keep",
+        "list": "lengthwise.cli.listing:list_",
+        "show": "lengthwise.cli.show:show",
+        "check": "lengthwise.cli.check:check",
+        "sample": "lengthwise.cli.sample:sample",
+        "label": "lengthwise.cli.label:label",
+    },
+)
 
 
 class Commands(TyperGroup):
-    """A group of commands whose errors are read by people: a line instead of a traceback."""
+    """The registered commands, imported when they are asked for; their errors are a line for people, no traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands."""
+        del ctx
+        with _in_words():
+            return COMMANDS.names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Import a command; a name that is unknown is an `InputError`."""
+        del ctx
+        single = typer.Typer(add_completion=False)
+        single.command(cmd_name)(COMMANDS.load(cmd_name))
+        return typer.main.get_command(single)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        try:
+        with _in_words():
             result = super().invoke(ctx)
             # Here, and not at exit, where a full disk can no longer be told in a line.
             sys.stdout.flush()
-        except LengthwiseError as error:
-            sys.stderr.write(f"error: {error}\n")
-            raise typer.Exit(error.exit_code) from error
-        except BrokenPipeError:
-            # Whoever read the output wants no more of it; that is no error to tell.
-            raise
-        except OSError as error:
-            # Writing tells no name; the commands say themselves which of their files they could not write.
-            if error.filename is None:
-                _drop_output()
-            what = "write the output" if error.filename is None else f"use {error.filename}"
-            sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
-            raise typer.Exit(RunError.exit_code) from error
         return result
+
+
+@contextlib.contextmanager
+def _in_words() -> Generator[None]:
+    """Tell an error in a line and leave."""
+    try:
+        yield
+    except LengthwiseError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        # Whoever read the output wants no more of it; that is no error to tell.
+        raise
+    except OSError as error:
+        # Writing tells no name; the commands say themselves which of their files they could not write.
+        if error.filename is None:
+            _drop_output()
+        what = "write the output" if error.filename is None else f"use {error.filename}"
+        sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
+        raise typer.Exit(RunError.exit_code) from error
 
 
 def _drop_output() -> None:
@@ -67,24 +95,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for name, command in {
-    "train": train,
-    "sweep": sweep,
-    "evaluate": evaluate,
-    "certify": certify,
-    "export": export,
-    "diagnose": diagnose,
-    "post-train": post_train,
-    "results": results,
-    "report": report,
-    "keep": keep,
-    "list": list_,
-    "show": show,
-    "check": check,
-    "sample": sample,
-    "label": label,
-}.items():
-    app.command(name)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -1,18 +1,26 @@
-"""What is shown while something runs: a bar on a terminal, otherwise nothing between the first line and the last."""
+"""Progress of what runs: a bar on a terminal, otherwise nothing between the first line and the last."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.results import DiagnosisRow, EvaluationRow
+    from lengthwise.evaluation.rows import Row
     from lengthwise.training.loop import Trainer
 
 
@@ -41,68 +49,58 @@ def print_drawn(table: Table) -> None:
     Console(width=console.width if console.is_terminal else 200).print(table)
 
 
+def bars(time: ProgressColumn | None = None) -> Progress:
+    """Return a place for bars, each with a note; nothing is shown where standard error is no terminal.
+
+    Args:
+        time: what is said of the time; by default what remains.
+    """
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        time or TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 class TrainingBar:
     """Shows loss, accuracy and time left.
 
     Args:
-        bar: where to show them.
+        shown: where to show them.
         task: the bar's line.
     """
 
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self._bar, self._task = bar, task
+    def __init__(self, shown: Progress, task: TaskID) -> None:
+        self._shown, self._task = shown, task
         self.summary = "0 steps"
         """The state of training in words."""
 
-    def advance(self, trainer: Trainer[Any], metrics: Mapping[str, float]) -> None:
+    def advance(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Take in the metrics of one step."""
-        loss, accuracy = metrics["loss"], metrics["accuracy"]
-        self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, loss {loss:.4f}, accuracy {accuracy:.4f}"
-        self._bar.update(self._task, completed=trainer.step, loss=f"{loss:.4f}", accuracy=f"{accuracy:.4f}")
+        note = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("loss", "accuracy") if name in metrics)
+        self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, {note}"
+        self._shown.update(self._task, completed=trainer.step, note=note)
 
 
 @contextmanager
 def training_bar(title: str, steps: int) -> Generator[TrainingBar]:
     """Show a bar over the steps of a training run while the context lasts."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  accuracy {task.fields[accuracy]}"),
-        TimeRemainingColumn(),
-    )
-    with _bar(*columns) as bar:
-        yield TrainingBar(bar, bar.add_task(title, total=steps, loss="-", accuracy="-"))
-
-
-class EvaluationBar:
-    """Shows what was measured last.
-
-    Args:
-        bar: where to show it.
-        task: the bar's line.
-    """
-
-    def __init__(self, bar: Progress, task: TaskID) -> None:
-        self._bar, self._task = bar, task
-
-    def advance(self, row: EvaluationRow | DiagnosisRow) -> None:
-        """Take in one measured number."""
-        self._bar.update(self._task, advance=1, length=f"{row.length:,}", metric=row.metric, value=f"{row.value:.4f}")
+    with bars() as shown:
+        yield TrainingBar(shown, shown.add_task(title, total=steps, note=""))
 
 
 @contextmanager
-def evaluation_bar(title: str) -> Generator[EvaluationBar]:
-    """Show a moving bar over an evaluation while the context lasts."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("length {task.fields[length]}  {task.fields[metric]} {task.fields[value]}"),
-    )
-    with _bar(*columns) as bar:
-        yield EvaluationBar(bar, bar.add_task(title, total=None, length="-", metric="", value="-"))
+def evaluation_bar(title: str) -> Generator[Callable[[Row], None]]:
+    """Show what was measured last while the context lasts; what it gives is called with every row."""
+    with bars() as shown:
+        task = shown.add_task(title, total=None, note="")
+        yield lambda row: shown.update(task, advance=1, note=_said(row))
 
 
-def _bar(*columns: TextColumn | BarColumn | MofNCompleteColumn | TimeRemainingColumn) -> Progress:
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+def _said(row: Row) -> str:
+    place = ", ".join(f"{axis} {value}" for axis, value in row.axes.items())
+    return f"{place}  {row.metric} {row.value:.4f}"

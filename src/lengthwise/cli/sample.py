@@ -19,14 +19,13 @@ def sample(
     """Print strings of a task, one a line: symbols as integers separated by spaces, a tab, the class."""
     import numpy as np
 
-    from lengthwise.tasks import get_task
-    from lengthwise.tasks.language import Language
+    from lengthwise.tasks import get_language
 
-    chosen = get_task(task)
+    chosen = get_language(task)
     nearest = chosen.nearest_length(length)
     if nearest != length:
         sys.stderr.write(f"{task} has no strings of length {length}; these have length {nearest}\n")
-    if isinstance(chosen, Language) and (said := chosen.nothing_accepted(nearest)):
+    if said := chosen.nothing_accepted(nearest):
         sys.stderr.write(f"{said}\n")
     batch = chosen.sample(np.random.default_rng(seed), count, nearest)
     for tokens, target in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True):

@@ -20,7 +20,7 @@ def show(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
 ) -> None:
     """Print a recipe with all defaults filled in."""
-    from lengthwise.experiments.recipe import load_recipe, recipe_schema
+    from lengthwise.runs.recipe import load_recipe, recipe_schema
 
     if schema:
         say(json.dumps(recipe_schema(), indent=2))

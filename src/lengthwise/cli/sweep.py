@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,27 +13,24 @@ import typer
 from lengthwise.cli.arguments import RUNS, SET
 from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import say
+from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.engines import Engine
-    from lengthwise.experiments.sweep import Sweep, SweepRun
-    from lengthwise.experiments.sweep_plan import Status
-    from lengthwise.experiments.sweep_schedule import Schedule
-
-
-class EngineName(StrEnum):
-    """Where runs are worked on."""
-
-    LOCAL = "local"
-    RAY = "ray"
+    from lengthwise.runs.engines.base import Engine
+    from lengthwise.runs.sweep import Sweep, SweepRun
+    from lengthwise.runs.sweep_plan import Status
+    from lengthwise.runs.sweep_schedule import Schedule
 
 
 def sweep(
     sweep: Annotated[str, typer.Argument(help="A shipped sweep, or a YAML file.", show_default=False)],
     runs: Annotated[Path, RUNS] = Path("runs"),
     engine: Annotated[
-        EngineName, typer.Option(help="Processes of this machine, or tasks on a Ray cluster that shares --runs.")
-    ] = EngineName.LOCAL,
+        str,
+        typer.Option(
+            metavar="NAME", help="local: processes of this machine; ray: tasks on a Ray cluster that shares --runs."
+        ),
+    ] = "local",
     address: Annotated[
         str | None, typer.Option(help="Of the Ray cluster; auto for that of this machine. By default one is started.")
     ] = None,
@@ -58,11 +54,10 @@ def sweep(
     ),
 ) -> None:
     """Train and evaluate every combination of models, tasks and seeds that a sweep names, as far as that is missing."""
-    from lengthwise.experiments.sweep import expand, load_sweep, select
-    from lengthwise.experiments.sweep_plan import Status, estimate_by_measuring, read_status
+    from lengthwise.runs.sweep import expand, load_sweep, select
+    from lengthwise.runs.sweep_plan import Status, estimate_by_measuring, read_status
 
-    if address is not None and engine is not EngineName.RAY:
-        raise typer.BadParameter("--address is of a Ray cluster; add --engine ray")
+    kind = _engine_kind(engine, address)
     grid, folder = load_sweep(sweep)
     if seed:
         grid = grid.model_copy(update={"seeds": tuple(dict.fromkeys(seed))})
@@ -80,13 +75,23 @@ def sweep(
             say(f"{run.title}: {status[run.key]}")
     if dry_run or estimate or not left:
         return
-    with _engine(engine, address, workers, retries) as where:
+    with kind(workers, retries, address) as where:
         _work(grid, left, runs, where, retries)
+
+
+def _engine_kind(name: str, address: str | None) -> type[Engine]:
+    from lengthwise.runs.engines import ENGINES
+
+    kind: type[Engine] = ENGINES.load(name)
+    if address is not None and not kind.has_address:
+        others = " or ".join(f"--engine {other}" for other in ENGINES if ENGINES.load(other).has_address)
+        raise InputError(f"--address is of a cluster; add {others}")
+    return kind
 
 
 def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
     """Say how many runs there are, and how many are done."""
-    from lengthwise.experiments.sweep_plan import Journal, Status
+    from lengthwise.runs.sweep_plan import Journal, Status
 
     counts = Counter(status.values())
     failed = Journal(runs, grid.name).failed()
@@ -100,7 +105,7 @@ def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
 
 def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
     """Say what the rest will cost."""
-    from lengthwise.experiments.sweep_plan import estimate_from_finished
+    from lengthwise.runs.sweep_plan import estimate_from_finished
 
     if judged := estimate_from_finished(grid, chosen, status, runs):
         say(f"about {_hours(judged.hours)} left: {judged.basis}")
@@ -108,16 +113,10 @@ def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
         say("core-hours unknown until a run is finished; --estimate measures the first steps of every model")
 
 
-def _engine(name: EngineName, address: str | None, workers: int | None, retries: int) -> Engine:
-    from lengthwise.experiments.engines import LocalEngine, RayEngine
-
-    return LocalEngine(workers) if name is EngineName.LOCAL else RayEngine(address, workers, retries)
-
-
 def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, retries: int) -> None:
     from lengthwise.cli.sweep_view import sweep_view
-    from lengthwise.experiments.sweep_plan import Journal
-    from lengthwise.experiments.sweep_schedule import Schedule
+    from lengthwise.runs.sweep_plan import Journal
+    from lengthwise.runs.sweep_schedule import Schedule
 
     journal = Journal(runs, grid.name)
     with stop_on_signals() as stop, sweep_view(grid.name, len(left), runs) as view:

@@ -1,4 +1,4 @@
-"""What is shown while a sweep runs: a bar for it and a line for each running run; a line a finished run elsewhere."""
+"""The view of a running sweep: a bar for it and a line for each running run; a line a finished run elsewhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID, TimeElapsedColumn
 
-from lengthwise.cli.progress import say
-from lengthwise.experiments.results import RunFolder
-from lengthwise.experiments.sweep import SweepRun
-from lengthwise.experiments.sweep_schedule import Watcher
-from lengthwise.experiments.sweep_work import Ending, Result
+from lengthwise.cli.progress import bars, say
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.sweep import SweepRun
+from lengthwise.runs.sweep_schedule import Watcher
+from lengthwise.runs.sweep_work import Ending, Result
 
 _TAIL = 4096
 """Bytes at the end of a file of metrics that hold its last row."""
@@ -81,18 +80,8 @@ def sweep_view(name: str, total: int, root: Path) -> Generator[SweepView]:
         total: runs that are to be done.
         root: the folder of all runs.
     """
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(
-        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
-    ) as bar:
-        yield SweepView(bar, bar.add_task(f"sweep {name}", total=total, note=""), total, root)
+    with bars(TimeElapsedColumn()) as shown:
+        yield SweepView(shown, shown.add_task(f"sweep {name}", total=total, note=""), total, root)
 
 
 def last_metrics(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import say, training_bar
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.recipe import AnyRecipe
+    from lengthwise.runs.recipe import Recipe
     from lengthwise.training.processes import Processes
 
 
@@ -27,7 +27,7 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto; short for --set device=D.")] = None,
 ) -> None:
     """Train a recipe, one run a seed; runs that were left unfinished go on where they ended."""
-    from lengthwise.experiments.recipe import load_recipe
+    from lengthwise.runs.recipe import load_recipe
 
     overrides = list(set_ or [])
     if seed:
@@ -35,26 +35,16 @@ def train(
     if device is not None:
         overrides.append(f"device={device}")
     resolved = load_recipe(recipe, overrides)
-    _say_substitutes(resolved)
+    for sentence in resolved.task.notes():
+        sys.stderr.write(f"{sentence}\n")
     for one in resolved.seeds:
         train_seed(resolved, one, runs)
 
 
-def _say_substitutes(recipe: AnyRecipe) -> None:
-    """Say on standard error which strings training will read in the place of others that do not exist."""
-    from lengthwise.experiments.recipe import StringRecipe
-    from lengthwise.tasks import get_language
-    from lengthwise.training.substitutes import substitutes
-
-    if isinstance(recipe, StringRecipe):
-        for sentence in substitutes(get_language(recipe.task), recipe.training):
-            sys.stderr.write(f"{sentence}\n")
-
-
-def train_seed(recipe: AnyRecipe, seed: int, runs: Path, processes: Processes | None = None) -> None:
+def train_seed(recipe: Recipe, seed: int, runs: Path, processes: Processes | None = None) -> None:
     """Train one seed of a recipe with a bar, and say how it ended; with others, this is the first process."""
-    from lengthwise.experiments.results import RunFolder, run_path
-    from lengthwise.experiments.run import Outcome, train_run
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import Outcome, train_run
     from lengthwise.training.processes import ALONE
 
     folder = run_path(runs, recipe.name, seed)

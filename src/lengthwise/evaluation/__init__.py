@@ -1,1 +1,23 @@
-"""Evaluation: accuracy by length."""
+"""Evaluation: metrics at the points of a task, and diagnostics of what happens beyond the training length."""
+
+from lengthwise.registry import Registry
+
+METRICS: Registry = Registry(
+    "metric",
+    {
+        name: f"lengthwise.evaluation.metrics:{name}"
+        for name in ("accuracy", "sequence_accuracy", "cross_entropy", "squared_error")
+    },
+)
+"""Metric name -> a function ``(answers, targets, rows, count) -> scores``; see `lengthwise.evaluation.metrics`."""
+
+DIAGNOSTICS: Registry = Registry(
+    "diagnostic",
+    {
+        "by_point": "lengthwise.evaluation.by_point:ByPoint",
+        "perplexity": "lengthwise.evaluation.beyond:Perplexity",
+        "remembrance": "lengthwise.evaluation.beyond:EffectiveRemembrance",
+        "state_statistics": "lengthwise.evaluation.beyond:StateStatistics",
+    },
+)
+"""Diagnostic name -> its class, a `lengthwise.evaluation.diagnostic.Diagnostic`."""

@@ -277,19 +277,21 @@ def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: 
 
 
 def _losses(piece: Piece, targets_BT: Tensor) -> Tensor:
-    """Return the cross-entropy at every position of a piece, [B, T] nats, in float32 or better."""
+    """Return the loss at every position of a piece, [B, T], in float32 or better: nats, or the squared error."""
     logits_BTV = piece.output.logits
     if logits_BTV.ndim != 3:
         raise InputError(
             "perplexity needs logits at every token, [rows, tokens, symbols]; "
             f"this model gives {list(logits_BTV.shape)}"
         )
+    wide_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
+    if targets_BT.is_floating_point():
+        return (wide_BTV - targets_BT).square().mean(-1)
     if int(targets_BT.max()) >= logits_BTV.shape[-1]:
         raise InputError(
             f"token {int(targets_BT.max())} is outside the model's vocabulary of {logits_BTV.shape[-1]}: "
             "the text and the model must use the same tokenizer"
         )
-    wide_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
     return cross_entropy(wide_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(targets_BT)
 
 

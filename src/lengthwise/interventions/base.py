@@ -44,6 +44,10 @@ class Intervention(ABC):
     """What recipes and error messages call it."""
     aligned: ClassVar[bool] = False
     """Whether row i of a batch must continue row i of the batch before."""
+    initial: ClassVar[bool] = False
+    """Whether every sequence starts from the model's own initial state, so that any model will do."""
+    observes: ClassVar[bool] = False
+    """Whether it learns from the states that sequences end with."""
 
     @abstractmethod
     def begin(
@@ -99,8 +103,9 @@ class Intervention(ABC):
 class ObservingIntervention(Intervention):
     """An intervention that learns from final states, as starts of new sequences."""
 
-    tails: bool = False
-    """Whether tails of convolutions and token shifts are kept as well."""
+    observes = True
+    conv_states: bool = False
+    """Whether conv states, of convolutions and token shifts, are kept as well."""
 
     def __init__(self) -> None:
         self._model: SequenceModel | None = None
@@ -121,8 +126,8 @@ class ObservingIntervention(Intervention):
         _check_finite(final, self.name)
         start = self._model.start_from(final)
         kept = self._kept(start)
-        # A new sequence has no tail of its own: those that are kept are those of the sequence that ended.
-        entries = {name: (final if start.kinds[name] is Kind.TAIL else start)[name] for name in kept}
+        # A new sequence has no conv state of its own: those that are kept are those of the sequence that ended.
+        entries = {name: (final if start.kinds[name] is Kind.CONV else start)[name] for name in kept}
         self._remember(State(entries, {name: start.kinds[name] for name in kept}).detach())
 
     @abstractmethod
@@ -135,7 +140,7 @@ class ObservingIntervention(Intervention):
 
     def _kept(self, start: State) -> list[str]:
         """Return the names of the entries that the intervention chooses; the others are always initial."""
-        kinds = {Kind.RECURRENT, Kind.TAIL} if self.tails else {Kind.RECURRENT}
+        kinds = {Kind.RECURRENT, Kind.CONV} if self.conv_states else {Kind.RECURRENT}
         return [name for name in start if start.kinds[name] in kinds]
 
 
@@ -145,7 +150,7 @@ def check_carries_state(model: SequenceModel, intervention: Intervention) -> Non
     Raises:
         InputError: the model's initial state has no recurrent entry; the message names both.
     """
-    if intervention.name != "zero" and not recurrent_entries(initial_start(model, 1)):
+    if not intervention.initial and not recurrent_entries(initial_start(model, 1)):
         carried = ", ".join(model.initial_state(1)) or "nothing"
         raise InputError(
             f"intervention {intervention.name!r} needs a model with a recurrent state; "

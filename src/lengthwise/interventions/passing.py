@@ -27,8 +27,8 @@ class PassingConfig(InterventionConfig):
     zero_share: float = Field(default=0.0, ge=0, le=1)
     """The fraction of rows that always start from the initial state, so that it is not forgotten. The others pass
     states among themselves, through any number of steps; a chance p of zeroing ends that after 1/p on average."""
-    tails: bool = False
-    """Whether tails of convolutions and token shifts are passed as well."""
+    conv_states: bool = False
+    """Whether conv states, of convolutions and token shifts, are passed as well."""
 
 
 class StatePassingConfig(PassingConfig):
@@ -49,8 +49,8 @@ class TBPTTConfig(PassingConfig):
     """Settings of truncated backpropagation through time."""
 
     name: Literal["tbptt"] = "tbptt"
-    tails: bool = True
-    """Whether tails of convolutions and token shifts are passed as well."""
+    conv_states: bool = True
+    """Whether conv states, of convolutions and token shifts, are passed as well."""
 
     def build(self) -> TBPTT:
         """Return an intervention that starts from the initial state until it has seen a final one."""
@@ -60,7 +60,7 @@ class TBPTTConfig(PassingConfig):
 class Passing(ObservingIntervention):
     """The final states of the step before, gradient stopped, are the initial states of the next.
 
-    Recurrent entries are passed, and tails where asked for; positions and caches are always initial.
+    Recurrent entries are passed, and conv states where asked for; positions and caches are always initial.
 
     Args:
         config: the settings.
@@ -68,7 +68,7 @@ class Passing(ObservingIntervention):
 
     def __init__(self, config: PassingConfig) -> None:
         super().__init__()
-        self.tails = config.tails
+        self.conv_states = config.conv_states
         self.zero_probability = config.zero_probability
         self.zero_share = config.zero_share
         self.memory = State({})
@@ -103,7 +103,7 @@ class Passing(ObservingIntervention):
         return State({**start, **passed}, start.kinds)
 
     def _remember(self, start: State) -> None:
-        # Copies, because a tail is often a view that would keep the inputs of a whole step alive.
+        # Copies, because a conv state is often a view that would keep the inputs of a whole step alive.
         self.memory = start.map(Tensor.clone)
 
     def _check_fits(self, start: State) -> None:

@@ -26,6 +26,7 @@ class Zero(Intervention):
     """Ordinary training: the initial state, whatever was seen."""
 
     name = "zero"
+    initial = True
 
     def begin(
         self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None = None

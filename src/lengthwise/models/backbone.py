@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
 
+from lengthwise.errors import InputError
 from lengthwise.models import MIXERS
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.base import Output, SequenceModel, embed
 from lengthwise.models.block import ResidualConfig, ResidualLayer
-from lengthwise.models.mixer import Mixer, MixerConfig
+from lengthwise.models.mixers.base import Mixer, MixerConfig
+from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.positions import NoPositions, PositionEmbedding, PositionsConfig
-from lengthwise.models.recurrent import GRUConfig
 from lengthwise.registry import OneOf
+from lengthwise.spaces import Space, Tokens, as_space
 from lengthwise.state import State
 
 
@@ -37,9 +39,9 @@ class BackboneConfig(ResidualConfig):
     tied: bool = False
     """Whether the readout shares the embedding's weights; needs as many classes as symbols."""
 
-    def build(self, vocabulary: int, classes: int) -> Backbone:
+    def build(self, inputs: Space | int, outputs: Space | int) -> Backbone:
         """Return a freshly initialised model."""
-        return Backbone(self, vocabulary, classes)
+        return Backbone(self, as_space(inputs), as_space(outputs))
 
 
 class Backbone(SequenceModel):
@@ -50,29 +52,32 @@ class Backbone(SequenceModel):
 
     Args:
         config: the settings.
-        vocabulary: V, number of different symbols.
-        classes: C, number of classes; the number of symbols for a language model.
+        inputs: what it reads: V symbols, or vectors.
+        outputs: what it answers: C classes, or vectors of C numbers.
 
     Raises:
         InputError: the mixer's settings do not go with the width.
 
     Example:
         >>> import torch
-        >>> model = BackboneConfig(width=16).build(vocabulary=5, classes=5)
+        >>> model = BackboneConfig(width=16).build(5, 5)
         >>> model(torch.tensor([[0, 1, 4]])).logits.shape
         torch.Size([1, 3, 5])
     """
 
-    def __init__(self, config: BackboneConfig, vocabulary: int, classes: int) -> None:
+    def __init__(self, config: BackboneConfig, inputs: Space, outputs: Space) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(vocabulary, config.width)
+        self.embedding = embed(inputs, config.width)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = config.final_norm()
-        self.classifier = nn.Linear(config.width, classes, bias=False)
-        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.classifier = nn.Linear(config.width, outputs.size, bias=False)
+        if isinstance(self.embedding, nn.Embedding):
+            nn.init.normal_(self.embedding.weight, std=0.02)
         nn.init.normal_(self.classifier.weight, std=0.02)
         if config.tied:
+            if inputs != outputs or not isinstance(inputs, Tokens):
+                raise InputError(f"model.tied needs as many classes as symbols, not {inputs} and {outputs}")
             self.classifier.weight = self.embedding.weight
         self.positions = (
             None if isinstance(config.positions, NoPositions) else PositionEmbedding(config.positions, config.width)
@@ -86,7 +91,7 @@ class Backbone(SequenceModel):
         return State.nested(parts)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
-        """Read tokens [B, T] from a state and return logits [B, T, C]."""
+        """Read tokens [B, T], or values [B, T, F], from a state and return logits [B, T, C]."""
         before = self.initial_state(len(tokens)) if state is None else state
         x_BTD, after = self.embedding(tokens), dict[str, State]()
         if self.config.scaled_embedding:
@@ -96,6 +101,10 @@ class Backbone(SequenceModel):
         for number, layer in enumerate(self._stack):
             x_BTD, after[_layer(number)] = layer(x_BTD, before.section(_layer(number)))
         return Output(self.classifier(self.norm(x_BTD)), State.nested(after))
+
+    def gives_every_prefix(self) -> bool:
+        """Return true: one call gives logits after every position."""
+        return True
 
     @property
     def _stack(self) -> list[Layer]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.spaces import Space, Tokens
 from lengthwise.state import Kind, State
 
 
@@ -22,6 +23,11 @@ class Output(NamedTuple):
 
     logits: Tensor
     state: State
+
+
+def embed(inputs: Space, width: int) -> nn.Embedding | nn.Linear:
+    """Return what maps inputs to vectors of a width: a table of symbols, or a linear map of values."""
+    return nn.Embedding(inputs.size, width) if isinstance(inputs, Tokens) else nn.Linear(inputs.size, width)
 
 
 SYMBOLS = 16_384
@@ -34,12 +40,15 @@ class ModelConfig(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
-    def build(self, vocabulary: int, classes: int) -> StringModel:
+    def build(self, inputs: Space | int, outputs: Space | int) -> StringModel:
         """Return a freshly initialised model.
 
         Args:
-            vocabulary: number of different symbols.
-            classes: number of classes of the readout.
+            inputs: what it reads; a number is that of the different symbols.
+            outputs: what it answers; a number is that of the classes.
+
+        Raises:
+            InputError: the settings do not go with them.
         """
 
 
@@ -63,16 +72,24 @@ class StringModel(nn.Module, ABC):
         """
         return torch.stack([self.string_logits(tokens[:, :length]) for length in lengths], 1)
 
-    def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits [B, C] of strings of different lengths; by default each length is read by itself.
+    def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """Return the logits [N, C] at the positions where something is asked, rows first.
+
+        What stands to the right of a position changes nothing, so rows may be padded there. By default prefixes of
+        one length are read together, once each.
 
         Args:
-            tokens: [B, T] symbols, each string at the left; what stands to the right of it changes nothing.
-            lengths: [B] integers, how long each string is, each in 1..T.
+            inputs: [B, T] symbols or [B, T, F] values.
+            asked: [B, T] booleans, N of them true.
         """
-        groups = [(lengths == length).nonzero()[:, 0] for length in lengths.unique()]
-        logits = [self.string_logits(tokens[rows, : int(lengths[rows[0]])]) for rows in groups]
-        return torch.cat(logits)[torch.cat(groups).argsort()]
+        rows_N, places_N = asked.nonzero(as_tuple=True)
+        if bool((asked.sum(1) == 1).all()):
+            found = [(places_N == place).nonzero()[:, 0] for place in places_N.unique()]
+            logits = [self.string_logits(inputs[rows_N[few], : int(places_N[few[0]]) + 1]) for few in found]
+            return torch.cat(logits)[torch.cat(found).argsort()]
+        places = places_N.unique()
+        logits_BNC = self.prefix_logits(inputs, [int(place) + 1 for place in places])
+        return logits_BNC[rows_N, torch.searchsorted(places, places_N)]
 
     def gives_every_prefix(self) -> bool:
         """Return whether one call gives logits after every token, [B, T, C], and not after the last alone."""
@@ -120,9 +137,9 @@ class SequenceModel(StringModel):
 
     def gives_every_prefix(self) -> bool:
         """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol."""
-        device = next(self.parameters()).device
+        parameter = next(self.parameters())
         with torch.no_grad():
-            return self(torch.zeros(1, 1, dtype=torch.int64, device=device)).logits.ndim == 3
+            return self(torch.zeros(1, 1, dtype=torch.int64, device=parameter.device)).logits.ndim == 3
 
     def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
         """Return the logits [B, C] of whole strings, read in chunks with the state carried.
@@ -161,22 +178,53 @@ class SequenceModel(StringModel):
             logits.append(output.logits)
         return torch.stack(logits, 1)
 
-    def padded_logits(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits [B, C] of strings of different lengths, in one go where each token has logits.
+    def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """Return the logits [N, C] at the positions where something is asked, rows first, read in chunks.
 
         Args:
-            tokens: [B, T] symbols, each string at the left; what stands to the right of it changes nothing.
-            lengths: [B] integers, how long each string is, each in 1..T.
+            inputs: [B, T] symbols or [B, T, F] values.
+            asked: [B, T] booleans, N of them true.
         """
         if not self.gives_every_prefix():
-            return super().padded_logits(tokens, lengths)
+            return super().asked_logits(inputs, asked)
+        last = int(asked.any(0).nonzero()[-1]) + 1
         found, rows = list[Tensor](), list[Tensor]()
-        for start, logits_BTC in self._chunks(tokens[:, : int(lengths.max())]):
-            last_B = lengths - start - 1
-            here_B = ((last_B >= 0) & (last_B < logits_BTC.shape[1])).nonzero()[:, 0]
-            found.append(logits_BTC[here_B, last_B[here_B]])
-            rows.append(here_B)
-        return torch.cat(found)[torch.cat(rows).argsort()]
+        for start, logits_BTC in self._chunks(inputs[:, :last]):
+            rows_N, places_N = asked[:, start : start + logits_BTC.shape[1]].nonzero(as_tuple=True)
+            found.append(logits_BTC[rows_N, places_N])
+            rows.append(rows_N)
+        # Chunks are in the order of positions, and the sort is stable.
+        return torch.cat(found)[torch.cat(rows).argsort(stable=True)]
+
+    def answers(self, inputs: Tensor, asked: Tensor, state: State | None = None) -> Output:
+        """Read a batch from a state: the logits [N, C] where something is asked, rows first, and the state after it.
+
+        A model that answers at its end alone is read in pieces that end where something is asked.
+
+        Args:
+            inputs: [B, T] symbols or [B, T, F] values.
+            asked: [B, T] booleans, N of them true.
+            state: of B rows; the initial one by default.
+        """
+        logits, after = self(inputs, state)
+        if logits.ndim == 3:
+            return Output(logits.flatten(0, 1) if asked.all() else logits[asked], after)
+        if not asked[:, :-1].any():
+            return Output(logits[asked[:, -1]], after)
+        return self._answers_in_pieces(inputs, asked, state)
+
+    def _answers_in_pieces(self, inputs: Tensor, asked: Tensor, state: State | None) -> Output:
+        """Return what `answers` does, of a model that answers at the end of what it reads alone."""
+        after = self.initial_state(len(inputs)) if state is None else state
+        ends, begin, found = asked.any(0).nonzero()[:, 0].add(1).tolist(), 0, list[Tensor]()
+        for end in dict.fromkeys([*ends, inputs.shape[1]]):
+            logits, after = self(inputs[:, begin:end], after)
+            found.append(logits)
+            begin = end
+        if not ends:
+            return Output(found[-1][:0], after)
+        logits_BNC = torch.stack(found[: len(ends)], 1)
+        return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], after)
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""

@@ -1,4 +1,4 @@
-"""What every residual layer is made of, whatever mixes along time: norms, feed-forward layers, dropout.
+"""Parts of every residual layer, whatever mixes along time: norms, feed-forward layers, dropout.
 
 Shape letters: B batch rows, T tokens, D width, F width of the feed-forward layer.
 """
@@ -19,7 +19,7 @@ FeedForwardKind = Literal["gated", "relu"]
 
 
 class ResidualConfig(ModelConfig):
-    """What the settings of models with a residual stream share."""
+    """Settings that models with a residual stream share."""
 
     width: int = Field(default=128, ge=1)
     """D, the size of the residual stream."""
@@ -58,7 +58,8 @@ class ResidualLayer(nn.Module):
         if config.feed_forward:
             self.feed_forward_norm = make_norm(config.norm, config.width)
             hidden = round(config.feed_forward * config.width)
-            self.feed_forward = make_feed_forward(config.feed_forward_kind, config.width, hidden)
+            feed_forward = GatedFeedForward if config.feed_forward_kind == "gated" else ReLUFeedForward
+            self.feed_forward = feed_forward(config.width, hidden)
 
     def before(self, x_BTD: Tensor) -> Tensor:
         """Return what the mixer reads of the residual stream."""
@@ -82,19 +83,8 @@ def make_norm(kind: NormKind, width: int) -> nn.Module:
     return nn.RMSNorm(width) if kind == "rms" else nn.LayerNorm(width)
 
 
-def make_feed_forward(kind: FeedForwardKind, width: int, hidden: int) -> nn.Module:
-    """Return a fresh feed-forward layer from D over F to D."""
-    if kind == "gated":
-        return GatedFeedForward(width, hidden)
-    return ReLUFeedForward(width, hidden)
-
-
 class GatedFeedForward(nn.Module):
     """SwiGLU: a linear map of silu(gate) times value.
-
-    Args:
-        width: D.
-        hidden: F.
 
     Source: Shazeer 2020, equation 6.
     """
@@ -112,10 +102,6 @@ class GatedFeedForward(nn.Module):
 
 class ReLUFeedForward(nn.Module):
     """Two linear maps with biases around a ReLU.
-
-    Args:
-        width: D.
-        hidden: F.
 
     Source: Vaswani et al. 2017, equation 2.
     """

@@ -11,6 +11,7 @@ from torch import nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import ModelConfig
+from lengthwise.spaces import Space
 
 TOLERANCE = 0.1
 """How far from a budget a model may be, as a fraction of it."""
@@ -25,32 +26,32 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def solve_width(config: ModelConfig, vocabulary: int, classes: int, parameters: int) -> int:
+def solve_width(config: ModelConfig, inputs: Space | int, outputs: Space | int, parameters: int) -> int:
     """Return the width at which a model's number of parameters comes nearest to a budget.
 
     Widths that the model refuses, such as those that its heads do not divide, are left out. Nothing is allocated.
 
     Args:
         config: the model's settings, whose width does not matter.
-        vocabulary: number of different symbols.
-        classes: number of classes of the readout.
+        inputs: what the model reads.
+        outputs: what it answers.
         parameters: the budget.
 
     Raises:
         InputError: the model has no setting for its width, or none comes within a tenth of the budget.
 
     Example:
-        >>> from lengthwise.models.ldru import LDRUConfig
-        >>> solve_width(LDRUConfig(), vocabulary=2, classes=2, parameters=160_000)
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
+        >>> solve_width(LDRUConfig(), 2, 2, parameters=160_000)
         64
     """
     if "width" not in type(config).model_fields:
         raise InputError(f"model {_name(config)} has no setting for its width, so it cannot be brought to a size")
 
-    around = _around(functools.partial(_first_from, config, vocabulary, classes), parameters)
+    around = _around(functools.partial(_first_from, config, inputs, outputs), parameters)
     if not around:
         # What the model says against a width says it best.
-        _size(config, vocabulary, classes)
+        _size(config, inputs, outputs)
         raise InputError(f"model {_name(config)} can be built at no width up to {_REACH}")
     nearest = min(around, key=lambda built: abs(built.parameters - parameters))
     if not _within(nearest.parameters, parameters):
@@ -61,21 +62,21 @@ def solve_width(config: ModelConfig, vocabulary: int, classes: int, parameters: 
     return nearest.width
 
 
-def within_budget(config: ModelConfig, vocabulary: int, classes: int, parameters: int) -> ModelConfig:
+def within_budget(config: ModelConfig, inputs: Space | int, outputs: Space | int, parameters: int) -> ModelConfig:
     """Return a model's settings with the width that a budget asks for, or with the one they have if that keeps to it.
 
     Args:
         config: the model's settings; a width that was given, and is no default, stays.
-        vocabulary: number of different symbols.
-        classes: number of classes of the readout.
+        inputs: what the model reads.
+        outputs: what it answers.
         parameters: the budget.
 
     Raises:
         InputError: the width that was given does not come within a tenth of the budget, or none does.
     """
     if "width" not in config.model_fields_set:
-        return config.model_copy(update={"width": solve_width(config, vocabulary, classes, parameters)})
-    size = _size(config, vocabulary, classes)
+        return config.model_copy(update={"width": solve_width(config, inputs, outputs, parameters)})
+    size = _size(config, inputs, outputs)
     if not _within(size, parameters):
         raise InputError(
             f"model.width {getattr(config, 'width', None)} makes {size:,} parameters, "
@@ -112,20 +113,20 @@ def _around(first_from: Callable[[int], _Built | None], parameters: int) -> list
     return [low, high]
 
 
-def _first_from(config: ModelConfig, vocabulary: int, classes: int, width: int) -> _Built | None:
+def _first_from(config: ModelConfig, inputs: Space | int, outputs: Space | int, width: int) -> _Built | None:
     """Return the first width from this one on at which the model can be built."""
     for candidate in range(width, width + _REACH):
         try:
-            size = _size(config.model_copy(update={"width": candidate}), vocabulary, classes)
+            size = _size(config.model_copy(update={"width": candidate}), inputs, outputs)
         except InputError:
             continue
         return _Built(candidate, size)
     return None
 
 
-def _size(config: ModelConfig, vocabulary: int, classes: int) -> int:
+def _size(config: ModelConfig, inputs: Space | int, outputs: Space | int) -> int:
     with torch.device("meta"):
-        return count_parameters(config.build(vocabulary, classes))
+        return count_parameters(config.build(inputs, outputs))
 
 
 def _within(size: int, parameters: int) -> bool:

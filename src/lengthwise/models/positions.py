@@ -99,9 +99,6 @@ class CountedPositions(nn.Module):
 class RandomPositions(nn.Module):
     """Positions drawn at random in training, and evenly spaced in evaluation.
 
-    Args:
-        config: the settings; `DrawnPositions` says which positions they are.
-
     Example:
         >>> source = RandomPositions(DrawnPositions()).eval()
         >>> source(5, source.initial_state(1, torch.device("cpu")))[0]
@@ -150,11 +147,6 @@ class RandomPositions(nn.Module):
         return drawn_BK.masked_fill(surplus_BK, size).sort().values[:, :tokens]
 
 
-def position_source(drawn: DrawnPositions | None) -> CountedPositions | RandomPositions:
-    """Return what numbers the tokens: drawn as the settings say, or counted."""
-    return CountedPositions() if drawn is None else RandomPositions(drawn)
-
-
 def wave_frequencies(channels: int, device: torch.device) -> Tensor:
     """Return the frequencies [channels / 2] in radians a position, from 1 down to about 1 / `LONGEST_PERIOD`.
 
@@ -179,9 +171,6 @@ def waves(positions: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
 class SinusoidalEncoding(nn.Module):
     """Sines and cosines of the position.
 
-    Args:
-        width: D, even.
-
     Source: Vaswani et al. 2017, section 3.5, sines before cosines as in Deletang et al. 2023.
     """
 
@@ -196,12 +185,7 @@ class SinusoidalEncoding(nn.Module):
 
 
 class LearnedEncoding(nn.Module):
-    """One learned vector a position.
-
-    Args:
-        length: how many positions there are.
-        width: D.
-    """
+    """One learned vector a position."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -226,18 +210,11 @@ class PositionEmbedding(nn.Module):
     """Adds to each token's embedding an encoding of its position.
 
     Its state holds how many tokens were read, as entries of kind position.
-
-    Args:
-        config: the settings, other than `NoPositions`.
-        width: D.
-
-    Raises:
-        InputError: sines and cosines do not go with an odd width.
     """
 
     def __init__(self, config: SinusoidalPositions | LearnedPositions | RandomisedPositions, width: int) -> None:
         super().__init__()
-        self.source = position_source(config if isinstance(config, RandomisedPositions) else None)
+        self.source = RandomPositions(config) if isinstance(config, RandomisedPositions) else CountedPositions()
         if isinstance(config, LearnedPositions):
             self.encoding = LearnedEncoding(config.length, width)
         elif isinstance(config, RandomisedPositions) and config.encoding == "learned":

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lengthwise.errors import InputError
@@ -34,7 +36,7 @@ def read(
 
     Args:
         model: the model, in the mode it is in.
-        tokens_BT: [B, T] symbols.
+        tokens_BT: [B, T] symbols or [B, T, F] values.
         chunk: tokens read at a time, at most.
         cuts: numbers of tokens, each in 1..T, after which a piece must end as well.
         state: before the first token; by default the initial one.
@@ -64,6 +66,47 @@ def spans(length: int, chunk: int, cuts: Iterable[int] = ()) -> list[tuple[int, 
         raise InputError(f"a chunk holds at least 1 token, not {chunk}")
     ends = sorted({*range(chunk, length, chunk), *cuts, length} - {0})
     return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def answers_at_ends(
+    model: SequenceModel, inputs: Tensor, asked_BT: Tensor, lengths_B: NDArray[np.int64], state: State | None = None
+) -> Output:
+    """Return what `SequenceModel.answers` does, of rows padded on the right, with each row's state where it ends.
+
+    The rows are read in pieces that end where one of them does.
+
+    Args:
+        model: the model, in the mode it is in.
+        inputs: [B, T] symbols or [B, T, F] values.
+        asked_BT: [B, T] where something is asked.
+        lengths_B: [B] the positions of each row.
+        state: before the first position; by default the initial one.
+    """
+    state = model.initial_state(len(inputs)) if state is None else state
+    rows, begin = torch.arange(len(inputs)), 0
+    answers, places, finals, order = list[Tensor](), list[Tensor](), list[State](), list[Tensor]()
+    for end in sorted({int(length) for length in lengths_B}):
+        piece_BT = asked_BT[rows, begin:end]
+        logits_NC, state = model.answers(inputs[rows, begin:end], piece_BT, state)
+        rows_N, places_N = piece_BT.nonzero(as_tuple=True)
+        answers.append(logits_NC)
+        places.append(rows[rows_N.cpu()] * inputs.shape[1] + begin + places_N.cpu())
+        here_B = torch.from_numpy(lengths_B)[rows] == end
+        finals.append(as_start(model, state.rows(here_B.to(inputs.device))))
+        order.append(rows[here_B])
+        rows, state, begin = rows[~here_B], state.rows((~here_B).to(inputs.device)), end
+    final = State.concat(finals).rows(torch.cat(order).argsort().to(inputs.device))
+    return Output(torch.cat(answers)[torch.cat(places).argsort().to(inputs.device)], final)
+
+
+def as_start(model: SequenceModel, final: State) -> State:
+    """Return what a sequence could start from, whose entries do not depend on the length, with the conv states kept.
+
+    States after different numbers of positions can be joined then.
+    """
+    start = model.start_from(final)
+    kept = {name: final[name] for name in start if start.kinds[name] is Kind.CONV}
+    return State({**start, **kept}, start.kinds)
 
 
 def non_finite_entry(state: State, kinds: Iterable[Kind] = tuple(Kind)) -> str | None:
@@ -96,19 +139,20 @@ def first_not_finite(model: SequenceModel, tokens_BT: Tensor, state: State) -> t
 
 
 def check_tokens(tokens_BT: Tensor, least: int) -> None:
-    """Refuse tokens that are not rows of symbols.
+    """Refuse what is not rows of symbols or of vectors.
 
     Args:
-        tokens_BT: [B, T] symbols.
+        tokens_BT: [B, T] symbols or [B, T, F] values.
         least: the smallest T that will do.
 
     Raises:
-        InputError: the tokens are no integers, have no two dimensions, no rows, or too few columns.
+        InputError: these are neither, there are no rows, or too few positions.
     """
-    if tokens_BT.ndim != 2 or tokens_BT.is_floating_point() or not len(tokens_BT):
+    fitting = tokens_BT.ndim == (3 if tokens_BT.is_floating_point() else 2)
+    if not fitting or not len(tokens_BT):
         raise InputError(
-            f"tokens must be integers of shape [rows, tokens] with at least one row, "
-            f"not {tokens_BT.dtype} of shape {list(tokens_BT.shape)}"
+            f"tokens must be integers of shape [rows, tokens], or values of shape [rows, positions, numbers], with at "
+            f"least one row, not {tokens_BT.dtype} of shape {list(tokens_BT.shape)}"
         )
     if tokens_BT.shape[1] < least:
         raise InputError(f"rows of at least {least} tokens are needed, these have {tokens_BT.shape[1]}")

@@ -8,7 +8,7 @@ from statistics import fmean
 from rich.table import Table
 from rich.text import Text
 
-from lengthwise.diagnostics.verdict import OctaveRatio
+from lengthwise.evaluation.verdict import OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
 from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Head, Row

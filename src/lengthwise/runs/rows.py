@@ -5,42 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lengthwise.errors import InputError
-
-Axis: TypeAlias = int | float | str
-
-
-class Row(BaseModel):
-    """One measured number.
-
-    A field that is added here is a column of every table, without a change elsewhere.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
-
-    task: str
-    """What was measured on."""
-    metric: str
-    """What was measured: the name of a metric or of a part of a diagnostic."""
-    value: float
-    low: float | None = None
-    """Lower end of the 95 % confidence interval, where it does not follow from the value and the samples."""
-    high: float | None = None
-    samples: int
-    """Independent sequences that the number was taken from."""
-    axes: dict[str, Axis] = {}
-    """Where it was measured: length, depth, split, first and last position, and so on."""
-
-    @field_validator("axes")
-    @classmethod
-    def _named(cls, axes: dict[str, Axis]) -> dict[str, Axis]:
-        if taken := sorted(set(axes) & RESERVED):
-            raise ValueError(f"an axis cannot be called {taken[0]!r}: every table has a column of that name")
-        return axes
+from lengthwise.evaluation.rows import Row
 
 
 class Head(BaseModel):
@@ -87,7 +57,14 @@ _FORMAT: Literal["lengthwise-evaluation-2"] = "lengthwise-evaluation-2"
 
 
 def dump_evaluation(head: Head, rows: Iterable[Row]) -> bytes:
-    """Return the file of an evaluation: the head on the first line, then a row a line."""
+    """Return the file of an evaluation: the head on the first line, then a row a line.
+
+    Raises:
+        InputError: an axis is called like a column that every table has.
+    """
+    rows = list(rows)
+    if taken := sorted(RESERVED & {axis for row in rows for axis in row.axes}):
+        raise InputError(f"an axis cannot be called {taken[0]!r}: every table has a column of that name")
     first = json.dumps({"format": _FORMAT, **head.model_dump()})
     return "".join(f"{line}\n" for line in (first, *(row.model_dump_json() for row in rows))).encode()
 

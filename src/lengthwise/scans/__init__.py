@@ -1,15 +1,15 @@
-"""The mathematics: pure functions on tensors, each with a slow twin in `reference`."""
+"""Scans: the mathematics of the models, pure functions on tensors, each held to a slow twin by the tests."""
 
 from lengthwise.scans.bracketing import Rounds, balanced_rounds, random_tree
 from lengthwise.scans.delta import delta_scan
-from lengthwise.scans.diagonal import diagonal_scan
-from lengthwise.scans.elementwise import elementwise_scan
-from lengthwise.scans.exponential import mlstm_scan, slstm_scan
-from lengthwise.scans.gated_linear import gated_linear_scan
-from lengthwise.scans.linear import linear_scan
-from lengthwise.scans.online import OnlineReduction, reduce_chunks
-from lengthwise.scans.selected import selected_scan
-from lengthwise.scans.selective import selective_scan
+from lengthwise.scans.gla import gated_linear_scan
+from lengthwise.scans.mamba1 import selective_scan
+from lengthwise.scans.mamba2 import linear_scan
+from lengthwise.scans.online import OnlineReduction, reduce_chunks, tree_scan
+from lengthwise.scans.rg_lru import elementwise_scan
+from lengthwise.scans.rwkv4 import WeightedMemory, weighted_scan
+from lengthwise.scans.s5 import diagonal_scan
+from lengthwise.scans.sd_ssm import selected_scan
 from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
     Odd,
@@ -18,9 +18,8 @@ from lengthwise.scans.tree import (
     random_bracketing,
     tree_reduce,
     tree_reduce_prefixes,
-    tree_scan,
 )
-from lengthwise.scans.weighted import WeightedMemory, weighted_scan
+from lengthwise.scans.xlstm import mlstm_scan, slstm_scan
 
 __all__ = [
     "Odd",

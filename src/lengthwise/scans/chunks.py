@@ -1,7 +1,6 @@
-"""What the chunked linear recurrences share: their inputs checked, cut into chunks, and states carried across them.
+"""Chunks of a recurrence: inputs cut into chunks, and states carried across them.
 
-Shape letters: B batch rows, T tokens, H heads, G groups of heads, K key channels, V value channels, N chunks,
-C tokens of a chunk, D... any further shape.
+Shape letters: B batch rows, T tokens, N chunks, C tokens of a chunk, D... any further shape.
 """
 
 from __future__ import annotations
@@ -11,38 +10,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-from lengthwise.errors import InputError
-
-
-def check_recurrence(
-    q: Tensor, k: Tensor, v_BTHV: Tensor, log_decay: Tensor, state: Tensor | None, *, per_channel: bool, chunk: int
-) -> None:
-    """Check the shapes of a linear recurrence.
-
-    Raises:
-        InputError: a shape does not go with the others; the message says which it should be.
-    """
-    if v_BTHV.ndim != 4 or q.ndim != 4 or not v_BTHV.shape[1]:
-        raise InputError(
-            "queries and values must be [batch, time, heads, channels] with at least one time step, "
-            f"not {list(q.shape)} and {list(v_BTHV.shape)}"
-        )
-    B, T, H, V = v_BTHV.shape
-    G, K = (H, q.shape[3]) if per_channel else q.shape[2:]
-    if not G or H % G:
-        raise InputError(f"{H} heads cannot share the queries and keys of {G} groups; the groups must divide the heads")
-    expected = {
-        "queries": (q, (B, T, G, K)),
-        "keys": (k, (B, T, G, K)),
-        "log decays": (log_decay, (B, T, H, K) if per_channel else (B, T, H)),
-        "state": (state, (B, H, K, V)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise InputError(f"{name} of shape {list(tensor.shape)} do not go with the others: {list(shape)} would")
-    if chunk < 1:
-        raise InputError(f"a chunk has at least one token, not {chunk}")
 
 
 def precision(*tensors: Tensor) -> torch.dtype:
@@ -61,16 +28,7 @@ def in_chunks(x: Tensor, size: int, dtype: torch.dtype) -> Tensor:
 
 
 def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Carry a state across chunks: it decays, then what the chunk wrote is added.
-
-    Args:
-        decay: [B, N, ...] decay over each whole chunk, broadcast over a state.
-        written: [B, N, D...] what each chunk adds, decayed to the chunk's end.
-        state: [B, D...] the state before the first chunk.
-
-    Returns:
-        [B, N, D...] the states before the chunks, and [B, D...] the state after the last.
-    """
+    """Return the states before the chunks, [B, N, D...], and after the last: each decays, then `written` is added."""
     before, after = cast(tuple[Tensor, Tensor], _Carry.apply(decay, written, state, False))
     return before, after
 

@@ -7,13 +7,15 @@ side by side (batch rows times heads).
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lengthwise.errors import InputError
+from lengthwise.scans.checks import check_chunk, check_shapes
+from lengthwise.scans.chunks import precision
 
 CHUNK = 32
 """Tokens solved together: the fastest of 16, 32, 64 and 128 on a CPU for 256 tokens."""
@@ -38,7 +40,7 @@ def delta_scan(
     Within a chunk the corrections solve a triangular system (the UT transform); a loop over chunks carries the
     state. Only logarithms of decays that are at most zero are exponentiated, so that no decay overflows. Inputs of
     less than float32 are computed in float32. First derivatives exist of everything that is returned with respect to
-    everything that is given; second derivatives need `delta_scan_reference`.
+    everything that is given; second derivatives do not.
 
     Args:
         q_BTHK: [B, T, H, K] queries, scaled by the caller.
@@ -67,33 +69,15 @@ def delta_scan(
         >>> y.flatten().tolist(), state.flatten().tolist()
         ([3.0, 5.0], [3.0, 5.0])
     """
-    _check(q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay_BTH, state_BHKV, chunk)
+    optional = {"log_decay_BTH": log_decay_BTH, "state_BHKV": state_BHKV}
+    check_shapes(q_BTHK=q_BTHK, k_BTHK=k_BTHK, v_BTHV=v_BTHV, beta_BTH=beta_BTH, **optional)
+    check_chunk(chunk)
     B, _, H, K = q_BTHK.shape
     state = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[-1]) if state_BHKV is None else state_BHKV
     log_decay = torch.zeros_like(beta_BTH) if log_decay_BTH is None else log_decay_BTH
     inputs = (q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay)
     with torch.autocast(v_BTHV.device.type, enabled=False):
         return cast("tuple[Tensor, Tensor]", _ChunkedDelta.apply(chunk, torch.is_grad_enabled(), state, *inputs))
-
-
-def _check(
-    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor | None, state: Tensor | None, chunk: int
-) -> None:
-    if chunk < 1:
-        raise InputError(f"a chunk holds at least 1 token, got {chunk}")
-    if q.ndim != 4 or not q.shape[1]:
-        raise InputError(f"queries must be [B, T, H, K] with at least 1 token, got {list(q.shape)}")
-    B, T, H, K = q.shape
-    expected = {
-        "keys": (k, (B, T, H, K)),
-        "values": (v, (B, T, H, v.shape[-1])),
-        "beta": (beta, (B, T, H)),
-        "log_decay": (log_decay, (B, T, H)),
-        "state": (state, (B, H, K, v.shape[-1])),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise InputError(f"{name} must be {list(shape)} to fit the queries and values, got {list(tensor.shape)}")
 
 
 class _ChunkedDelta(torch.autograd.Function):
@@ -104,18 +88,18 @@ class _ChunkedDelta(torch.autograd.Function):
         ctx: Any, chunk: int, differentiable: bool, state_BHKV: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, Tensor]:
         v_BTHV = inputs[2]
-        precision = torch.promote_types(v_BTHV.dtype, torch.float32)
-        state_MKV = state_BHKV.to(precision).flatten(0, 1).contiguous()
+        dtype = precision(v_BTHV)
+        state_MKV = state_BHKV.to(dtype).flatten(0, 1).contiguous()
         y_BTHV = torch.empty_like(v_BTHV, memory_format=torch.contiguous_format)
         saved: list[Tensor] = []
         for y_BCHV, *given in zip(*(x.split(chunk, 1) for x in (y_BTHV, *inputs)), strict=True):
-            q, k, v, beta, log_decay = (_matrices(x_BCHX, precision) for x_BCHX in given)
+            q, k, v, beta, log_decay = (_matrices(x_BCHX, dtype) for x_BCHX in given)
             y_MCV, state_MKV, kept = _read(q, k, v, beta, log_decay, state_MKV)
             y_BCHV.copy_(_tokens(y_MCV, y_BCHV))
             if differentiable:
                 saved += kept
         ctx.save_for_backward(*saved)
-        ctx.chunk, ctx.dtypes = chunk, [x.dtype for x in (state_BHKV, *inputs)]
+        ctx.chunk, ctx.keys, ctx.dtypes = chunk, state_BHKV.shape[2], [x.dtype for x in (state_BHKV, *inputs)]
         return y_BTHV, state_MKV.view(state_BHKV.shape)
 
     @staticmethod
@@ -127,9 +111,9 @@ class _ChunkedDelta(torch.autograd.Function):
         d_state_MKV = d_state_BHKV.flatten(0, 1).contiguous()
         # Once only: checkpointing computes them again, and refuses to do so twice.
         saved = ctx.saved_tensors
-        kept = [_Kept(*saved[i : i + _KEPT]) for i in range(0, len(saved), _KEPT)]
+        kept = [saved[i : i + _KEPT] for i in range(0, len(saved), _KEPT)]
         B, T, H, V = dy_BTHV.shape
-        channels = (kept[0].q.shape[-1], kept[0].k.shape[-1], V)
+        channels = (ctx.keys, ctx.keys, V)
         d_inputs = [dy_BTHV.new_empty(B, T, H, X, dtype=t) for X, t in zip(channels, ctx.dtypes[1:], strict=False)]
         d_inputs += [dy_BTHV.new_empty(B, T, H, dtype=t) for t in ctx.dtypes[4:]]
         pieces = list(zip(*(x.split(ctx.chunk, 1) for x in (dy_BTHV, *d_inputs)), strict=True))
@@ -152,31 +136,14 @@ def _tokens(x_MCX: Tensor, like: Tensor) -> Tensor:
     return x_BCHX.reshape(like.shape) if like.ndim == 3 else x_BCHX
 
 
-class _Kept(NamedTuple):
-    """What the gradient of a chunk needs."""
-
-    q: Tensor
-    k: Tensor
-    beta: Tensor
-    from_start: Tensor
-    to_end: Tensor
-    decay: Tensor
-    overlap: Tensor
-    attention: Tensor
-    inverse: Tensor
-    residual: Tensor
-    written: Tensor
-    state: Tensor
-    after: Tensor
-
-
-_KEPT = len(_Kept._fields)
+_KEPT = 13
+"""How many tensors the gradient of a chunk needs: those that `_read` returns last."""
 
 
 def _read(
     q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, state: Tensor
-) -> tuple[Tensor, Tensor, _Kept]:
-    """Read a chunk: return its outputs [M, C, V] and the state [M, K, V] after it.
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Read a chunk: return its outputs [M, C, V], the state [M, K, V] after it, and what its gradient needs.
 
     With cumulative log decays g, the state S before and ``D_ij = exp(g_i - g_j)`` for i >= j:
     ``r_i = v_i - exp(g_i) k_i S``, ``u_i = beta_i (r_i - sum_{j<i} P_ij u_j)`` with ``P = D * (k k^T)``,
@@ -198,10 +165,10 @@ def _read(
     y = torch.bmm(q * from_start, state).baddbmm_(attention, written)
     after = (state * from_start[:, -1:]).baddbmm_((k * to_end).mT, written)
     kept = (q, k, beta, from_start, to_end, decay, overlap, attention, inverse, residual, written, state, after)
-    return y, after, _Kept(*kept)
+    return y, after, kept
 
 
-def _read_gradient(kept: _Kept, dy: Tensor, d_after: Tensor) -> tuple[Tensor, ...]:
+def _read_gradient(kept: Sequence[Tensor], dy: Tensor, d_after: Tensor) -> tuple[Tensor, ...]:
     """Return the gradients of the queries, keys, values, beta, log decays and state of a chunk."""
     q, k, beta, from_start, to_end, decay, overlap, attention, inverse, residual, written, state, after = kept
     d_written = torch.bmm(attention.mT, dy).baddbmm_(k * to_end, d_after)

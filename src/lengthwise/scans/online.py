@@ -1,4 +1,4 @@
-"""An online reduction: elements come in one by one or in chunks, the prefix value is there at any time.
+"""Prefix scans and online reductions: elements come in one by one or in chunks, the prefix value is there at any time.
 
 The state is a binary counter. After t elements it holds one partial reduction for each set bit of t: the
 dyadic blocks of the prefix, the largest first in time. Folded from the left they give `tree_scan`'s value of
@@ -20,7 +20,6 @@ from lengthwise.scans.tree import (
     Odd,
     Operator,
     check_elements,
-    interleave,
     join_neighbours,
     join_pads,
     raise_lone,
@@ -108,7 +107,8 @@ class OnlineReduction:
             after_even = torch.cat([even[:, :1], self.operator(known, even[:, 1:])], 1)
         else:
             after_even = even
-        values = interleave(after_even, after_pairs)
+        values = after_even.new_empty(len(sequence), sequence.shape[1], *sequence.shape[2:])
+        values[:, 0::2], values[:, 1::2] = after_even, after_pairs
         if pending is None:
             return values, before_BD
         return values[:, 1:], values[:, 0]
@@ -170,6 +170,28 @@ class OnlineReduction:
         if self.initial_BD is not None:
             value = self.operator(self.initial_BD[:, None], value)
         return value[:, 0]
+
+
+def tree_scan(operator: Operator, x_BTD: Tensor, *, initial_BD: Tensor | None = None) -> Tensor:
+    """Return the value of every prefix with linear work and logarithmic depth.
+
+    The value of prefix t folds the dyadic blocks of t from the left: ``((b_high . ...) . b_low)``; see the
+    head of `tree` for how this differs from `tree_reduce`.
+
+    Args:
+        operator: joins left and right values.
+        x_BTD: [B, T, D...] elements.
+        initial_BD: [B, D...] a left operand of every prefix; none by default.
+
+    Returns:
+        [B, T, D...] entry t is the value of the first t + 1 elements.
+
+    Raises:
+        InputError: there is no element.
+
+    Source: up-sweep and down-sweep after Blelloch 1990; brackets as in arXiv 2506.10918.
+    """
+    return OnlineReduction(operator, initial_BD=initial_BD).scan(x_BTD)
 
 
 def reduce_chunks(

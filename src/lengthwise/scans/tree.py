@@ -1,12 +1,12 @@
-"""Reductions and prefix scans over a balanced binary tree, for any binary operator on tensors.
+"""Reductions over a balanced binary tree, for any binary operator on tensors.
 
 Nothing here needs the operator to be associative, so the brackets are part of each contract:
 
 - `tree_reduce` pairs neighbours level by level. With the lone last element of an odd level carried up,
   it folds the dyadic blocks of the length from the *right*: seven elements are (0123)((45)6).
-- `tree_scan` folds the same blocks from the *left*: the seventh prefix is ((0123)(45))6. That is what makes
-  all prefixes cost two applications an element, and what an online counter can follow. The two agree where
-  the length has at most two set bits.
+- `tree_scan`, in `online`, folds the same blocks from the *left*: the seventh prefix is ((0123)(45))6. That is
+  what makes all prefixes cost two applications an element, and what an online counter can follow. The two
+  agree where the length has at most two set bits.
 
 Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D... any shape of one element.
 """
@@ -160,58 +160,11 @@ def _join_ragged(
     return torch.where(finished, left, operator(*operands))
 
 
-def tree_scan(operator: Operator, x_BTD: Tensor, *, initial_BD: Tensor | None = None) -> Tensor:
-    """Return the value of every prefix with linear work and logarithmic depth.
-
-    The value of prefix t folds the dyadic blocks of t from the left: ``((b_high . ...) . b_low)``; see the
-    module's head for how this differs from `tree_reduce`.
-
-    Args:
-        operator: joins left and right values.
-        x_BTD: [B, T, D...] elements.
-        initial_BD: [B, D...] a left operand of every prefix; none by default.
-
-    Returns:
-        [B, T, D...] entry t is the value of the first t + 1 elements.
-
-    Raises:
-        InputError: there is no element.
-
-    Source: up-sweep and down-sweep after Blelloch 1990; brackets as in arXiv 2506.10918.
-    """
-    check_elements(x_BTD, "carry", None)
-    return _scan(operator, x_BTD, initial_BD)
-
-
-def _scan(operator: Operator, x_BTD: Tensor, initial_BD: Tensor | None) -> Tensor:
-    length = x_BTD.shape[1]
-    even = x_BTD[:, 0::2]
-    if length == 1:
-        return even if initial_BD is None else operator(initial_BD[:, None], even)
-    pairs = length // 2
-    after_pairs = _scan(operator, join_neighbours(operator, x_BTD[:, : 2 * pairs]), initial_BD)
-    before_even = after_pairs[:, : even.shape[1] - 1]
-    if initial_BD is None:
-        rest = operator(before_even, even[:, 1:]) if even.shape[1] > 1 else even[:, 1:]
-        after_even = torch.cat([even[:, :1], rest], 1)
-    else:
-        after_even = operator(torch.cat([initial_BD[:, None], before_even], 1), even)
-    return interleave(after_even, after_pairs)
-
-
 def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:
     """Join [B, 2M, D...] elements 0 and 1, 2 and 3 and so on to [B, M, D...]."""
     if isinstance(operator, NeighbourOperator):
         return operator.neighbours(x_BTD)
     return operator(x_BTD[:, 0::2], x_BTD[:, 1::2])
-
-
-def interleave(even: Tensor, odd: Tensor) -> Tensor:
-    """Merge [B, ceil(T/2), D...] and [B, floor(T/2), D...] into [B, T, D...], taking from each in turn."""
-    out = even.new_empty(even.shape[0], even.shape[1] + odd.shape[1], *even.shape[2:])
-    out[:, 0::2] = even
-    out[:, 1::2] = odd
-    return out
 
 
 def tree_reduce_prefixes(

@@ -1,4 +1,4 @@
-"""What is learned: pure samplers with a rule each."""
+"""Tasks: what is learned, settings and a pure sampler each."""
 
 from __future__ import annotations
 
@@ -9,66 +9,87 @@ from lengthwise.registry import Registry, nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.tasks.base import Task
-    from lengthwise.tasks.language import Language
+    from lengthwise.tasks.regular.language import Language
 
-LANGUAGES: tuple[str, ...] = (
+_BUILT_IN = (
     *("parity", "even_pairs", "cycle_navigation", "modular_arithmetic", "modular_arithmetic_precedence"),
     *(f"tomita_{number}" for number in range(1, 8)),
     *(f"dyck_{depth}" for depth in (2, 3, 4, 6, 8, 12)),
     *(f"prefix_{symbols}_{base}" for symbols in (1, 2, 4) for base in (2, 4)),
 )
-"""The names of the regular languages that ship with the package."""
 
-TASKS: Registry = Registry("task", {name: f"lengthwise.tasks.languages:{name}" for name in LANGUAGES})
-"""Task name -> a factory without arguments."""
+LANGUAGES: Registry = Registry("language", {name: f"lengthwise.tasks.regular.languages:{name}" for name in _BUILT_IN})
+"""Name of a regular language -> a factory without arguments, in the order of the paper's table."""
+
+
+TASKS: Registry = Registry(
+    "task",
+    {
+        "regular": "lengthwise.tasks.regular.task:Regular",
+        "language_modelling": "lengthwise.tasks.language_modelling:LanguageModelling",
+        "listops": "lengthwise.tasks.listops:ListOps",
+        "copying": "lengthwise.tasks.copying:Copying",
+        "passkey": "lengthwise.tasks.passkey:Passkey",
+        "babilong": "lengthwise.tasks.babilong:BabiLong",
+        "classification": "lengthwise.tasks.classification:Classification",
+        "signals": "lengthwise.tasks.signals:Signals",
+    },
+    reserved=_BUILT_IN,
+)
+"""Task name -> its class, a `lengthwise.tasks.base.Task`."""
+
+
+def spell_task(task: object) -> object:
+    """Return the settings that a plain name stands for: a task's defaults, or a regular language.
+
+    Args:
+        task: a name such as ``parity``, ``regex:(ab)*`` or ``copying``; anything else is returned as it is.
+    """
+    if not isinstance(task, str):
+        return task
+    return {"name": task} if task in TASKS else {"name": "regular", "language": task}
 
 
 def get_task(name: str) -> Task:
-    """Return a task by its name.
+    """Return a task with its default settings by its name.
 
     Args:
-        name: a name that `TASKS` knows, ``regex:PATTERN`` or ``dfa:PATH``; see `lengthwise.tasks.custom`.
-
-    Returns:
-        The task.
+        name: a name that `TASKS` or `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``.
 
     Raises:
         InputError: the name is unknown, or the pattern or file does not describe an automaton.
 
     Example:
-        >>> get_task("parity").classes
-        2
+        >>> get_task("parity").outputs
+        Tokens(size=2)
     """
-    kind, colon, rest = name.partition(":")
-    if not colon:
+    if name in TASKS:
         return TASKS.load(name)()
-    from lengthwise.tasks import custom
-
-    makers = {"regex": custom.regex_language, "dfa": custom.dfa_language}
-    if kind not in makers:
-        raise InputError(f"unknown kind of task {kind!r} in {name!r}; {nearest_name(kind, list(makers))}")
-    return makers[kind](rest)
+    if ":" not in name and name not in LANGUAGES:
+        raise InputError(f"unknown task {name!r}; {nearest_name(name, [*TASKS, *LANGUAGES])}")
+    get_language(name)
+    return TASKS.load("regular")(language=name)
 
 
 def get_language(name: str) -> Language:
-    """Return a task that is a regular language, with its automaton and all of its samplers.
+    """Return a regular language, with its automaton and all of its samplers.
 
     Args:
-        name: as in `get_task`.
-
-    Returns:
-        The language.
+        name: a name that `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``; see `lengthwise.tasks.regular.custom`.
 
     Raises:
-        InputError: as in `get_task`, and when the task is not a regular language.
+        InputError: the name is unknown, or the pattern or file does not describe an automaton.
 
     Example:
         >>> get_language("tomita_4").class_counts(3)
         [1, 7]
     """
-    from lengthwise.tasks.language import Language
+    kind, colon, rest = name.partition(":")
+    if not colon:
+        return LANGUAGES.load(name)()
+    from lengthwise.tasks.regular import custom
 
-    task = get_task(name)
-    if not isinstance(task, Language):
-        raise InputError(f"the task {name!r} is not a regular language; such are {', '.join(LANGUAGES)}")
-    return task
+    makers = {"regex": custom.regex_language, "dfa": custom.dfa_language}
+    if kind not in makers:
+        raise InputError(f"unknown kind of language {kind!r} in {name!r}; {nearest_name(kind, list(makers))}")
+    return makers[kind](rest)

@@ -1,80 +1,295 @@
-"""The contract of a task: a pure sampler with a rule.
+"""The contract of a task: settings and a pure sampler in one.
 
-Shape letters: B batch rows, T tokens, C classes.
+Shape letters: B rows, T positions, F numbers of a vector.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from lengthwise.errors import InputError
+from lengthwise.spaces import Space
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
-UNLABELLED = -1
-"""The target of a string that is outside the task's domain."""
+IGNORE = -1
+"""The target of a position where nothing is asked, and the class of a string outside a language's domain."""
+Stage = Literal["train", "test", "curve"]
+"""Training, the measurement of a trained model, and the points of a learning curve."""
+Axis: TypeAlias = int | float | str
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Samples of one length.
+class Point:
+    """A place at which a task is trained or measured.
 
     Args:
-        tokens: [B, T] symbols in ``0 .. vocabulary - 1``.
-        targets: [B] the class of each whole string.
+        axes: its coordinates, such as ``{"length": 40}`` or ``{"length": 128, "depth": 0.5}`` or ``{"split": "test"}``.
+        samples: sequences that are measured there.
     """
 
-    tokens: Ints
-    targets: Ints
+    axes: Mapping[str, Axis]
+    samples: int = 512
+
+    @property
+    def length(self) -> int | None:
+        """The positions of a sequence, where the point says so."""
+        length = self.axes.get("length")
+        return length if isinstance(length, int) else None
 
 
-class Task(ABC):
-    """A sequence classification task: strings in, one class a string."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Sequences, padded on the right to the longest.
 
-    name: str
+    Args:
+        inputs: tokens [B, T], or values [B, T, F].
+        targets: classes [B, T], `IGNORE` where nothing is asked; or values [B, T, F], NaN where nothing is asked.
+        lengths: [B] positions of each row; all T by default.
+        fresh: [B] whether a row begins anew and does not go on from the same row of the batch before; all by default.
+
+    Raises:
+        InputError: the shapes do not belong together.
+    """
+
+    inputs: NDArray[Any]
+    targets: NDArray[Any]
+    lengths: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    fresh: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
+
+    def __post_init__(self) -> None:
+        rows = len(self.inputs)
+        if self.targets.shape[:2] != self.inputs.shape[:2]:
+            raise InputError(f"inputs {self.inputs.shape} and targets {self.targets.shape} differ in rows or positions")
+        if not self.lengths.size:
+            object.__setattr__(self, "lengths", np.full(rows, self.inputs.shape[1], dtype=np.int64))
+        if not self.fresh.size:
+            object.__setattr__(self, "fresh", np.ones(rows, dtype=np.bool_))
+        if self.lengths.shape != (rows,) or self.fresh.shape != (rows,):
+            raise InputError(
+                f"lengths and fresh say one thing a row of {rows}, not {len(self.lengths)} and {len(self.fresh)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def asked(self) -> Bools:
+        """[B, T] where something is asked."""
+        targets = self.targets
+        return np.asarray(targets != IGNORE if targets.ndim == 2 else ~np.isnan(targets).any(-1), dtype=np.bool_)
+
+    def rows(self, index: NDArray[Any] | slice) -> Batch:
+        """Return some of the rows."""
+        return Batch(self.inputs[index], self.targets[index], self.lengths[index], self.fresh[index])
+
+    @staticmethod
+    def classified(tokens_BT: NDArray[Any], classes_B: Ints, lengths_B: Ints | None = None) -> Batch:
+        """Return sequences of which each has one class, asked at its last position.
+
+        Args:
+            tokens_BT: [B, T] the inputs, or values [B, T, F].
+            classes_B: [B] the classes.
+            lengths_B: [B] the positions of each row; all T by default.
+        """
+        rows, longest = tokens_BT.shape[:2]
+        lengths_B = np.full(rows, longest, dtype=np.int64) if lengths_B is None else lengths_B
+        targets_BT = np.full((rows, longest), IGNORE, dtype=np.int64)
+        targets_BT[np.arange(rows), lengths_B - 1] = classes_B
+        return Batch(tokens_BT, targets_BT, lengths_B)
+
+    @staticmethod
+    def padded(rows: Sequence[NDArray[Any]], targets: Sequence[NDArray[Any]]) -> Batch:
+        """Return rows of different lengths as one batch: zeros, and nothing asked, to their right.
+
+        Args:
+            rows: the inputs [T] or [T, F] of each row.
+            targets: the targets [T] or [T, F] of each row.
+        """
+        longest = max(len(row) for row in rows)
+        lengths_B = np.array([len(row) for row in rows], dtype=np.int64)
+        nothing = np.nan if targets[0].ndim > 1 else IGNORE
+        return Batch(_stacked(rows, longest, 0), _stacked(targets, longest, nothing), lengths_B)
+
+    @staticmethod
+    def joined(batches: Sequence[Batch]) -> Batch:
+        """Return all rows of several batches in one, padded to the longest."""
+        if len(batches) == 1:
+            return batches[0]
+        longest = max(batch.inputs.shape[1] for batch in batches)
+        nothing = np.nan if batches[0].targets.ndim > 2 else IGNORE
+        return Batch(
+            np.concatenate([_wider(batch.inputs, longest, 0) for batch in batches]),
+            np.concatenate([_wider(batch.targets, longest, nothing) for batch in batches]),
+            np.concatenate([batch.lengths for batch in batches]),
+            np.concatenate([batch.fresh for batch in batches]),
+        )
+
+
+class Task(BaseModel, ABC):
+    """What is learned: settings with a literal ``name``, and a pure sampler.
+
+    A subclass says what a model reads and answers, where it is trained and measured, and draws sequences there. What
+    some tasks can do beyond that are capabilities (`lengthwise.tasks.capabilities`).
+
+    Example:
+        >>> from lengthwise.tasks import get_task
+        >>> task = get_task("parity")
+        >>> batch = task.sample(np.random.default_rng(0), 2, Point({"length": 3, "distribution": "standard"}))
+        >>> batch.inputs.shape, batch.targets[:, :2].tolist()
+        ((2, 3), [[-1, -1], [-1, -1]])
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
     version: ClassVar[int] = 1
     """Raised whenever the same seed gives other samples or labels."""
-    vocabulary: int
-    """The number of different symbols."""
-    classes: int
-    """The number of classes."""
-    prefixes_are_fair: bool
-    """Whether every prefix of a standard sample is itself a standard sample of its length."""
+    metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
+    """What is measured of the answers at a point; see `lengthwise.evaluation.METRICS`."""
+    diagnostics: ClassVar[tuple[str, ...]] = ("by_point",)
+    """How a trained model is measured where a recipe says nothing else; see `lengthwise.evaluation.DIAGNOSTICS`."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> Space:
+        """What a model reads at each position."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> Space:
+        """What it answers."""
 
     @abstractmethod
-    def nearest_length(self, length: int) -> int:
-        """Return the length that is sampled when this one is asked for.
+    def points(self, stage: Stage) -> Sequence[Point]:
+        """Return where the task is trained or measured, the shortest first.
+
+        Args:
+            stage: ``train``, one of whose points each batch is drawn at; ``test``; or ``curve``.
 
         Raises:
-            InputError: there is no string of this length or just below it.
+            InputError: the settings ask for points that do not exist.
         """
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Batch:
-        """Draw strings of one length from the task's standard distribution.
+    def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
+        """Draw sequences.
 
         Args:
             rng: the only source of randomness.
-            batch_size: number of strings.
-            length: number of symbols; see `nearest_length` for lengths that do not exist.
+            rows: B.
+            point: where.
 
         Returns:
-            The strings with their classes.
+            B rows whose shapes and targets are those of `inputs` and `outputs`.
 
         Raises:
-            InputError: no string of this length exists.
+            InputError: there is no sequence there.
         """
 
-    def score(self, logits: Floats, batch: Batch) -> float:
-        """Return the fraction of strings whose largest logit is that of their class.
+    @property
+    def label(self) -> str:
+        """What rows and reports call the task."""
+        return str(getattr(self, "name", type(self).__name__))
+
+    @property
+    def data(self) -> str:
+        """The source and the fingerprint of a data set; empty where sequences are made."""
+        return ""
+
+    @property
+    def training_length(self) -> int | None:
+        """The longest sequence that is trained on, where the points say so."""
+        return max((point.length for point in self.points("train") if point.length), default=None)
+
+    def identity(self) -> str:
+        """Return a hash of what names in the settings stand for, such as the content of a file; empty by default."""
+        return ""
+
+    def notes(self) -> list[str]:
+        """Return sentences to be said before training, such as that some lengths do not exist."""
+        return []
+
+    def batches(self, rng: np.random.Generator, point: Point, rows: int) -> Iterator[Batch]:
+        """Yield the sequences that a point is measured on.
 
         Args:
-            logits: [B, C].
-            batch: the strings that the logits were computed for.
+            rng: the only source of randomness.
+            point: where.
+            rows: of a batch, at most.
         """
-        return float((logits.argmax(-1) == batch.targets).mean())
+        for start in range(0, point.samples, rows):
+            yield self.sample(rng, min(rows, point.samples - start), point)
+
+    def stream(self, rows: int, *, aligned: bool = False, loose: int = 0) -> Stream:
+        """Return the batches of training.
+
+        Args:
+            rows: B.
+            aligned: whether row i of a batch must go on where row i of the batch before ended.
+            loose: how many rows, the first ones, go on from nothing where the others are aligned.
+
+        Raises:
+            InputError: the task has no rows that go on from each other.
+        """
+        del loose
+        if aligned:
+            raise InputError(
+                f"the rows of {self.label} do not go on from one batch to the next, as 'tbptt' needs; "
+                "use 'state_passing'"
+            )
+        return Stream(self, rows)
+
+
+class Stream:
+    """An endless stream of batches that can be resumed exactly; this one draws each batch anew.
+
+    Args:
+        task: where they come from.
+        rows: B.
+    """
+
+    def __init__(self, task: Task, rows: int) -> None:
+        self.task, self.batch_size = task, rows
+
+    def next_batch(self, rng: np.random.Generator, point: Point) -> Batch:
+        """Return the next batch.
+
+        Args:
+            rng: the only source of randomness; to resume exactly, keep its state beside that of the stream.
+            point: where; a stream of text has one place only.
+        """
+        return self.task.sample(rng, self.batch_size, point)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that decides which batches follow, apart from the generator, as values that JSON can hold."""
+        return {}
+
+    def restore(self, values: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            InputError: it is the state of another stream.
+        """
+        if values:
+            raise InputError(f"the samples of {self.task.label} have no place to go on from; got {', '.join(values)}")
+
+
+def _stacked(rows: Sequence[NDArray[Any]], longest: int, fill: float) -> NDArray[Any]:
+    stacked = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
+    for place, row in enumerate(rows):
+        stacked[place, : len(row)] = row
+    return stacked
+
+
+def _wider(array: NDArray[Any], longest: int, fill: float) -> NDArray[Any]:
+    widths = [(0, 0), (0, longest - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, widths, constant_values=fill)

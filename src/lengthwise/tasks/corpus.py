@@ -212,26 +212,6 @@ class Corpus:
         return tokens_N.take(index_RS, mode="wrap").astype(np.int64)
 
 
-def check_vocabulary(corpus_vocabulary: int, model_vocabulary: int, where: str, *, padded: bool = False) -> None:
-    """Refuse a model that does not read the symbols of a corpus.
-
-    Args:
-        corpus_vocabulary: the number of different symbols of the corpus.
-        model_vocabulary: the number that the model was built for.
-        where: what the model is, such as the path of its checkpoint.
-        padded: whether the model may know more symbols, as pretrained models do whose tables were rounded up.
-
-    Raises:
-        InputError: the vocabularies do not match.
-    """
-    if model_vocabulary == corpus_vocabulary or (padded and model_vocabulary > corpus_vocabulary):
-        return
-    raise InputError(
-        f"{where} was built for {model_vocabulary:,} symbols, but the corpus has {corpus_vocabulary:,}; "
-        "use the tokenizer and the separator that the model was trained with"
-    )
-
-
 @functools.cache
 def _load(config: TextConfig) -> Corpus:
     tokenizer = load_tokenizer(config.tokenizer, config.separator)

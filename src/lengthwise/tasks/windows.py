@@ -1,4 +1,4 @@
-"""Batches of windows of a text, for training a language model.
+"""Windows of a text: the batches of language modelling.
 
 Shape letters: B batch rows, S = length + 1 symbols of a window.
 """
@@ -7,33 +7,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import Bools, Ints
+from lengthwise.tasks.base import Batch, Bools, Ints, Point, Stream
 from lengthwise.tasks.corpus import Corpus, Split
 
 WindowState: TypeAlias = "dict[str, str | list[int] | None]"
 """Where some windows stand, as JSON values."""
 
 
-@dataclass(frozen=True)
-class TextBatch:
-    """Windows of a text.
+def predicted(tokens_BS: Ints, fresh_B: Bools | None = None) -> Batch:
+    """Return rows of text as a batch: all symbols but the last of a row are read, all but the first predicted.
 
     Args:
-        tokens_BS: [B, S] symbols; the first S - 1 of a row are read, the last S - 1 predicted.
-        fresh_B: [B] whether nothing is carried over to a row from the same row of the batch before.
+        tokens_BS: [B, S] symbols.
+        fresh_B: [B] whether nothing is carried over to a row from the same row of the batch before; to none by default.
     """
+    fresh_B = np.ones(len(tokens_BS), dtype=np.bool_) if fresh_B is None else fresh_B
+    return Batch(tokens_BS[:, :-1], tokens_BS[:, 1:], fresh=fresh_B)
 
-    tokens_BS: Ints
-    fresh_B: Bools
 
-
-class Windows(ABC):
+class Windows(Stream, ABC):
     """An endless stream of batches that can be resumed exactly.
 
     Args:
@@ -61,11 +58,12 @@ class Windows(ABC):
         return self._stretches.too_short
 
     @abstractmethod
-    def next_batch(self, rng: np.random.Generator) -> TextBatch:
+    def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return the next batch.
 
         Args:
             rng: the only source of randomness; to resume exactly, keep its state beside that of the windows.
+            point: not looked at; windows have one length.
         """
 
     def state(self) -> WindowState:
@@ -87,8 +85,8 @@ class Windows(ABC):
                 "use the same files and, for source 'stdlib', the same version of Python"
             )
 
-    def _read(self, positions_B: Ints, fresh_B: Bools) -> TextBatch:
-        return TextBatch(self.corpus.read(self.split, positions_B, self.length + 1), fresh_B)
+    def _read(self, positions_B: Ints, fresh_B: Bools) -> Batch:
+        return predicted(self.corpus.read(self.split, positions_B, self.length + 1), fresh_B)
 
 
 class RandomWindows(Windows):
@@ -106,18 +104,19 @@ class RandomWindows(Windows):
     Example:
         >>> from lengthwise.tasks.corpus import TextConfig
         >>> windows = RandomWindows(Corpus.load(TextConfig()), "train", 64, batch_size=8)
-        >>> windows.next_batch(np.random.default_rng(0)).tokens_BS.shape
-        (8, 65)
+        >>> windows.next_batch(np.random.default_rng(0)).inputs.shape
+        (8, 64)
     """
 
     def __init__(self, corpus: Corpus, split: Split, length: int, batch_size: int = 1) -> None:
         super().__init__(corpus, split, length, batch_size)
 
-    def next_batch(self, rng: np.random.Generator) -> TextBatch:
+    def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return `batch_size` windows."""
+        del point
         return self.sample(rng, self.batch_size)
 
-    def sample(self, rng: np.random.Generator, batch_size: int) -> TextBatch:
+    def sample(self, rng: np.random.Generator, batch_size: int) -> Batch:
         """Return B windows.
 
         Args:
@@ -162,8 +161,9 @@ class AlignedWindows(Windows):
         # Where the stretch of each row ends; packed text has no end.
         self._ends_B: Ints | None = None
 
-    def next_batch(self, rng: np.random.Generator) -> TextBatch:
+    def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return the next window of every row."""
+        del point
         first_B = np.full(self.batch_size, self._positions_B is None)
         positions_B, begun_B = (self._packed if self.corpus.documents == "packed" else self._separate)(rng)
         self._positions_B = positions_B + self.length

@@ -1,1 +1,24 @@
-"""Training: fresh data, length curricula, objectives, optimisation, checkpoints."""
+"""Training: one loop for any task, model, objective and start."""
+
+from lengthwise.registry import Registry
+
+OBJECTIVES: Registry = Registry(
+    "objective",
+    {
+        "asked": "lengthwise.training.objectives.asked:AskedConfig",
+        "prefixes": "lengthwise.training.objectives.prefixes:PrefixesConfig",
+        "tree": "lengthwise.training.objectives.tree:TreeConfig",
+        "counterexamples": "lengthwise.certificates.counterexamples:CounterexamplesConfig",
+    },
+)
+"""Objective name -> the class of its settings."""
+
+CURRICULA: Registry = Registry(
+    "curriculum",
+    {
+        "uniform": "lengthwise.training.curriculum:Uniform",
+        "log_uniform": "lengthwise.training.curriculum:LogUniform",
+        "growing": "lengthwise.training.curriculum:Growing",
+    },
+)
+"""Curriculum name -> its class."""

@@ -1,70 +1,68 @@
-"""Length curricula: which length the next batch has."""
+"""Curricula: at which point of the task the next batch is drawn."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
+
+from lengthwise.tasks.base import Point
 
 
-class Lengths(BaseModel, ABC):
-    """A distribution over lengths that may change as training goes on."""
+class Curriculum(BaseModel, ABC):
+    """A distribution over the points of training that may change as training goes on; settings with a ``name``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    minimum: int = Field(default=1, ge=1)
-    """The shortest length."""
-    maximum: int = Field(default=40, ge=1)
-    """The longest length that is ever trained on."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Lengths:
-        if self.minimum > self.maximum:
-            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
-        return self
-
     @abstractmethod
-    def draw(self, rng: np.random.Generator, progress: float) -> int:
-        """Return the length of the next batch; `progress` runs from 0 to 1 over training."""
+    def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
+        """Return where the next batch is drawn.
+
+        Args:
+            rng: the only source of randomness.
+            progress: the fraction of training that is over, from 0 to 1.
+            points: those of the task, the shortest first.
+        """
 
 
-class UniformLengths(Lengths):
-    """Every length equally often."""
+class Uniform(Curriculum):
+    """Every point equally often."""
 
     name: Literal["uniform"] = "uniform"
 
-    def draw(self, rng: np.random.Generator, progress: float) -> int:
-        """Return a length in minimum..maximum."""
+    def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
+        """Return any point."""
         del progress
-        return int(rng.integers(self.minimum, self.maximum + 1))
+        return points[int(rng.integers(len(points)))]
 
 
-class LogUniformLengths(Lengths):
-    """Every octave equally often, so short strings are seen more."""
+class LogUniform(Curriculum):
+    """Every octave of lengths equally often, so that short sequences are seen more."""
 
     name: Literal["log_uniform"] = "log_uniform"
 
-    def draw(self, rng: np.random.Generator, progress: float) -> int:
-        """Return a length in minimum..maximum."""
+    def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
+        """Return a point by its place, counted from the shortest length on."""
         del progress
-        low, high = math.log(self.minimum), math.log(self.maximum + 1)
-        return min(int(math.exp(rng.uniform(low, high))), self.maximum)
+        first = points[0].length or 1
+        last = first + len(points) - 1
+        length = min(int(math.exp(rng.uniform(math.log(first), math.log(last + 1)))), last)
+        return points[length - first]
 
 
-class GrowingLengths(Lengths):
-    """Uniform up to a bound that grows linearly to the maximum."""
+class Growing(Curriculum):
+    """Uniform up to a bound that grows linearly to the longest."""
 
     name: Literal["growing"] = "growing"
     until: float = Field(default=0.5, gt=0, le=1)
-    """The fraction of training after which all lengths are drawn."""
+    """The fraction of training after which all points are drawn."""
 
-    def draw(self, rng: np.random.Generator, progress: float) -> int:
-        """Return a length in minimum..bound."""
-        grown = self.minimum + (self.maximum - self.minimum) * min(progress / self.until, 1.0)
-        return int(rng.integers(self.minimum, round(grown) + 1))
-
-
-AnyLengths = Annotated[UniformLengths | LogUniformLengths | GrowingLengths, Field(discriminator="name")]
+    def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
+        """Return a point up to the bound."""
+        first = points[0].length or 1
+        grown = first + (len(points) - 1) * min(progress / self.until, 1.0)
+        return points[int(rng.integers(round(grown) - first + 1))]

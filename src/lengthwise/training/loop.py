@@ -4,148 +4,197 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.errors import StoppedError
-from lengthwise.models.base import StringModel
-from lengthwise.training.config import LoopConfig, OptimiserConfig
+from lengthwise.errors import InputError, StoppedError
+from lengthwise.interventions.base import Intervention, check_carries_state
+from lengthwise.interventions.zero import Zero
+from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.reading import as_start
+from lengthwise.state import State
+from lengthwise.tasks.base import Batch, Task
+from lengthwise.training.config import TrainingConfig
+from lengthwise.training.objectives.asked import AskedConfig
+from lengthwise.training.objectives.base import Loss, ObjectiveConfig
 from lengthwise.training.optimisation import build_optimisers, learning_rate, prepare_gradients
 from lengthwise.training.processes import ALONE, Processes
+from lengthwise.training.stopping import EarlyStop
 
-Model = TypeVar("Model", bound=StringModel)
 
+class _Step(NamedTuple):
+    """What one step descended."""
 
-class StepLoss(NamedTuple):
-    """The loss of one batch, or its term for some of the rows."""
-
-    total: Tensor
-    """What is descended."""
-    accuracy: Tensor
-    """The fraction of targets that the largest logit hit."""
+    loss: Tensor
+    accuracy: Tensor | None
     length: int
-    """Tokens of each row."""
     sequences: int
-    """Rows."""
-    final: str = ""
-    """What is said of the model's state when the loss is not finite."""
+    note: str
 
 
-class Trainer(ABC, Generic[Model]):
-    """Trains a model on batches it draws itself; every step is a function of the state and nothing else.
+class Trainer:
+    """Trains a model on batches of a task; every step is a function of the state and nothing else.
 
     Args:
-        model: on the device it is trained on.
+        model: any model, on the device it is trained on.
+        task: what it learns.
         config: the settings.
-        optimiser: the settings of the optimiser.
-        seed: of data and of all noise.
-        processes: those that train together.
+        seed: of data, brackets, dropout and noise.
+        objective: which answers count; those that the task asks for by default.
+        intervention: which state sequences start from; the model's own initial state by default.
+        processes: those that train together; each reads its own rows of every batch.
+
+    Raises:
+        InputError: model, task and settings do not go together; the message names them.
+
+    Example:
+        >>> from lengthwise.models.tree.ldru import LDRUConfig
+        >>> from lengthwise.tasks import get_task
+        >>> task = get_task("parity")
+        >>> model = LDRUConfig(width=8).build(task.inputs, task.outputs)
+        >>> trainer = Trainer(model, task, TrainingConfig(steps=2), seed=0)
+        >>> while not trainer.finished:
+        ...     metrics = trainer.train_step()
     """
 
     def __init__(
         self,
-        model: Model,
-        config: LoopConfig,
-        optimiser: OptimiserConfig,
+        model: StringModel,
+        task: Task,
+        config: TrainingConfig,
         seed: int,
+        objective: ObjectiveConfig | None = None,
+        intervention: Intervention | None = None,
         processes: Processes = ALONE,
     ) -> None:
-        self.model = model
-        self.processes = processes
+        self.model, self.task, self.config, self.processes = model, task, config, processes
+        self.objective = (objective or AskedConfig()).build(model, task, config)
+        self.intervention = intervention or Zero()
+        _check(self)
+        rows = config.batch_size * processes.count
+        loose = self.intervention.always_initial(rows)
+        self.stream = task.stream(rows, aligned=self.intervention.aligned, loose=loose)
+        self.points = task.points("train")
         self.rng = np.random.default_rng(seed)
-        self.optimisers = build_optimisers(model, optimiser)
-        self.steps = config.steps
+        self.optimisers = build_optimisers(model, config.optimiser)
+        self.stop = EarlyStop(config.stop) if config.stop else None
         self.step = 0
         self.sequences = 0
         self.seconds = 0.0
         """Processor time of all steps, so that runs on a busy machine can be compared."""
-        self._optimiser_config = optimiser
-
-    @abstractmethod
-    def terms(self, progress: float) -> Iterator[StepLoss]:
-        """Draw a batch from `rng` and yield the terms of its loss, each of which may be freed before the next is made.
-
-        Args:
-            progress: the fraction of all steps that this one completes.
-        """
-
-    def memory(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return what a kind of training remembers beside parameters, moments and counters."""
-        return {}, {}
-
-    def recall(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
-        """Go back to what `memory` returned."""
-        del tensors, values
 
     @property
     def finished(self) -> bool:
-        """Whether training is over."""
-        return self.step >= self.steps
+        """Whether all steps were taken, or the loss has been low enough for long enough."""
+        return self.step >= self.config.steps or (self.stop is not None and self.stop.reached)
 
     @property
     def ending(self) -> str:
         """How training ended, in words, once it has."""
-        return f"all {self.steps} steps"
+        return self.stop.reason if self.stop and self.stop.reached else f"all {self.config.steps} steps"
 
     def train_step(self) -> dict[str, float]:
         """Take one optimiser step on a fresh batch.
 
         Returns:
-            ``loss``, ``accuracy``, ``learning_rate``, ``gradient_norm`` and ``length``.
+            ``loss``, ``accuracy`` where classes are asked, ``learning_rate``, ``gradient_norm`` and ``length``, and
+            ``mean_loss``, the running mean, where training may end early by it.
 
         Raises:
             StoppedError: the loss or its gradient is not finite; parameters are still those of the step before.
         """
         began = time.process_time()
-        progress = (self.step + 1) / self.steps
+        progress = (self.step + 1) / self.config.steps
         self.model.train()
         self.model.anneal(progress)
         self.model.zero_grad(set_to_none=True)
-        loss = self._descend(progress)
-        where = f"at step {self.step + 1} (length {loss.length})"
-        if not math.isfinite(value := float(loss.total)):
-            raise StoppedError(f"the loss became {value} {where}{loss.final}")
-        norm = float(prepare_gradients(self.model.parameters(), self._optimiser_config))
+        done = self._descend(progress)
+        where = f"at step {self.step + 1} (length {done.length})"
+        if not math.isfinite(value := float(done.loss)):
+            raise StoppedError(f"the loss became {value} {where}{done.note}")
+        norm = float(prepare_gradients(self.model.parameters(), self.config.optimiser))
         if not math.isfinite(norm):
             raise StoppedError(f"the norm of the gradient became {norm} {where}")
-        rate = learning_rate(self._optimiser_config, progress)
+        rate = learning_rate(self.config.optimiser, progress)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.step()
         self.step += 1
-        self.sequences += loss.sequences
+        self.sequences += done.sequences
         self.seconds += time.process_time() - began
-        return {
-            "loss": value,
-            "accuracy": float(loss.accuracy),
-            "learning_rate": rate,
-            "gradient_norm": norm,
-            "length": loss.length,
-        }
+        metrics = {"loss": value} | ({} if done.accuracy is None else {"accuracy": float(done.accuracy)})
+        metrics |= {"learning_rate": rate, "gradient_norm": norm, "length": done.length}
+        return metrics | {"mean_loss": self.stop.observe(value)} if self.stop else metrics
 
-    def _descend(self, progress: float) -> StepLoss:
-        """Leave the gradient of the loss of a fresh batch in the parameters and return the loss, without its graph."""
-        done = list[StepLoss]()
-        for term in self.terms(progress):
-            term.total.backward()
-            done.append(term._replace(total=term.total.detach()))
+    def _descend(self, progress: float) -> _Step:
+        """Leave the gradient of the loss of a fresh batch in the parameters."""
+        loss, accuracy, length, sequences, note = torch.zeros(()), None, 0, 0, ""
+        for number, (part, share, size, width) in enumerate(self._parts(progress)):
+            term = part.total if share == 1 else part.total * share
+            term.backward()
+            hit = part.accuracy if part.accuracy is None or share == 1 else part.accuracy * share
+            loss, length = (term.detach() if number == 0 else loss + term.detach()), width
+            accuracy = hit if number == 0 or accuracy is None or hit is None else accuracy + hit
+            sequences, note = sequences + size + part.beside, note + part.note
         self.processes.average_gradients(self.model.parameters())
-        total, accuracy = done[0].total, done[0].accuracy
-        for term in done[1:]:
-            total, accuracy = total + term.total, accuracy + term.accuracy
-        return StepLoss(
-            self.processes.mean(total),
-            self.processes.mean(accuracy),
-            done[0].length,
-            sum(term.sequences for term in done) * self.processes.count,
-            "".join(term.final for term in done),
+        mean = self.processes.mean
+        return _Step(
+            mean(loss),
+            None if accuracy is None else mean(accuracy),
+            length,
+            sequences * self.processes.count,
+            note,
         )
+
+    def _parts(self, progress: float) -> Iterator[tuple[Loss, float, int, int]]:
+        """Draw a batch and yield the loss of each of its parts, which may be freed before the next is made.
+
+        All parts of a batch start from one state and are observed as one batch.
+
+        Yields:
+            The loss of a part, its share of what the batch asks, its rows, and the positions of a row.
+        """
+        point = (
+            self.points[0] if len(self.points) == 1 else self.config.curriculum.draw(self.rng, progress, self.points)
+        )
+        batch = self.objective.mix(self.stream.next_batch(self.rng, point), self.step, progress, self.rng)
+        if not batch.asked.any():
+            raise InputError(f"a batch of {self.task.label} at {dict(point.axes)} asks for nothing")
+        generator = self.reseed_torch()
+        batch = batch.rows(slice(self.processes.rank, None, self.processes.count))
+        start = self._start(batch, generator)
+        parts, finals = np.array_split(np.arange(len(batch)), self.config.accumulation), list[State]()
+        whole = len(parts) == 1
+        asked = 1 if whole else max(int(batch.asked.sum()), 1)
+        for index in parts:
+            part = batch if whole else batch.rows(index)
+            before = start if start is None or whole else start.rows(index.tolist())
+            watched = self.intervention.observes
+            loss = self.objective.loss(part, before, progress, generator, watched=watched)
+            if watched and loss.state is not None and isinstance(self.model, SequenceModel):
+                final = loss.state.detach()
+                with torch.no_grad():
+                    # Parts may end after different numbers of positions.
+                    finals.append(final if whole else as_start(self.model, final))
+            share = 1.0 if whole else int(part.asked.sum()) / asked
+            yield loss, share, len(part), batch.inputs.shape[1]
+        if finals:
+            self.intervention.observe(finals[0] if len(finals) == 1 else State.concat(finals))
+
+    def _start(self, batch: Batch, generator: torch.Generator) -> State | None:
+        """Return the state that rows start from; None where that is the model's own initial one."""
+        if self.intervention.initial or not isinstance(self.model, SequenceModel):
+            return None
+        fresh_B = torch.from_numpy(batch.fresh).to(next(self.model.parameters()).device)
+        start = self.intervention.begin(self.model, len(batch), generator, fresh_B)
+        if self.config.accumulation > 1 and any(entry.requires_grad for entry in start.values()):
+            raise InputError(f"{type(self.model).__name__} learns its initial state; leave training.accumulation at 1")
+        return start
 
     def reseed_torch(self) -> torch.Generator:
         """Seed what dropout and noise draw from, which keeps a resumed run bit-equal, and return a generator beside."""
@@ -159,25 +208,55 @@ class Trainer(ABC, Generic[Model]):
         for number, optimiser in enumerate(self.optimisers):
             for index, moments in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{number}.{index}.{name}": value for name, value in moments.items()}
-        own_tensors, own_values = self.memory()
-        tensors |= {f"memory.{name}": value for name, value in own_tensors.items()}
-        counters = {"step": self.step, "sequences": self.sequences, "seconds": self.seconds}
-        return tensors, counters | {"rng": self.rng.bit_generator.state} | own_values
+        passed, values = self.intervention.state()
+        tensors |= {f"intervention.{name}": value for name, value in self.processes.gather(passed).items()}
+        tensors |= {f"objective.{name}": value for name, value in self.objective.memory().items()}
+        kept: dict[str, Any] = {"step": self.step, "sequences": self.sequences, "seconds": self.seconds}
+        kept |= {"rng": self.rng.bit_generator.state, "intervention": values, "stream": self.stream.state()}
+        kept |= {"inputs": self.task.inputs.size, "processes": self.processes.count}
+        return tensors, kept | ({"stop": self.stop.state()} if self.stop else {})
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Go back to a state that `state` returned."""
-        self.model.load_state_dict(_under("model.", tensors))
+        self.model.load_state_dict(under("model.", tensors))
         for number, optimiser in enumerate(self.optimisers):
             moments = optimiser.state_dict()
             moments["state"] = {}
-            for name, value in _under(f"optimiser.{number}.", tensors).items():
+            for name, value in under(f"optimiser.{number}.", tensors).items():
                 index, moment = name.split(".", 1)
                 moments["state"].setdefault(int(index), {})[moment] = value
             optimiser.load_state_dict(moments)
         self.step, self.sequences, self.seconds = values["step"], values["sequences"], values["seconds"]
         self.rng.bit_generator.state = values["rng"]
-        self.recall(_under("memory.", tensors), values)
+        self.intervention.restore(self.processes.own(under("intervention.", tensors)), values["intervention"])
+        self.objective.recall(under("objective.", tensors))
+        self.stream.restore(values["stream"])
+        if self.stop:
+            self.stop.restore(values["stop"])
 
 
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _check(trainer: Trainer) -> None:
+    """Refuse what does not go together, before anything is drawn."""
+    model, intervention, config = trainer.model, trainer.intervention, trainer.config
+    if not intervention.initial:
+        if not isinstance(model, SequenceModel):
+            raise InputError(
+                f"intervention {intervention.name!r} needs a model that carries state from token to token (a "
+                f"SequenceModel); {type(model).__name__} reads whole strings only"
+            )
+        check_carries_state(model, intervention)
+        if not trainer.objective.starts:
+            raise InputError(
+                f"intervention {intervention.name!r} needs an objective that reads from a state; "
+                "use 'asked' or 'prefixes'"
+            )
+    if config.accumulation > config.batch_size:
+        raise InputError(
+            f"{config.batch_size} rows cannot be shared out to {config.accumulation} parts a step "
+            "(training.accumulation)"
+        )
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names start with a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

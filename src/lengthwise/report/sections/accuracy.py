@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -15,7 +14,7 @@ from lengthwise.report.parts import Cell, Drawn, FigureSection, TableText
 from lengthwise.report.results import BY_LENGTH, Results, ordered_tasks, title
 from lengthwise.report.summary import Score, Summary, summarise
 from lengthwise.report.words import NONE, TO, percent
-from lengthwise.tasks import get_task
+from lengthwise.tasks import get_language
 
 _MARKS = "dots: single long lengths; diamonds: near misses."
 _NOTE = (
@@ -145,8 +144,8 @@ def _score(score: Score | None) -> Cell:
 
 
 def _chance(task: str) -> float:
-    """Return what guessing among the classes reaches; 0 where the task is not known here, or has no classes."""
+    """Return what guessing among the classes of a language reaches; 0 where the task is none that is known here."""
     try:
-        return 1 / getattr(get_task(task), "classes", math.inf)
+        return 1 / get_language(task).classes
     except InputError:
         return 0.0

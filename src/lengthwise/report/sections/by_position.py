@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import FAILS_ABOVE
+from lengthwise.evaluation.verdict import FAILS_ABOVE
 from lengthwise.report.axes import Axis, count_axis, dropped_axis, position_axis, share_axis, value_axis
 from lengthwise.report.layout import Layout, arrange, arranged
 from lengthwise.report.panels import Panel, over_seeds

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
 from lengthwise.evaluation.losses import perplexity
+from lengthwise.evaluation.verdict import Judgement, OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
 from lengthwise.report.layout import intervention_in_words, positional
 from lengthwise.report.panels import Panel
@@ -25,7 +25,7 @@ from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-VERDICT_STYLES: dict[Judgement, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
 _NOTE = (
     "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
@@ -187,7 +187,7 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     millions = summary.symbols >= 1_000_000
     return [
         Cell(summary.series, f"{summary.intervention}; {seeds}"),
-        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES.get(summary.verdict, "")),
         _spread(summary.inside),
         _spread(summary.at_context),
         *(_spread(summary.ratios.get(multiple)) for multiple in multiples),

@@ -20,7 +20,7 @@ _UNRELATED = ("format", "base", "name", "makes", "seeds", "device", "threads", "
 """Sections that do not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _UNRELATED_TRAINING = ("training.checkpoint_every", "training.log_every")
 _MIXER = "model.mixer."
-_CONTEXT, _STEPS = "training.context", "training.steps"
+_CONTEXT, _STEPS = "task.context", "training.steps"
 _HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
 
 
@@ -123,7 +123,7 @@ def _kinds(lines: Sequence[Sequence[TextSummary]]) -> list[str]:
 def _others(settings: Mapping[str, Any], path: str) -> str:
     free = {path}
     if path == _CONTEXT:
-        free = {f"{run}training.{name}" for run in ("", "post.") for name in ("context", "batch_size")}
+        free = {f"{run}{name}" for run in ("", "post.") for name in (_CONTEXT, "training.batch_size")}
     return repr(sorted((name, repr(value)) for name, value in settings.items() if name not in free))
 
 
@@ -142,7 +142,11 @@ def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
         return flat
     if start not in runs:
         return flat | {"post.start": "of a run that is not in the report"}
-    post = {f"post.{path}": value for path, value in flat.items() if path.startswith(("training.", "intervention."))}
+    post = {
+        f"post.{path}": value
+        for path, value in flat.items()
+        if path.startswith((_CONTEXT, "training.", "intervention."))
+    }
     return _settings(runs[start], runs) | post
 
 

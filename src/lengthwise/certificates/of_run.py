@@ -1,0 +1,114 @@
+"""Certificates of runs: what a method of certification found about a trained run is written beside it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import cast
+
+from lengthwise.certificates import METHODS
+from lengthwise.certificates.answers import answers_to
+from lengthwise.certificates.certificate import (
+    FILE_NAME,
+    AutomatonTable,
+    Certificate,
+    Finding,
+    Training,
+    hash_weights,
+    versions,
+)
+from lengthwise.certificates.decision import conclude
+from lengthwise.certificates.equivalence import Equal
+from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.methods import default_method
+from lengthwise.errors import InputError
+from lengthwise.files import write_atomically
+from lengthwise.models.base import SequenceModel
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.lock import hold
+from lengthwise.runs.recipe import Recipe
+from lengthwise.runs.run import load_run, read_run
+from lengthwise.tasks.capabilities import HasAutomaton, require
+from lengthwise.tasks.regular.language import Language
+from lengthwise.training.loop import Trainer
+
+
+def certify_run(folder: Path, method: str | None = None, limits: Limits | None = None) -> Certificate:
+    """Find out what can be proved about a trained run, and write it into the run's folder.
+
+    Args:
+        folder: the run's folder.
+        method: a name that `METHODS` knows; the one that can say most about the model by default.
+        limits: how far extraction may grow; as far as the method goes by default.
+
+    Returns:
+        The certificate, as it was written to ``certificate.json``.
+
+    Raises:
+        InputError: the run is not trained to its end or not on a regular language, the method is unknown or does not
+            fit the model, or the folder is in use.
+        RunError: what is extracted does not close within the limits, or the file cannot be written.
+    """
+    run = RunFolder(folder)
+    recipe, seed = read_run(run)
+    task = require(recipe.task, HasAutomaton, "a certificate").definition
+    if not run.finished.exists():
+        raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
+    certifier = METHODS.load(method) if method is not None else None
+    with hold(folder):
+        trainer = load_run(folder)
+        model = cast(SequenceModel, trainer.model)
+        began = time.perf_counter()
+        finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
+        certificate = complete(finding, model, task, training_of(recipe, seed, trainer)).model_copy(
+            update={
+                "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
+                "weights": hash_weights(run.checkpoint),
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+        )
+        write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
+    return certificate.sealed()
+
+
+def training_of(recipe: Recipe, seed: int, trainer: Trainer) -> Training:
+    """Return where the network of a run comes from."""
+    return Training(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        seconds=round(trainer.seconds, 3),
+        longest=recipe.task.training_length or 0,
+    )
+
+
+def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
+    """Return the certificate of a finding, its counterexample run through the model."""
+    comparison, example = finding.comparison, finding.example()
+    if example is not None:
+        example = example.model_copy(update={"model_answer": int(answers_to(model, [example.symbols])[0])})
+    verdict, statement = conclude(finding, example)
+    equal = comparison if isinstance(comparison, Equal) else None
+    return Certificate(
+        verdict=verdict,
+        method=finding.method,
+        statement=statement,
+        length=finding.length,
+        operator=type(model).__name__,
+        task=task.name,
+        task_version=task.version,
+        extracted=AutomatonTable.of(finding.extracted) if finding.extracted else None,
+        minimal=AutomatonTable.of(equal.minimal) if equal else None,
+        task_automaton=AutomatonTable.of(task.automaton.minimal()),
+        isomorphism=list(equal.isomorphism) if equal else None,
+        monoid=finding.monoid,
+        algebra=finding.algebra,
+        margins=finding.margins,
+        counterexample=example,
+        weights="",
+        training=training,
+        seconds=0.0,
+        versions=versions(),
+    )

@@ -1,0 +1,184 @@
+"""Diagnostics beyond the training length: loss by position, effective remembrance, state statistics, as rows.
+
+Shape letters: B rows, S = T + 1 elements of a row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation.diagnostic import Diagnostic
+from lengthwise.evaluation.intervals import student_quantile
+from lengthwise.evaluation.perplexity import RowLosses, log_edges, octave_edges, restarted_losses, row_losses
+from lengthwise.evaluation.remembrance import effective_remembrance, remembrance_starts
+from lengthwise.evaluation.rows import Axis, Row
+from lengthwise.evaluation.state_statistics import state_statistics
+from lengthwise.evaluation.verdict import verdict
+from lengthwise.interventions.base import initial_start, recurrent_entries
+from lengthwise.models.base import SequenceModel, StringModel, with_state
+from lengthwise.spaces import Tokens
+from lengthwise.tasks.base import Task
+from lengthwise.tasks.capabilities import HeldOut, require
+
+_WINDOWS = 512
+"""Windows that start anew which are read at a time: bounds memory."""
+
+_Axes: TypeAlias = dict[str, Axis]
+
+
+class Perplexity(Diagnostic):
+    """Loss by position up to many times the training length T, as ``loss``.
+
+    Where symbols are predicted also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read
+    near the end of a context.
+    """
+
+    name: ClassVar[str] = "perplexity"
+    reach: int = Field(default=64, ge=2)
+    """Followed up to this many times T."""
+    rows: int = Field(default=64, ge=2)
+    """Held-out sequences, spread evenly."""
+    bins: int = Field(default=4, ge=1)
+    """Parts of an octave of positions."""
+    chunk: int = Field(default=256, ge=1)
+    """Positions read at a time, with the state carried; changes memory and speed only."""
+    curve_rows: int = Field(default=16, ge=2)
+    """Held-out sequences for points of the learning curve."""
+
+    def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
+        """Yield ``loss`` by position, then ``ratio`` by octave."""
+        del seed
+        own, context = with_state(model, "loss by position"), _context(task)
+        length = self.reach * context
+        tokens_BS = _held_out(own, task, self.rows, length)
+        losses = self._losses(own, tokens_BS, context)
+        yield from _by_position(task, losses, log_edges(length, self.bins))
+        if not isinstance(task.outputs, Tokens):
+            return
+        edges = octave_edges(length, context)
+        restarted = restarted_losses(own, tokens_BS, context, edges, batch_size=_WINDOWS)
+        for ratio in verdict(losses.by_octave(edges), context, restarted.by_octave(edges)).ratios:
+            yield Row(
+                task=task.label,
+                metric="ratio",
+                value=ratio.ratio,
+                low=ratio.low,
+                high=ratio.high,
+                samples=self.rows,
+                axes={"start": ratio.start - 1, "end": ratio.end},
+            )
+
+    def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
+        """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``loss_<last position>``."""
+        del seed
+        own, context = with_state(model, "loss by position"), _context(task)
+        length = self.reach * context
+        losses = self._losses(own, _held_out(own, task, self.curve_rows, length), context)
+        octaves = losses.by_octave(octave_edges(length, context))
+        return {f"loss_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
+
+    def _losses(self, model: SequenceModel, tokens_BS: Tensor, context: int) -> RowLosses:
+        length = tokens_BS.shape[1] - 1
+        edges = sorted({*log_edges(length, self.bins), *octave_edges(length, context)})
+        return row_losses(model, tokens_BS, edges, chunk=self.chunk, batch_size=len(tokens_BS))
+
+
+class EffectiveRemembrance(Diagnostic):
+    """How far the next prediction moves when the first symbols are dropped, as ``remembrance`` by start."""
+
+    name: ClassVar[str] = "remembrance"
+    reach: int = Field(default=4, ge=1)
+    """Taken after this many times T symbols."""
+    rows: int = Field(default=64, ge=2)
+    """Held-out sequences, spread evenly."""
+    starts: int = Field(default=24, ge=0)
+    """At how many places the reading is started anew; 0 leaves it out."""
+
+    def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
+        """Yield a row a start."""
+        del seed
+        if not self.starts:
+            return
+        own, length = with_state(model, "effective remembrance"), self.reach * _context(task)
+        tokens_BT = _held_out(own, task, self.rows, length)[:, :-1]
+        half = student_quantile(0.975, self.rows - 1)
+        for found in effective_remembrance(own, tokens_BT, remembrance_starts(length, self.starts)):
+            reach = half * found.standard_error
+            yield Row(
+                task=task.label,
+                metric="remembrance",
+                value=found.value,
+                low=max(0.0, found.value - reach),
+                high=min(1.0, found.value + reach),
+                samples=found.rows,
+                axes={"start": found.start, "end": length},
+            )
+
+
+class StateStatistics(Diagnostic):
+    """Standard deviation, mean and largest value of the recurrent state by position, as ``state_*``, by entry and head.
+
+    A model without a recurrent state has none.
+    """
+
+    name: ClassVar[str] = "state_statistics"
+    reach: int = Field(default=64, ge=2)
+    """Followed up to this many times T."""
+    rows: int = Field(default=16, ge=0)
+    """Held-out sequences over which the state is followed; 0 leaves the statistics out."""
+    bins: int = Field(default=4, ge=1)
+    """Parts of an octave of positions."""
+    chunk: int = Field(default=256, ge=1)
+    """Positions read at a time, with the state carried; changes memory and speed only."""
+
+    def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
+        """Yield three rows for each position and part of the state."""
+        del seed
+        own = with_state(model, "state statistics")
+        if not self.rows or not recurrent_entries(initial_start(own, 1)):
+            return
+        length = self.reach * _context(task)
+        tokens_BT = _held_out(own, task, self.rows, length)[:, :-1]
+        for found in state_statistics(own, tokens_BT, log_edges(length, self.bins)[1:], chunk=self.chunk):
+            part = found.entry or ""
+            part = part if found.head is None else f"{part}/{found.head}"
+            axes: _Axes = {"start": 0, "end": found.position}
+            if part:
+                axes["part"] = part
+            values = {"state_std": found.standard_deviation, "state_mean": found.mean, "state_max": found.largest}
+            for metric, value in values.items():
+                yield Row(task=task.label, metric=metric, value=value, samples=self.rows, axes=axes)
+
+
+def _context(task: Task) -> int:
+    if (context := task.training_length) is None:
+        raise InputError(f"{task.label} says no length of training, beyond which something could be measured")
+    return context
+
+
+def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> Tensor:
+    parameter = next(model.parameters())
+    tensor = torch.from_numpy(require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length))
+    return tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)
+
+
+def _by_position(task: Task, losses: RowLosses, edges: Sequence[int]) -> Iterator[Row]:
+    half = student_quantile(0.975, len(losses.sums_BN) - 1)
+    for place in losses.by_position(edges):
+        reach = half * place.standard_error
+        yield Row(
+            task=task.label,
+            metric="loss",
+            value=place.mean,
+            low=place.mean - reach,
+            high=place.mean + reach,
+            samples=place.rows,
+            axes={"start": place.start - 1, "end": place.end},
+        )

@@ -1,0 +1,211 @@
+"""Metrics by point: how right a model is at each length, split, depth or whatever axes a task has.
+
+Shape letters: B rows, T positions, N answers or prefix lengths, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation import METRICS
+from lengthwise.evaluation.diagnostic import Diagnostic
+from lengthwise.evaluation.intervals import student_interval
+from lengthwise.evaluation.rows import Row
+from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.state import Kind
+from lengthwise.tasks.base import IGNORE, Batch, Point, Task
+from lengthwise.tasks.capabilities import FairPrefixes, PrefixLabels
+
+ELEMENTS = 16_000_000
+"""Values held at a time: bounds the memory of an evaluation at about ten times as many bytes."""
+
+ROWS = 1024
+"""Sequences of several points that are read in one pass, at most."""
+
+_Scores = dict[str, Tensor]
+"""Metric -> one score a sequence."""
+
+
+class ByPoint(Diagnostic):
+    """The metrics of a task at each of its points, dropout off.
+
+    Where every prefix of a sample is a sample, the points that share prefixes are read off one set of sequences; their
+    results are then not independent of each other. Elsewhere each point has sequences of its own.
+    """
+
+    name: ClassVar[str] = "by_point"
+
+    def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
+        """Yield a row for each point and metric, in the order of the task's points."""
+        yield from evaluate_points(model, task, task.points("test"), np.random.default_rng([seed, 0x1E57]))
+
+    def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
+        """Return each metric at the points of a learning curve, as ``<metric>_<length>``.
+
+        Where lengths do not tell the points apart, their other coordinates follow.
+        """
+        points = task.points("curve")
+        rows = evaluate_points(model, task, points, np.random.default_rng([seed, 0xC02E]), shared=False)
+        apart = len({point.length for point in points} - {None}) == len(points)
+        return {f"{row.metric}_{_place(row, apart)}": row.value for row in rows}
+
+
+@torch.inference_mode()
+def evaluate_points(
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, *, shared: bool = True
+) -> Iterator[Row]:
+    """Evaluate a model at some points.
+
+    Args:
+        model: any model; left in evaluation mode.
+        task: what it is measured on.
+        points: where.
+        rng: source of all samples, which do not depend on the model.
+        shared: whether points that share prefixes are read off one set of sequences.
+
+    Yields:
+        A row for each point and metric.
+    """
+    model.eval()
+    for (together, _), group in groupby(points, lambda point: (shared and _shares(task, point), _others(point))):
+        evaluate = _prefixes if together else _apart
+        for point, scores in evaluate(model, task, list(group), rng):
+            yield from _rows(task, point, scores)
+
+
+def _place(row: Row, by_length: bool) -> str:
+    return str(row.axes["length"]) if by_length else "_".join(map(str, row.axes.values()))
+
+
+def _shares(task: Task, point: Point) -> bool:
+    return isinstance(task, FairPrefixes) and task.shares_prefixes(point)
+
+
+def _others(point: Point) -> list[tuple[str, Any]]:
+    """Return the axes of a point but its length."""
+    return sorted((name, value) for name, value in point.axes.items() if name != "length")
+
+
+def _rows(task: Task, point: Point, scores: _Scores) -> Iterator[Row]:
+    for metric, scores_B in scores.items():
+        low = high = None
+        # The interval of a proportion follows from its value and the samples.
+        if not bool(((scores_B == 0) | (scores_B == 1)).all()):
+            low, high = student_interval(scores_B.tolist())
+        yield Row(
+            task=task.label,
+            metric=metric,
+            value=float(scores_B.sum()) / len(scores_B),
+            low=low,
+            high=high,
+            samples=len(scores_B),
+            axes=dict(point.axes),
+        )
+
+
+def _prefixes(
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
+) -> Iterator[tuple[Point, _Scores]]:
+    """Evaluate points that differ in their lengths on the prefixes of one set of sequences."""
+    lengths, samples = [point.length or 0 for point in points], points[0].samples
+    batch = task.sample(rng, samples, points[-1])
+    assert isinstance(task, PrefixLabels)  # prefixes that are samples have labels
+    targets_BN = task.label_prefixes(batch).targets[:, np.asarray(lengths) - 1]
+    if missing := [n for n, column_B in zip(lengths, targets_BN.T, strict=True) if (column_B == IGNORE).any()]:
+        raise InputError(f"strings of length {missing[0]} of {task.label} are not all labelled")
+    size, found = max(1, ELEMENTS // (_width(model) * 2 * lengths[-1])), list[_Scores]()
+    for start in range(0, samples, size):
+        piece = slice(start, start + size)
+        logits_BNC = model.prefix_logits(_to(model, batch.inputs[piece]), lengths)
+        targets = _to(model, targets_BN[piece])
+        rows = torch.arange(targets.numel(), device=targets.device)
+        found.append(_score(task, logits_BNC.flatten(0, 1), targets.flatten(), rows, targets.numel()))
+    by_metric = {name: torch.cat([scores[name] for scores in found]).view(samples, -1) for name in task.metrics}
+    for number, point in enumerate(points):
+        yield point, {name: scores_BN[:, number] for name, scores_BN in by_metric.items()}
+
+
+def _apart(
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
+) -> Iterator[tuple[Point, _Scores]]:
+    """Evaluate each point on sequences of its own."""
+    waiting, done, yielded = dict[int, list[_Scores]](), dict[int, int](), 0
+    for pieces in _together(model, task, _drawn(task, points, rng)):
+        batch = Batch.joined([piece for _, piece in pieces])
+        inputs, targets, asked_BT = (_to(model, array) for array in (batch.inputs, batch.targets, batch.asked))
+        answers = model.asked_logits(inputs, asked_BT)
+        scores = _score(task, answers, targets[asked_BT], asked_BT.nonzero()[:, 0], len(batch))
+        begin = 0
+        for number, piece in pieces:
+            end = begin + len(piece)
+            waiting.setdefault(number, []).append({name: all_B[begin:end] for name, all_B in scores.items()})
+            done[number] = done.get(number, 0) + len(piece)
+            begin = end
+        for number in sorted(done):
+            if done[number] == points[number].samples:
+                parts = waiting.pop(number)
+                yield points[number], {name: torch.cat([part[name] for part in parts]) for name in task.metrics}
+                yielded += done.pop(number) > 0
+    if yielded != len(points):
+        missing = next(point for number, point in enumerate(points) if number in done or number not in waiting)
+        raise InputError(f"{task.label} has other than {missing.samples} samples at {dict(missing.axes)}")
+
+
+def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
+    return {name: METRICS.load(name)(answers, targets, rows, count).cpu() for name in task.metrics}
+
+
+def _drawn(task: Task, points: Sequence[Point], rng: np.random.Generator) -> Iterator[tuple[int, Batch]]:
+    """Draw the sequences of each point, in batches that do not depend on the model."""
+    for number, point in enumerate(points):
+        rows = max(1, ELEMENTS // (2 * max(point.length or ROWS, 1)))
+        for batch in task.batches(rng, point, rows):
+            yield number, batch
+
+
+def _together(
+    model: StringModel, task: Task, batches: Iterable[tuple[int, Batch]]
+) -> Iterator[list[tuple[int, Batch]]]:
+    """Cut batches to what a model can read at a time, and join them where it reads many lengths in one pass."""
+    own = 2 if _forgets(model) else 2 * _width(model)
+    most = ROWS if model.gives_every_prefix() else 0
+    held, symbols = list[tuple[int, Batch]](), ELEMENTS // own
+    for number, batch in batches:
+        # Where much is asked, answers are what takes the memory.
+        many = int(batch.asked.sum()) > len(batch)
+        symbols = ELEMENTS // max(own, task.outputs.size if many else 0)
+        rows = max(1, min(most or symbols, symbols // batch.inputs.shape[1]))
+        for start in range(0, len(batch), rows):
+            piece = batch.rows(slice(start, start + rows))
+            count = sum(len(one) for _, one in held) + len(piece)
+            longest = max(one.inputs.shape[1] for _, one in [*held, (number, piece)])
+            if held and (count > most or count * longest > symbols):
+                yield held
+                held = []
+            held.append((number, piece))
+    if held:
+        yield held
+
+
+def _forgets(model: StringModel) -> bool:
+    """Whether what a model holds does not grow with the length of what it read."""
+    return isinstance(model, SequenceModel) and Kind.CACHE not in model.initial_state(1).kinds.values()
+
+
+def _width(model: StringModel) -> int:
+    """Return the values that a model holds of a symbol; a guess where its settings do not say."""
+    return getattr(getattr(model, "config", None), "width", 64)
+
+
+def _to(model: StringModel, array: NDArray[Any]) -> Tensor:
+    parameter = next(model.parameters())
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)

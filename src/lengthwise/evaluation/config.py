@@ -1,0 +1,44 @@
+"""Settings of evaluation: which diagnostics measure a trained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from lengthwise.evaluation import DIAGNOSTICS
+from lengthwise.evaluation.diagnostic import Diagnostic
+
+
+class EvaluationConfig(BaseModel):
+    """What is measured: a section for each diagnostic, by its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    curve_every: int = Field(default=0, ge=0)
+    """Steps between points of the learning curve; none by default. No choice rests on it."""
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """Those that are asked for, in the order of the registry."""
+        return [found for name in DIAGNOSTICS if (found := getattr(self, name, None)) is not None]
+
+    def filled(self, names: tuple[str, ...]) -> EvaluationConfig:
+        """Return the settings with diagnostics that a task is measured with by default."""
+        missing = {name: DIAGNOSTICS.load(name)() for name in names if getattr(self, name, None) is None}
+        return self.model_copy(update=missing) if missing else self
+
+
+def _with_sections() -> type[EvaluationConfig]:
+    """Return the settings with a section for every registered diagnostic, those of other packages among them."""
+    sections: dict[str, Any] = {
+        name: (DIAGNOSTICS.load(name) | None, Field(default=None, exclude_if=lambda section: section is None))
+        for name in DIAGNOSTICS
+    }
+    return create_model("Evaluation", __base__=EvaluationConfig, **sections)
+
+
+if TYPE_CHECKING:
+    Evaluation = EvaluationConfig
+else:
+    Evaluation = _with_sections()

@@ -1,0 +1,42 @@
+"""The contract of a diagnostic: settings, and what is measured of a trained model, as rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from lengthwise.evaluation.rows import Row
+from lengthwise.models.base import StringModel
+from lengthwise.tasks.base import Task
+
+
+class Diagnostic(BaseModel, ABC):
+    """A measurement of a trained model; a recipe has its settings in a section of its registered name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @abstractmethod
+    def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
+        """Yield what is measured, row by row.
+
+        Args:
+            model: trained; left in evaluation mode.
+            task: what it is measured on.
+            seed: of samples, which are the same for every model; independent of any training seed.
+
+        Raises:
+            InputError: the model or the task is not one that this is measured of.
+        """
+
+    def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
+        """Return a point of the learning curve as metrics of a step; none by default.
+
+        Args:
+            model: in training; left in evaluation mode.
+            task: what it learns.
+            seed: of samples; the same ones for the same seed.
+        """
+        del model, task, seed
+        return {}

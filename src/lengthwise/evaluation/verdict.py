@@ -1,0 +1,235 @@
+"""The verdict on length robustness: does perplexity hold beyond the training context?
+
+The rule is in `judge`; it sees numbers only, and needs no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation.intervals import student_quantile
+from lengthwise.evaluation.losses import OctaveLosses, perplexity
+
+HOLDS_WITHIN = 1.02
+FAILS_ABOVE = 1.5
+Judgement = Literal["holds", "drifts", "fails", "undecided"]
+
+
+class OctaveRatio(NamedTuple):
+    """Perplexity in an octave beyond the training context over perplexity in the octave that ends at it."""
+
+    start: int
+    """The first position of the octave."""
+    end: int
+    """Its last position."""
+    ratio: float
+    low: float
+    """Lower end of the confidence interval."""
+    high: float
+    """Upper end of the confidence interval."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether perplexity holds beyond the training context, and what that rests on."""
+
+    name: Judgement
+    reason: str
+    """One sentence with the numbers that decided."""
+    ratios: tuple[OctaveRatio, ...]
+    """Each octave beyond the context, in order."""
+    context: int
+    rows: int
+    rows_needed: int | None
+    """Where undecided, about how many rows would decide if mean and spread stay what they are."""
+
+
+class _Octave(NamedTuple):
+    """The paired differences of one octave in log-perplexity: mean, standard deviation and half the interval."""
+
+    start: int
+    end: int
+    mean: float
+    deviation: float
+    half: float
+
+    def ratio(self) -> OctaveRatio:
+        ends = (perplexity(self.mean - self.half), perplexity(self.mean + self.half))
+        return OctaveRatio(self.start, self.end, perplexity(self.mean), *ends)
+
+
+def verdict(
+    octaves: Sequence[OctaveLosses],
+    context: int,
+    restarted: Sequence[OctaveLosses] | None = None,
+    *,
+    holds_within: float = HOLDS_WITHIN,
+    fails_above: float = FAILS_ABOVE,
+    confidence: float = 0.95,
+) -> Verdict:
+    """Return the verdict on perplexity beyond the training context.
+
+    For octave k beyond the context T, row b has the paired difference d[b, k] of its mean loss there and its mean loss
+    in the octave that ends at T: of the same symbols where `restarted` is given, otherwise of those at that place of
+    the row, which adds the difference between texts. The ratio of perplexities is exp(mean_b d[b, k]), its interval
+
+        exp(mean d  +-  t(1 - (1 - confidence) / (2 m); B - 1) * std(d) / sqrt(B)),
+
+    B rows, m octaves beyond T (Bonferroni: all m intervals hold together with the confidence asked for). `judge` says
+    what follows from these ratios.
+
+    Args:
+        octaves: the octave that ends at T, then those beyond it, as `octave_losses` gives them.
+        context: the training context T, in tokens.
+        restarted: the same octaves with every symbol read at places T/2 + 1 to T of a window that starts anew, as
+            `restarted_losses` gives them; pairs text with itself, so that far fewer rows decide.
+        holds_within: the largest ratio that counts as no rise.
+        fails_above: the ratio above which a rise is a failure.
+        confidence: probability that all intervals hold, for differences that are normally distributed.
+
+    Raises:
+        InputError: the octaves do not belong to this context or to the same two or more rows, a loss is not finite,
+            or a threshold is not sensible.
+
+    Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
+    """
+    _check(octaves, context, holds_within, fails_above, confidence)
+    references = [octaves[0]] * len(octaves) if restarted is None else restarted
+    _check_same(octaves, references)
+    rows = len(octaves[0].row_means)
+    probability = 1 - (1 - confidence) / (2 * (len(octaves) - 1))
+    quantile = student_quantile(probability, rows - 1)
+    measured = [_paired(*pair, quantile) for pair in zip(references[1:], octaves[1:], strict=True)]
+    ratios = tuple(octave.ratio() for octave in measured)
+    reference = (octaves[0].start, octaves[0].end)
+    name, reason = judge(ratios, reference, rows, holds_within=holds_within, fails_above=fails_above)
+    needed = _rows_needed(measured, rows, probability, holds_within) if name == "undecided" else None
+    if needed:
+        reason += f", about {needed:,} would do"
+    return Verdict(name, reason, ratios, context, rows, needed)
+
+
+def judge(
+    ratios: Sequence[OctaveRatio],
+    reference: tuple[int, int],
+    rows: int,
+    *,
+    holds_within: float = HOLDS_WITHIN,
+    fails_above: float = FAILS_ABOVE,
+) -> tuple[Judgement, str]:
+    """Return the verdict that follows from the ratios of all octaves beyond the context.
+
+    - fails: in some octave the lower end of the interval is above `fails_above`;
+    - drifts: not so, but in some octave the lower end is above `holds_within`;
+    - holds: in every octave the upper end is at most `holds_within`;
+    - undecided: otherwise; the intervals are too wide for these rows.
+
+    Args:
+        ratios: one or more, with intervals that hold together.
+        reference: first and last position of the octave that they compare with.
+        rows: independent rows that were read.
+        holds_within: the largest ratio that counts as no rise.
+        fails_above: the ratio above which a rise is a failure.
+
+    Returns:
+        The name, and one sentence with the numbers that decided.
+
+    Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
+    """
+    name, decisive = _rule(ratios, holds_within, fails_above)
+    thresholds = {"holds": holds_within, "drifts": holds_within, "fails": fails_above}
+    reason = _reason(name, decisive, reference, thresholds)
+    return name, f"{reason}; {rows} rows are too few to say" if name == "undecided" else reason
+
+
+def _check(
+    octaves: Sequence[OctaveLosses], context: int, holds_within: float, fails_above: float, confidence: float
+) -> None:
+    if len(octaves) < 2 or octaves[0].end != context:
+        ends = ", ".join(str(octave.end) for octave in octaves) or "none"
+        raise InputError(
+            f"a verdict needs the octave that ends at the context of {context} and one beyond it; "
+            f"these octaves end at {ends}"
+        )
+    counts = sorted({len(octave.row_means) for octave in octaves})
+    if len(counts) > 1 or counts[0] < 2:
+        raise InputError(
+            "a verdict needs the same two or more rows in every octave, to have an interval; "
+            f"these octaves have {' and '.join(map(str, counts))} rows"
+        )
+    if not all(math.isfinite(loss) for octave in octaves for loss in octave.row_means):
+        raise InputError("a verdict needs finite losses")
+    if not (1 <= holds_within < fails_above and 0 < confidence < 1):
+        raise InputError(
+            "thresholds must satisfy 1 <= holds_within < fails_above and 0 < confidence < 1, "
+            f"not {holds_within}, {fails_above} and {confidence}"
+        )
+
+
+def _check_same(octaves: Sequence[OctaveLosses], references: Sequence[OctaveLosses]) -> None:
+    rows = {len(octave.row_means) for octave in (*octaves, *references)}
+    if len(references) != len(octaves) or len(rows) > 1:
+        raise InputError(
+            f"the restarted octaves must be those {len(octaves)} that they are compared with, of the same rows; "
+            f"there are {len(references)}, of {' and '.join(map(str, sorted(rows)))} rows"
+        )
+
+
+def _paired(reference: OctaveLosses, octave: OctaveLosses, quantile: float) -> _Octave:
+    differences = [a - b for a, b in zip(octave.row_means, reference.row_means, strict=True)]
+    deviation = stdev(differences)
+    half = quantile * deviation / math.sqrt(len(differences))
+    return _Octave(octave.start, octave.end, fmean(differences), deviation, half)
+
+
+def _rule(ratios: Sequence[OctaveRatio], holds_within: float, fails_above: float) -> tuple[Judgement, OctaveRatio]:
+    """Return the name and the octave that decided, or that left it open."""
+    surest = max(ratios, key=lambda octave: octave.low)
+    widest = max(ratios, key=lambda octave: octave.high)
+    if surest.low > fails_above:
+        return "fails", surest
+    if surest.low > holds_within:
+        return "drifts", surest
+    return ("holds" if widest.high <= holds_within else "undecided"), widest
+
+
+def _rows_needed(measured: Sequence[_Octave], rows: int, probability: float, holds_within: float) -> int | None:
+    """Return about how many rows would decide: the fewest that show one rise, or the most that exclude them all."""
+    threshold = math.log(holds_within)
+    risen = [octave for octave in measured if octave.mean > threshold]
+    open_still = [octave for octave in measured if octave.ratio().high > holds_within]
+    if any(octave.mean == threshold for octave in risen or open_still):
+        return None
+    spreads = [octave.deviation / abs(octave.mean - threshold) for octave in risen or open_still]
+    return _enough_rows(min(spreads) if risen else max(spreads), rows, probability)
+
+
+def _enough_rows(spread: float, rows: int, probability: float) -> int:
+    """Return the rows at which half the interval, in standard deviations, is below the inverse of the spread.
+
+    The t quantile depends on the rows: too few rows in it give too many and the other way round, so that an odd number
+    of turns ends on the safe side.
+    """
+    enough = rows
+    for _ in range(3):
+        # Beyond 1,000 degrees of freedom the quantile changes by less than 0.3 %.
+        quantile = student_quantile(probability, min(enough - 1, 1000))
+        enough = max(2, math.ceil((quantile * spread) ** 2))
+    return enough
+
+
+def _reason(name: str, decisive: OctaveRatio, reference: tuple[int, int], thresholds: dict[str, float]) -> str:
+    where = f"at positions {decisive.start:,} to {decisive.end:,}"
+    measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
+    against = f"that at {reference[0]:,} to {reference[1]:,}"
+    sentence = f"perplexity {where} is {measured} {against}"
+    if name == "holds":
+        return f"{sentence}; no octave beyond is surely or possibly above {thresholds[name]:g} times"
+    if name == "undecided":
+        return sentence
+    return f"{sentence}, surely above {thresholds[name]:g} times"

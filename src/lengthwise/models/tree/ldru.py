@@ -1,0 +1,414 @@
+"""The log-depth recurrent unit: one learned binary operator, reduced over a balanced tree.
+
+Shape letters: B batch rows, T tokens, M nodes of a level, N prefix lengths, D width, C classes, V symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from lengthwise.models import OPERATORS
+from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size, embed
+from lengthwise.models.tree.fused import mlp_operator, residual_feed_forward
+from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.registry import OneOf
+from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
+from lengthwise.spaces import Space, as_space
+from lengthwise.state import Kind, State
+
+
+class LDRUConfig(ModelConfig):
+    """Settings of a log-depth recurrent unit."""
+
+    name: Literal["ldru"] = "ldru"
+    width: int = Field(default=64, ge=1)
+    """D, the size of the value of a substring."""
+    operator: Annotated[OperatorConfig, OneOf(OPERATORS)] = MLPOperatorConfig()
+    """How two neighbouring substrings are joined."""
+    level: Literal["residual", "plain"] = "residual"
+    """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
+    odd: Odd = "carry"
+    """What becomes of the lone last element of an odd level."""
+    readout: Literal["root", "prefixes"] = "root"
+    """Logits for the whole string, brackets as in `tree_reduce`, or for every prefix, brackets as in `tree_scan`."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Chance of zeroing a channel of a leaf or of a join, in training."""
+    noise: float = Field(default=0.0, ge=0)
+    """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
+    noise_warm_up: float = Field(default=0.0, ge=0, le=1)
+    """The fraction of training over which the noise grows to its full size; from the start by default."""
+
+    kernel: Literal["eager", "fused"] = "eager"
+    """``fused``: the products of a level in blocks that stay in cache, for the MLP operator; equal but for rounding."""
+
+    @model_validator(mode="after")
+    def _kernel_fits(self) -> Self:
+        if self.kernel == "fused" and not isinstance(self.operator, MLPOperatorConfig):
+            name = getattr(self.operator, "name", type(self.operator).__name__)
+            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {name!r}; use 'eager'")
+        return self
+
+    def build(self, inputs: Space | int, outputs: Space | int) -> LDRU:
+        """Return a freshly initialised unit."""
+        return LDRU(self, as_space(inputs), as_space(outputs))
+
+
+class LDRU(SequenceModel):
+    """Log-depth recurrent unit.
+
+    Its state is the stack of partial reductions of the tokens read so far (see `OnlineReduction`); an entry ``left``
+    of a given state is a left operand of everything that follows, and a row of zeros in it is no operand at all.
+
+    Args:
+        config: the settings.
+        inputs: what it reads: V symbols, or vectors.
+        outputs: what it answers: C classes, or vectors of C numbers.
+
+    Source: Pert, Alrajeh, Russo 2026.
+
+    Example:
+        >>> model = LDRUConfig(width=16).build(2, 2)
+        >>> model(torch.tensor([[0, 1, 1, 0, 1]])).logits.shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(self, config: LDRUConfig, inputs: Space, outputs: Space) -> None:
+        super().__init__()
+        self.config = config
+        operator = config.operator.build(config.width)
+        self.encoder = LeafEncoder(inputs, operator, config)
+        self.join = Level(operator, config)
+        self.classifier = nn.Linear(operator.feature_width, outputs.size)
+
+    def readout(self, values: Tensor) -> Tensor:
+        """Map values [..., D] of substrings to logits [..., C]."""
+        return self.classifier(self.join.operator.features(values))
+
+    def anneal(self, progress: float) -> None:
+        """Set the noise, and pass the progress of training on to the operator."""
+        ramp = self.config.noise_warm_up
+        self.join.noise = self.config.noise * (min(progress / ramp, 1.0) if ramp else 1.0)
+        self.join.operator.anneal(progress)
+
+    def penalty(self) -> Tensor | None:
+        """Return what the operator adds to the loss for the sake of the symbols' leaves, if anything."""
+        table = self.encoder.embedding
+        return self.join.operator.penalty(table.weight) if isinstance(table, nn.Embedding) else None
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the empty stack."""
+        position = torch.zeros(batch_size, dtype=torch.int64, device=self.classifier.weight.device)
+        return State({"position": position}, {"position": Kind.POSITION})
+
+    def start_from(self, final: State) -> State:
+        """Fold all that was read into one left operand; a row of zeros where nothing was."""
+        start = self.initial_state(final.batch_size)
+        return State({**start, "left": self._folded(final)}, start.kinds)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+        """Read tokens [B, T] and return logits [B, C] of all that was read, or [B, T, C] of each prefix."""
+        before = self.initial_state(tokens.shape[0]) if state is None else state
+        started_B = _started(before)
+        if started_B is None or started_B.all():
+            return self._read(tokens, before)
+        return self._read_apart(tokens, before, started_B)
+
+    def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Return the logits of many prefixes at once, [B, N, C]; all share their dyadic blocks.
+
+        The brackets of each prefix are those of `forward` on it alone.
+        """
+        if self.gives_every_prefix():
+            return super().prefix_logits(tokens, lengths)
+        wanted_N = torch.as_tensor(lengths, device=tokens.device)
+        fold = RightFold(self.join, wanted_N, self.config.odd, self.padding())
+        blocks = self.leaves(tokens)
+        blocks = SharedNodes(self.join.dropout(blocks.table_UD), blocks.index_BM)
+        while not fold.finished:
+            fold.ascend(blocks)
+            blocks = blocks.blocks(self.join)
+        return self.readout(fold.value_BND)
+
+    def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
+        """Return the logits [B, C] of whole strings without holding more than a chunk of them as values.
+
+        Equal to `forward`; equal substrings of a chunk are computed once.
+
+        Args:
+            tokens: [B, T] symbols.
+            chunk: tokens reduced at a time, a power of two; 4,096 by default.
+        """
+        if self.gives_every_prefix():
+            return super().string_logits(tokens, chunk)
+        online = OnlineReduction(self.join)
+        for piece in tokens.split(chunk or 4096, 1):
+            for level, block in self.leaves(piece).dyadic_blocks(self.join):
+                online.push(block, level)
+        return self.readout(online.reduced(self.config.odd, self.padding()))
+
+    def answers(self, inputs: Tensor, asked: Tensor, state: State | None = None) -> Output:
+        """Read a batch from a state; where the root is read out, in pieces that end where something is asked."""
+        if self.config.readout == "prefixes":
+            return super().answers(inputs, asked, state)
+        return self._answers_in_pieces(inputs, asked, state)
+
+    def leaves(self, tokens: Tensor) -> SharedNodes:
+        """Encode tokens [B, T], each distinct symbol once, or values [B, T, F], each by itself."""
+        if tokens.is_floating_point():
+            rows, length = tokens.shape[:2]
+            index_BT = torch.arange(rows * length, device=tokens.device).view(rows, length)
+            return SharedNodes(self.encoder(tokens.flatten(0, 1)), index_BT)
+        symbols, index_BT = torch.unique(tokens, return_inverse=True)
+        return SharedNodes(self.encoder(symbols), index_BT)
+
+    def padding(self) -> Tensor | None:
+        """Return the [D] element that pads to a power of two where odd levels are read that way."""
+        return self.encoder.padding() if self.config.odd == "pad" else None
+
+    def roots(self, tokens: Tensor, carry_first: Sequence[bool] = ()) -> Tensor:
+        """Return the values [B, D] at the roots of the trees over tokens [B, T], every node computed by itself.
+
+        Args:
+            tokens: [B, T] symbols.
+            carry_first: for each level whether its first node goes up unpaired.
+        """
+        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        return tree_reduce(self.join, leaves_BTD, odd=self.config.odd, pad_D=self.padding(), carry_first=carry_first)
+
+    def prefixes(self, tokens: Tensor) -> Tensor:
+        """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
+        return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
+
+    def gives_every_prefix(self) -> bool:
+        """Return whether logits after every token are had in one go: read out there, or had without the tree."""
+        return self.config.readout == "prefixes" or self._skips_tree
+
+    def every_prefix(self, tokens: Tensor) -> Tensor:
+        """Return the logits [B, T, C] after every token of [B, T], by the operator's shorter way if it has one."""
+        return self.classifier(self._run(tokens)) if self._skips_tree else self(tokens).logits
+
+    @property
+    def _skips_tree(self) -> bool:
+        """Whether the operator has a shorter way to the root, and symbols and operator are all that makes up a root."""
+        config = self.config
+        if not isinstance(self.encoder.embedding, nn.Embedding):
+            return False
+        bare = config.level == "plain" and config.odd == "carry" and not config.dropout and not config.noise
+        return config.readout == "root" and bare and self.join.operator.skips_values
+
+    def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor:
+        """Return what is read out of every prefix, [B, T, F], by the operator's shorter way."""
+        weights = self.encoder.embedding.weight
+        leaf_VD = self.encoder(torch.arange(len(weights), device=weights.device))
+        return self.join.operator.prefix_features(leaf_VD, tokens, before_BF)
+
+    def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
+        """Read tokens [B, T] in chunks; yield where each starts, and its logits."""
+        if not self._skips_tree:
+            yield from super()._chunks(tokens, chunk)
+            return
+        start, before_BF = 0, None
+        for piece in tokens.split(chunk_size(tokens, chunk), 1):
+            features_BTF = self._run(piece, before_BF)
+            yield start, self.classifier(features_BTF)
+            start, before_BF = start + piece.shape[1], features_BTF[:, -1]
+
+    def nodes(self, tokens: Tensor, rounds: Rounds) -> list[Nodes]:
+        """Compute every node of the trees over tokens [B, T], equal substrings once, from the leaves to the root.
+
+        Dropout and noise are drawn once for each distinct substring.
+
+        Args:
+            tokens: [B, T] symbols.
+            rounds: which neighbours each round joins.
+
+        Returns:
+            The nodes before the first round and after each.
+        """
+        starts = list(range(tokens.shape[1]))
+        leaves = self.leaves(tokens)
+        leaves = SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
+        level = Nodes(leaves, starts, [start + 1 for start in starts])
+        levels = [level]
+        for lefts in rounds:
+            level = level.join(self.join, lefts)
+            levels.append(level)
+        return levels
+
+    def _read(self, tokens: Tensor, state: State) -> Output:
+        """Read tokens [B, T] from a state whose rows all have a left operand, or all have none."""
+        online = self._online(state)
+        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        if self.config.readout == "prefixes":
+            values = online.scan(leaves_BTD)
+        else:
+            online.push(leaves_BTD)
+            values = self._value(online)
+        return Output(self.readout(values), self._state(online, tokens.shape[0]))
+
+    def _read_apart(self, tokens: Tensor, before: State, started_B: Tensor) -> Output:
+        """Read the rows that have a left operand, then those that have none."""
+        outputs = list[Output]()
+        for rows_B, source in ((started_B, before), (~started_B, _without_left(before))):
+            if rows_B.any():
+                logits, after = self._read(tokens[rows_B], source.rows(rows_B))
+                outputs.append(Output(logits, State({"left": before["left"][rows_B], **after}, after.kinds)))
+        order_B = torch.cat([started_B.nonzero(), (~started_B).nonzero()])[:, 0].argsort()
+        state = State.concat([output.state for output in outputs])
+        return Output(torch.cat([output.logits for output in outputs])[order_B], state.rows(order_B))
+
+    def _value(self, online: OnlineReduction) -> Tensor:
+        """Return [B, D] what is read out after the last element."""
+        return online.value() if self.config.readout == "prefixes" else online.reduced(self.config.odd, self.padding())
+
+    def _folded(self, state: State) -> Tensor:
+        """Return [B, D] the value of all that a state has read, its left operand included."""
+        online, started_B = self._online(state), _started(state)
+        if not online.count:
+            zeros_BD = self.classifier.weight.new_zeros(state.batch_size, self.config.width)
+            return state.get("left", zeros_BD)
+        alone_BD = self._value(self._online(_without_left(state)))
+        return alone_BD if started_B is None else torch.where(started_B[:, None], self._value(online), alone_BD)
+
+    def _online(self, state: State) -> OnlineReduction:
+        partials = {int(name.removeprefix("partial.")): state[name] for name in state if name.startswith("partial.")}
+        return OnlineReduction(self.join, partials, int(state["position"][0]), state.get("left"))
+
+    def _state(self, online: OnlineReduction, batch_size: int) -> State:
+        entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
+        if online.initial_BD is not None:
+            entries["left"] = online.initial_BD
+        position = torch.full((batch_size,), online.count, device=self.classifier.weight.device)
+        return State(entries | {"position": position}, {"position": Kind.POSITION})
+
+
+def _started(state: State) -> Tensor | None:
+    """Return [B] which rows have a left operand; none where the state has no such entry."""
+    return state["left"].any(1) if "left" in state else None
+
+
+def _without_left(state: State) -> State:
+    names = [name for name in state if name != "left"]
+    return State({name: state[name] for name in names}, {name: state.kinds[name] for name in names})
+
+
+class LeafEncoder(nn.Module):
+    """Symbols to leaf values: embedding, norm, residual feed-forward; or the embedding alone at plain levels.
+
+    Args:
+        inputs: what it reads: V symbols, or vectors.
+        operator: the operator whose domain the leaves must lie in.
+        config: the unit's settings.
+    """
+
+    def __init__(self, inputs: Space, operator: BinaryOperator, config: LDRUConfig) -> None:
+        super().__init__()
+        self.embedding = embed(inputs, config.width)
+        self.plain = config.level == "plain"
+        symbols = isinstance(self.embedding, nn.Embedding)
+        if self.plain and symbols:
+            nn.init.normal_(self.embedding.weight)
+        elif symbols:
+            nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
+        if not self.plain:
+            self.norm = nn.LayerNorm(config.width)
+            self.feed_forward = FeedForward(config.width)
+        self.kernel = config.kernel
+        self.admit = operator.admit
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        """Map symbols [...] to leaf values [..., D]."""
+        return self._encode(self.embedding(symbols))
+
+    def padding(self) -> Tensor:
+        """Return the [D] leaf value of a zero embedding."""
+        width = self.embedding.weight.shape[isinstance(self.embedding, nn.Embedding)]
+        return self._encode(self.embedding.weight.new_zeros(width))
+
+    def _encode(self, embedded: Tensor) -> Tensor:
+        if self.plain:
+            return self.admit(embedded)
+        normed = self.norm(embedded)
+        return self.admit(_residual(normed, self.feed_forward, self.kernel))
+
+
+def _residual(x: Tensor, feed_forward: FeedForward, kernel: str) -> Tensor:
+    """Add the output of a feed-forward layer to its input [..., D]."""
+    if kernel == "fused":
+        return residual_feed_forward(x.reshape(-1, x.shape[-1]), feed_forward).view(x.shape)
+    return x + feed_forward(x)
+
+
+class Level(nn.Module):
+    """One level of the tree: the operator, and around it what the configuration asks for.
+
+    Args:
+        operator: joins two values.
+        config: the unit's settings.
+    """
+
+    def __init__(self, operator: BinaryOperator, config: LDRUConfig) -> None:
+        super().__init__()
+        self.operator = operator
+        self.plain = config.level == "plain"
+        if not self.plain:
+            self.feed_forward = FeedForward(config.width)
+            self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.noise = config.noise
+        self.kernel = config.kernel
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Join [..., D] and [..., D] to [..., D]."""
+        if self.kernel == "fused":
+            return self._after(self._fused(torch.cat([left, right], -1)))
+        return self._after(self.operator(left, right))
+
+    def neighbours(self, x_BMD: Tensor) -> Tensor:
+        """Join nodes 0 and 1, 2 and 3 and so on: [B, M, D] to [B, M / 2, D]."""
+        if self.kernel == "fused":
+            return self._after(self._fused(x_BMD.unflatten(1, (-1, 2)).flatten(2)))
+        return self(x_BMD[:, 0::2], x_BMD[:, 1::2])
+
+    def _fused(self, pairs: Tensor) -> Tensor:
+        """Join pairs [..., 2D], left and right side by side."""
+        joined = mlp_operator(pairs.flatten(0, -2), cast(MLPOperator, self.operator))
+        return joined.view(*pairs.shape[:-1], joined.shape[-1])
+
+    def _after(self, joined: Tensor) -> Tensor:
+        """Apply what follows the operator."""
+        if not self.plain:
+            joined = self.norm(_residual(joined, self.feed_forward, self.kernel))
+        if self.training and self.noise:
+            joined = joined + self.noise * torch.randn_like(joined)
+        return self.dropout(joined)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """A level of trees over a batch of strings, and the substring under each of its nodes.
+
+    Args:
+        shared: the values.
+        starts: for each of the M nodes the first token under it.
+        ends: for each node the token after the last under it.
+    """
+
+    shared: SharedNodes
+    starts: list[int]
+    ends: list[int]
+
+    def join(self, operator: Level, lefts: Sequence[int]) -> Nodes:
+        """Return the nodes after one more round."""
+        shared = self.shared.join(operator, lefts)
+        inner = {left + 1 for left in lefts}
+        starts = [start for place, start in enumerate(self.starts) if place not in inner]
+        kept = set(range(len(self.ends))).difference(lefts)
+        ends = [end for place, end in enumerate(self.ends) if place in kept]
+        return Nodes(shared, starts, ends)

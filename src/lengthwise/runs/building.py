@@ -1,0 +1,122 @@
+"""Building: the trainer of a recipe, the head of its rows, the sizes of its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from lengthwise.errors import InputError
+from lengthwise.interventions.base import initial_start, recurrent_entries
+from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.budget import count_parameters
+from lengthwise.runs.environment import source_commit
+from lengthwise.runs.folder import RunFolder, run_path
+from lengthwise.runs.recipe import Recipe
+from lengthwise.runs.rows import Head
+from lengthwise.spaces import Values
+from lengthwise.state import Kind
+from lengthwise.training.checkpoint import load_checkpoint, misfit
+from lengthwise.training.loop import Trainer, under
+from lengthwise.training.processes import ALONE, Processes
+
+
+def build_trainer(recipe: Recipe, seed: int, processes: Processes = ALONE) -> Trainer:
+    """Return the trainer of a recipe before its first step.
+
+    Args:
+        recipe: what is trained.
+        seed: of the initial parameters and of the data.
+        processes: those that train together.
+
+    Raises:
+        InputError: parts of the recipe do not go together, or need what this machine does not have.
+    """
+    torch.set_num_threads(recipe.threads)
+    # Refused here, and not after the steps that it takes to come to what does not exist.
+    recipe.task.notes()
+    torch.manual_seed(seed)
+    model = recipe.model.build(recipe.task.inputs, recipe.task.outputs)
+    model.to(processes.device or pick_device(recipe.device))
+    intervention = recipe.intervention.build()
+    return Trainer(model, recipe.task, recipe.training, seed, recipe.objective, intervention, processes)
+
+
+def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:
+    """Return what all rows of a run share."""
+    task, model, length = recipe.task, trainer.model, recipe.task.training_length
+    values = isinstance(task.inputs, Values)
+    shape = (1, length or 1, task.inputs.size) if values else (1, length or 1)
+    parameter = next(model.parameters())
+    zeros = torch.zeros(shape, dtype=parameter.dtype if values else torch.int64, device=parameter.device)
+    return Head(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        trained_on=task.label,
+        task_version=task.version,
+        data=task.data,
+        model=str(getattr(model, "family", recipe.model_name)),
+        intervention=trainer.intervention.name,
+        training_length=length,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        parameters=count_parameters(model),
+        state_size=state_size(model, zeros),
+        commit=source_commit()[0],
+    )
+
+
+def model_sizes(model: StringModel) -> dict[str, int]:
+    """Return the trained numbers of a model, and the recurrent elements that a row carries where it carries any."""
+    sizes = {"parameters": count_parameters(model)}
+    if isinstance(model, SequenceModel):
+        start = initial_start(model, 1)
+        sizes["state"] = sum(start[name].numel() for name in recurrent_entries(start))
+    return sizes
+
+
+def start_from_run(recipe: Recipe, seed: int, trainer: Trainer, root: Path) -> None:
+    """Take the parameters of the run that the recipe starts from."""
+    start = RunFolder(run_path(root, str(recipe.start), seed))
+    if not start.finished.exists():
+        raise InputError(
+            f"recipe {recipe.name} starts from {start.path}, which is not trained to its end; "
+            f"'lengthwise train {recipe.start} --seed {seed}' with the same --runs makes it"
+        )
+    tensors, values = load_checkpoint(start.checkpoint)
+    weights = under("model.", tensors)
+    if (then := values.get("inputs")) is not None and int(str(then)) != recipe.task.inputs.size:
+        raise InputError(
+            f"run {start.path} was built for {int(str(then)):,} symbols, but {recipe.task.label} has "
+            f"{recipe.task.inputs.size:,}; use the tokenizer and the separator that the model was trained with"
+        )
+    try:
+        trainer.model.load_state_dict(weights)
+    except RuntimeError as error:
+        why = misfit(trainer.model.state_dict(), weights) or str(error).partition("\n")[0]
+        raise InputError(f"checkpoint {start.checkpoint} does not fit {recipe.name}: {why}") from error
+
+
+def pick_device(wanted: str) -> torch.device:
+    """Return a device by its name in a recipe.
+
+    Raises:
+        InputError: this machine does not have it.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    name = next(device for device, available in there.items() if available) if wanted == "auto" else wanted
+    if not there[name]:
+        found = ", ".join(device for device, available in there.items() if available)
+        raise InputError(f"device {name!r} is not available here; there is: {found}")
+    return torch.device(name)
+
+
+@torch.inference_mode()
+def state_size(model: StringModel, inputs: torch.Tensor) -> int | None:
+    """Return how many values a model carries after one sequence, positions not counted; None where it has no state."""
+    if not isinstance(model, SequenceModel):
+        return None
+    model.eval()
+    state = model(inputs).state
+    return sum(state[name].numel() for name in state if state.kinds[name] is not Kind.POSITION)

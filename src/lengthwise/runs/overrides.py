@@ -1,0 +1,99 @@
+"""Settings changed by path: ``training.steps=100``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import yaml
+
+from lengthwise.errors import InputError
+from lengthwise.tasks import spell_task
+
+
+def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return settings with some of them replaced.
+
+    Whether the paths exist is left to the validation of the result. Setting the ``name`` of a section chooses another
+    kind of it, so the section's other settings, which belong to the old kind, go back to defaults.
+
+    Args:
+        settings: nested mappings and lists, as read from YAML; not changed.
+        overrides: ``path=value`` each, the value in YAML, applied in order.
+
+    Raises:
+        InputError: an override has no ``=``, its value is not YAML, or its path leads through a plain value.
+
+    Example:
+        >>> apply_overrides({"training": {"steps": 9}, "seeds": [0]}, ["training.steps=100", "seeds=[1, 2]"])
+        {'training': {'steps': 100}, 'seeds': [1, 2]}
+    """
+    return replace_settings(settings, [_read(override) for override in overrides])
+
+
+def replace_settings(settings: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return settings with some of them replaced, as `apply_overrides` does.
+
+    Args:
+        settings: nested mappings and lists; not changed.
+        changes: path and value, applied in order.
+
+    Raises:
+        InputError: a path leads through a plain value.
+    """
+    result = copy.deepcopy(settings)
+    for path, value in changes:
+        _replace(result, path.strip().split("."), copy.deepcopy(value))
+    return result
+
+
+def _read(override: str) -> tuple[str, Any]:
+    path, separator, text = override.partition("=")
+    if not separator or not path.strip():
+        raise InputError(f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100")
+    return path, _parse(override, text)
+
+
+def _parse(override: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"the value in {override!r} is not valid YAML: {error}") from error
+
+
+def _replace(settings: dict[str, Any], parts: list[str], value: Any) -> None:
+    node: Any = settings
+    for depth, part in enumerate(parts[:-1]):
+        node = _child(node, part, parts[:depth])
+    key = _index(node, parts[-1], parts[:-1])
+    if key == "name" and len(parts) > 1 and node.get("name") != value:
+        node.clear()
+    node[key] = _other_task(node.get("task"), value) if parts == ["task"] else value
+
+
+def _other_task(old: Any, value: Any) -> Any:
+    """Return the task that a name stands for; another regular language keeps lengths and mixture."""
+    new = spell_task(value)
+    if isinstance(old, dict) and isinstance(new, dict) and value != new and old.get("name") == new.get("name"):
+        return old | new
+    return new
+
+
+def _child(node: Any, part: str, above: list[str]) -> Any:
+    key = _index(node, part, above)
+    if isinstance(key, str) and node.get(key) is None:
+        node[key] = {}
+    return node[key]
+
+
+def _index(node: Any, part: str, above: list[str]) -> str | int:
+    """Return the key that a part of a path stands for in a mapping or a list."""
+    if isinstance(node, dict):
+        return part
+    where = ".".join(above)
+    if not isinstance(node, list):
+        raise InputError(f"{where}.{part}: {where} is the value {node!r}, not a section with settings of its own")
+    if not part.isdigit() or int(part) >= len(node):
+        raise InputError(f"{where}.{part}: {where} is a list of {len(node)}; write a number from 0 to {len(node) - 1}")
+    return int(part)

@@ -1,0 +1,280 @@
+"""Recipes: everything that decides what a run computes, as one validated document."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from lengthwise.errors import InputError
+from lengthwise.evaluation.config import Evaluation
+from lengthwise.interventions import INTERVENTIONS
+from lengthwise.interventions.base import InterventionConfig
+from lengthwise.interventions.zero import ZeroConfig
+from lengthwise.models import MODELS
+from lengthwise.models.base import ModelConfig
+from lengthwise.models.budget import within_budget
+from lengthwise.registry import OneOf
+from lengthwise.runs.migrate_recipe import FORMAT, migrate
+from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.problems import explain
+from lengthwise.runs.shipped import default_name, find_recipe, read_settings
+from lengthwise.tasks import TASKS, spell_task
+from lengthwise.tasks.base import Task
+from lengthwise.training import OBJECTIVES
+from lengthwise.training.config import TrainingConfig
+from lengthwise.training.objectives.asked import AskedConfig
+from lengthwise.training.objectives.base import ObjectiveConfig
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"the same seed is listed twice: {', '.join(map(str, seeds))}")
+    return seeds
+
+
+class Recipe(BaseModel):
+    """A model is trained on a task and measured, once a seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    format: Literal[2] = FORMAT
+    """Of recipes; older ones are migrated as they are read."""
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+    """The folder of its runs, below that of all runs; by default where the recipe was found."""
+    makes: str = ""
+    """The figure or table that it makes."""
+    task: Annotated[Task, OneOf(TASKS), BeforeValidator(spell_task)]
+    """What is learned: its settings, or the name of a task or of a regular language, ``regex:PATTERN`` or
+    ``dfa:PATH``."""
+    model: Annotated[ModelConfig, OneOf(MODELS)]
+    """The model and its settings."""
+    parameters: int | None = Field(default=None, ge=1, exclude_if=lambda parameters: parameters is None)
+    """About how many numbers are trained: a ``model.width`` that is left out is solved for, and one that is given must
+    come within a tenth of this. The recipe's digest knows the width alone."""
+    objective: Annotated[ObjectiveConfig, OneOf(OBJECTIVES)] = AskedConfig()
+    """Which answers count in training, and how."""
+    intervention: Annotated[InterventionConfig, OneOf(INTERVENTIONS)] = ZeroConfig()
+    """Which state every training sequence starts from."""
+    start: str | None = Field(None, min_length=1)
+    """The recipe whose run of the same seed, in the same folder of runs, gives the parameters to go on from; fresh
+    ones by default."""
+    training: TrainingConfig = TrainingConfig()
+    """How it is trained."""
+    evaluation: Evaluation = Evaluation()
+    """What is measured: a section for each diagnostic; those of the task by default."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)] = Field((0,), min_length=1)
+    """One run each."""
+    device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
+    """``auto`` takes the fastest there is."""
+    threads: int = Field(1, ge=1)
+    """Threads of each operation on the CPU."""
+    content: dict[str, str] | None = Field(default=None, exclude_if=lambda content: content is None)
+    """What names in the recipe stood for when a run began, such as the hash of an automaton's file; a run whose recipe
+    stands for something else is refused."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        # The recipe is frozen, but not before it is made.
+        object.__setattr__(self, "evaluation", self.evaluation.filled(self.task.diagnostics))
+        if self.parameters is not None:
+            try:
+                fitted = within_budget(self.model, self.task.inputs, self.task.outputs, self.parameters)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+            object.__setattr__(self, "model", fitted)
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The name of the mixer, or of the model where it has none."""
+        settings = self.settings()["model"]
+        return str((settings.get("mixer") or settings)["name"])
+
+    def settings(self) -> dict[str, Any]:
+        """Return the resolved recipe as plain mappings, lists and values."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML that `load_recipe` reads back."""
+        return yaml.safe_dump(self.settings(), sort_keys=False, allow_unicode=True, width=110)
+
+    def stands_for(self) -> dict[str, str]:
+        """Return what names in the recipe stand for now: files by their content, plug-ins by package and version."""
+        found = {"task": identity} if (identity := self.task.identity()) else {}
+        return found | dict(_plugins(self))
+
+    def sealed(self) -> Recipe:
+        """Return the recipe with what its names stand for.
+
+        Raises:
+            InputError: it was sealed before, and they stand for something else now.
+        """
+        now = self.stands_for()
+        if self.content is not None and self.content != now:
+            listed = "; ".join(
+                f"{place}: {self.content.get(place, 'nothing')}, now {now.get(place, 'nothing')}"
+                for place in sorted({*self.content, *now})
+                if self.content.get(place) != now.get(place)
+            )
+            raise InputError(
+                f"recipe {self.name} stands for something else than when its run began ({listed}): "
+                "a file, a text or a package has changed; give the run another name, or take the change back"
+            )
+        return self.model_copy(update={"content": now})
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        return digest_of(self, self.stands_for() if self.content is None else self.content)
+
+    def digest(self) -> str:
+        """Return a hash of all that decides the numbers; with the seed it is the key of a run."""
+        return self._digest
+
+
+def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
+    """Return the digest of a recipe whose names stand for something.
+
+    Settings at their defaults are left out, so that a setting that is new leaves older digests as they are. A default
+    that changes needs a new format of recipes, whose migration writes the old value down.
+
+    Args:
+        recipe: the recipe.
+        content: as `Recipe.stands_for` returns it.
+    """
+    without = {"name", "makes", "seeds", "parameters", "content"}
+    settings = {name: value for name, value in _telling(recipe).items() if name not in without}
+    return hashlib.sha256(json.dumps([settings, dict(content)], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _telling(settings: BaseModel) -> dict[str, Any]:
+    """Return what of some settings is no default, and their ``name``, which tells of which kind they are."""
+    dumped, found = settings.model_dump(mode="json"), dict[str, Any]()
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if name == "name" or field.is_required() or value != field.get_default(call_default_factory=True):
+            found[name] = _telling(value) if isinstance(value, BaseModel) else dumped.get(name)
+    return found
+
+
+def _plugins(settings: BaseModel, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the sections that another package defines, each with the package and its version."""
+    top = type(settings).__module__.partition(".")[0]
+    if top != "lengthwise":
+        names = importlib.metadata.packages_distributions().get(top, [])
+        yield place, " ".join(f"{name}=={importlib.metadata.version(name)}" for name in sorted(set(names))) or top
+    for name in type(settings).model_fields:
+        if isinstance(section := getattr(settings, name), BaseModel):
+            yield from _plugins(section, f"{place}.{name}".strip("."))
+
+
+@functools.cache
+def recipe_schema() -> dict[str, Any]:
+    """Return the JSON Schema of recipes, for editors."""
+    schema = Recipe.model_json_schema()
+    # The loader fills the name in, and a base.
+    schema["required"].remove("name")
+    return schema
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        name: the name of a shipped recipe, such as ``fast/parity``, or the path of a YAML file.
+        overrides: ``path=value`` each, such as ``training.steps=100``.
+
+    Returns:
+        The validated recipe, all defaults filled in.
+
+    Raises:
+        InputError: there is no such recipe, it is not YAML, or settings in it are wrong; the message names each.
+    """
+    path = find_recipe(name)
+    settings = _with_base(path)
+    settings.setdefault("name", default_name(path))
+    recipe = validate_recipe(settings, f"recipe {path}")
+    if not overrides:
+        return recipe
+    # Onto the resolved settings, so that paths lead through sections that the file leaves at their defaults.
+    resolved = recipe.settings()
+    if "width" not in settings["model"]:
+        # A default or a solution: with other settings it may be another.
+        resolved["model"].pop("width", None)
+    return validate_recipe(apply_overrides(resolved, overrides), f"recipe {path} with {' '.join(overrides)}")
+
+
+def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
+    """Return the recipe that nested settings describe, migrated where they are of an older format.
+
+    Args:
+        settings: as `Recipe.settings` returns them, with defaults left out at will.
+        source: where they come from, as error messages say it.
+
+    Raises:
+        InputError: settings are wrong; the message names each.
+    """
+    try:
+        return Recipe.model_validate(migrate(settings))
+    except ValidationError as error:
+        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema())}") from error
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the resolved recipe of a run.
+
+    Raises:
+        InputError: the file is not one.
+    """
+    return validate_recipe(read_settings(path, "recipe"), str(path))
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of a base where they say nothing.
+
+    A section that chooses another ``name`` than its base takes nothing else from it.
+    """
+    result = dict(base)
+    for key, value in own.items():
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            mine, theirs = cast("dict[str, Any]", value), cast("dict[str, Any]", below)
+            result[key] = mine if mine.get("name", theirs.get("name")) != theirs.get("name") else merged(theirs, mine)
+        else:
+            result[key] = value
+    return result
+
+
+def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the settings in a file, on top of those of its base."""
+    if path in above:
+        raise InputError(f"recipes are based on one another in a circle: {' -> '.join(map(str, (*above, path)))}")
+    settings = read_settings(path, "recipe")
+    base = settings.pop("base", None)
+    settings = _spelt(migrate(settings))
+    if base is None:
+        return settings
+    if not isinstance(base, str):
+        raise InputError(f"recipe {path}: base: the name of a recipe or a YAML file, not {base!r}")
+    local = path.parent / base
+    below = local if base.endswith((".yaml", ".yml")) and local.is_file() else find_recipe(base)
+    return merged(_with_base(below, (*above, path)), settings)
+
+
+def _spelt(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings | ({"task": spell_task(settings["task"])} if "task" in settings else {})

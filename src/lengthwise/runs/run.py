@@ -1,0 +1,346 @@
+"""Runs: a recipe and a seed, trained and evaluated in a folder that explains itself and may die at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Generator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+from lengthwise.errors import InputError, RunError, StoppedError
+from lengthwise.evaluation.rows import Row
+from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
+from lengthwise.runs.environment import describe_environment
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.lock import hold
+from lengthwise.runs.recipe import Recipe, read_recipe
+from lengthwise.runs.rows import dump_evaluation, read_evaluation
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
+from lengthwise.training.loop import Trainer, under
+from lengthwise.training.processes import ALONE, Processes
+
+Progress = Callable[[Trainer, Mapping[str, float]], None]
+"""Called after every training step with the trainer and the metrics of the step."""
+
+
+class Outcome(StrEnum):
+    """How `train_run` ended."""
+
+    TRAINED = "trained"
+    NOTHING_TO_DO = "nothing to do"
+    INTERRUPTED = "interrupted"
+
+
+def train_run(
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
+) -> Outcome:
+    """Train a recipe with one seed, going on from where an earlier process ended.
+
+    Args:
+        recipe: what to train.
+        seed: of the initial parameters and of the data.
+        folder: the run's folder; see `RunFolder`.
+        progress: called after every step.
+        stop: asked after every step; once it says yes, the run is checkpointed and left.
+        processes: those that train together, each of which calls this; the first one writes.
+
+    Returns:
+        Whether it was trained, was already, or was interrupted.
+
+    Raises:
+        InputError: the folder is in use, belongs to another recipe or seed, or holds a corrupt checkpoint.
+        StoppedError: the loss is not finite, or the disk is full; the last good checkpoint is kept.
+    """
+    run = RunFolder(folder)
+    if not processes.first:
+        return _follow(run, recipe, seed, stop, processes)
+    with hold(folder), _free_if_refused(run):
+        _claim(run, recipe, seed)
+        processes.wait()
+        if run.finished.exists():
+            _check_finished(run)
+            return Outcome.NOTHING_TO_DO
+        trainer = build_trainer(recipe, seed, processes)
+        _record_environment(run, model_sizes(trainer.model), seed)
+        if not run.checkpoint.exists() and recipe.start is not None:
+            start_from_run(recipe, seed, trainer, folder.absolute().parents[recipe.name.count("/") + 1])
+        _resume(run, trainer)
+        processes.wait()
+        with _appending(run.metrics) as log:
+            while not trainer.finished:
+                metrics = _step(trainer, run)
+                curve = _curve(trainer, recipe, seed)
+                _log(log, trainer, metrics | curve, recipe.training.log_every, always=bool(curve))
+                if progress:
+                    progress(trainer, metrics)
+                stopping = processes.agree(stop())
+                if stopping or _is_due(trainer):
+                    _flush(log)
+                    save_checkpoint(run.checkpoint, *trainer.state())
+                if stopping and not trainer.finished:
+                    return Outcome.INTERRUPTED
+        write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
+    return Outcome.TRAINED
+
+
+def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool], processes: Processes) -> Outcome:
+    """Take part in a run that the first of several processes writes: as many steps, and a share in its checkpoints."""
+    processes.wait()
+    if run.finished.exists():
+        return Outcome.NOTHING_TO_DO
+    trainer = build_trainer(recipe, seed, processes)
+    processes.wait()
+    if recipe.training.steps:
+        _restore(run, trainer)
+    while not trainer.finished:
+        trainer.train_step()
+        stopping = processes.agree(stop())
+        if stopping or _is_due(trainer):
+            trainer.state()
+        if stopping and not trainer.finished:
+            return Outcome.INTERRUPTED
+    return Outcome.TRAINED
+
+
+def _is_due(trainer: Trainer) -> bool:
+    """Return whether a checkpoint belongs after this step."""
+    return trainer.finished or trainer.step % trainer.config.checkpoint_every == 0
+
+
+def evaluate_run(
+    folder: Path,
+    progress: Callable[[Row], None] | None = None,
+    again: bool = False,
+    recipe: Recipe | None = None,
+) -> list[Row]:
+    """Measure a trained run as its recipe says and write its rows.
+
+    Args:
+        folder: the run's folder.
+        progress: called after every row.
+        again: whether rows that are there already are replaced.
+        recipe: that which the run was just trained with; read from the folder by default.
+
+    Returns:
+        All rows.
+
+    Raises:
+        InputError: training is not finished, the folder is in use, its checkpoint is corrupt, or its recipe measures
+            nothing.
+        StoppedError: the rows cannot be written.
+    """
+    run = RunFolder(folder)
+    recipe, seed = read_run(run) if recipe is None else (recipe, recipe.seeds[0])
+    with hold(folder):
+        if not run.finished.exists():
+            raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
+        if run.evaluation.exists() and not again:
+            return read_evaluation(run.evaluation)[1]
+        trainer = _loaded(run, recipe, seed)
+        head, rows = head_of(recipe, seed, trainer), list[Row]()
+        for diagnostic in recipe.evaluation.diagnostics:
+            for row in diagnostic.measure(trainer.model, recipe.task, seed):
+                rows.append(row)
+                if progress:
+                    progress(row)
+        if not rows:
+            raise InputError(f"recipe {recipe.name} measures nothing; give its evaluation or its task some points")
+        write_atomically(run.evaluation, dump_evaluation(head, rows), "evaluation")
+    return rows
+
+
+def load_run(folder: Path) -> Trainer:
+    """Return the trainer of a run at its last checkpoint: its ``model`` with the trained parameters, and its ``task``.
+
+    Args:
+        folder: the run's folder, finished or not.
+
+    Raises:
+        InputError: the folder is not that of a run, its checkpoint is missing or corrupt, or what its recipe names has
+            changed since.
+    """
+    run = RunFolder(folder)
+    trainer = _loaded(run, *read_run(run))
+    trainer.model.eval()
+    return trainer
+
+
+def read_run(run: RunFolder) -> tuple[Recipe, int]:
+    """Return the recipe and the seed of a run.
+
+    Raises:
+        InputError: the folder is not that of a run.
+    """
+    if not run.recipe.exists():
+        raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
+    recipe = read_recipe(run.recipe)
+    return recipe, recipe.seeds[0]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the settings in which two recipes differ, each as ``path: old, now new``."""
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before!r}, now {after!r}")
+    return found
+
+
+def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
+    """Write the recipe into a folder in which no training began, or check that it is the one that it was made for."""
+    own = recipe.model_copy(update={"seeds": (seed,), "content": recipe.stands_for()})
+    if not run.begun:
+        _clear(run)
+    if not run.recipe.exists():
+        write_atomically(run.recipe, own.to_yaml().encode(), "recipe")
+        return
+    there, seed_there = read_run(run)
+    if (there.digest(), seed_there) != (own.digest(), seed):
+        listed = "\n".join(f"  {difference}" for difference in differences(there.settings(), own.settings()))
+        raise InputError(
+            f"run folder {run.path} belongs to another recipe:\n{listed}\n"
+            "choose another folder with --runs DIR, or another name with --set name=NAME"
+        )
+
+
+@contextlib.contextmanager
+def _free_if_refused(run: RunFolder) -> Generator[None]:
+    """Leave no folder behind where a run is refused before it trained: the corrected recipe finds the place free."""
+    begun = run.begun
+    try:
+        yield
+    except InputError:
+        if not begun and not _trained(run):
+            _clear(run)
+            for path in (run.checkpoint, run.path / "lock"):
+                path.unlink(missing_ok=True)
+            # What else lies there is not ours.
+            with contextlib.suppress(OSError):
+                run.path.rmdir()
+        raise
+
+
+def _trained(run: RunFolder) -> bool:
+    """Return whether a folder holds more than the start of a run."""
+    if run.finished.exists() or run.metrics_rows():
+        return True
+    return run.checkpoint.exists() and load_checkpoint(run.checkpoint)[1]["step"] != 0
+
+
+def _clear(run: RunFolder) -> None:
+    for path in (run.recipe, run.environment, run.metrics):
+        path.unlink(missing_ok=True)
+
+
+def _check_finished(run: RunFolder) -> None:
+    """Refuse a finished run whose checkpoint was damaged since; one that was taken away may be meant."""
+    if not run.checkpoint.exists():
+        return
+    try:
+        check_checkpoint(run.checkpoint)
+    except InputError as error:
+        raise InputError(f"run {run.path} is finished, but {error}; without its folder it is trained anew") from error
+
+
+def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
+    """Describe this process and the model; processes after the first are listed as those that resumed the run."""
+    now = describe_environment(seed) | dict(model)
+    if run.environment.exists():
+        first = json.loads(run.environment.read_text(encoding="utf-8"))
+        first["resumed"] = [*first.get("resumed", []), now]
+        now = first
+    write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")
+
+
+def _loaded(run: RunFolder, recipe: Recipe, seed: int) -> Trainer:
+    """Return the trainer of a run at its last checkpoint."""
+    trainer = build_trainer(recipe.sealed(), seed)
+    if recipe.training.steps:
+        _restore(run, trainer)
+    return trainer
+
+
+def _resume(run: RunFolder, trainer: Trainer) -> None:
+    """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
+    if run.checkpoint.exists():
+        then = int(str(load_checkpoint(run.checkpoint)[1].get("processes", 1)))
+        if then != trainer.processes.count:
+            raise InputError(
+                f"run {run.path} was begun by {then} processes and cannot go on with {trainer.processes.count}; "
+                f"torchrun --nproc_per_node {then} goes on with it"
+            )
+        _restore(run, trainer)
+    elif trainer.config.steps:
+        save_checkpoint(run.checkpoint, *trainer.state())
+    kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
+    text = "".join(f"{json.dumps(row)}\n" for row in kept)
+    write_atomically(run.metrics, text.encode(), "metrics")
+
+
+def _restore(run: RunFolder, trainer: Trainer) -> None:
+    tensors, values = load_checkpoint(run.checkpoint)
+    try:
+        trainer.restore(tensors, values)
+    except (KeyError, RuntimeError, ValueError) as error:
+        why = misfit(trainer.model.state_dict(), under("model.", tensors)) or str(error).partition("\n")[0]
+        raise InputError(f"checkpoint {run.checkpoint} does not fit the model of its recipe: {why}") from error
+
+
+def _step(trainer: Trainer, run: RunFolder) -> dict[str, float]:
+    try:
+        return trainer.train_step()
+    except RunError as error:
+        at = load_checkpoint(run.checkpoint)[1]["step"]
+        raise type(error)(f"run {run.path}: {error}; the last good checkpoint, of step {at}, is kept") from error
+
+
+def _curve(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, float]:
+    """Return a point of the learning curve where the recipe asks for one."""
+    every = recipe.evaluation.curve_every
+    if not every or (trainer.step % every and not trainer.finished):
+        return {}
+    found: dict[str, float] = {}
+    for diagnostic in recipe.evaluation.diagnostics:
+        found |= diagnostic.curve(trainer.model, recipe.task, seed)
+    return found
+
+
+def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int, *, always: bool) -> None:
+    if trainer.step % every == 0 or trainer.finished or always:
+        counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
+        with _disk(log.name):
+            log.write(json.dumps(counters | dict(metrics)) + "\n")
+            log.flush()
+
+
+def _flush(log: TextIO) -> None:
+    """Bring the metrics to the disk before the checkpoint that counts on them."""
+    with _disk(log.name):
+        os.fsync(log.fileno())
+
+
+@contextlib.contextmanager
+def _appending(path: Path) -> Generator[TextIO]:
+    with _disk(str(path)):
+        file = path.open("a", encoding="utf-8")
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _disk(name: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoppedError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error

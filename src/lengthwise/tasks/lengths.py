@@ -1,0 +1,60 @@
+"""Lengths of training and measurement, for tasks whose samples exist at any length."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Length = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class TrainLengths(_Settings):
+    """Which lengths are trained on; the curriculum says how often each is."""
+
+    minimum: int = Field(default=1, ge=1)
+    """The shortest."""
+    maximum: int = Field(default=40, ge=1)
+    """The longest that is ever trained on."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        return self
+
+
+def _odd(every: int) -> int:
+    if every % 2 == 0:
+        raise ValueError(f"{every} steps lead to odd lengths only; write {every - 1} or {every + 1}")
+    return every
+
+
+class TestLengths(_Settings):
+    """Which lengths are measured, and on how many sequences."""
+
+    __test__ = False
+
+    longest: int = Field(default=500, ge=0)
+    """Every length from 1 to this one is measured, or a grid of them."""
+    every: Annotated[int, AfterValidator(_odd)] = Field(default=1, ge=1)
+    """Steps of that grid, from 1 on; odd, so that it has odd and even lengths alike."""
+    samples: int = Field(default=512, ge=1)
+    """Sequences a length."""
+    long_lengths: tuple[Length, ...] = (1_000, 10_000, 100_000)
+    """Lengths measured one by one beyond."""
+    long_samples: int = Field(default=512, ge=1)
+    """Sequences at each of those."""
+    curve_lengths: tuple[Length, ...] = (40, 100, 200, 500)
+    """Lengths of the points of a learning curve."""
+    curve_samples: int = Field(default=128, ge=1)
+    """Sequences a length of those points."""
+
+    @property
+    def grid(self) -> range:
+        """The lengths that are measured one after another."""
+        return range(1, self.longest + 1, self.every)

@@ -1,0 +1,1 @@
+"""Objectives: which answers count in training, and how."""

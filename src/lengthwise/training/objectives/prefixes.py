@@ -1,0 +1,67 @@
+"""The answer after every prefix that has one, for tasks that know more than they ask.
+
+Shape letters: B batch rows, T positions, C classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch.nn import functional as F  # noqa: N812
+
+from lengthwise.errors import InputError
+from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.state import State
+from lengthwise.tasks.base import IGNORE, Batch, Task
+from lengthwise.tasks.capabilities import PrefixLabels, require
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged, on_device
+
+if TYPE_CHECKING:
+    from lengthwise.training.config import TrainingConfig
+
+
+class PrefixesConfig(ObjectiveConfig):
+    """Settings of learning the label of every prefix."""
+
+    name: Literal["prefixes"] = "prefixes"
+
+    def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Prefixes:
+        """Return the objective."""
+        del training
+        return Prefixes(model, task)
+
+
+class Prefixes(Objective):
+    """One class for each prefix that has one.
+
+    Args:
+        model: whose answers are learned.
+        task: knows the classes of prefixes.
+
+    Raises:
+        InputError: the model answers at the end of sequences only, or the task does not know the classes of prefixes.
+    """
+
+    def __init__(self, model: StringModel, task: Task) -> None:
+        if not model.gives_every_prefix():
+            raise InputError(
+                "objective 'prefixes' needs a model that gives logits after every token; "
+                f"{type(model).__name__} gives those of whole strings; use 'asked', or with an LDRU "
+                "model.readout 'prefixes'"
+            )
+        self.model, self.task = model, require(task, PrefixLabels, "objective 'prefixes'")
+
+    def loss(
+        self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
+    ) -> Loss:
+        """Return the mean cross-entropy over all prefixes that have a class."""
+        del progress, generator
+        tokens_BT, labels_BT = on_device(self.model, batch.inputs, self.task.label_prefixes(batch).targets)
+        state = None
+        if (watched or start is not None) and isinstance(self.model, SequenceModel):
+            logits_BTC, state = self.model(tokens_BT, start)
+        else:
+            logits_BTC = self.model.every_prefix(tokens_BT)
+        total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORE)
+        return Loss(charged(self.model, total), accuracy(logits_BTC[:, -1], labels_BT[:, -1]), state)
