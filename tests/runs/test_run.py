@@ -11,15 +11,16 @@ import pytest
 import torch
 import yaml
 from filelock import lock_descriptor
-from lengthwise.report.rows import read_results
 from lengthwise.runs.jobs import pick_device, state_size
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.base import StringModel
+from lengthwise.report.results import comparable
 from lengthwise.report.summary import summarise
 from lengthwise.runs.folder import EvaluationRow, RunFolder, find_runs, open_runs, run_path
 from lengthwise.runs.recipe import Recipe, load_recipe
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
+from lengthwise.runs.table import read_table
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -280,7 +281,8 @@ def test_a_baseline_is_trained_evaluated_and_reported(task: str, supervision: st
         ("standard", 30),
     ]
     assert {(row.model, row.parameters, row.state_size) for row in rows} == {("lstm", parameters_of(run), 16)}
-    (summary,) = summarise(read_results([run.path]))
+    (results,) = comparable(read_table([run.path]))
+    (summary,) = summarise(results)
     assert (summary.model, summary.training_length, summary.longest) == ("lstm", 12, 20)
 
 
