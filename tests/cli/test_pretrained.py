@@ -22,13 +22,13 @@ from calls_for_tests import ok
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.pretrained import measured, post_trained
-from lengthwise.runs.recipe import TextRecipe
-from lengthwise.runs.folder import RunFolder
-from lengthwise.runs.run import Outcome, read_run, train_run
 from lengthwise.pretrained import library, load_huggingface
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.loading import tiny_model
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.pretrained import measured, post_trained
+from lengthwise.runs.recipe import TextRecipe
+from lengthwise.runs.run import Outcome, read_run, train_run
 from lengthwise.training.checkpoint import load_checkpoint
 
 WORDS = [f"w{number}" for number in range(45)]
@@ -216,7 +216,7 @@ RESUMED = """
 import sys
 from pathlib import Path
 
-from lengthwise.experiments.pretrained import measured, post_trained
+from lengthwise.runs.pretrained import measured, post_trained
 from lengthwise.runs.run import Outcome, train_run
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.training.processes import processes_here

@@ -3,10 +3,11 @@ import torch
 from models_for_interventions import generator
 from torch import Tensor
 
-from lengthwise.diagnostics.contract import check_contract
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
 from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.spaces import Tokens
 from lengthwise.state import State
 
 READOUTS = ["root", "prefixes"]
@@ -89,7 +90,7 @@ class FromMixedRows(LDRU):
 @pytest.mark.parametrize("readout", READOUTS)
 def test_the_contract_holds_from_mixed_rows(readout: str) -> None:
     torch.manual_seed(0)
-    model = FromMixedRows(LDRUConfig(width=8, readout=readout), 3, 3).double().eval()
+    model = FromMixedRows(LDRUConfig(width=8, readout=readout), Tokens(3), Tokens(3)).double().eval()
     # A row alone is always the first one here, so its independence of others is for the test above.
     broken = [finding.clause for finding in check_contract(model, 3, length=11) if not finding.holds]
     assert broken == ["rows are independent"]

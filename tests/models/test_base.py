@@ -68,13 +68,20 @@ def test_padded_strings_have_the_logits_they_have_alone(
     monkeypatch.setattr(base, "SYMBOLS", symbols)
     lengths = torch.tensor([17, 3, 23, 3])
     expected = torch.cat([last(model(row[None, :length]).logits) for row, length in zip(tokens, lengths, strict=True)])
-    torch.testing.assert_close(model.padded_logits(tokens, lengths), expected, rtol=1e-14, atol=1e-14)
-    shorter = lengths.clamp(max=3)
+    torch.testing.assert_close(model.asked_logits(tokens, at_ends(lengths)), expected, rtol=1e-14, atol=1e-14)
+    shorter = at_ends(lengths.clamp(max=3))
     model.calls.clear()
     torch.testing.assert_close(
-        model.padded_logits(tokens, shorter), last(model(tokens[:, :3]).logits), rtol=1e-14, atol=1e-14
+        model.asked_logits(tokens, shorter), last(model(tokens[:, :3]).logits), rtol=1e-14, atol=1e-14
     )
-    assert sum(model.calls) == 1 + 3 + 3, "nothing beyond the longest is read"
+    model.calls.clear()
+    model.asked_logits(tokens, shorter)
+    assert sum(model.calls) == 1 + 3, "one symbol to see what the model gives, and nothing beyond the longest"
+
+
+def at_ends(lengths: Tensor) -> Tensor:
+    """Return [B, 23] where strings of some lengths end."""
+    return torch.arange(23) == lengths[:, None] - 1
 
 
 class Bag(StringModel):
@@ -93,7 +100,7 @@ def test_a_model_of_whole_strings_reads_each_prefix_by_itself(tokens: Tensor) ->
     sums = bag.embedding(tokens).cumsum(1)
     torch.testing.assert_close(bag.prefix_logits(tokens, lengths), sums[:, [1, 8, 22]])
     of_rows = torch.tensor([9, 2, 23, 9])
-    torch.testing.assert_close(bag.padded_logits(tokens, of_rows), sums[torch.arange(4), of_rows - 1])
+    torch.testing.assert_close(bag.asked_logits(tokens, at_ends(of_rows)), sums[torch.arange(4), of_rows - 1])
     assert not bag.gives_every_prefix()
 
 

@@ -20,8 +20,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 from typer.testing import CliRunner
 
 from lengthwise.cli.main import app
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.interventions.passing import StatePassingConfig
 from lengthwise.pretrained import HuggingFaceConfig, library, load_huggingface
 from lengthwise.pretrained.adapter import HuggingFaceModel
@@ -330,7 +330,7 @@ def test_settings_build_models_for_their_vocabulary(checkpoint: Path) -> None:
     tiny = HuggingFaceConfig(family="rwkv").build(30, 30)
     assert tiny(torch.tensor([[29]])).logits.shape == (1, 1, 30)
     assert HuggingFaceConfig(path=checkpoint).build(40, 40).vocabulary == 48
-    with pytest.raises(InputError, match="has 48 symbols, the text 49"):
+    with pytest.raises(InputError, match="the text has 49 tokens and the model 48 symbols"):
         HuggingFaceConfig(path=checkpoint).build(49, 49)
     with pytest.raises(InputError, match="as many classes as symbols"):
         HuggingFaceConfig().build(48, 2)

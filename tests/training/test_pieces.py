@@ -12,11 +12,12 @@ from trainers_for_tests import regular, text, write_texts
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import ModelConfig, StringModel
-from lengthwise.pretrained.families import FAMILIES
 from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.regular_gpt import RegularGPTConfig
+from lengthwise.pretrained.families import FAMILIES
 from lengthwise.tasks.base import IGNORE, Batch, Point
 from lengthwise.tasks.language_modelling import LanguageModelling
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.loop import Trainer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -75,6 +76,13 @@ def test_pieces_change_no_gradient_of_a_family_of_transformers(task: LanguageMod
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-3, atol=1e-5)
 
 
+SHAPES = {
+    "backbone": BackboneConfig(width=8),
+    "ldru": LDRUConfig(width=8),
+    "regular_gpt": RegularGPTConfig(width=8, heads=2),
+}
+
+
 class Scattered(Regular):
     """Asks for few prefixes of each string, and for none of some."""
 
@@ -85,7 +93,7 @@ class Scattered(Regular):
         return Batch(batch.inputs, np.where(kept, batch.targets, IGNORE))
 
 
-@pytest.mark.parametrize("shape", [BackboneConfig(width=8), LDRUConfig(width=8)], ids=["backbone", "ldru"])
+@pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 @pytest.mark.parametrize("parts", [3, 7])
 def test_a_part_counts_by_how_much_it_is_asked(parts: int, shape: ModelConfig) -> None:
     task = Scattered(language="cycle_navigation")

@@ -21,9 +21,9 @@ from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.tree.ldru import LDRU
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.monoid import separating_contexts
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.monoid import separating_contexts
 
 _PAIRS = 65_536
 """Products looked at together."""
@@ -109,7 +109,7 @@ class _Elements:
     Args:
         table: how they multiply when strings are joined, each with its shortest string.
         contexts_K2: [K, 2] the elements on the left and right of places that tell all elements apart; -1 for nothing.
-        answers_EK: [E, K] the class of each element in each place, `UNLABELLED` where it has none.
+        answers_EK: [E, K] the class of each element in each place, `IGNORE` where it has none.
     """
 
     table: MultiplicationTable
@@ -165,8 +165,8 @@ def _multiply(
 
 
 def _answers(reading: Reading, elements: _Elements, vectors_ED: Tensor, values_ND: Tensor, expected_NK: Ints) -> Ints:
-    """Return [N, K] the class of each value in each place, `UNLABELLED` where the joined string should have none."""
-    answers_NK = np.full(expected_NK.shape, UNLABELLED)
+    """Return [N, K] the class of each value in each place, `IGNORE` where the joined string should have none."""
+    answers_NK = np.full(expected_NK.shape, IGNORE)
     if not len(answers_NK):
         return answers_NK
     for left in np.unique(elements.contexts_K2[:, 0]):
@@ -175,4 +175,4 @@ def _answers(reading: Reading, elements: _Elements, vectors_ED: Tensor, values_N
             right = elements.contexts_K2[place, 1]
             whole_ND = widened_ND if right < 0 else reading.join(widened_ND, vectors_ED[right].expand_as(values_ND))
             answers_NK[:, place] = reading.classes(whole_ND).cpu().numpy()
-    return np.where(expected_NK == UNLABELLED, UNLABELLED, answers_NK)
+    return np.where(expected_NK == IGNORE, IGNORE, answers_NK)

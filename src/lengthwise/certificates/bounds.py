@@ -27,8 +27,8 @@ from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.operators import MLPOperator
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.language import Language
 
 _PAIRS = 256
 """Pairs bounded at a time."""
@@ -210,7 +210,7 @@ def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
     """Return the least difference between the logit of the right class and another, over all points of all cells."""
     weight, bias = unit.classifier.weight.double(), unit.classifier.bias.double()
     classes = torch.from_numpy(table.classes_E[cells.elements_P])
-    counted = classes != UNLABELLED
+    counted = classes != IGNORE
     centres, radii, classes = cells.centres_PD[counted], cells.radii_P[counted], classes[counted]
     apart_PCD = weight[classes][:, None] - weight
     gap_PC = (apart_PCD @ centres[..., None])[..., 0] + bias[classes][:, None] - bias

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lengthwise.certificates.equivalence import Different, Equal
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.writing import write_runs, write_symbols
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.writing import write_runs, write_symbols
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""

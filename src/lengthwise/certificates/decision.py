@@ -11,7 +11,7 @@ from lengthwise.certificates.certificate import Counterexample, Finding, Verdict
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.certificates.trees import trees_are_right
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
 
 NETWORK = "the network answers"
 """Begins what is said of the answer to a counterexample."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.certificates.stochastic import SoftAutomaton
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
 
 _PIECE = 4_096
 """States that are read out together."""
@@ -52,7 +52,7 @@ def find_differences(
         truth_N = task.outputs_S[goals_N]
         pieces = [states_NR[start : start + _PIECE] for start in range(0, len(states_NR), _PIECE)]
         answers_N = np.concatenate([unit.scores(piece).argmax(1) for piece in pieces])
-        wrong_N = (truth_N != UNLABELLED) & (answers_N != truth_N)
+        wrong_N = (truth_N != IGNORE) & (answers_N != truth_N)
         places = rng.permutation(np.flatnonzero(wrong_N))[: limit - len(found)]
         found.extend(_word(levels, int(place)) for place in places)
         right = np.flatnonzero(~wrong_N)

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.custom import SYMBOLS
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.custom import SYMBOLS
 
 FORMATS = ("regex", "dot", "json")
 REGEX_STATES = 16
@@ -45,8 +45,8 @@ def to_dot(automaton: Automaton, name: str) -> str:
     lines = [f"digraph {json.dumps(name)} {{", "  rankdir=LR;", '  start [shape=none, label=""];']
     for state, label in enumerate(automaton.outputs_S.tolist()):
         shape = "doublecircle" if automaton.classes == 2 and label == 1 else "circle"
-        style = ", style=dashed" if label == UNLABELLED else ""
-        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == UNLABELLED else label}"];')
+        style = ", style=dashed" if label == IGNORE else ""
+        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == IGNORE else label}"];')
     lines.append(f"  start -> {automaton.start};")
     for source in range(automaton.states):
         for target, symbols in arrows(automaton, source).items():

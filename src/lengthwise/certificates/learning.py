@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.writing import write_runs
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.writing import write_runs
 
 try:
     from aalpy.base import SUL, Oracle
@@ -27,7 +27,7 @@ EXHAUSTIVE = 4_096
 Examine = Callable[[Any], Word | None]
 """Returns a string on which a conjecture, AALpy's ``MooreMachine``, is wrong; None when learning is over."""
 _ALGORITHMS: dict[str, Callable[..., Any]] = {"KV": run_KV, "L*": run_Lstar}
-_START = UNLABELLED - 1
+_START = IGNORE - 1
 """The output of the start, which makes it a state of its own."""
 
 
@@ -36,7 +36,7 @@ def learn(
     answers: Callable[[Word], list[int]],
     examine: Examine,
     vocabulary: int,
-    empty: int = UNLABELLED,
+    empty: int = IGNORE,
 ) -> Any:
     """Return the machine that one of AALpy's algorithms learns.
 
@@ -88,7 +88,7 @@ def as_automaton(machine: Any, vocabulary: int) -> Automaton:
 
     def output(state: Any) -> int:
         # The first conjecture of Kearns and Vazirani's algorithm has a list of one class.
-        return max(int(np.ravel(state.output)[-1]), UNLABELLED)
+        return max(int(np.ravel(state.output)[-1]), IGNORE)
 
     return Automaton.explore(machine.initial_state, lambda state, symbol: state.transitions[symbol], output, vocabulary)
 
@@ -127,8 +127,8 @@ def learn_language(
         """Return the classes of strings of one length, each of which is asked about once."""
         if new := [word for word in words if word not in known]:
             labels = np.zeros(len(new)) if domain is None else domain.label(np.array(new))
-            asked = [word for word, label in zip(new, labels, strict=True) if label != UNLABELLED]
-            known.update(dict.fromkeys(new, UNLABELLED))
+            asked = [word for word, label in zip(new, labels, strict=True) if label != IGNORE]
+            known.update(dict.fromkeys(new, IGNORE))
             known.update(zip(asked, ask(asked) if asked else [], strict=True))
         return [known[word] for word in words]
 

@@ -12,7 +12,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.operators import StochasticOperator
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 
 def default_method(model: SequenceModel) -> Method:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
-from lengthwise.tasks.automaton import Word
+from lengthwise.tasks.regular.automaton import Word
 
 Join = Callable[[Tensor, Tensor], Tensor]
 """Joins left and right values [..., D] to [..., D]."""

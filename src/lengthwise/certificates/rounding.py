@@ -13,8 +13,8 @@ from lengthwise.certificates.equivalence import Different, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
 from lengthwise.certificates.stochastic import SATURATION, STATES, SoftAutomaton
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 PATH_SYMBOLS = 5_000
 """How far the leakiest string is followed in search of a wrong answer."""
@@ -104,7 +104,7 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
         return None
     answers = unit.answers(symbols)
     truths = task.label_prefixes(np.array([symbols]))[0]
-    wrong = np.flatnonzero((truths != UNLABELLED) & (answers != truths))
+    wrong = np.flatnonzero((truths != IGNORE) & (answers != truths))
     if not len(wrong):
         return None
     end = int(wrong[0]) + 1

@@ -27,7 +27,7 @@ from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction
 from lengthwise.state import Kind, State
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 READ = 2_000
 """Strings, at most, that the network itself has to get right before its algebra is extracted."""

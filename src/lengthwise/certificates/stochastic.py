@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import Ints
+from lengthwise.tasks.regular.automaton import Automaton
 
 Doubles = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from lengthwise.certificates.equivalence import live
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Bools, Ints
-from lengthwise.tasks.monoid import TransitionMonoid
+from lengthwise.tasks.base import IGNORE, Bools, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
@@ -38,7 +38,7 @@ class MultiplicationTable:
     Args:
         products_EE: [E, E] the product, row first, or `FREE`.
         leaves_V: [V] the element of each symbol.
-        classes_E: [E] the class of the strings of an element, or `UNLABELLED`.
+        classes_E: [E] the class of the strings of an element, or `IGNORE`.
         words: a string for each element; every other element's string is that of a product of two others.
 
     Raises:
@@ -126,7 +126,7 @@ class MultiplicationTable:
         return Automaton(
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
-            np.concatenate([[UNLABELLED], self.classes_E, [UNLABELLED]]),
+            np.concatenate([[IGNORE], self.classes_E, [IGNORE]]),
         )
 
     def merged(self) -> MultiplicationTable:
@@ -136,7 +136,7 @@ class MultiplicationTable:
         all brackets.
         """
         products = self._with_zero()
-        _, blocks = np.unique(np.append(self.classes_E, UNLABELLED - 1), return_inverse=True)
+        _, blocks = np.unique(np.append(self.classes_E, IGNORE - 1), return_inverse=True)
         count = int(blocks.max()) + 1
         while True:
             signatures = np.column_stack([blocks, blocks[products], blocks[products.T]])
@@ -182,7 +182,7 @@ class MultiplicationTable:
         right = (
             np.array_equal(image_E[self.leaves_V[read]], wanted_V[read])
             and np.array_equal(image_E[self.products_EE[bound]], expected_EE[bound])
-            and bool(((labels_E == self.classes_E) | (labels_E == UNLABELLED)).all())
+            and bool(((labels_E == self.classes_E) | (labels_E == IGNORE)).all())
             and not needed(automaton, monoid.elements_MS)[unbound].any()
         )
         return image_E if right else None

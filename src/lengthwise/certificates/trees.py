@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import TypeAlias, Union
 
 from lengthwise.certificates.table import FREE, MultiplicationTable
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton, Word
 
 _Pair = tuple[int, int]
 """An element of the table, and the element of the task's transition monoid that the same string performs."""
@@ -56,7 +56,7 @@ class _Trees:
             rests, blocks = self._joined(blocks, rests) | blocks | rests, self._joined(blocks, blocks)
 
     def _wrong(self, pair: _Pair) -> bool:
-        return self.truth[pair[1]] not in (UNLABELLED, self.classes[pair[0]])
+        return self.truth[pair[1]] not in (IGNORE, self.classes[pair[0]])
 
     def _joined(self, lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
         found: dict[_Pair, _Tree] = {}

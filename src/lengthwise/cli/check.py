@@ -59,7 +59,7 @@ def check(
 def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
     import torch
 
-    from lengthwise.diagnostics.contract import check_contract
+    from lengthwise.evaluation.contract import check_contract
     from lengthwise.models.base import with_state
 
     vocabulary = 7
@@ -93,8 +93,8 @@ def _model(name: str, overrides: list[str]) -> ModelConfig:
 def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     from pydantic import ValidationError
 
-    from lengthwise.experiments.overrides import apply_overrides
-    from lengthwise.experiments.problems import explain
+    from lengthwise.runs.overrides import apply_overrides
+    from lengthwise.runs.problems import explain
 
     settings = apply_overrides(config().model_dump(mode="json"), overrides)
     try:

@@ -33,17 +33,7 @@ class Checked(NamedTuple):
 
 
 def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed: int) -> None:
-    """Check a checkpoint, and end with exit code 1 where the patched model breaks the contract.
-
-    Args:
-        path: its folder.
-        overrides: refused, because a checkpoint has settings of its own.
-        remote_code: whether Python files in the folder may be run.
-        seed: of the tokens.
-
-    Raises:
-        InputError: the folder cannot be loaded, or there are overrides.
-    """
+    """Check a checkpoint, and end with exit code 1 where the patched model breaks the contract."""
     from lengthwise.pretrained import load_huggingface
 
     if overrides:
@@ -53,17 +43,7 @@ def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed
 
 
 def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool) -> None:
-    """Check a small random model of a family, or of all.
-
-    Args:
-        name: of the family, or ``all``.
-        overrides: ``setting=value`` of transformers' configuration.
-        seed: of the parameters and the tokens.
-        markdown: whether to print the page of all families.
-
-    Raises:
-        InputError: the family or a setting is unknown, or the page is asked for one family.
-    """
+    """Check a small random model of a family, or of all."""
     from lengthwise.pretrained.families import FAMILIES
 
     if name != "all" and markdown:
@@ -95,8 +75,8 @@ def quiet() -> None:
 def _check_family(name: str, overrides: list[str], seed: int) -> Checked:
     import torch
 
-    from lengthwise.experiments.overrides import apply_overrides
     from lengthwise.pretrained.loading import tiny_model
+    from lengthwise.runs.overrides import apply_overrides
 
     torch.manual_seed(seed)
     return _check(tiny_model(name, **apply_overrides({}, overrides)), seed)._replace(name=name)

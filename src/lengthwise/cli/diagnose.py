@@ -38,9 +38,9 @@ def diagnose(
     A checkpoint is measured anew each time, once its state is seen to be carried rightly.
     """
     options = hf.given_options(locals())
-    from lengthwise.experiments.pretrained import measured, overrides_of
     from lengthwise.report.page import write_report
     from lengthwise.runs.folder import open_runs
+    from lengthwise.runs.pretrained import measured, overrides_of
     from lengthwise.runs.run import read_run
     from lengthwise.runs.table import read_table
 

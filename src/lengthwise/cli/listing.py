@@ -87,7 +87,7 @@ def _tasks() -> None:
 def _recipes() -> None:
     import yaml
 
-    from lengthwise.experiments.shipped import find_recipe, recipe_names
+    from lengthwise.runs.shipped import find_recipe, recipe_names
     from lengthwise.tasks import spell_task
 
     rows: list[tuple[str, str, str]] = []

@@ -74,8 +74,8 @@ def post_train(
 
 
 def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
-    from lengthwise.experiments.repair import post_training, runs_folder
     from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.repair import post_training, runs_folder
     from lengthwise.runs.run import read_run
 
     before = RunFolder(run)

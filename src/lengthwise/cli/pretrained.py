@@ -47,16 +47,7 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def refuse_options(options: Mapping[str, Any], allowed: Collection[str], purpose: str) -> None:
-    """Refuse options that do not go with a run.
-
-    Args:
-        options: as `given_options` returns them.
-        allowed: those that go with it.
-        purpose: what would be right, as the message says it.
-
-    Raises:
-        InputError: another was given.
-    """
+    """Refuse options that do not go with a run."""
     if wrong := [f"--{name.strip('_').replace('_', '-')}" for name in options if name not in allowed]:
         raise InputError(f"{', '.join(wrong)}: {purpose}")
 
@@ -89,8 +80,8 @@ def post_train_checkpoint(
 
     Under torchrun every process calls this, and the first one measures and writes.
     """
-    from lengthwise.experiments.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.run import train_run
     from lengthwise.training.processes import processes_here
 

@@ -1,6 +1,6 @@
-"""Causal language models of transformers as sequence models whose state can be set, carried and differentiated."""
+"""Other people's checkpoints as sequence models whose state can be set, carried and differentiated."""
 
+from lengthwise.pretrained.checkpoint import Checkpoint, load_huggingface
 from lengthwise.pretrained.config import HuggingFaceConfig
-from lengthwise.pretrained.loading import load_huggingface
 
-__all__ = ["HuggingFaceConfig", "load_huggingface"]
+__all__ = ["Checkpoint", "HuggingFaceConfig", "load_huggingface"]

@@ -1,4 +1,4 @@
-"""A causal language model of transformers as a sequence model.
+"""A causal language model of transformers as a sequence model, whatever its family.
 
 Shape letters: B batch rows, T tokens, V symbols.
 """

@@ -1,4 +1,4 @@
-"""How a state goes into a call of transformers and comes out of it, where the library keeps it in a cache object.
+"""Cache adapters: how a state goes into a call of transformers and comes out of it.
 
 Shape letters: B batch rows, T tokens, S cached tokens, V symbols.
 """
@@ -154,13 +154,9 @@ def state_of(entries: Mapping[str, Tensor]) -> State:
 
 
 def fill_layer(layer: Any, entries: State, seen: int | None = None) -> None:
-    """Set what a layer of a cache holds.
+    """Set what a layer of a cache holds; its sliding window takes `seen` tokens to be before it.
 
-    Args:
-        layer: of a cache.
-        entries: its part of a state.
-        seen: tokens that a sliding window takes to be before it; by default as many as it holds, which is enough for
-            its masks where true positions are given beside them.
+    By default as many as it holds, which is enough for its masks where true positions are given beside them.
     """
     if "keys" in entries:
         layer.keys, layer.values = entries["keys"], entries["values"]

@@ -27,7 +27,9 @@ class Checkpoint:
         remote_code: whether Python files in the folder may be run.
 
     Raises:
-        InputError: as in `check_folder`.
+        InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
+            has an architecture without a recurrent state, holds pickled weights or none, or has a config.json that
+            transformers does not take.
 
     Example:
         >>> checkpoint = Checkpoint(Path("mamba2-130m"))  # doctest: +SKIP
@@ -44,7 +46,7 @@ class Checkpoint:
         """The model in its own dtype, from which the others are copied.
 
         Raises:
-            InputError: as in `load_huggingface`.
+            InputError: the weights cannot be read, are not those that config.json describes, or some are missing.
         """
         return load_weights(self.path, self.remote_code)
 
@@ -114,19 +116,18 @@ class Checkpoint:
             "give --set task.text.separator=TOKEN"
         )
 
-    def check_tokens(self, tokens: int, tokenizer: str) -> None:
-        """Refuse a tokenizer that does not belong to the model.
 
-        Args:
-            tokens: how many it has.
-            tokenizer: what it is, as the message says it.
+def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
+    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
 
-        Raises:
-            InputError: it has more tokens than the model symbols, or less than half as many.
-        """
-        # Tables are rounded up, but not to twice their size.
-        if tokens > self.vocabulary or 2 * tokens < self.vocabulary:
-            raise InputError(
-                f"{tokenizer} has {tokens:,} tokens and the model {self.vocabulary:,} symbols: they do not belong "
-                "together; give the checkpoint the tokenizer.json that it was trained with"
-            )
+    Args:
+        path: the folder; nothing is downloaded.
+        remote_code: whether Python files in the folder may be run.
+
+    Returns:
+        The model as a `SequenceModel`; its ``model`` is transformers' own.
+
+    Raises:
+        InputError: as in `Checkpoint` and its `loaded`.
+    """
+    return Checkpoint(Path(path), remote_code).loaded

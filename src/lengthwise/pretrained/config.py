@@ -52,9 +52,11 @@ class HuggingFaceConfig(ModelConfig):
         if self.path is None:
             return tiny_model(self.family, vocab_size=vocabulary)
         checkpoint: Checkpoint = self._checkpoint or Checkpoint(self.path, self.remote_code)
-        if vocabulary > checkpoint.vocabulary:
+        symbols = checkpoint.vocabulary
+        # Tables are rounded up, but not to twice their size.
+        if vocabulary > symbols or 2 * vocabulary < symbols:
             raise InputError(
-                f"{self.path} has {checkpoint.vocabulary} symbols, the text {vocabulary}; "
-                "the tokenizer must be the one that the model was trained with"
+                f"the text has {vocabulary:,} tokens and the model {symbols:,} symbols: they do not belong together; "
+                f"give {self.path} the tokenizer.json that it was trained with"
             )
         return checkpoint.model()

@@ -142,11 +142,7 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def family_of(model_type: str) -> Family:
-    """Return the family of a ``model_type``.
-
-    Raises:
-        InputError: it carries no recurrent state that this adapter knows; the message names those it knows.
-    """
+    """Return the family of a ``model_type``."""
     for name, family in FAMILIES.items():
         if model_type in (name, family.model_type):
             return family
@@ -156,11 +152,7 @@ def family_of(model_type: str) -> Family:
 
 
 def tiny_settings(name: str) -> dict[str, Any]:
-    """Return the settings of a small model of a family, by transformers' names.
-
-    Raises:
-        InputError: the name is unknown; the message offers the nearest known one.
-    """
+    """Return the settings of a small model of a family, by transformers' names."""
     if name not in FAMILIES:
         raise InputError(f"unknown family {name!r}; {nearest_name(name, list(FAMILIES))}")
     return _SIZES | _TOKENS | dict(FAMILIES[name].tiny)

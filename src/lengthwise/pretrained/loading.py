@@ -19,25 +19,6 @@ if TYPE_CHECKING:
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
-    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
-
-    Args:
-        path: the folder; nothing is downloaded.
-        remote_code: whether Python files in the folder may be run.
-
-    Returns:
-        The model as a `SequenceModel`; its ``model`` is transformers' own.
-
-    Raises:
-        InputError: as in `check_folder`, or the weights cannot be read, are not those that config.json describes, or
-            some are missing.
-    """
-    folder = Path(path)
-    check_folder(folder, remote_code)
-    return load_weights(folder, remote_code)
-
-
 def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
     """Load the model of a folder that `check_folder` let pass."""
     from transformers import AutoModelForCausalLM
@@ -77,20 +58,7 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
 
 
 def check_folder(folder: Path, remote_code: bool = False) -> int:
-    """Refuse what is no checkpoint of a supported architecture, before any weights are read.
-
-    Args:
-        folder: the folder.
-        remote_code: whether Python files in the folder may be run.
-
-    Returns:
-        V, the rows of its embedding.
-
-    Raises:
-        InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
-            has an architecture without a recurrent state, holds pickled weights or none, or has a config.json that
-            transformers does not take.
-    """
+    """Refuse what is no checkpoint of a supported architecture, before any weights are read; return its symbols."""
     _require_transformers()
     settings = _settings(folder)
     _check_code(folder, settings, remote_code)
@@ -100,11 +68,7 @@ def check_folder(folder: Path, remote_code: bool = False) -> int:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """Return the settings in a JSON file of a checkpoint.
-
-    Raises:
-        InputError: it cannot be read, or is not a JSON object.
-    """
+    """Return the settings in a JSON file of a checkpoint."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

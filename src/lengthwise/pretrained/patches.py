@@ -1,4 +1,4 @@
-"""What transformers does to a carried state, put right for the length of a call.
+"""Patches of what transformers does to a carried state, for the length of a call.
 
 Two things go wrong in the families that keep their state in a `DynamicCache`: the state is written in place, which
 breaks the backward pass, and which code reads it depends on the number of tokens, on some paths not at all. Here the
@@ -49,11 +49,7 @@ Owner = ModuleType | nn.Module
 
 
 def check_present(owner: Owner, name: str) -> None:
-    """Refuse a version of the library that lacks what a patch replaces.
-
-    Raises:
-        InputError: the module has no such attribute.
-    """
+    """Refuse a version of the library that lacks what a patch replaces."""
     if not hasattr(owner, name):
         raise InputError(
             f"{getattr(owner, '__name__', type(owner).__name__)} has no {name}, which its patch replaces; "
@@ -63,11 +59,7 @@ def check_present(owner: Owner, name: str) -> None:
 
 @contextmanager
 def replaced(replacements: Iterable[tuple[Owner, str, Any]]) -> Generator[None]:
-    """Give modules attributes of their own while the context lasts, for one thread at a time.
-
-    Args:
-        replacements: a Python module or a part of a model, the name of an attribute, and what stands in for it.
-    """
+    """Give modules attributes of their own while the context lasts, for one thread at a time."""
     with _patching:
         before = list[tuple[dict[str, Any], str, dict[str, Any]]]()
         try:
@@ -117,11 +109,7 @@ _ASSIGNING: dict[type, type] = {
 
 
 class PatchedCache(DynamicCache):
-    """A cache whose recurrent states go to the scans of a chunk rather than to the layers.
-
-    Args:
-        config: of the model.
-    """
+    """A cache whose recurrent states go to the scans of a chunk rather than to the layers."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
@@ -153,11 +141,7 @@ class PatchedCache(DynamicCache):
         return state
 
     def check_all_taken(self) -> None:
-        """Refuse a call that dropped a state.
-
-        Raises:
-            RunError: a layer did not call the scan that its patch replaces.
-        """
+        """Refuse a call that dropped a state."""
         if self._waiting:
             raise RunError(
                 "a layer of the model did not read its carried state: it calls another scan than the one that the "

@@ -56,12 +56,7 @@ class RecurrentGemmaAdapter(CacheAdapter):
         return {number: block for number, block in blocks.items() if hasattr(block, "rg_lru")}
 
     def _replacements(self, state: State | None, after: dict[str, Tensor]) -> Iterator[tuple[nn.Module, str, Any]]:
-        """Yield the state where the library looks for it, and what reads it rightly.
-
-        Args:
-            state: that which is read from.
-            after: where the convolutions put their next inputs.
-        """
+        """Yield the state where the library looks for it, and what reads it rightly."""
         for number, block in self._recurrent().items():
             before = State({}) if state is None else state.section(f"layers.{number}")
             yield block, "conv1d_state", before.get("conv")

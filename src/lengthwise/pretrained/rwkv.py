@@ -80,12 +80,7 @@ class RWKVAdapter(CacheAdapter):
 
 
 class _Layers:
-    """What stands in for a tensor [B, D, L]: setting a layer assigns, so that nothing is written in place.
-
-    Args:
-        entries: [B, D] for each layer.
-        as_token: whether a layer is read as [B, 1, D].
-    """
+    """What stands in for a tensor [B, D, L]: setting a layer assigns, so that nothing is written in place."""
 
     def __init__(self, entries: list[Tensor], as_token: bool) -> None:
         self.entries = entries

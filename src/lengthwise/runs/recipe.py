@@ -23,9 +23,6 @@ from pydantic import (
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.config import Evaluation
-from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.problems import explain
-from lengthwise.experiments.shipped import default_name, find_recipe, read_settings
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.base import InterventionConfig
 from lengthwise.interventions.zero import ZeroConfig
@@ -34,6 +31,9 @@ from lengthwise.models.base import ModelConfig
 from lengthwise.models.budget import within_budget
 from lengthwise.registry import OneOf
 from lengthwise.runs.migrate_recipe import FORMAT, migrate
+from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.problems import explain
+from lengthwise.runs.shipped import default_name, find_recipe, read_settings
 from lengthwise.tasks import TASKS, spell_task
 from lengthwise.tasks.base import Task
 from lengthwise.training import OBJECTIVES

@@ -12,10 +12,10 @@ from typing import Any, TextIO
 
 from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.evaluation.rows import Row
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.experiments.lock import hold
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
+from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.lock import hold
 from lengthwise.runs.recipe import Recipe, read_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically

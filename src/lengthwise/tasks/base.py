@@ -23,7 +23,6 @@ Bools = NDArray[np.bool_]
 
 IGNORE = -1
 """The target of a position where nothing is asked, and the class of a string outside a language's domain."""
-UNLABELLED = IGNORE
 Stage = Literal["train", "test", "curve"]
 """Training, the measurement of a trained model, and the points of a learning curve."""
 Axis: TypeAlias = int | float | str

@@ -77,6 +77,8 @@ class Asked(Objective):
     ) -> tuple[Tensor, State | None]:
         """Return the answers [N, C], and the states at the ends of rows where they are wanted."""
         if not isinstance(self.model, SequenceModel):
+            if not asked_BT.any():
+                return torch.zeros(0, self.task.outputs.size, requires_grad=True), None
             return self.model.asked_logits(inputs, asked_BT), None
         if watched and (batch.lengths != inputs.shape[1]).any():
             return answers_at_ends(self.model, inputs, asked_BT, batch.lengths, start)

@@ -1,0 +1,143 @@
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from filelock import lock_descriptor
+
+from lengthwise.errors import InputError
+from lengthwise.runs.folder import RunFolder, find_runs
+from lengthwise.runs.lock import InUseError, hold
+from lengthwise.runs.recipe import Recipe, load_recipe
+from lengthwise.runs.run import Outcome, train_run
+
+WORDS = {
+    "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
+    "training": {"steps": 2, "batch_size": 4, "context": 8},
+}
+
+
+def text_recipe(folder: Path, source: Path, **changes: object) -> Recipe:
+    text = {"source": {"name": "files", "paths": [str(source)]}, "held_out": 0.4}
+    path = folder / "words.yaml"
+    path.write_text(yaml.safe_dump(WORDS | {"text": text} | changes))
+    return load_recipe(str(path))
+
+
+def texts(folder: Path, content: str) -> Path:
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"{number}.txt").write_text(content)
+    return folder
+
+
+def test_a_refused_run_leaves_the_place_to_the_corrected_one(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "words" / "seed-0"
+    with pytest.raises(InputError, match="holds no text"):
+        train_run(text_recipe(tmp_path, texts(tmp_path / "empty", "")), 0, folder)
+    assert not folder.exists()
+    assert find_runs(tmp_path / "runs") == []
+    good = text_recipe(tmp_path, texts(tmp_path / "good", "the cat sat on the mat\n" * 20))
+    assert train_run(good, 0, folder) is Outcome.TRAINED
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"device": "cuda"},
+        {"intervention": {"name": "state_passing"}, "model": {"name": "backbone", "mixer": {"name": "attention"}}},
+        {"start": "tiny/other"},
+        # Only the first step finds out.
+        {"model": {"name": "ldru", "width": 8}},
+    ],
+)
+def test_whatever_refuses_a_run_leaves_nothing_behind(
+    changes: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    recipe = text_recipe(tmp_path, texts(tmp_path / "good", "the cat sat on the mat\n" * 20), **changes)
+    with pytest.raises(InputError):
+        train_run(recipe, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_lengths_without_strings_are_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
+    """The class is the first symbol, and only strings whose length is a multiple of three have one."""
+    steps = {"s": ["b0", "b1"]} | {f"{one}{n}": [f"{two}{n}"] * 2 for one, two in ("bc", "cd", "db") for n in (0, 1)}
+    thirds = {"alphabet": 2, "start": "s", "classes": {"d0": 0, "d1": 1}, "transitions": steps}
+    (tmp_path / "thirds.yaml").write_text(yaml.safe_dump(thirds))
+    recipe = load_recipe(str(tiny_file), [f"task=dfa:{tmp_path / 'thirds.yaml'}"])
+    with pytest.raises(InputError, match=r"no string of length 1 has a class .* the nearest length that does is 3"):
+        train_run(recipe, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_else_lies_in_the_folder_of_a_refused_run_stays(
+    tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError):
+        train_run(load_recipe(str(tiny_file), ["device=cuda"]), 0, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_in_which_no_training_began_is_taken_over(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.recipe.write_text(load_recipe(str(tiny_file), ["model.width=16"]).to_yaml())
+    run.environment.write_text('{"seed": 7}')
+    assert train_run(tiny, 0, run.path) is Outcome.TRAINED
+    assert load_recipe(str(run.recipe)).digest() == tiny.digest()
+    assert '"seed": 0' in run.environment.read_text()
+
+
+def test_a_refusal_keeps_what_was_trained(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    train_run(tiny, 0, run.path, stop=lambda: True)
+    kept = (run.recipe, run.environment, run.metrics, run.checkpoint)
+    before = [path.read_bytes() for path in kept]
+    with pytest.raises(InputError, match="belongs to another recipe"):
+        train_run(load_recipe(str(tiny_file), ["training.steps=99"]), 0, run.path)
+    assert [path.read_bytes() for path in kept] == before
+
+
+def test_a_folder_that_another_holds_is_not_taken_away(tiny_file: Path, tmp_path: Path) -> None:
+    refused = load_recipe(str(tiny_file), ["device=cuda"])
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as held:
+        assert lock_descriptor(held.fileno(), blocking=False)
+        with pytest.raises(InUseError):
+            train_run(refused, 0, tmp_path)
+    assert (tmp_path / "lock").exists()
+
+
+def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening the file and locking it, the process that held it was refused and took the folder away."""
+    folder = tmp_path / "run"
+    calls: list[int] = []
+
+    def late(file: int, blocking: bool) -> bool:
+        calls.append(file)
+        if len(calls) == 1:
+            (folder / "lock").unlink()
+            folder.rmdir()
+        return lock_descriptor(file, blocking=blocking)
+
+    monkeypatch.setattr("lengthwise.runs.lock.lock_descriptor", late)
+    with hold(folder), pytest.raises(InUseError), hold(folder):
+        pass
+    assert len(calls) == 3
+
+
+def test_a_finished_run_with_a_damaged_checkpoint_is_not_called_done(tiny: Recipe, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    train_run(tiny, 0, run.path)
+    whole = run.checkpoint.stat().st_size
+    for size in (whole - 1, 100, 0):
+        os.truncate(run.checkpoint, size)
+        with pytest.raises(InputError, match=r"is finished, but checkpoint \S+ is truncated.*it is trained anew"):
+            train_run(tiny, 0, run.path)
+    run.checkpoint.unlink()
+    assert train_run(tiny, 0, run.path) is Outcome.NOTHING_TO_DO
