@@ -62,7 +62,7 @@ def test_a_task_is_trained_and_measured(task: str, mixer: str, intervention: str
     points = made.task.points("test")
     assert {(metric, *point.axes.items()) for metric in made.task.metrics for point in points} <= measured
     if task == "signals":
-        assert {"loss", "state_std"} <= {row.metric for row in rows}
+        assert {"error_by_position", "state_std"} <= {row.metric for row in rows}
 
 
 def test_texts_are_measured_once_each(tmp_path: Path) -> None:
