@@ -51,8 +51,7 @@ def side_by_side(before: Measured, after: Measured) -> list[tuple[str, str, str]
     Raises:
         InputError: one of them has no rows.
     """
-    by_position = any("end" in row.axes for row in before[1])
-    numbers = _of_language_model if by_position else _means
+    numbers = _of_language_model if any(map(_of_symbols, before[1])) else _means
     first, second = numbers(*before), numbers(*after)
     named = [(name, first.get(name, NONE), second.get(name, NONE)) for name in first | second]
     return [row for row in named if row[1:] != (NONE, NONE)]
@@ -71,12 +70,12 @@ def summary_line(head: Head, rows: Sequence[Row]) -> str:
     said: list[str] = []
     if any(row.metric == "ratio" and "end" in row.axes for row in rows):
         said.append(": ".join(Diagnosed(head, rows).verdict))
-    elif any("end" in row.axes for row in rows):
+    elif any(map(_of_symbols, rows)):
         said.append(f"perplexity {as_perplexity(Diagnosed(head, rows).inside)} in context")
     accuracies = [row for row in rows if _by_length(row)] if head.training_length else []
     if accuracies:
         said.append(_beyond(head.training_length or 0, accuracies))
-    rest = [row for row in rows if "end" not in row.axes and not (accuracies and _by_length(row))]
+    rest = [row for row in rows if not (_of_symbols(row) or (accuracies and _by_length(row)))]
     said += [f"{name} {cell}" for name, cell in _means(head, rest).items()]
     return "; ".join(said) or "nothing was measured"
 
@@ -105,13 +104,20 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
     """Return the mean of each task and metric, within and beyond the training length where there is one."""
     found: dict[str, list[float]] = {}
     for row in rows:
+        if row.metric.startswith("state_") and "end" in row.axes:
+            continue
         words = [value for value in row.axes.values() if isinstance(value, str)]
-        length, trained = row.axes.get("length"), head.training_length
+        length, trained = row.axes.get("length", row.axes.get("end")), head.training_length
         where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
         found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
             row.value
         )
     return {name: number(fmean(values)) for name, values in found.items()}
+
+
+def _of_symbols(row: Row) -> bool:
+    """Whether a row is of what only a model of symbols has: a loss in nats, and what follows from it."""
+    return row.metric in {"loss", "ratio", "remembrance"} and "end" in row.axes
 
 
 def _by_length(row: Row) -> bool:

@@ -102,7 +102,7 @@ def _groups(rows: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
 
 def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     """Return a panel for each value of the axes that are words, or of those that two others leave over."""
-    axes = [axis for axis in axes_of(rows) if rows[axis].n_unique() > 1]
+    axes = _independent(rows)
     along = sorted((axis for axis in axes if rows[axis].dtype.is_numeric()), key=lambda axis: -rows[axis].n_unique())
     along, apart = along[:2], [axis for axis in axes if axis not in along[:2]]
     if len(along) == 2:
@@ -111,13 +111,24 @@ def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     drawn: list[Drawing] = []
     for values, part in parts.items():
         said = zip(apart, values, strict=True)
-        words = [f"{axis} {value}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
+        words = [f"{axis} {value:g}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
         name = ", ".join(words) or title(str(rows["task"][0]))
         if len(along) == 2:
             drawn.append(HeatMap(name, rows=over_seeds(part, *along), axes=along, metric=metric))
         elif along and part[along[0]].n_unique() > 1:
             drawn.append(_lines(results, name, part, along[0], metric))
     return drawn
+
+
+def _independent(rows: pl.DataFrame) -> list[str]:
+    """Return the axes with several values but those that go one by one with another, as a span's start with its end."""
+    kept: list[str] = []
+    for axis in sorted(axes_of(rows), key=lambda name: name == "start"):
+        values = rows[axis].n_unique()
+        tied = [other for other in kept if rows.select(axis, other).n_unique() == rows[other].n_unique() == values]
+        if values > 1 and not tied:
+            kept.append(axis)
+    return kept
 
 
 def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: str) -> Panel:
