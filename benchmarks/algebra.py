@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.reading import Reading
-from lengthwise.experiments.environment import describe_environment
+from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 TASKS = ("dyck_2", "dyck_6", "dyck_12")
 WIDTH = 64

@@ -16,10 +16,10 @@ import torch
 from record import Options, processor, write_record
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.runs.environment import describe_environment
 
 WIDTH, LAYERS, BATCH, LENGTH, SYMBOLS = 128, 4, 8, 256, 256
 

@@ -24,10 +24,10 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
 from tree import forget_peak, peak_memory, take_turns
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.reading import read
+from lengthwise.runs.environment import describe_environment
 
 SYMBOLS, WIDTH, LAYERS, BATCH, LENGTH = 256, 128, 4, 8, 256
 PIECE = 1_024

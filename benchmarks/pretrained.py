@@ -19,10 +19,10 @@ from record import Options, processor, write_record
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions.passing import StatePassingConfig
-from lengthwise.models.huggingface.families import FAMILIES
-from lengthwise.models.huggingface.loading import tiny_model
+from lengthwise.pretrained.families import FAMILIES
+from lengthwise.pretrained.loading import tiny_model
+from lengthwise.runs.environment import describe_environment
 
 SYMBOLS = 256
 WIDTH = 128

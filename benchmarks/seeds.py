@@ -16,21 +16,21 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from lengthwise.training.strings import string_objective
 from record import Options, processor, write_record
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.func import functional_call, grad, vmap
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig, Nodes
 from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_task
 from lengthwise.tasks.base import Batch, Ints
 from lengthwise.training import nodes
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
 from lengthwise.training.optimisation import build_optimisers, prepare_gradients
-from lengthwise.training.strings import string_objective
 
 SEEDS = 3
 LENGTHS = (8, 16, 24, 32, 40)

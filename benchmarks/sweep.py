@@ -15,11 +15,11 @@ from pathlib import Path
 
 from record import Options, processor, write_record
 
-from lengthwise.experiments.engines.local import LocalEngine
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.experiments.sweep import Sweep, SweepRun, expand
-from lengthwise.experiments.sweep_plan import Journal
-from lengthwise.experiments.sweep_schedule import Schedule
+from lengthwise.runs.engines.local import LocalEngine
+from lengthwise.runs.environment import describe_environment
+from lengthwise.runs.sweep import Sweep, SweepRun, expand
+from lengthwise.runs.sweep_plan import Journal
+from lengthwise.runs.sweep_schedule import Schedule
 
 WORKERS = (1, 2)
 TARGET = 1.8

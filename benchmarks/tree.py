@@ -24,8 +24,8 @@ from record import Options, processor, write_record
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.runs.environment import describe_environment
 from lengthwise.scans import OnlineReduction, balanced_rounds, tree_reduce, tree_scan
 
 WIDTH, BATCH, LENGTH = 64, 256, 40

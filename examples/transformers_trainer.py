@@ -6,7 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, Mamba2Config, TrainingArguments
 
 from lengthwise import StatePassingConfig
-from lengthwise.training.transformers_trainer import StatePassingTrainer
+from lengthwise.pretrained.transformers_trainer import StatePassingTrainer
 
 SYMBOLS, CONTEXT = 16, 32
 

@@ -196,7 +196,7 @@ def _check_certificates(old: Old, folder: Path, digests: dict[str, str]) -> None
 
 def _shown(entry: dict[str, Any]) -> dict[str, Any]:
     """Return what certificates.csv said about a certificate."""
-    from lengthwise.tasks.writing import write_symbols
+    from lengthwise.tasks.regular.writing import write_symbols
 
     certificate = entry["certificate"]
     training, example, margins = certificate["training"], certificate.get("counterexample"), certificate["margins"]

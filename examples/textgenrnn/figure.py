@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from lengthwise.report.figures import Figure
+from lengthwise.report.text_charts import over_seeds
 
 from lengthwise.report.axes import position_axis, value_axis
-from lengthwise.report.figures import Figure
 from lengthwise.report.panels import Panel
-from lengthwise.report.text_charts import over_seeds
 
 NAMES = {
     "read_anew": "read anew",

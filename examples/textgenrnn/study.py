@@ -26,8 +26,8 @@ from torch.nn.functional import cross_entropy, pad
 
 from lengthwise import AlignedWindows, Corpus, InterventionConfig, RandomWindows, TextTrainer, TextTrainingConfig
 from lengthwise.evaluation.perplexity import row_losses
-from lengthwise.experiments.environment import describe_environment
 from lengthwise.interventions import INTERVENTIONS
+from lengthwise.runs.environment import describe_environment
 
 EDGES = (0, 40, 80, 160, 320, 1024)
 """Of the table: the first edge is one window of textgenrnn."""

@@ -2,18 +2,18 @@
 
 from .certificates.of_run import certify_run as certify_run
 from .certificates.verify_run import verify_certificate as verify_certificate
-from .diagnostics.contract import check_contract as check_contract
-from .diagnostics.remembrance import effective_remembrance as effective_remembrance
-from .diagnostics.state_statistics import state_statistics as state_statistics
-from .diagnostics.verdict import verdict as verdict
 from .errors import InputError as InputError
 from .errors import LengthwiseError as LengthwiseError
 from .errors import RunError as RunError
 from .evaluation.by_point import evaluate_points as evaluate_points
+from .evaluation.contract import check_contract as check_contract
 from .evaluation.diagnostic import Diagnostic as Diagnostic
 from .evaluation.perplexity import octave_losses as octave_losses
 from .evaluation.perplexity import position_losses as position_losses
+from .evaluation.remembrance import effective_remembrance as effective_remembrance
 from .evaluation.rows import Row as Row
+from .evaluation.state_statistics import state_statistics as state_statistics
+from .evaluation.verdict import verdict as verdict
 from .interventions.base import Intervention as Intervention
 from .interventions.base import InterventionConfig as InterventionConfig
 from .interventions.noise import FittedNoiseConfig as FittedNoiseConfig
@@ -54,7 +54,7 @@ from .tasks.base import Task as Task
 from .tasks.corpus import Corpus as Corpus
 from .tasks.corpus import TextConfig as TextConfig
 from .tasks.language_modelling import LanguageModelling as LanguageModelling
-from .tasks.regular import Regular as Regular
+from .tasks.regular.task import Regular as Regular
 from .tasks.windows import AlignedWindows as AlignedWindows
 from .tasks.windows import RandomWindows as RandomWindows
 from .training.config import TrainingConfig as TrainingConfig

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.snapped import SnappedUnit
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.language import Example, Language, Sampling
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.language import Example, Language, Sampling
 
 SUMS = Automaton(
     np.array([[1, 2, 5], [5, 5, 3], [5, 5, 4], [1, 2, 5], [2, 1, 5], [5, 5, 5]]),
     0,
-    np.array([UNLABELLED, 0, 1, UNLABELLED, UNLABELLED, UNLABELLED]),
+    np.array([IGNORE, 0, 1, IGNORE, IGNORE, IGNORE]),
 )
 """Bits (0 and 1) joined by plus signs (2), mod 2; strings that are no such sum have no class."""
 

@@ -12,7 +12,7 @@ from lengthwise.models.base import Output, SequenceModel
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.state import State
 from lengthwise.tasks import get_language
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
 
 SMALL = QueryBudget(queries=2_000, exhaustive=64, longest=50)
 

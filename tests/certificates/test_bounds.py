@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lengthwise.certificates.affine import image_radius
 from lengthwise.certificates.algebra import extract_algebra
-from lengthwise.certificates.bounds import CellBudget, bound_cells, certify_bounded
 from lengthwise.certificates.answers import verify_exhaustively
+from lengthwise.certificates.bounds import CellBudget, bound_cells, certify_bounded
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.operators import SumOperatorConfig

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from lengthwise.certificates.equivalence import Different, Equal, compare, isomorphism, meetings
 from lengthwise.errors import InputError
 from lengthwise.tasks import LANGUAGES, get_language
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 
 @st.composite
@@ -26,13 +26,13 @@ def first_difference(extracted: Automaton, task: Automaton, longest: int) -> tup
     for length in range(1, longest + 1):
         for string in product(range(task.vocabulary), repeat=length):
             truth = task.label(np.array([string]))[0]
-            if truth != UNLABELLED and extracted.label(np.array([string]))[0] != truth:
+            if truth != IGNORE and extracted.label(np.array([string]))[0] != truth:
                 return string
     return None
 
 
 @settings(max_examples=60)
-@given(automata(), automata(least=UNLABELLED))
+@given(automata(), automata(least=IGNORE))
 def test_finds_the_first_string_that_brute_force_finds(extracted: Automaton, task: Automaton) -> None:
     found = compare(extracted, task)
     brute = first_difference(extracted, task, 6)
@@ -67,7 +67,7 @@ def test_agrees_with_automata_lib_on_two_classes(one: Automaton, other: Automato
 
 
 @settings(max_examples=60)
-@given(automata(least=UNLABELLED), st.randoms(use_true_random=False))
+@given(automata(least=IGNORE), st.randoms(use_true_random=False))
 def test_copies_with_states_renamed_and_doubled_are_equal(task: Automaton, random: object) -> None:
     twice = np.arange(2 * task.states)
     random.shuffle(twice)  # type: ignore[attr-defined]
@@ -85,7 +85,7 @@ def test_copies_with_states_renamed_and_doubled_are_equal(task: Automaton, rando
 def test_a_wrong_class_anywhere_is_found(name: str) -> None:
     task = get_language(name).automaton.minimal()
     assert isinstance(compare(task, task), Equal)
-    reached = {target for target in task.transitions_SA.flatten().tolist() if task.outputs_S[target] != UNLABELLED}
+    reached = {target for target in task.transitions_SA.flatten().tolist() if task.outputs_S[target] != IGNORE}
     for state in sorted(reached)[:12]:
         outputs = task.outputs_S.copy()
         outputs[state] = (outputs[state] + 1) % task.classes
@@ -103,7 +103,7 @@ def test_the_empty_string_does_not_count() -> None:
 
 
 def test_only_strings_that_can_count_are_walked() -> None:
-    task = Automaton(np.array([[1, 2], [1, 1], [2, 2]]), 0, np.array([UNLABELLED, 1, UNLABELLED]))
+    task = Automaton(np.array([[1, 2], [1, 1], [2, 2]]), 0, np.array([IGNORE, 1, IGNORE]))
     played = meetings(task, task)
     assert played.edges == {(0, 0, 1), (1, 0, 1), (1, 1, 1)}
     assert played.labelled == {(1, 1)}

@@ -15,7 +15,7 @@ from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 
 @pytest.mark.parametrize("task", [get_language("tomita_3"), get_language("cycle_navigation"), sums()])

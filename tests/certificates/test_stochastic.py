@@ -17,8 +17,8 @@ from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.operators import MLPOperatorConfig, StochasticOperatorConfig
 from lengthwise.tasks import get_language
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 NAMES = ("parity", "cycle_navigation", "modular_arithmetic", "tomita_7", "dyck_3", "prefix_2_2")
 
@@ -121,7 +121,7 @@ def soft_units(draw: st.DrawFn) -> tuple[SoftAutomaton, Automaton]:
     unit = SoftAutomaton(logits, False, *np.array(seen).T, weight, rng.normal(size=classes) * 0.1)
     machine = unit.extract().automaton
     outputs = machine.outputs_S.copy()
-    outputs[rng.random(machine.states) < 0.2] = UNLABELLED
+    outputs[rng.random(machine.states) < 0.2] = IGNORE
     assume((outputs >= 0).any())
     return unit, Automaton(machine.transitions_SA, machine.start, outputs)
 
@@ -140,7 +140,7 @@ def test_no_answer_changes_up_to_the_bound(pair: tuple[SoftAutomaton, Automaton]
     strings += [[0] * min(longest, 200), [1] * min(longest, 200), cells.leakiest(min(longest, 200))]
     for string in filter(None, strings):
         truths = task.label_prefixes(np.array([string]))[0]
-        wrong = (truths != UNLABELLED) & (unit.answers(string) != truths)
+        wrong = (truths != IGNORE) & (unit.answers(string) != truths)
         assert not wrong.any(), (longest, string)
 
 

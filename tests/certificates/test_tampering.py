@@ -25,7 +25,7 @@ from lengthwise.certificates.verify_run import verify_certificate
 from lengthwise.errors import InputError
 from lengthwise.scans import tree_reduce
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 TRAINING = Training(recipe="exact", digest="0", seed=0, step=1, sequences=1, seconds=0.0, longest=1)
 

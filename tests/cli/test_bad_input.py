@@ -125,7 +125,7 @@ def test_a_check_crosses_the_ends_of_chunks(mixer: str, monkeypatch: pytest.Monk
         lengths.append(length)
         return []
 
-    monkeypatch.setattr("lengthwise.diagnostics.contract.check_contract", note)
+    monkeypatch.setattr("lengthwise.evaluation.contract.check_contract", note)
     ok("check", mixer)
     ok("check", mixer, "--set", "chunk=100")
     ok("check", mixer, "--set", "chunk=4")

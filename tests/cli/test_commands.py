@@ -12,8 +12,8 @@ import pytest
 from calls_for_tests import call, ok, refused
 
 from lengthwise import __version__
-from lengthwise.runs.folder import RunFolder
 from lengthwise.models import MIXERS, MODELS, OPERATORS
+from lengthwise.runs.folder import RunFolder
 from lengthwise.tasks import TASKS, get_task
 
 COMMANDS = (

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ import calls_for_tests
 from calls_for_tests import ok
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lengthwise.diagnostics import library
 from lengthwise.errors import InputError
-from lengthwise.experiments.pretrained import measured, post_trained
+from lengthwise.pretrained import library, load_huggingface
+from lengthwise.pretrained.checkpoint import Checkpoint
+from lengthwise.pretrained.loading import tiny_model
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.pretrained import measured, post_trained
+from lengthwise.runs.recipe import TextRecipe
 from lengthwise.runs.run import Outcome, read_run, train_run
-from lengthwise.models.huggingface import load_huggingface
-from lengthwise.models.huggingface.loading import tiny_model
 from lengthwise.training.checkpoint import load_checkpoint
 
 WORDS = [f"w{number}" for number in range(45)]
@@ -80,6 +82,41 @@ def test_a_single_file_is_cut_into_documents(mamba2: Path, texts: Path, tmp_path
     ok("diagnose", f"hf:{mamba2}", "--data", tmp_path / "all.txt", "--out", tmp_path / "page", *FEW)
 
 
+def test_each_command_loads_and_checks_once(
+    mamba2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counter[str]()
+
+    def count(owner: object, name: str) -> None:
+        original = getattr(owner, name)
+
+        def counting(*arguments: object, **options: object) -> object:
+            counted[name] += 1
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counting)
+
+    count(transformers.AutoModelForCausalLM, "from_pretrained")
+    count(library, "check_library")
+    count(TextRecipe, "model_validate")
+    ok("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
+    assert counted == {"from_pretrained": 1, "check_library": 1, "model_validate": 1}
+    counted.clear()
+    ok("post-train", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED)
+    assert counted == {"from_pretrained": 1, "check_library": 1, "model_validate": 2}
+
+
+def test_what_was_post_trained_is_what_was_measured(texts: Path, tmp_path: Path) -> None:
+    """transformers holds other weights of RWKV-4 while it evaluates than while it trains."""
+    source, out = checkpoint(tmp_path / "rwkv", "rwkv"), tmp_path / "out"
+    ok("post-train", f"hf:{source}", "--data", texts, "--out", out, "--steps", 3, *TRAINED)
+    ok("diagnose", f"hf:{out}", "--data", texts, "--out", tmp_path / "page", *FEW)
+    (recipe,) = (tmp_path / "page" / "runs").rglob("recipe.yaml")
+    runs = [RunFolder(out / "lengthwise" / "rwkv.state_passing" / "seed-0"), RunFolder(recipe.parent)]
+    trained, written = ([row.value for row in run.diagnosis_rows() if row.metric == "loss"] for run in runs)
+    assert trained == pytest.approx(written, rel=1e-6)
+
+
 @pytest.mark.parametrize("family", ["mamba2", "mamba", "bamba"])
 def test_what_is_given_back_is_an_ordinary_checkpoint(family: str, texts: Path, tmp_path: Path) -> None:
     source, out = checkpoint(tmp_path / family, family), tmp_path / "out"
@@ -130,10 +167,9 @@ def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
-    settings = {"training.context": 8, "evaluation.reach": 4, "evaluation.rows": 4}
-    recipe = post_trained(
-        measured(mamba2, str(texts), settings=settings), "state_passing", 6, {"training.batch_size": 4}
-    )
+    source = Checkpoint(mamba2)
+    before = measured(source, str(texts), ["training.context=8", "evaluation.reach=4", "evaluation.rows=4"])
+    recipe = post_trained(source, before, "state_passing", 6, ["training.batch_size=4"])
     whole, cut = tmp_path / "whole" / recipe.name / "seed-0", tmp_path / "cut" / recipe.name / "seed-0"
     assert train_run(recipe, 0, whole) is Outcome.TRAINED
     asked = iter([False, False, True])
@@ -180,13 +216,15 @@ RESUMED = """
 import sys
 from pathlib import Path
 
-from lengthwise.experiments.pretrained import measured, post_trained
+from lengthwise.runs.pretrained import measured, post_trained
 from lengthwise.runs.run import Outcome, train_run
+from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.training.processes import processes_here
 
-source, texts, out = map(Path, sys.argv[1:])
-settings = {"training.context": 8, "evaluation.reach": 4, "evaluation.rows": 4}
-recipe = post_trained(measured(source, str(texts), settings=settings), "state_passing", 6, {"training.batch_size": 2})
+folder, texts, out = map(Path, sys.argv[1:])
+source = Checkpoint(folder)
+before = measured(source, str(texts), ["training.context=8", "evaluation.reach=4", "evaluation.rows=4"])
+recipe = post_trained(source, before, "state_passing", 6, ["training.batch_size=2"])
 asked = iter([False, False, True])
 with processes_here("cpu") as processes:
     assert train_run(recipe, 0, out / "whole", processes=processes) is Outcome.TRAINED

@@ -45,7 +45,7 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     assert after.status == "evaluated"
     assert after.metrics_rows()[-1]["step"] == 3
     assert {row.intervention for row in after.diagnosis_rows()} == {"fitted_noise"}
-    assert all(word in shown for word in ("before", "after", "perplexity in context", "verdict"))
+    assert all(word in shown for word in ("before", "after", "perplexity within T", "verdict"))
     again = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
     assert "finished before; nothing to do" in again
 

@@ -21,8 +21,8 @@ from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.state import Kind, State
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.base import Batch, Point
-from lengthwise.tasks.language import Language
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.language import Language
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.loop import Trainer
 from lengthwise.training.objectives.tree import TreeConfig

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recurrent_models import VOCABULARY, Bursting, Layered, PeakMemory, Uniform, Window, random_tokens
 
-from lengthwise.diagnostics.verdict import verdict
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.perplexity import (
@@ -19,6 +18,7 @@ from lengthwise.evaluation.perplexity import (
     restarted_losses,
     row_losses,
 )
+from lengthwise.evaluation.verdict import verdict
 from lengthwise.models.base import Output
 
 

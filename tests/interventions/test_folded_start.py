@@ -3,7 +3,7 @@ import torch
 from models_for_interventions import generator
 from torch import Tensor
 
-from lengthwise.diagnostics.contract import check_contract
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
 from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.attention import AttentionConfig, alibi_slopes
 from lengthwise.state import Kind

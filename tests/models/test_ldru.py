@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models import OPERATORS
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig, StochasticOperatorConfig
 from lengthwise.scans import Rounds, balanced_rounds, random_bracketing, random_tree
 from lengthwise.state import Kind, State
 from lengthwise.tasks import get_language
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
 
 ODD = ("carry", "zero", "pad")
 VOCABULARY, CLASSES = 3, 4
@@ -164,7 +164,7 @@ def test_spans_of_nodes_tile_the_string_and_have_the_label_of_their_substring(na
                 expected = task.automaton.label(batch.tokens[row : row + 1, start:end])
                 assert spans[row, start, end] == expected[0]
         assert (spans[:, 0, length] == batch.targets).all()
-    assert (spans == UNLABELLED).any()
+    assert (spans == IGNORE).any()
 
 
 def test_equal_substrings_are_computed_once() -> None:

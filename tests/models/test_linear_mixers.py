@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from slow_twins import gated_linear_reference
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.gla import GLAConfig
 from lengthwise.models.mixers.mamba2 import Mamba2Config

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lengthwise.diagnostics.contract import check_contract
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.state import Kind

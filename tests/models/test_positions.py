@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.positions import DrawnPositions, RandomPositions
 from lengthwise.state import Kind, State

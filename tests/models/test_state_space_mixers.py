@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.s5 import S5Config, diagonal_hippo
 from lengthwise.models.mixers.sd_ssm import SDSSMConfig

@@ -4,8 +4,8 @@ import pytest
 import torch
 from slow_twins import slstm_reference
 
-from lengthwise.diagnostics.contract import check_contract
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.xlstm import MLSTMConfig, SLSTMConfig
 

@@ -13,25 +13,25 @@ from lengthwise.certificates.certificate import (
     Counterexample,
     Training,
 )
-from lengthwise.runs.folder import EvaluationRow
+from lengthwise.runs.rows import read_head
 from lengthwise.tasks import get_language
 
 
 def make_certificate(run: Path, **changes: Any) -> Certificate:
     """Return the certificate of an exact unit, as if it had been trained in a run of `write_run`."""
     name = yaml.safe_load((run / "recipe.yaml").read_text())["name"]
-    row = EvaluationRow.model_validate_json((run / "evaluation.jsonl").read_text().splitlines()[0])
-    automaton = get_language(row.task).automaton.minimal()
+    head = read_head(run / "evaluation.jsonl")
+    automaton = get_language(head.trained_on).automaton.minimal()
     table = AutomatonTable.of(automaton)
     training = Training(
-        recipe=name, digest=row.digest, seed=row.seed, step=4, sequences=40, seconds=1.5, longest=row.training_length
+        recipe=name, digest=head.digest, seed=head.seed, step=4, sequences=40, seconds=1.5, longest=head.training_length
     )
     certificate = Certificate(
         verdict="every_length",
         method="raw",
         statement="right at every length",
         operator="stochastic",
-        task=row.task,
+        task=head.trained_on,
         task_version=1,
         extracted=table,
         minimal=table,

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from lengthwise.runs.folder import EvaluationRow
+from lengthwise.runs.rows import Head, Row, dump_evaluation
 from lengthwise.tasks import LANGUAGES
 
 LENGTHS = (*range(1, 61), 1000)
@@ -37,35 +37,37 @@ def write_run(
     name = recipe or f"fast/{task}"
     folder = root / name / f"seed-{seed}"
     folder.mkdir(parents=True)
-    settings = {"name": name, "task": task, "model": model or LDRU, "training": {"steps": steps}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings | {"evaluation": {"longest": longest}}))
+    about = {"name": task, "test": {"longest": longest}}
+    settings = {"name": name, "task": about, "model": model or LDRU, "training": {"steps": steps}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
     (folder / "environment.json").write_text(json.dumps(environment(name, seed)))
     metrics = [{"step": s, "sequences": 10 * s, "seconds": s / 2, "accuracy": s / 4} for s in (1, 2, 4)]
     metrics[-1]["accuracy_100"] = 0.75
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
     places = [("standard", length) for length in lengths] + [("near_miss", 50)]
     rows = [
-        EvaluationRow(
-            recipe=name,
-            digest=digest or f"digest of {name}",
-            model="ldru",
+        Row(
             task=task,
-            task_version=1,
-            seed=seed,
-            distribution=distribution,
-            length=length,
+            metric="accuracy",
             value=1 - errors.get((distribution, length), 0) / samples,
             samples=samples,
-            training_length=40,
-            step=4,
-            sequences=40,
-            commit=None,
-            parameters=1234,
-            state_size=64,
+            axes={"length": length, "distribution": distribution},
         )
         for distribution, length in places
     ]
-    (folder / "evaluation.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    head = Head(
+        recipe=name,
+        digest=digest or f"digest of {name}",
+        seed=seed,
+        trained_on=task,
+        model="ldru",
+        training_length=40,
+        step=4,
+        sequences=40,
+        parameters=1234,
+        state_size=64,
+    )
+    (folder / "evaluation.jsonl").write_bytes(dump_evaluation(head, rows))
     return folder
 
 

@@ -9,7 +9,7 @@ from certificates import write_certificate, wrong_on
 from run_folders import write_run, write_table
 
 from lengthwise.report.page import write_report
-from lengthwise.report.rows import read_results
+from lengthwise.runs.table import read_table
 
 LENGTHS = (*range(1, 501, 60), 1000)
 MODELS = ["elman", "gru", "lstm", "attention", "s5", "deltanet_negative", "mamba2", "slstm"]
@@ -59,7 +59,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for operator in ("sum", "mlp"):
         model = {"name": "ldru", "operator": {"name": operator}}
         write_run(root, "parity", recipe=f"operators/{operator}-parity", lengths=LENGTHS, longest=500, model=model)
-    return write_report(read_results([root]), root / "out")
+    return write_report(read_table([root]), root / "out")
 
 
 @pytest.fixture(scope="module")

@@ -7,24 +7,33 @@ import numpy as np
 import polars as pl
 import pytest
 import safetensors.numpy
-from certificates import large_algebra, make_certificate, write_certificate, wrong_on
+from certificates import make_certificate, write_certificate, wrong_on
 from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import write_run
-from typer.testing import CliRunner
 
+from lengthwise.certificates.automaton_drawing import (
+    HEIGHT,
+    WIDTH,
+    can_be_drawn,
+    describe,
+    layout,
+    symbols_in_short,
+)
 from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights
-from lengthwise.cli.main import app
+from lengthwise.certificates.certified import COLUMNS
+from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
-from lengthwise.report.automata import HEIGHT, WIDTH, can_be_drawn, describe, layout, symbols_in_short
-from lengthwise.report.certificate_part import automata_figure, certificate_rows
-from lengthwise.report.certified import COLUMNS
-from lengthwise.report.kept import keep, read_kept
-from lengthwise.report.page import write_report
-from lengthwise.report.rows import read_results
-from lengthwise.report.string_part import string_parts
+from lengthwise.report.page import Report, write_report
+from lengthwise.report.results import Results, comparable
+from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES, get_language
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
+
+
+def read(root: Path) -> Results:
+    (results,) = comparable(read_table([root]))
+    return results
 
 
 def finished_run(root: Path, task: str, seed: int = 0) -> Path:
@@ -47,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(read_results([runs]), tmp_path_factory.mktemp("report"))
+    return write_report(read_table([runs]), tmp_path_factory.mktemp("report"))
 
 
 def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(page: Path) -> None:
@@ -67,18 +76,18 @@ def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(page: Path) -> Non
 
 
 def test_the_table_says_what_each_certificate_says(runs: Path) -> None:
-    table = certificate_rows(read_results([runs]))
+    table = certificate_rows(read(runs))
     assert table
     assert {len(row) for row in table.rows} == {len(table.columns)}
     cells = [{name: cell.text for name, cell in zip(table.columns, row, strict=True)} for row in table.rows]
-    named = {(row["task"], row["seed"]): row for row in cells}
+    named = {(row["recipe"], row["seed"]): row for row in cells}
     assert len(named) == 4
-    assert named["parity", "0"]["N"] == "∞"
-    assert named["parity", "1"]["N"] == "1,234"
-    assert (named["parity", "0"]["extracted states"], named["parity", "0"]["minimal states"]) == ("2", "2")
-    assert named["parity", "0"]["margin"] == "4.25"
-    assert named["tomita_3", "0"]["verdict"] == "wrong"
-    assert named["tomita_3", "0"]["counterexample"] == "101"
+    assert named["fast/parity", "0"]["N"] == "∞"
+    assert named["fast/parity", "1"]["N"] == "1,234"
+    assert (named["fast/parity", "0"]["extracted states"], named["fast/parity", "0"]["minimal states"]) == ("2", "2")
+    assert named["fast/parity", "0"]["margin"] == "4.25"
+    assert named["fast/tomita_3", "0"]["verdict"] == "wrong"
+    assert named["fast/tomita_3", "0"]["counterexample"] == "101"
 
 
 def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
@@ -86,12 +95,10 @@ def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
     write_certificate(finished_run(tmp_path, "tomita_3"), **wrong_on(1, 0, 1) | {"counterexample": states})
     write_certificate(finished_run(tmp_path, "parity"))
     write_certificate(finished_run(tmp_path, "parity", 1), verdict="not_proved", method="black_box")
-    results = read_results([tmp_path])
-    table = certificate_rows(results)
-    assert table
+    table = certificate_rows(read(tmp_path))
     lines = ["symbols: 1^1322", "states: 0 5^1322", "answer 0, truth 1, the network itself answers 0"]
     assert table.folds["Counterexamples"] == {"fast/tomita_3, seed 0": lines}
-    text = write_report(results, tmp_path / "report").read_text()
+    text = write_report(read_table([tmp_path]), tmp_path / "report").read_text()
     folded = re.search(r"<details>\n<summary>Counterexamples</summary>(.*?)</details>", text, re.DOTALL)
     assert folded
     assert all(f"<div>{line}</div>" in folded[1] for line in lines)
@@ -107,49 +114,8 @@ def test_a_table_lies_beside_the_page(page: Path) -> None:
 
 def test_a_report_without_certificates_does_not_speak_of_them(tmp_path: Path) -> None:
     write_run(tmp_path, "parity")
-    (part,), _ = string_parts(read_results([tmp_path]))
-    assert part.certificates is None
-    assert "automata" not in [figure.name for figure in part.figures]
-
-
-def test_kept_certificates_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "kept"
-    told = CliRunner().invoke(app, ["keep", str(runs), "--out", str(out)])
-    assert "5 runs" in told.output
-    assert "4 certificates" in told.output
-    assert len((out / "certificates.jsonl").read_text().splitlines()) == 4
-    assert pl.read_csv(out / "certificates.csv").height == 4
-    ours, theirs = read_results([runs]), read_results([out])
-    assert certificate_rows(ours) == certificate_rows(theirs)
-    assert [run.certified for run in ours.runs] == [run.certified for run in theirs.runs]
-    keep([out], tmp_path / "again")
-    assert (tmp_path / "again/certificates.jsonl").read_text() == (out / "certificates.jsonl").read_text()
-
-
-def test_kept_certificates_go_with_their_runs(runs: Path, tmp_path: Path) -> None:
-    keep([runs], tmp_path / "kept")
-    keep([runs / "fast/tomita_7"], tmp_path / "kept")
-    assert not list((tmp_path / "kept").glob("certificates*"))
-
-
-def test_a_large_certificate_is_kept_without_its_tables(tmp_path: Path) -> None:
-    run = finished_run(tmp_path / "runs", "parity")
-    whole = write_certificate(run, algebra=large_algebra(300))
-    keep([run], tmp_path / "kept")
-    assert (tmp_path / "kept/certificates.jsonl").stat().st_size < 10_000
-    (record,) = read_kept(tmp_path / "kept")
-    assert record.certified
-    assert record.certified.states == 2
-    assert record.certified.certificate == whole.model_copy(update={"algebra": None, "extracted": None})
-    assert certificate_rows(read_results([run])) == certificate_rows(read_results([tmp_path / "kept"]))
-
-
-def test_changed_kept_certificates_are_refused(runs: Path, tmp_path: Path) -> None:
-    keep([runs], tmp_path / "kept")
-    file = tmp_path / "kept/certificates.jsonl"
-    file.write_text(file.read_text().replace('"wrong"', '"every_length"'))
-    with pytest.raises(InputError, match=r"certificates\.jsonl is not the table that"):
-        read_results([tmp_path / "kept"])
+    assert not Certificates().applies(read(tmp_path))
+    assert not {"certificates", "automata"} & {piece.name for piece in Report(read_table([tmp_path])).pieces}
 
 
 def test_a_certificate_of_another_run_or_other_weights_is_refused(tmp_path: Path) -> None:
@@ -157,24 +123,24 @@ def test_a_certificate_of_another_run_or_other_weights_is_refused(tmp_path: Path
     training = make_certificate(run).training
     write_certificate(run, training=training.model_copy(update={"seed": 7}))
     with pytest.raises(InputError, match=r"is about another run \(fast/parity, seed 7\); make it again with"):
-        read_results([run])
+        read_table([run])
     checkpoint = run / "checkpoint.safetensors"
     safetensors.numpy.save_file({"model.weight": np.ones(2)}, checkpoint)
     write_certificate(run)
     with pytest.raises(InputError, match=f"is about other weights than those in .*: lengthwise certify {run}"):
-        read_results([run])
+        read_table([run])
     write_certificate(run, weights=hash_weights(checkpoint))
-    assert read_results([run]).runs[0].certified
+    assert read_table([run]).runs[0].attachments["certificate"]
     (run / FILE_NAME).write_text("{}")
     with pytest.raises(InputError, match="is not a certificate"):
-        read_results([run])
+        read_table([run])
 
 
 def test_automata_that_are_not_proved_are_not_drawn(tmp_path: Path) -> None:
     write_certificate(write_run(tmp_path, "parity"), verdict="not_proved", method="black_box")
-    results = read_results([tmp_path])
-    assert certificate_rows(results)
-    assert automata_figure(results, "") is None
+    results = read(tmp_path)
+    assert certificate_rows(results).rows
+    assert automata_figure(results) is None
 
 
 @pytest.mark.parametrize("task", [name for name in LANGUAGES if can_be_drawn(get_language(name).automaton.minimal())])

@@ -4,20 +4,19 @@ from pathlib import Path
 import pytest
 from run_folders import PAPER_TASKS, write_run, write_table
 
-from lengthwise.report.families import sections
-from lengthwise.report.grids import STEP_NAMES, STEPS, Grid, build_grid
-from lengthwise.report.published import compare_published, read_sources
-from lengthwise.report.rows import read_results
-from lengthwise.report.summary import percent, summarise
+from lengthwise.report.results import comparable
+from lengthwise.report.sections.grid import STEP_NAMES, STEPS, Grid, GridSection, build_grid
+from lengthwise.report.sections.published import beside, read_sources
 from lengthwise.report.theme import DARK, LIGHT
+from lengthwise.report.words import percent
+from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES
 
 LENGTHS = (*range(1, 501, 60), 1000)
 
 
 def grids(root: Path) -> list[Grid]:
-    built = [build_grid(section, summarise(section.results)) for section in sections(read_results([root]))]
-    return [grid for grid in built if grid]
+    return [build_grid(part) for part in comparable(read_table([root])) if GridSection().applies(part)]
 
 
 def luminance(colour: str) -> float:
@@ -78,7 +77,9 @@ def test_variants_of_one_model_have_a_table_of_their_own(tmp_path: Path) -> None
 def test_recipes_of_one_folder_and_task_stay_apart(tmp_path: Path) -> None:
     for name in ("first", "second"):
         write_run(tmp_path, "parity", recipe=f"own/{name}")
-    assert read_results([tmp_path]).families == ["own/first", "own/second"]
+    (part,) = comparable(read_table([tmp_path]))
+    assert part.families == ["first", "second"]
+    assert part.heading == "Variants in own"
 
 
 def test_the_tasks_are_those_of_the_paper() -> None:
@@ -110,16 +111,13 @@ def test_published_numbers_stand_beside_ours_in_their_unit(tmp_path: Path) -> No
     for name in ("slstm", "attention"):
         model = {"name": "backbone", "mixer": {"name": name}}
         write_run(tmp_path, recipe=f"baselines/{name}-parity", model=model, wrong=wrong)
-    results = read_results([tmp_path])
-    shown = {
-        comparison.source.citation.split()[0]: [[cell.text for cell in row] for row in comparison.rows]
-        for comparison in compare_published(results)
-    }
+    (part,) = comparable(read_table([tmp_path]))
+    shown = {source.citation.split()[0]: [[cell.text for cell in row] for row in rows] for source, rows in beside(part)}
     assert shown == {
-        "Delétang": [["Parity", "Transformer", "baselines/attention", "52.0", "90.0", "\N{EN DASH}", "+38.0*"]],
+        "Delétang": [["Parity", "Transformer", "attention", "52.0", "90.0", "\N{EN DASH}", "+38.0*"]],
         "Grazzi": [
-            ["Parity", "sLSTM", "baselines/slstm", "1.000", "0.800", "\N{EN DASH}", "\N{MINUS SIGN}20.0*"],
-            ["Parity", "Transformer", "baselines/attention", "0.022", "0.800", "\N{EN DASH}", "+77.8*"],
+            ["Parity", "sLSTM", "slstm", "1.000", "0.800", "\N{EN DASH}", "\N{MINUS SIGN}20.0*"],
+            ["Parity", "Transformer", "attention", "0.022", "0.800", "\N{EN DASH}", "+77.8*"],
         ],
     }
 
@@ -128,9 +126,7 @@ def test_published_numbers_are_compared_over_the_lengths_that_they_were_read_at(
     model = {"name": "backbone", "mixer": {"name": "attention"}}
     lengths, wrong = tuple(range(41, 501)), {("standard", length): 500 for length in range(257, 501)}
     write_run(tmp_path, recipe="baselines/attention-parity", model=model, lengths=lengths, wrong=wrong, longest=500)
-    beside = {
-        comparison.source.citation.split()[0]: [row[4].text for row in comparison.rows]
-        for comparison in compare_published(read_results([tmp_path]))
-    }
+    (part,) = comparable(read_table([tmp_path]))
+    found = {source.citation.split()[0]: [row[4].text for row in rows] for source, rows in beside(part)}
     whole = percent(1 - 244 / 460 / 2, 1)
-    assert beside == {"Delétang": [whole], "Grazzi": ["1.000"]}
+    assert found == {"Delétang": [whole], "Grazzi": ["1.000"]}

@@ -13,11 +13,11 @@ import pytest
 import vl_convert
 from run_folders import write_run
 
-from lengthwise.report import charts
 from lengthwise.report.page import write_report
-from lengthwise.report.rows import read_results
-from lengthwise.report.string_part import caption
+from lengthwise.report.results import Results, comparable
+from lengthwise.report.sections.accuracy import by_length, caption
 from lengthwise.report.summary import summarise
+from lengthwise.runs.table import read_table
 
 
 class Outline(HTMLParser):
@@ -56,6 +56,11 @@ def unpacked(groups: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield group["words"] | dict(zip(group["names"], row, strict=True))
 
 
+def read(root: Path) -> Results:
+    (results,) = comparable(read_table([root]))
+    return results
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
@@ -63,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, "parity", seed)
         write_run(root, "tomita_3", seed, wrong={("standard", 55): 100 * (seed + 1)})
     write_run(root, "regex:</script>&lt;", recipe="own/hostile", lengths=(1, 2, 41, 60))
-    return write_report(read_results([root]), root / "out")
+    return write_report(read_table([root]), root / "out")
 
 
 def test_the_page_needs_no_network(report: Path) -> None:
@@ -110,7 +115,7 @@ def test_figures_lie_beside_the_page(report: Path, name: str) -> None:
 
 
 def test_rows_and_provenance_lie_beside_the_page(report: Path) -> None:
-    lines = report.with_name("accuracy.csv").read_text().splitlines()
+    lines = report.with_name("rows.csv").read_text().splitlines()
     assert len(lines) == 1 + 4 * 62 + 5
     assert json.loads(report.with_name("provenance.json").read_text())["seeds"] == ["0", "1"]
 
@@ -118,10 +123,10 @@ def test_rows_and_provenance_lie_beside_the_page(report: Path) -> None:
 def test_kinds_of_recipes_keep_their_colour_over_panels(tmp_path: Path) -> None:
     for recipe, task in (("fast/parity", "parity"), ("matrix/parity", "parity"), ("matrix/tomita_3", "tomita_3")):
         write_run(tmp_path, task, recipe=recipe)
-    results = read_results([tmp_path])
+    results = read(tmp_path)
     assert results.families == ["fast", "matrix"]
-    for task in results.tasks:
-        layers = charts.embedded(charts.accuracy_by_length(results, task))["layer"]
+    for task in ("parity", "tomita_3"):
+        layers = by_length(results, task).embedded()["layer"]
         scales = [layer["encoding"]["color"]["scale"] for layer in layers if "color" in layer["encoding"]]
         assert all(scale == {"domain": ["fast", "matrix"]} for scale in scales)
 
@@ -129,8 +134,8 @@ def test_kinds_of_recipes_keep_their_colour_over_panels(tmp_path: Path) -> None:
 def test_names_beside_the_lines_do_not_overlap(tmp_path: Path) -> None:
     for kind in ("fast", "matrix", "paper"):
         write_run(tmp_path, recipe=f"{kind}/parity")
-    results = read_results([tmp_path])
-    specification = charts.embedded(charts.accuracy_by_length(results, "parity"))
+    results = read(tmp_path)
+    specification = by_length(results, "parity").embedded()
     (places,) = [[row["place"] for row in rows] for rows in specification["datasets"].values() if "place" in rows[0]]
     assert len(places) == 3
     assert all(above - below > 0.08 for above, below in itertools.pairwise(places))
@@ -138,8 +143,8 @@ def test_names_beside_the_lines_do_not_overlap(tmp_path: Path) -> None:
 
 def test_values_under_the_pointer_name_their_recipe(tmp_path: Path) -> None:
     write_run(tmp_path)
-    panel = charts.accuracy_by_length(read_results([tmp_path]), "parity")
-    drawn = json.dumps(vl_convert.vegalite_to_vega(charts.embedded(panel) | {"width": 300}))
+    panel = by_length(read(tmp_path), "parity")
+    drawn = json.dumps(vl_convert.vegalite_to_vega(panel.embedded() | {"width": 300}))
     shown = re.findall(r'"tooltip": \{"signal": "(.*?)"\}', drawn)
     assert len(shown) == 3, "of the line, the dots and the diamonds"
     for text in shown:
@@ -150,12 +155,12 @@ def test_values_under_the_pointer_name_their_recipe(tmp_path: Path) -> None:
 
 def test_a_flawless_report_says_so(tmp_path: Path) -> None:
     write_run(tmp_path)
-    assert caption(summarise(read_results([tmp_path]))) == "Every string was classified right."
+    assert caption(summarise(read(tmp_path))) == "Every string was classified right."
 
 
 def test_a_report_that_fails_on_near_misses_only_says_so(tmp_path: Path) -> None:
     write_run(tmp_path, wrong={("near_miss", 50): 250})
-    shown = caption(summarise(read_results([tmp_path])))
+    shown = caption(summarise(read(tmp_path)))
     assert shown.endswith("the lowest mean is 75.00 %, of fast/parity on near misses.")
 
 

@@ -8,11 +8,19 @@ from hypothesis import strategies as st
 from run_folders import LENGTHS, write_run
 
 from lengthwise.errors import InputError
-from lengthwise.report.rows import read_results
-from lengthwise.report.summary import percent, summarise, wilson_interval
-from lengthwise.report.tables import columns, rows, terminal_table
+from lengthwise.evaluation.intervals import wilson_interval
+from lengthwise.report.results import Results, comparable
+from lengthwise.report.sections.accuracy import accuracy_table
+from lengthwise.report.summary import summarise
+from lengthwise.report.words import percent
+from lengthwise.runs.table import read_table
 
 Z = 1.959964
+
+
+def read(root: Path) -> Results:
+    (results,) = comparable(read_table([root]))
+    return results
 
 
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -40,7 +48,7 @@ def test_percent_of_known_values(value: float, shown: str) -> None:
 def test_means_are_over_the_lengths_beyond_training(tmp_path: Path) -> None:
     write_run(tmp_path, seed=0, wrong={("standard", 3): 500, ("standard", 41): 200, ("standard", 1000): 100})
     write_run(tmp_path, seed=1, wrong={("standard", 50): 400, ("near_miss", 50): 10})
-    (summary,) = summarise(read_results([tmp_path]))
+    (summary,) = summarise(read(tmp_path))
     assert summary.seeds == [0, 1]
     assert summary.beyond is not None
     assert summary.beyond_next is not None
@@ -53,17 +61,18 @@ def test_means_are_over_the_lengths_beyond_training(tmp_path: Path) -> None:
     assert summary.far[1000].value == pytest.approx(0.95)
     assert summary.worst == (3, pytest.approx(0.75))
     assert not summary.flawless
-    assert summary.sequences == 40
+    assert summary.head.sequences == 40
     assert summary.seconds == 2
 
 
 def test_a_single_error_is_not_rounded_away(tmp_path: Path) -> None:
     write_run(tmp_path, "parity")
     write_run(tmp_path, "tomita_3", wrong={("standard", 45): 1}, samples=10**6)
-    flawless, flawed = summarise(read_results([tmp_path]))
+    results = read(tmp_path)
+    flawless, flawed = summarise(results)
     assert flawless.flawless
     assert not flawed.flawless
-    shown = [{cell.text for cell in row} for row in rows([flawless, flawed])]
+    shown = [{cell.text for cell in row} for row in accuracy_table(results).rows]
     assert "none" in shown[0]
     assert "99.99" in shown[1]
     assert shown[1] & {"100.0"}, "the long length has no error"
@@ -72,7 +81,7 @@ def test_a_single_error_is_not_rounded_away(tmp_path: Path) -> None:
 def test_lengths_that_share_strings_count_each_string_once(tmp_path: Path) -> None:
     write_run(tmp_path, "parity")
     write_run(tmp_path, "tomita_3")
-    by_prefix, apart = summarise(read_results([tmp_path]))
+    by_prefix, apart = summarise(read(tmp_path))
     assert by_prefix.beyond is not None
     assert apart.beyond is not None
     assert by_prefix.beyond.low == pytest.approx(wilson_interval(1, 1000)[0])
@@ -81,17 +90,19 @@ def test_lengths_that_share_strings_count_each_string_once(tmp_path: Path) -> No
 
 def test_a_task_without_even_lengths_has_no_score_there(tmp_path: Path) -> None:
     write_run(tmp_path, "modular_arithmetic", lengths=LENGTHS[::2])
-    summaries = summarise(read_results([tmp_path]))
-    assert summaries[0].even is None
-    assert [cell.text for cell in rows(summaries)[0]].count("\N{EN DASH}") == 1
+    results = read(tmp_path)
+    assert summarise(results)[0].even is None
+    assert [cell.text for cell in accuracy_table(results).rows[0]].count("\N{EN DASH}") == 1
 
 
 def test_tables_name_the_lengths_and_have_a_cell_for_each(tmp_path: Path) -> None:
     write_run(tmp_path)
-    summaries = summarise(read_results([tmp_path]))
-    assert columns(summaries)[1:3] == ["41\N{EN DASH}60", "42\N{EN DASH}60"]
-    assert all(len(row) == len(columns(summaries)) for row in rows(summaries))
-    assert terminal_table(summaries).row_count == 1
+    table = accuracy_table(read(tmp_path))
+    assert table.columns[1:3] == ["41\N{EN DASH}60", "42\N{EN DASH}60"]
+    assert all(len(row) == len(table.columns) for row in table.rows)
+    printed = table.terminal()
+    assert printed
+    assert printed.row_count == 1
 
 
 def test_an_interval_needs_samples() -> None:
@@ -102,7 +113,7 @@ def test_an_interval_needs_samples() -> None:
 def test_a_model_is_called_by_its_mixer(tmp_path: Path) -> None:
     folder = write_run(tmp_path)
     settings = yaml.safe_load((folder / "recipe.yaml").read_text())
-    assert summarise(read_results([tmp_path]))[0].model == "ldru mlp"
+    assert summarise(read(tmp_path))[0].model == "ldru mlp"
     settings["model"] = {"name": "backbone", "mixer": {"name": "lstm"}}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    assert summarise(read_results([tmp_path]))[0].model == "lstm"
+    assert summarise(read(tmp_path))[0].model == "lstm"

@@ -5,26 +5,35 @@ from pathlib import Path
 
 import pytest
 import vl_convert
-from polars.testing import assert_frame_equal
 from rich.console import Console
 from run_folders import write_run
 from test_page import Outline, unpacked
 from text_folders import LOSS, write_text_run
 
 from lengthwise.errors import InputError
-from lengthwise.runs.folder import RunFolder
-from lengthwise.report import text_charts
 from lengthwise.report.axes import log_ticks
-from lengthwise.report.comparison import comparison_table
+from lengthwise.report.comparison import comparison_table, summary_line
 from lengthwise.report.diagnosed import Diagnosed
-from lengthwise.report.kept import keep
 from lengthwise.report.layout import arrange
 from lengthwise.report.page import write_report
-from lengthwise.report.rows import read_results
-from lengthwise.report.sweeps import sweeps
-from lengthwise.report.text_summary import summarise_text
-from lengthwise.report.text_tables import terminal_text_table, text_columns, text_rows
-from lengthwise.report.verdicts import verdict_of
+from lengthwise.report.panels import PICKED
+from lengthwise.report.results import BY_POSITION, Results, comparable
+from lengthwise.report.sections.by_position import by_position
+from lengthwise.report.sections.perplexity import summarise_text, text_table
+from lengthwise.report.sections.sweeps import sweeps
+from lengthwise.runs.rows import Head, Row, read_evaluation
+from lengthwise.runs.table import read_table
+
+Measured = tuple[Head, list[Row]]
+
+
+def read(root: Path) -> Results:
+    (results,) = comparable(read_table([root]))
+    return results
+
+
+def measured(run: Path) -> Measured:
+    return read_evaluation(run / "evaluation.jsonl")
 
 
 def printed(table: object) -> str:
@@ -39,25 +48,26 @@ def printed(table: object) -> str:
     [(0.0, 0.005, "holds"), (0.0, 0.05, "undecided"), (0.02, 0.005, "drifts"), (0.2, 0.005, "fails")],
 )
 def test_the_verdict_on_rows_follows_the_rule(tmp_path: Path, rise: float, spread: float, name: str) -> None:
-    rows = RunFolder(write_text_run(tmp_path, rise=rise, spread=spread)).diagnosis_rows()
-    found, reason = verdict_of(rows)
+    head, rows = measured(write_text_run(tmp_path, rise=rise, spread=spread))
+    found, reason = Diagnosed(head, rows).verdict
+    assert summary_line(head, rows) == f"{found}: {reason}"
     assert found == name
     assert "that at 33 to 64" in reason
     assert ("32 rows are too few" in reason) == (name == "undecided")
 
 
 def test_an_interval_without_an_end_leaves_the_verdict_open(tmp_path: Path) -> None:
-    rows = RunFolder(write_text_run(tmp_path)).diagnosis_rows()
-    assert verdict_of([row.model_copy(update={"high": None}) for row in rows])[0] == "undecided"
+    head, rows = measured(write_text_run(tmp_path))
+    assert Diagnosed(head, [row.model_copy(update={"high": None}) for row in rows]).verdict[0] == "undecided"
     with pytest.raises(InputError, match="metric 'ratio'"):
-        verdict_of([row for row in rows if row.metric != "ratio"])
+        _ = Diagnosed(head, [row for row in rows if row.metric != "ratio"]).verdict
 
 
 def test_losses_are_weighted_by_the_width_of_their_bins(tmp_path: Path) -> None:
-    rows = RunFolder(write_text_run(tmp_path, rise=0.1)).diagnosis_rows()
+    head, rows = measured(write_text_run(tmp_path, rise=0.1))
     losses = [row for row in rows if row.metric == "loss"]
-    by_bin = [row.model_copy(update={"value": float(row.end)}) for row in losses]
-    run = Diagnosed(by_bin)
+    by_bin = [row.model_copy(update={"value": float(row.axes["end"])}) for row in losses]
+    run = Diagnosed(head, by_bin)
     assert run.inside == pytest.approx((1 + 2 + sum(half * 2 * half for half in (2, 4, 8, 16, 32))) / 64)
     assert run.at_context == 64
     assert run.loss(48, 96) == pytest.approx((16 * 64 + 32 * 128) / 48), "cut bins count by what lies inside"
@@ -67,7 +77,7 @@ def test_losses_are_weighted_by_the_width_of_their_bins(tmp_path: Path) -> None:
 def test_a_summary_gathers_the_seeds(tmp_path: Path) -> None:
     for seed, rise in enumerate((0.0, 0.3)):
         write_text_run(tmp_path, seed=seed, rise=rise)
-    (summary,) = summarise_text(read_results([tmp_path]).text)
+    (summary,) = summarise_text(read(tmp_path))
     assert summary.seeds == [0, 1]
     assert summary.verdict == "fails"
     assert summary.verdicts == ["holds", "fails"]
@@ -76,30 +86,32 @@ def test_a_summary_gathers_the_seeds(tmp_path: Path) -> None:
     far = summary.ratios[16]
     assert (far.mean, far.low, far.high) == pytest.approx((math.exp(0.6), 1, math.exp(1.2)))
     assert summary.last == summary.ratios[64]
-    assert (summary.symbols, summary.context, summary.parameters) == (800 * 64, 64, 12_345)
+    assert (summary.symbols, summary.context) == (800 * 64, 64)
+    assert summary.runs[0].head.parameters == 12_345
 
 
 def test_a_ratio_of_one_seed_has_its_interval(tmp_path: Path) -> None:
     write_text_run(tmp_path, rise=0.1, spread=0.01)
-    (summary,) = summarise_text(read_results([tmp_path]).text)
+    (summary,) = summarise_text(read(tmp_path))
     assert (summary.ratios[4].low, summary.ratios[4].high) == pytest.approx((math.exp(0.19), math.exp(0.21)))
 
 
 def test_the_table_says_how_far_it_holds(tmp_path: Path) -> None:
     write_text_run(tmp_path, rise=0.1, reach=16)
-    summaries = summarise_text(read_results([tmp_path]).text)
-    named = dict(zip(text_columns(summaries), text_rows(summaries)[0], strict=True))
+    summaries = summarise_text(read(tmp_path))
+    table = text_table(summaries)
+    named = dict(zip(table.columns, table.rows[0], strict=True))
     assert "ratio at 64 T" not in named
     assert named["ratio at 16 T"].text == f"{math.exp(0.4):.3f}"
     assert named["octave at T"].text == "3.320"
-    text = printed(terminal_text_table(summaries))
+    text = printed(table.terminal())
     assert "states/base" in text
     assert "drifts" in text
 
 
 def test_before_and_after_stand_side_by_side(tmp_path: Path) -> None:
-    before = RunFolder(write_text_run(tmp_path, rise=0.3)).diagnosis_rows()
-    after = RunFolder(write_text_run(tmp_path, "states/sp", intervention="state_passing")).diagnosis_rows()
+    before = measured(write_text_run(tmp_path, rise=0.3))
+    after = measured(write_text_run(tmp_path, "states/sp", intervention="state_passing"))
     lines = {line.split("  ")[0].strip(): line for line in printed(comparison_table(before, after)).splitlines()}
     assert lines["verdict (T = 64)"].split()[-2:] == ["fails", "holds"]
     assert f"{math.exp(1.8):.3f}" in lines["ratio at 64 T"]
@@ -109,38 +121,13 @@ def test_before_and_after_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_model_without_a_state_has_no_row_for_it(tmp_path: Path) -> None:
-    rows = RunFolder(write_text_run(tmp_path)).diagnosis_rows()
-    some = [row for row in rows if row.metric in {"loss", "ratio"}]
+    head, rows = measured(write_text_run(tmp_path))
+    some = head, [row for row in rows if row.metric in {"loss", "ratio"}]
     shown = printed(comparison_table(some, some))
     assert "remembrance" not in shown
     assert "state" not in shown
     with pytest.raises(InputError, match="no rows"):
-        comparison_table([], rows)
-
-
-def test_kept_runs_on_text_give_the_same_report(tmp_path: Path) -> None:
-    for seed in (0, 1):
-        write_text_run(tmp_path / "runs", seed=seed, rise=0.1 * seed, layers=2)
-    (write_run(tmp_path / "runs", "parity") / "finished").touch()
-    keep([tmp_path / "runs"], tmp_path / "kept")
-    files = {"runs.json", "metrics.parquet", "diagnosis.parquet", "evaluation.parquet"}
-    assert {path.name for path in (tmp_path / "kept").iterdir()} == files
-    runs, kept = read_results([tmp_path / "runs"]), read_results([tmp_path / "kept"])
-    assert summarise_text(runs.text) == summarise_text(kept.text)
-    assert_frame_equal(runs.text.learning, kept.text.learning, check_row_order=False)
-    assert_frame_equal(runs.accuracy, kept.accuracy)
-    parts = set(runs.text.diagnosis["part"]) - set(kept.text.diagnosis["part"])
-    assert parts == {f"layers.{layer}.matrix/{head}" for layer in (0, 1) for head in (0, 1)}
-
-
-def test_only_the_tables_of_what_is_kept_lie_in_the_folder(tmp_path: Path) -> None:
-    (write_run(tmp_path / "strings", "parity") / "finished").touch()
-    write_text_run(tmp_path / "texts")
-    keep([tmp_path / "strings"], tmp_path / "kept")
-    keep([tmp_path / "texts"], tmp_path / "kept")
-    names = {path.name for path in (tmp_path / "kept").iterdir()}
-    assert names == {"runs.json", "metrics.parquet", "diagnosis.parquet"}
-    assert read_results([tmp_path / "kept"]).runs == []
+        comparison_table((head, rows), (head, []))
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +136,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(root, "parity")
     for name, rise in (("base", 0.3), ("better", 0.02), ("good", 0.0)):
         write_text_run(root, f"states/{name}", rise=rise, layers=2)
-    return write_report(read_results([root]), root / "out")
+    return write_report(read_table([root]), root / "out")
 
 
 def test_the_page_says_what_became_of_every_series(page: Path) -> None:
@@ -168,8 +155,8 @@ def test_a_page_of_both_kinds_has_both_parts(page: Path) -> None:
     outline = Outline(page.read_text())
     text = " ".join(outline.text.split())
     assert "Trained to length 40, tested to 1,000; Trained on windows of 64, read to 4,096" in text
-    assert text.index("Runs on strings") < text.index("Runs on text")
-    assert {"accuracy.csv", "diagnosis.csv"} <= set(outline.references)
+    assert text.index("Models") < text.index("Language modelling")
+    assert {"rows.csv"} <= set(outline.references)
     for reference in outline.references:
         assert reference == "data:," or (page.parent / reference).is_file(), reference
     assert set(outline.labels) <= set(outline.ids)
@@ -194,19 +181,18 @@ def test_crowded_panels_are_parted_by_model(tmp_path: Path) -> None:
     for model in ("gru", "lstm", "gla", "mamba2"):
         write_text_run(tmp_path, f"all/{model}", model=model)
         write_text_run(tmp_path, f"all/{model}.sp", model=model, intervention="state_passing", start=f"all/{model}")
-    layout = arrange(read_results([tmp_path]).text)
-    assert [group.title for group in layout.groups] == [f"{name}, T = 64" for name in ("gla", "gru", "lstm", "mamba2")]
+    layout = arrange(read(tmp_path))
+    assert layout.titles == [f"{name}, T = 64" for name in ("gla", "gru", "lstm", "mamba2")]
     assert layout.kinds == ["zero", "then state passing"]
 
 
 def test_many_series_are_explained_in_a_legend(tmp_path: Path) -> None:
     for number in range(7):
         write_text_run(tmp_path, f"many/{number}")
-    results = read_results([tmp_path]).text
-    layout = arrange(results)
-    panel = text_charts.perplexity_by_position(results, layout, layout.groups[0])
-    assert panel is not None
-    svg = vl_convert.vegalite_to_svg(panel.specification() | {"datasets": panel.data, "width": 300, "height": 200})
+    results = read(tmp_path)
+    losses = results.rows.filter(BY_POSITION, metric="loss")
+    (panel,) = by_position(arrange(results), losses, "perplexity")
+    svg = vl_convert.vegalite_to_svg(panel.specification() | {"params": [PICKED], "datasets": panel.data, "width": 900})
     assert svg.count("role-legend-label") == 7
     assert all(f">{number}<" in svg for number in range(7))
 
@@ -217,8 +203,8 @@ def test_series_that_differ_in_one_setting_make_a_sweep(tmp_path: Path) -> None:
         write_text_run(tmp_path, base, context=context, rise=rise, reach=16)
         repaired = {"intervention": "state_passing", "start": base, "steps": 10}
         write_text_run(tmp_path, f"{base}.sp", context=context, reach=16, **repaired)
-    results = read_results([tmp_path]).text
-    (sweep,) = sweeps(results, summarise_text(results))
+    results = read(tmp_path)
+    (sweep,) = sweeps(results)
     assert sweep.setting == "training.context"
     points = sweep.points.select("kind", "setting", "mean").rows()
     assert [(kind, place) for kind, place, _ in points] == [
@@ -232,20 +218,20 @@ def test_budgets_are_those_of_the_run_that_was_repaired(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"budget/{steps}", steps=steps)
         repaired = {"intervention": "tbptt", "start": f"budget/{steps}", "steps": 10}
         write_text_run(tmp_path, f"budget/{steps}.tbptt", **repaired)
-    results = read_results([tmp_path]).text
-    (sweep,) = sweeps(results, summarise_text(results))
+    results = read(tmp_path)
+    (sweep,) = sweeps(results)
     assert sweep.points.filter(kind="then tbptt")["setting"].to_list() == [100 * 8 * 64, 400 * 8 * 64]
 
 
 def test_sizes_of_the_state_make_a_sweep_and_unrelated_series_none(tmp_path: Path) -> None:
     for size in (16, 64):
         write_text_run(tmp_path / "sizes", f"size/{size}", mixer={"state_size": size})
-    results = read_results([tmp_path / "sizes"]).text
-    assert [sweep.setting for sweep in sweeps(results, summarise_text(results))] == ["model.mixer.state_size"]
+    results = read(tmp_path / "sizes")
+    assert [sweep.setting for sweep in sweeps(results)] == ["model.mixer.state_size"]
     write_text_run(tmp_path / "others", "one", model="gru", context=32)
     write_text_run(tmp_path / "others", "two", model="lstm", context=64)
-    results = read_results([tmp_path / "others"]).text
-    assert sweeps(results, summarise_text(results)) == []
+    results = read(tmp_path / "others")
+    assert sweeps(results) == []
 
 
 @pytest.mark.parametrize(("low", "high"), [(3.1, 3.4), (3, 9), (0.9, 40), (1e-3, 1e9), (173.0, 181.0)])

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from run_folders import environment
 
-from lengthwise.runs.folder import DiagnosisRow
+from lengthwise.runs.rows import Head, Row, dump_evaluation
 
 LOSS = 1.2
 """Nats at every position to the context."""
@@ -56,24 +56,21 @@ def write_text_run(
     curve = {f"loss_{context}": LOSS, f"loss_{last}": LOSS + rise * math.log2(reach)}
     metrics = [{"step": s, "sequences": 8 * s, "seconds": s / 10, "loss": 2.0} | curve for s in (steps // 2, steps)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
-    rows = [
-        DiagnosisRow(
-            recipe=recipe,
-            digest=digest or f"digest of {recipe}",
-            model=model,
-            intervention=intervention,
-            text="stdlib 0123abcd",
-            seed=seed,
-            rows=32,
-            context=context,
-            step=steps,
-            sequences=8 * steps,
-            commit=None,
-            **measured,
-        )
-        for measured in _rows(context, last, rise, spread, layers)
-    ]
-    (folder / "evaluation.jsonl").write_text("".join(row.model_dump_json() + "\n" for row in rows))
+    head = Head(
+        recipe=recipe,
+        digest=digest or f"digest of {recipe}",
+        seed=seed,
+        trained_on="language_modelling",
+        data="stdlib 0123abcd",
+        model=model,
+        intervention=intervention,
+        training_length=context,
+        step=steps,
+        sequences=8 * steps,
+        parameters=12_345,
+    )
+    rows = [Row(task="language_modelling", samples=32, **row) for row in _rows(context, last, rise, spread, layers)]
+    (folder / "evaluation.jsonl").write_bytes(dump_evaluation(head, rows))
     return folder
 
 
@@ -83,24 +80,21 @@ def _rows(context: int, last: int, rise: float, spread: float, layers: int) -> l
     for start, end in pairwise(edges):
         value = LOSS + rise * max(0.0, math.log2(end / context))
         rows.append(_row("loss", start, end, value, 0.05))
-    for row in [row for row in rows if row["end"] > context]:
+    for row in [row for row in rows if row["axes"]["end"] > context]:
         gap = row["value"] - LOSS
         ends = {"low": math.exp(gap - spread), "high": math.exp(gap + spread)}
-        rows.append(_row("ratio", row["start"], row["end"], math.exp(gap)) | ends)
+        rows.append(row | {"metric": "ratio", "value": math.exp(gap)} | ends)
     for start in range(0, 4 * context, context // 2):
         rows.append(_row("remembrance", start, 4 * context, min(1.0, rise * start / context), 0.01))
     for end in edges[1:]:
         grown = 1 + rise * math.sqrt(max(0.0, math.log2(end / context)))
         for layer in range(layers):
             part = f"layers.{layer}.matrix"
-            rows.append(_row("state_std", 0, end, grown * (layer + 1)) | {"part": part})
-            rows += [_row("state_std", 0, end, grown * (layer + 1)) | {"part": f"{part}/{head}"} for head in (0, 1)]
+            rows += [_row("state_std", 0, end, grown * (layer + 1), part=of) for of in (part, f"{part}/0", f"{part}/1")]
         rows += [_row(f"state_{name}", 0, end, grown) for name in ("std", "mean", "max")]
     return rows
 
 
-def _row(metric: str, start: int, end: int, value: float, half: float | None = None) -> dict[str, Any]:
-    ends = (None, None) if half is None else (value - half, value + half)
-    return {"metric": metric, "part": "", "start": start, "end": end, "value": value} | dict(
-        zip(("low", "high"), ends, strict=True)
-    )
+def _row(metric: str, start: int, end: int, value: float, half: float | None = None, **part: str) -> dict[str, Any]:
+    ends = {} if half is None else {"low": value - half, "high": value + half}
+    return {"metric": metric, "axes": {"start": start, "end": end, **part}, "value": value} | ends

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lengthwise.experiments.environment import describe_environment
+from lengthwise.runs.environment import describe_environment
 
 
 @pytest.fixture

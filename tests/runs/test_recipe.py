@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.shipped import find_recipe, recipe_names
+from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.shipped import find_recipe, recipe_names
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.recipe import Recipe, load_recipe, recipe_schema, validate_recipe
 
@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(tiny_file: Path, over
 
 
 def test_every_wrong_setting_has_a_line(tiny: Recipe) -> None:
-    settings = tiny.settings() | {"task": {"name": "regular", "language": "partiy"}, "zzz": 1}
+    settings = tiny.settings() | {"task": "partiy", "zzz": 1}
     del settings["model"]
     with pytest.raises(InputError) as caught:
         validate_recipe(settings, "recipe of a test")

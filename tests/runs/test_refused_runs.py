@@ -6,9 +6,9 @@ import yaml
 from filelock import lock_descriptor
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.lock import InUseError, hold
-from lengthwise.runs.recipe import Recipe, Recipe, load_recipe
 from lengthwise.runs.folder import RunFolder, find_runs
+from lengthwise.runs.lock import InUseError, hold
+from lengthwise.runs.recipe import Recipe, load_recipe
 from lengthwise.runs.run import Outcome, train_run
 
 WORDS = {
@@ -125,7 +125,7 @@ def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monke
             folder.rmdir()
         return lock_descriptor(file, blocking=blocking)
 
-    monkeypatch.setattr("lengthwise.experiments.lock.lock_descriptor", late)
+    monkeypatch.setattr("lengthwise.runs.lock.lock_descriptor", late)
     with hold(folder), pytest.raises(InUseError), hold(folder):
         pass
     assert len(calls) == 3

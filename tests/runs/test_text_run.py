@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lengthwise.errors import InputError
-from lengthwise.runs.recipe import TextRecipe, load_recipe, validate_recipe
-from lengthwise.experiments.repair import post_training, runs_folder
 from lengthwise.runs.folder import RunFolder, run_path
+from lengthwise.runs.recipe import TextRecipe, load_recipe, validate_recipe
+from lengthwise.runs.repair import post_training, runs_folder
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
 
 

@@ -10,7 +10,7 @@ from language_rules import all_texts, to_tokens
 from lengthwise.errors import InputError
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.custom import automaton_from_regex, regex_alphabet
+from lengthwise.tasks.regular.custom import automaton_from_regex, regex_alphabet
 
 ATOMS = st.sampled_from(["0", "1", "2", ".", "[01]", "[^0]", "[0-2]", "[^12]"])
 REPEATS = st.sampled_from(["*", "+", "?", "{2}", "{1,}", "{0,2}", "{1,3}"])
@@ -79,7 +79,7 @@ def test_patterns_that_cannot_be_used_are_explained(pattern: str, message: str):
 
 
 def test_a_pattern_whose_automaton_explodes_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lengthwise.tasks.custom.LARGEST_AUTOMATON", 1000)
+    monkeypatch.setattr("lengthwise.tasks.regular.custom.LARGEST_AUTOMATON", 1000)
     with pytest.raises(InputError, match="more than 1000 states"):
         get_language("regex:(0|1)*1(0|1){12}")
 

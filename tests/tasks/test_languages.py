@@ -10,9 +10,9 @@ from language_rules import EXPRESSION_RULES, RULES, all_expressions, all_texts, 
 
 from lengthwise.errors import InputError
 from lengthwise.tasks import LANGUAGES, TASKS, get_language
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.languages import (
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.languages import (
     build_modular_arithmetic,
     build_modular_arithmetic_precedence,
     build_tomita,
@@ -169,7 +169,9 @@ def test_the_documentation_states_the_measured_sizes():
         assert f"| `{name}` | {sizes} | {language.rule} |" in page
 
 
-@pytest.mark.parametrize("module", ["lengthwise.tasks", "lengthwise.tasks.automaton", "lengthwise.tasks.custom"])
+@pytest.mark.parametrize(
+    "module", ["lengthwise.tasks", "lengthwise.tasks.regular.automaton", "lengthwise.tasks.regular.custom"]
+)
 def test_examples_in_docstrings_run(module: str):
     results = doctest.testmod(import_module(module))
     assert results.attempted > 0

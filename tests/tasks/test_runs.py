@@ -7,8 +7,8 @@ import pytest
 
 from lengthwise.errors import InputError
 from lengthwise.tasks import get_language
-from lengthwise.tasks.language import ACCEPTED
-from lengthwise.tasks.runs import MOST_RUNS, RunSampler, redraw_one
+from lengthwise.tasks.regular.language import ACCEPTED
+from lengthwise.tasks.regular.runs import MOST_RUNS, RunSampler, redraw_one
 
 
 def runs_of(tokens):

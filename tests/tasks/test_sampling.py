@@ -8,12 +8,12 @@ from language_rules import RULES, all_texts, to_text
 
 from lengthwise.errors import InputError
 from lengthwise.tasks import LANGUAGES, get_language
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import IGNORE, Ints
-from lengthwise.tasks.custom import automaton_from_regex, regex_language
-from lengthwise.tasks.dyck import Dyck
-from lengthwise.tasks.language import Language, Sampling
-from lengthwise.tasks.sampling import CountingSampler
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.custom import automaton_from_regex, regex_language
+from lengthwise.tasks.regular.dyck import Dyck
+from lengthwise.tasks.regular.language import Language, Sampling
+from lengthwise.tasks.regular.sampling import CountingSampler
 
 FALSE_ALARM_QUANTILE = 4.7534
 """The normal quantile of one false alarm in a million."""
@@ -274,7 +274,7 @@ def test_counts_that_settled_draw_the_strings_of_counts_worked_out_in_full(
     automaton = get_language(name).automaton
     wanted = automaton.outputs_S == (length + 1) % 2
     settled = CountingSampler(automaton, wanted).sample(generator(), 16, length)
-    monkeypatch.setattr("lengthwise.tasks.sampling.SETTLED", 0.0)
+    monkeypatch.setattr("lengthwise.tasks.regular.sampling.SETTLED", 0.0)
     assert (CountingSampler(automaton, wanted).sample(generator(), 16, length) == settled).all()
 
 
@@ -282,7 +282,7 @@ def test_counts_that_were_forgotten_are_computed_again_alike(monkeypatch: pytest
     automaton = get_language("tomita_7").automaton
     wanted = automaton.outputs_S == 1
     roomy = CountingSampler(automaton, wanted).sample(generator(), 3, 40_000)
-    monkeypatch.setattr("lengthwise.tasks.sampling.BLOCK_BYTES", 0)
+    monkeypatch.setattr("lengthwise.tasks.regular.sampling.BLOCK_BYTES", 0)
     tight = CountingSampler(automaton, wanted)
     assert (tight.sample(generator(), 3, 40_000) == roomy).all()
     assert (tight.sample(generator(), 3, 40_000) == roomy).all()

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lengthwise.tasks.writing import write_runs, write_symbols
+from lengthwise.tasks.regular.writing import write_runs, write_symbols
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 from lengthwise.training.loop import Trainer
 
 NAMES = ["parity", "dyck_3", "modular_arithmetic", "prefix_2_2"]

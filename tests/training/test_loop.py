@@ -11,7 +11,7 @@ from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.by_point import evaluate_points
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.tasks.base import Point
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.checkpoint import load_checkpoint, save_checkpoint
 from lengthwise.training.loop import Trainer
 

@@ -12,12 +12,12 @@ from trainers_for_tests import regular, text, write_texts
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import ModelConfig, StringModel
-from lengthwise.models.huggingface.families import FAMILIES
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.models.tree.regular_gpt import RegularGPTConfig
+from lengthwise.pretrained.families import FAMILIES
 from lengthwise.tasks.base import IGNORE, Batch, Point
 from lengthwise.tasks.language_modelling import LanguageModelling
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.loop import Trainer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -63,7 +63,7 @@ def test_bfloat16_keeps_parameters_and_states_in_float32(task: LanguageModelling
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_change_no_gradient_of_a_family_of_transformers(task: LanguageModelling, family: str) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
-    from lengthwise.models.huggingface.loading import tiny_model
+    from lengthwise.pretrained.loading import tiny_model
 
     gradients = list[torch.Tensor]()
     for recompute in (None, 4):

@@ -17,7 +17,7 @@ from lengthwise.models.tree.operators import MLPOperatorConfig
 from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 from lengthwise.training.objectives.products import MonoidProducts, ProductsConfig, _Pool, product_losses, word_values
 
 LONGEST = 24

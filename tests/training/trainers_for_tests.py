@@ -10,7 +10,7 @@ from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models.base import StringModel
 from lengthwise.tasks.base import Batch, Point, Task
 from lengthwise.tasks.language_modelling import LanguageModelling
-from lengthwise.tasks.regular import Regular
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training import OBJECTIVES
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.loop import Trainer

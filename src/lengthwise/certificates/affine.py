@@ -1,4 +1,4 @@
-"""Where an MLP operator takes two balls: sound bounds in affine arithmetic.
+"""Affine arithmetic: sound bounds on where an MLP operator takes two balls.
 
 A set of vectors is held as ``c + X a + Y b + box``, a and b in unit balls, the box independent in each coordinate.
 Linear layers are exact; a ReLU that can be on or off, a product and a norm add to the box what linearising them leaves

@@ -9,8 +9,8 @@ Shape letters: E elements, N vectors, K contexts, M elements of the monoid, D wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,9 +21,9 @@ from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.tree.ldru import LDRU
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.monoid import separating_contexts
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.monoid import separating_contexts
 
 _PAIRS = 65_536
 """Products looked at together."""
@@ -94,10 +94,11 @@ def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, budge
 
     learned = learn_language(ask, reading.vocabulary, domain, limits.states)
     elements = _Elements.of(learned, limits.elements)
-    vectors_ED = reading.values(elements.words)
+    words = elements.table.words
+    vectors_ED = reading.values(words)
     products_EE, astray = _multiply(reading, elements, vectors_ED, limits)
-    table = MultiplicationTable(products_EE, elements.leaves_V, elements.classes_E, elements.words)
-    named = tuple((elements.words[x], elements.words[y]) for x, y in astray.tolist())
+    table = replace(elements.table, products_EE=products_EE)
+    named = tuple((words[x], words[y]) for x, y in astray)
     return Algebra(table, vectors_ED, reading.logits(vectors_ED), learned, len(elements.contexts_K2), named)
 
 
@@ -106,18 +107,12 @@ class _Elements:
     """What the strings do to the states of an automaton.
 
     Args:
-        words: the shortest string of each element.
-        classes_E: [E] the class of each.
-        leaves_V: [V] the element of each symbol.
-        products_EE: [E, E] the element of the joined strings, or `FREE`.
+        table: how they multiply when strings are joined, each with its shortest string.
         contexts_K2: [K, 2] the elements on the left and right of places that tell all elements apart; -1 for nothing.
-        answers_EK: [E, K] the class of each element in each place, `UNLABELLED` where it has none.
+        answers_EK: [E, K] the class of each element in each place, `IGNORE` where it has none.
     """
 
-    words: tuple[Word, ...]
-    classes_E: Ints
-    leaves_V: Ints
-    products_EE: Ints
+    table: MultiplicationTable
     contexts_K2: Ints
     answers_EK: Ints
 
@@ -137,43 +132,41 @@ class _Elements:
         contexts, answers = separating_contexts(
             learned.outputs_S, learned.start, monoid.elements_MS[kept], monoid.elements_MS
         )
-        return _Elements(
-            tuple(tuple(monoid.word(int(element))) for element in np.flatnonzero(kept)),
-            classes_M[kept],
-            number_M[monoid.generators],
-            number_M[monoid.product[np.ix_(kept, kept)]],
-            np.where(contexts == 0, -1, number_M[contexts]),
-            answers,
-        )
+        words = tuple(tuple(monoid.word(int(element))) for element in np.flatnonzero(kept))
+        products_EE = number_M[monoid.product[np.ix_(kept, kept)]]
+        table = MultiplicationTable(products_EE, number_M[monoid.generators], classes_M[kept], words)
+        return _Elements(table, np.where(contexts == 0, -1, number_M[contexts]), answers)
 
 
-def _multiply(reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Budget) -> tuple[Ints, Ints]:
-    """Return the products [E, E] that the operator makes, and the pairs [N, 2] that do not answer as they should."""
-    products_EE = elements.products_EE.copy()
-    every = int((products_EE != FREE).sum()) <= limits.products
-    astray: list[Ints] = [np.empty((0, 2), dtype=np.int64)]
-    for rows in _pieces(len(products_EE)):
-        pairs_N2 = np.argwhere(products_EE[rows] != FREE)
-        pairs_N2[:, 0] += rows[0]
+def _multiply(
+    reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Budget
+) -> tuple[Ints, list[tuple[int, int]]]:
+    """Return the products [E, E] that the operator makes, and the pairs that do not answer as they should."""
+    products_EE = elements.table.products_EE.copy()
+    places_N2 = np.argwhere(products_EE != FREE)
+    astray: list[tuple[int, int]] = []
+    for start in range(0, len(places_N2), _PAIRS):
+        pairs_N2 = places_N2[start : start + _PAIRS]
         left_N, right_N = torch.from_numpy(pairs_N2).to(vectors_ED.device).T
         values_ND = reading.join(vectors_ED[left_N], vectors_ED[right_N])
-        expected_N = elements.products_EE[pairs_N2[:, 0], pairs_N2[:, 1]]
-        if not every:
+        expected_N = elements.table.products_EE[*pairs_N2.T]
+        if len(places_N2) > limits.products:
             doubtful = torch.cdist(values_ND, vectors_ED).argmin(1).cpu().numpy() != expected_N
             pairs_N2, expected_N = pairs_N2[doubtful], expected_N[doubtful]
             values_ND = values_ND[torch.from_numpy(doubtful).to(values_ND.device)]
         answers_NK = _answers(reading, elements, vectors_ED, values_ND, elements.answers_EK[expected_N])
         for row in np.flatnonzero((answers_NK != elements.answers_EK[expected_N]).any(1)):
             wrong_E = (answers_NK[row] != elements.answers_EK).sum(1)
+            left, right = pairs_N2[row].tolist()
             if wrong_E.min() < wrong_E[expected_N[row]]:
-                products_EE[*pairs_N2[row]] = int(wrong_E.argmin())
-            astray.append(pairs_N2[row][None])
-    return products_EE, np.concatenate(astray)
+                products_EE[left, right] = int(wrong_E.argmin())
+            astray.append((left, right))
+    return products_EE, astray
 
 
 def _answers(reading: Reading, elements: _Elements, vectors_ED: Tensor, values_ND: Tensor, expected_NK: Ints) -> Ints:
-    """Return [N, K] the class of each value in each place, `UNLABELLED` where the joined string should have none."""
-    answers_NK = np.full(expected_NK.shape, UNLABELLED)
+    """Return [N, K] the class of each value in each place, `IGNORE` where the joined string should have none."""
+    answers_NK = np.full(expected_NK.shape, IGNORE)
     if not len(answers_NK):
         return answers_NK
     for left in np.unique(elements.contexts_K2[:, 0]):
@@ -182,11 +175,4 @@ def _answers(reading: Reading, elements: _Elements, vectors_ED: Tensor, values_N
             right = elements.contexts_K2[place, 1]
             whole_ND = widened_ND if right < 0 else reading.join(widened_ND, vectors_ED[right].expand_as(values_ND))
             answers_NK[:, place] = reading.classes(whole_ND).cpu().numpy()
-    return np.where(expected_NK == UNLABELLED, UNLABELLED, answers_NK)
-
-
-def _pieces(size: int) -> Iterator[Ints]:
-    """Cut the rows of a table of products into pieces that fit into memory."""
-    per_piece = max(_PAIRS // max(size, 1), 1)
-    for start in range(0, size, per_piece):
-        yield np.arange(start, min(start + per_piece, size))
+    return np.where(expected_NK == IGNORE, IGNORE, answers_NK)

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from lengthwise.certificates.certificate import Counterexample
 from lengthwise.models.base import StringModel
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.language import Language
 
 _ROWS = 4_096
 
@@ -29,7 +29,7 @@ def answers_to(model: StringModel, tokens_BT: ArrayLike) -> Ints:
 
 def first_wrong(tokens_BT: Ints, answers_B: Ints, truth_B: Ints) -> Counterexample | None:
     """Return the first string that has a class and is given another one; None where there is none."""
-    wrong = np.flatnonzero((truth_B != UNLABELLED) & (answers_B != truth_B))
+    wrong = np.flatnonzero((truth_B != IGNORE) & (answers_B != truth_B))
     if not len(wrong):
         return None
     row = int(wrong[0])

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from lengthwise.certificates.export import arrows
 from lengthwise.report.panels import Drawing
 from lengthwise.report.theme import INK
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ class AutomatonPanel(Drawing):
     """
 
     def __init__(self, title: str, automaton: Automaton, classes: int) -> None:
-        super().__init__(title, HEIGHT, [str(label) for label in range(classes)])
+        super().__init__(title, [str(label) for label in range(classes)], height=HEIGHT)
         self.place = {"width": WIDTH, "padding": 0, "autosize": "none"}
         self._automaton = automaton
         radius = _radius(automaton.states)
@@ -207,7 +207,7 @@ def _said(automaton: Automaton, state: int) -> dict[str, str]:
         f"{symbols_in_short(symbols, automaton.vocabulary)} to {'itself' if target == state else target}"
         for target, symbols in arrows(automaton, state).items()
     ]
-    shown = _NO_CLASS if label == UNLABELLED else str(label)
+    shown = _NO_CLASS if label == IGNORE else str(label)
     return {"state": str(state), "class": shown, "leads to": "; ".join(led)}
 
 

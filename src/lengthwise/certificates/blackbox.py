@@ -1,4 +1,4 @@
-"""Any model as a black box: an automaton learned from its answers, and a string on which it is wrong if one is found.
+"""Black boxes: an automaton of any model learned from its answers, and a string on which it is wrong if one is found.
 
 AALpy learns a Moore machine from questions about strings. A conjecture is first compared with the task's automaton,
 exactly; where they differ the model is asked, which either shows the model wrong or the conjecture. A conjecture that
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.certificate import Counterexample, Finding
@@ -23,9 +22,9 @@ from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
 from lengthwise.models.base import StringModel
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.language import Language
 
 _BATCH = 256
 
@@ -64,7 +63,7 @@ class Answers:
 
     def __init__(self, model: StringModel, task: Language, limit: int) -> None:
         self.model, self.task, self.limit = model, task, limit
-        self.known: dict[Word, int] = {(): UNLABELLED}
+        self.known: dict[Word, int] = {(): IGNORE}
         self.asked = 0
         self._device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
@@ -76,13 +75,13 @@ class Answers:
         """
         prefixes = [word[:end] for end in range(1, len(word) + 1)]
         truths = self.task.automaton.label_prefixes(np.array([word], dtype=np.int64).reshape(1, -1))[0]
-        new = [len(p) for p, truth in zip(prefixes, truths, strict=True) if p not in self.known and truth != UNLABELLED]
+        new = [len(p) for p, truth in zip(prefixes, truths, strict=True) if p not in self.known and truth != IGNORE]
         if new:
             self._count(len(new))
             with torch.no_grad():
                 logits = self.model.prefix_logits(torch.tensor([word], device=self._device), new)
             self.known |= {word[:end]: int(found) for end, found in zip(new, logits[0].argmax(-1), strict=True)}
-        return [self.known.get(prefix, UNLABELLED) for prefix in prefixes]
+        return [self.known.get(prefix, IGNORE) for prefix in prefixes]
 
     def strings(self, tokens_BT: Ints) -> Ints:
         """Return the answers [B] to strings of one length; errors as in `prefixes`."""
@@ -151,7 +150,7 @@ def certify_black_box(
     examination = _Examination(answers, task, allowed)
     spent = False
     try:
-        learn(run_Lstar, answers.prefixes, examination.examine, task.vocabulary)
+        learn("L*", answers.prefixes, examination.examine, task.vocabulary)
     except _Spent:
         spent = True
     asked = f"{answers.asked:,} strings asked"

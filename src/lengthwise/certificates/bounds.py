@@ -27,8 +27,8 @@ from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.operators import MLPOperator
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.language import Language
 
 _PAIRS = 256
 """Pairs bounded at a time."""
@@ -89,14 +89,6 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 
     Radii grow from zero: after k steps they hold the values of all trees of k levels. Once they hardly grow, a little
     larger ones are tried as a closed set.
-
-    Args:
-        unit: residual levels with the MLP operator, in evaluation mode.
-        table: the algebra of the unit; its products say which cell a product belongs to.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit has another operator, or plain levels.
     """
     if not isinstance(unit.join.operator, MLPOperator) or unit.join.plain:
         raise InputError(
@@ -125,18 +117,7 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
 def certify_bounded(
     model: LDRU, task: Language, limits: Limits | None = None, budget: CellBudget | None = None
 ) -> Finding:
-    """Find out whether the network is right as it is: at every length, or up to one.
-
-    Args:
-        model: a unit with residual levels and the MLP operator.
-        task: what it was trained on.
-        limits: how far the extraction of its algebra may grow.
-        budget: how much to try.
-
-    Raises:
-        InputError: the unit is another one.
-        RunError: its algebra does not close.
-    """
+    """Find out whether the network is right as it is: at every length, or up to one."""
     trials = budget or CellBudget()
     failure, length = verify_exhaustively(model, task, trials.strings)
     if failure is not None:
@@ -229,7 +210,7 @@ def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
     """Return the least difference between the logit of the right class and another, over all points of all cells."""
     weight, bias = unit.classifier.weight.double(), unit.classifier.bias.double()
     classes = torch.from_numpy(table.classes_E[cells.elements_P])
-    counted = classes != UNLABELLED
+    counted = classes != IGNORE
     centres, radii, classes = cells.centres_PD[counted], cells.radii_P[counted], classes[counted]
     apart_PCD = weight[classes][:, None] - weight
     gap_PC = (apart_PCD @ centres[..., None])[..., 0] + bias[classes][:, None] - bias

@@ -1,4 +1,4 @@
-"""Where the mass of a soft automaton may lie without harm, while the task's automaton reads the same string.
+"""Cells of a soft automaton: where its mass may lie without harm, while the task's automaton reads the same string.
 
 A cell is a set of states of the unit for each row that the readout sees. What a cell's states leak into the cell that
 the symbol leads to is not lost.
@@ -16,8 +16,8 @@ import numpy as np
 
 from lengthwise.certificates.equivalence import Meetings, Pairs, live
 from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Bools, Ints
+from lengthwise.tasks.base import IGNORE, Bools, Ints
+from lengthwise.tasks.regular.automaton import Automaton
 
 THRESHOLDS = (0.0, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 0.3)
 """Leaks up to which states beside those that rounded strings visit are trusted, one set of cells each."""
@@ -52,17 +52,7 @@ def singletons(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> C
 
 
 def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterator[Cells]:
-    """Yield cells that hold all states of the unit which do the same as one state of the task.
-
-    Args:
-        unit: the soft automaton, its readout seeing one row.
-        extracted: its automaton.
-        task: the task's automaton; the unit with rounded rows is right on it.
-
-    Yields:
-        For each of `THRESHOLDS` the cells without the states that leak more, those excepted that rounded strings
-        visit.
-    """
+    """Yield cells that hold all states of the unit which do the same as one state of the task."""
     moves_VK = unit.moves[:, unit.heads_R[0]]
     live_G = live(task)
     pairs = Pairs(extracted.automaton, task)
@@ -77,7 +67,7 @@ def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterat
 def _similar(unit: SoftAutomaton, moves_VK: Ints, task: Automaton, live_G: Bools) -> Bools:
     """Return [K, G] which states, rounded, answer right on all that follows a state of the task."""
     answers_K = unit.scores(np.arange(unit.size)[:, None]).argmax(-1)
-    same_KG = live_G & ((task.outputs_S == UNLABELLED) | (answers_K[:, None] == task.outputs_S))
+    same_KG = live_G & ((task.outputs_S == IGNORE) | (answers_K[:, None] == task.outputs_S))
     while True:
         kept_KG = same_KG.copy()
         for symbol, moves_K in enumerate(moves_VK):
@@ -111,7 +101,7 @@ def _cells(unit: SoftAutomaton, trusted_KG: Bools, task: Automaton, live_G: Bool
     goals_NA = np.concatenate([task.transitions_SA, task.transitions_SA[task.start][None]])
     trusted_NK = np.concatenate([trusted_KG.T, np.arange(unit.size)[None] == unit.starts_R[0]])
     sources, symbols = np.nonzero(np.any(trusted_NK, axis=1)[:, None] & live_G[goals_NA])
-    labelled = np.flatnonzero(trusted_KG.any(0) & (task.outputs_S != UNLABELLED))
+    labelled = np.flatnonzero(trusted_KG.any(0) & (task.outputs_S != IGNORE))
     return Cells(
         trusted_NK[:, None],
         np.stack([sources, symbols, goals_NA[sources, symbols]], 1),

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lengthwise.certificates.equivalence import Different, Equal
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.writing import write_runs, write_symbols
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.writing import write_runs, write_symbols
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
@@ -63,11 +63,7 @@ class AutomatonTable(_Record):
         )
 
     def automaton(self) -> Automaton:
-        """Return the automaton of the table.
-
-        Raises:
-            InputError: the table is not that of an automaton.
-        """
+        """Return the automaton of the table."""
         if len({len(row) for row in self.transitions}) != 1:
             raise InputError("transitions must be a table of states by symbols; its rows differ in length")
         return Automaton(np.array(self.transitions), self.start, np.array(self.outputs))
@@ -89,11 +85,7 @@ class AlgebraTable(_Record):
         return cls(product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist())
 
     def table(self) -> MultiplicationTable:
-        """Return the table, without strings for its elements.
-
-        Raises:
-            InputError: the numbers are not those of a table.
-        """
+        """Return the table, without strings for its elements."""
         if any(len(row) != len(self.product) for row in self.product):
             raise InputError("a multiplication table must be square; its rows differ in length from its columns")
         size = len(self.outputs)
@@ -116,11 +108,7 @@ class Counterexample(_Record):
     """The class that the real network gives; None where it was not run."""
 
     def in_words(self, most: int | None = None) -> list[str]:
-        """Return lines that say all of it.
-
-        Args:
-            most: long strings are cut after so many parts; never by default.
-        """
+        """Return lines that say all of it."""
         own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"
         short = len(self.symbols) <= _PLAIN
         symbols = write_symbols(self.symbols) if short else write_runs(self.symbols, most)
@@ -280,11 +268,7 @@ _TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BOOL": np.bo
 
 
 def arrays(tensors: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-    """Return the tensors of `read_weights` as arrays.
-
-    Raises:
-        InputError: a tensor is of a type that numpy does not have.
-    """
+    """Return the tensors of `read_weights` as arrays."""
     for name, tensor in tensors.items():
         if tensor["dtype"] not in _TYPES:
             raise InputError(f"tensor {name!r} is of type {tensor['dtype']}; known: {', '.join(_TYPES)}")

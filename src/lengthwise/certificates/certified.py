@@ -10,7 +10,7 @@ import polars as pl
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, hash_weights, read_certificate
 from lengthwise.errors import InputError
 from lengthwise.runs.folder import RunFolder
-from lengthwise.tasks.writing import write_symbols
+from lengthwise.tasks.regular.writing import write_symbols
 
 _MOST_BYTES = 100_000
 """Of a certificate that is kept whole: the table of an algebra of 1,000 elements alone would take millions."""

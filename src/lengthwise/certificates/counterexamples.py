@@ -1,4 +1,4 @@
-"""Counterexamples: learning from the strings on which the automaton inside a unit is wrong.
+"""Counterexamples to learn from: strings on which the automaton inside a unit in training is wrong.
 
 Sampled strings say little about an automaton that is nearly right. The search for differences from the task's
 automaton, with which a certificate begins, finds the strings that it has yet to learn.
@@ -74,17 +74,7 @@ class Counterexamples(Prefixes):
         self.strings_PL = np.empty((0, task.training_length or 0), dtype=np.int64)
 
     def mix(self, batch: Batch, step: int, progress: float, rng: np.random.Generator) -> Batch:
-        """Let some rows of a batch begin with counterexamples; look for new ones where it is time to.
-
-        Args:
-            batch: as the task draws it.
-            step: steps that were taken.
-            progress: the fraction of training that is over.
-            rng: source of which rows and which counterexamples.
-
-        Returns:
-            The batch with the task's labels; the rows go on as they were behind the counterexamples.
-        """
+        """Let some rows of a batch begin with counterexamples; look for new ones where it is time to."""
         if progress > self.config.start and step % self.config.every == 0:
             self.search(rng)
         length = batch.inputs.shape[1]

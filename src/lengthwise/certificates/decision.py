@@ -1,4 +1,4 @@
-"""What follows from what was found.
+"""Conclusions from what was found.
 
 Checking a certificate draws the same conclusions again, so that nothing here needs torch.
 """
@@ -11,7 +11,7 @@ from lengthwise.certificates.certificate import Counterexample, Finding, Verdict
 from lengthwise.certificates.equivalence import Different, compare
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.certificates.trees import trees_are_right
-from lengthwise.tasks.automaton import Automaton
+from lengthwise.tasks.regular.automaton import Automaton
 
 NETWORK = "the network answers"
 """Begins what is said of the answer to a counterexample."""
@@ -28,12 +28,7 @@ class Decision(NamedTuple):
 
 
 def decide(table: MultiplicationTable, task: Automaton) -> Decision:
-    """Decide whether a unit that computes a table is right at every length.
-
-    Args:
-        table: the products, classes and leaves; its strings do not matter.
-        task: the minimal automaton of the task.
-    """
+    """Decide whether a unit that computes a table is right at every length."""
     size = f"{table.size} elements"
     if table.homomorphism(task) is not None:
         which = "associative" if table.violation() is None else "not associative"
@@ -47,14 +42,7 @@ def decide(table: MultiplicationTable, task: Automaton) -> Decision:
 
 
 def describe_failure(decision: Decision, symbols: int, fails: bool, astray: int) -> str:
-    """Return the statement about a table whose balanced trees are wrong.
-
-    Args:
-        decision: of the table.
-        symbols: of the string.
-        fails: whether the network itself is wrong on the string.
-        astray: products that do not answer as their strings should.
-    """
+    """Return the statement about a table whose balanced trees are wrong."""
     what = "the network itself is wrong there" if fails else "the network itself was right on all that were tried"
     return (
         f"{decision.statement} on a string of {symbols} symbols; {what}; "
@@ -74,12 +62,7 @@ def describe_answer(example: Counterexample) -> str:
 
 
 def conclude(finding: Finding, example: Counterexample | None) -> tuple[Verdict, str]:
-    """Return verdict and statement once the network itself has been asked.
-
-    Args:
-        finding: what a method found.
-        example: its counterexample, with the network's own answer.
-    """
+    """Return verdict and statement once the network itself has been asked."""
     if example is None or finding.method in ("rounded", "snapped"):
         return finding.verdict, finding.statement
     if example.model_answer == example.truth:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.certificates.stochastic import SoftAutomaton
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
 
 _PIECE = 4_096
 """States that are read out together."""
@@ -27,20 +27,10 @@ def find_differences(
 
     Behind a pair of states that is answered wrong the search does not go on: each string is wrong for the first time
     at its last symbol. None found is no proof; `compare` gives one.
-
-    Args:
-        unit: the unit.
-        task: the task's automaton.
-        longest: the largest number of symbols of a string.
-        rng: chooses where one length has more than the limit.
-        limit: the largest number of strings, the shortest first.
-        pairs: the search ends when more pairs of states were visited.
-
-    Returns:
-        The strings.
     """
     moves_VR = unit.moves[:, unit.heads_R]
     rows = np.arange(len(unit.heads_R))
+    # Whole levels at once, where `Automaton.explore` and `compare` visit one pair at a time: training searches often.
     # Pairs of states are told apart by a random linear code; two that collide are visited once, which costs at most a
     # string.
     code_R = rng.integers(1, 2**63, size=len(rows) + 1, dtype=np.uint64)
@@ -62,7 +52,7 @@ def find_differences(
         truth_N = task.outputs_S[goals_N]
         pieces = [states_NR[start : start + _PIECE] for start in range(0, len(states_NR), _PIECE)]
         answers_N = np.concatenate([unit.scores(piece).argmax(1) for piece in pieces])
-        wrong_N = (truth_N != UNLABELLED) & (answers_N != truth_N)
+        wrong_N = (truth_N != IGNORE) & (answers_N != truth_N)
         places = rng.permutation(np.flatnonzero(wrong_N))[: limit - len(found)]
         found.extend(_word(levels, int(place)) for place in places)
         right = np.flatnonzero(~wrong_N)

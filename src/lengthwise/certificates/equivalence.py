@@ -1,4 +1,4 @@
-"""Whether an automaton read off a trained unit is the automaton of its task: exactly, at every length.
+"""Equivalence of an automaton read off a trained unit and that of its task: exactly, at every length.
 
 Nothing is sampled: two automata are compared by breadth-first search over the pairs of states that some string reaches,
 of which there are finitely many.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Bools
+from lengthwise.tasks.base import IGNORE, Bools
+from lengthwise.tasks.regular.automaton import Automaton
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
     pairs = Pairs(extracted, task)
     # What counts is the extracted automaton's; the task's class stands where the string does not count.
     truth_P = task.outputs_S[pairs.goal_P]
-    own_P = np.where((truth_P == UNLABELLED) | pairs.empty_P, truth_P, extracted.outputs_S[pairs.state_P])
+    own_P = np.where((truth_P == IGNORE) | pairs.empty_P, truth_P, extracted.outputs_S[pairs.state_P])
     restricted = Automaton(pairs.next_PA, 0, own_P)
     symbols = restricted.shortest_difference(task)
     if symbols is not None:
@@ -137,13 +137,13 @@ def meetings(extracted: Automaton, task: Automaton) -> Meetings:
     targets = pairs.next_PA[sources, symbols]
     truth = task.outputs_S[pairs.goal_P[targets]]
     edges = zip(pairs.state_P[sources].tolist(), symbols.tolist(), pairs.state_P[targets].tolist(), strict=True)
-    ends = zip(pairs.state_P[targets][truth != UNLABELLED].tolist(), truth[truth != UNLABELLED].tolist(), strict=True)
+    ends = zip(pairs.state_P[targets][truth != IGNORE].tolist(), truth[truth != IGNORE].tolist(), strict=True)
     return Meetings(frozenset(edges), frozenset(ends))
 
 
 def live(task: Automaton) -> Bools:
     """Return [S] from which states of a task some continuation, the empty one included, has a class."""
-    live_S = task.outputs_S != UNLABELLED
+    live_S = task.outputs_S != IGNORE
     while True:
         wider_S = live_S | live_S[task.transitions_SA].any(1)
         if (wider_S == live_S).all():

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
-from lengthwise.tasks.custom import SYMBOLS
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.custom import SYMBOLS
 
 FORMATS = ("regex", "dot", "json")
 REGEX_STATES = 16
@@ -16,15 +16,7 @@ REGEX_STATES = 16
 
 
 def to_regex(automaton: Automaton, label: int) -> str:
-    """Return a regular expression of the strings of a class.
-
-    Args:
-        automaton: the automaton, over at most 36 symbols, which are written 0 to 9 and a to z.
-        label: the class.
-
-    Raises:
-        InputError: no string has the class, or the automaton is too large for an expression that can be read.
-    """
+    """Return a regular expression of the strings of a class."""
     from automata.fa.gnfa import GNFA
 
     if automaton.states > REGEX_STATES:
@@ -49,17 +41,12 @@ def to_json(automaton: Automaton, label: int) -> str:
 
 
 def to_dot(automaton: Automaton, name: str) -> str:
-    """Return a drawing for Graphviz: each state with its class, arrows with their symbols.
-
-    Args:
-        automaton: the automaton.
-        name: the title.
-    """
+    """Return a drawing for Graphviz: each state with its class, arrows with their symbols."""
     lines = [f"digraph {json.dumps(name)} {{", "  rankdir=LR;", '  start [shape=none, label=""];']
     for state, label in enumerate(automaton.outputs_S.tolist()):
         shape = "doublecircle" if automaton.classes == 2 and label == 1 else "circle"
-        style = ", style=dashed" if label == UNLABELLED else ""
-        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == UNLABELLED else label}"];')
+        style = ", style=dashed" if label == IGNORE else ""
+        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == IGNORE else label}"];')
     lines.append(f"  start -> {automaton.start};")
     for source in range(automaton.states):
         for target, symbols in arrows(automaton, source).items():

@@ -1,4 +1,4 @@
-"""Up to which length a soft automaton answers as the rounded one does, from what its rows leak.
+"""Leakage bounds: up to which length a soft automaton answers as the rounded one, from what its rows leak.
 
 The derivation is in the documentation under certificates; the names are those used there.
 
@@ -59,14 +59,7 @@ class LeakageBound:
         return float(2.0 * _gamma(terms) * weights_C.max())
 
     def longest(self, floating: bool) -> int:
-        """Return N: on strings of at most N symbols that count, the unit's answer is the task's.
-
-        Args:
-            floating: whether the rounding errors of float32 are counted; otherwise arithmetic is exact.
-
-        Returns:
-            N, at most `LONGEST`.
-        """
+        """Return N: on strings of at most N symbols that count, the unit's answer is the task's."""
         steps = self._steps
         if steps is None:
             return self._search_uniform(floating)
@@ -83,11 +76,7 @@ class LeakageBound:
         return length
 
     def leakiest(self, length: int) -> list[int]:
-        """Return the string that counts, of this many symbols, whose rows leak most in all.
-
-        Args:
-            length: the number of symbols; the string is shorter where no longer one counts.
-        """
+        """Return the string that counts, of this many symbols, whose rows leak most in all."""
         if not len(self.cells.edges_E3):
             return []
         source_E, symbol_E, target_E = self.cells.edges_E3.T

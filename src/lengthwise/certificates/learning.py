@@ -7,36 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, groupby, product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from aalpy.base import SUL, Oracle
-from aalpy.learning_algs import run_KV
 
-from lengthwise.errors import RunError
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Ints
-from lengthwise.tasks.writing import write_runs
+from lengthwise.errors import InputError, RunError
+from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.writing import write_runs
+
+try:
+    from aalpy.base import SUL, Oracle
+    from aalpy.learning_algs import run_KV, run_Lstar
+except ModuleNotFoundError as error:
+    raise InputError("learning an automaton needs AALpy: pip install 'lengthwise[blackbox]'") from error
 
 EXHAUSTIVE = 4_096
 """Strings of one length, at most, on which a conjecture is compared with what it was learned from."""
 Examine = Callable[[Any], Word | None]
 """Returns a string on which a conjecture, AALpy's ``MooreMachine``, is wrong; None when learning is over."""
-_START = UNLABELLED - 1
+_ALGORITHMS: dict[str, Callable[..., Any]] = {"KV": run_KV, "L*": run_Lstar}
+_START = IGNORE - 1
 """The output of the start, which makes it a state of its own."""
 
 
 def learn(
-    algorithm: Callable[..., Any],
+    algorithm: Literal["KV", "L*"],
     answers: Callable[[Word], list[int]],
     examine: Examine,
     vocabulary: int,
-    empty: int = UNLABELLED,
+    empty: int = IGNORE,
 ) -> Any:
     """Return the machine that one of AALpy's algorithms learns.
 
     Args:
-        algorithm: `run_KV` or `run_Lstar`.
+        algorithm: Kearns and Vazirani's, or Angluin's.
         answers: gives the classes of prefixes of a string, that of the whole string last.
         examine: compares conjectures with what is learned.
         vocabulary: the number of symbols.
@@ -46,7 +51,7 @@ def learn(
     teacher = _Teacher(lambda word: answers(word) if word else [empty])
     # AALpy's own cache would ask symbol by symbol.
     settings: dict[str, Any] = {"cache_and_non_det_check": False, "print_level": 0}
-    return algorithm(alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
+    return _ALGORITHMS[algorithm](alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
 
 
 class _Teacher(SUL):
@@ -83,7 +88,7 @@ def as_automaton(machine: Any, vocabulary: int) -> Automaton:
 
     def output(state: Any) -> int:
         # The first conjecture of Kearns and Vazirani's algorithm has a list of one class.
-        return max(int(np.ravel(state.output)[-1]), UNLABELLED)
+        return max(int(np.ravel(state.output)[-1]), IGNORE)
 
     return Automaton.explore(machine.initial_state, lambda state, symbol: state.transitions[symbol], output, vocabulary)
 
@@ -122,8 +127,8 @@ def learn_language(
         """Return the classes of strings of one length, each of which is asked about once."""
         if new := [word for word in words if word not in known]:
             labels = np.zeros(len(new)) if domain is None else domain.label(np.array(new))
-            asked = [word for word, label in zip(new, labels, strict=True) if label != UNLABELLED]
-            known.update(dict.fromkeys(new, UNLABELLED))
+            asked = [word for word, label in zip(new, labels, strict=True) if label != IGNORE]
+            known.update(dict.fromkeys(new, IGNORE))
             known.update(zip(asked, ask(asked) if asked else [], strict=True))
         return [known[word] for word in words]
 
@@ -143,7 +148,7 @@ def learn_language(
         return None
 
     # This learner shows each state that it finds at once; L* would first close a table, however many states that takes.
-    machine = learn(run_KV, lambda word: classes([word]), examine, vocabulary, _START)
+    machine = learn("KV", lambda word: classes([word]), examine, vocabulary, _START)
     return as_automaton(machine, vocabulary)
 
 

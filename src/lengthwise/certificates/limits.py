@@ -1,4 +1,4 @@
-"""How far an extraction may grow."""
+"""Limits of how far an extraction may grow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which method of certification fits a model."""
+"""Methods of certification, and which of them fits a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.operators import StochasticOperator
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 
 def default_method(model: SequenceModel) -> Method:
@@ -23,16 +23,7 @@ def default_method(model: SequenceModel) -> Method:
 
 
 def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
-    """Find out up to which length a unit is right as it is.
-
-    Args:
-        model: the unit, on the CPU or not; it is not changed.
-        task: what it was trained on.
-        limits: how far extraction may grow.
-
-    Raises:
-        InputError: the model is not a unit with a binary operator.
-    """
+    """Find out up to which length a unit is right as it is."""
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
     if is_row_stochastic(model):
@@ -43,20 +34,12 @@ def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = No
 
 
 def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
-    """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`.
-
-    Raises:
-        InputError: the model is not such a unit.
-    """
+    """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`."""
     return certify_stochastic(soft_automaton(model), task.automaton, "rounded", _states(limits))
 
 
 def soft_automaton(model: StringModel) -> SoftAutomaton:
-    """Return the soft automaton of a unit.
-
-    Raises:
-        InputError: the model is not a unit with row-stochastic values and plain levels.
-    """
+    """Return the soft automaton of a unit."""
     if not isinstance(model, LDRU):
         raise InputError(f"only units with the operator 'stochastic' can be rounded, not a {type(model).__name__}")
     tensors = {name: np.asarray(tensor.detach().cpu()) for name, tensor in model.state_dict().items()}

@@ -22,14 +22,14 @@ from lengthwise.certificates.equivalence import Equal
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.errors import InputError
-from lengthwise.experiments.lock import hold
 from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.lock import hold
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.run import load_run, read_run
 from lengthwise.tasks.capabilities import HasAutomaton, require
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 from lengthwise.training.loop import Trainer
 
 

@@ -1,4 +1,4 @@
-"""What certificates need of a trained unit: the values of its symbols and strings, how they are joined, their classes.
+"""Readings of a trained unit: the values of its symbols and strings, how they are joined, their classes.
 
 Shape letters: N values, D width, V symbols, C classes.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
-from lengthwise.tasks.automaton import Word
+from lengthwise.tasks.regular.automaton import Word
 
 Join = Callable[[Tensor, Tensor], Tensor]
 """Joins left and right values [..., D] to [..., D]."""
@@ -51,6 +51,8 @@ class Reading:
             )
         if unit.training:
             raise InputError("a unit in training mode is random; call eval() first")
+        if not isinstance(unit.encoder.embedding, nn.Embedding):
+            raise InputError("an algebra is extracted from units that read symbols, and this one reads values")
         symbols = torch.arange(unit.encoder.embedding.num_embeddings, device=unit.classifier.weight.device)
         return Reading(unit.join, unit.encoder(symbols), unit.readout)
 

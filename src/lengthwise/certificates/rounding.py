@@ -1,4 +1,4 @@
-"""What can be proved about a unit whose operator multiplies row-stochastic matrices."""
+"""Proofs about a unit whose operator multiplies row-stochastic matrices: rounded, and as it is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from lengthwise.certificates.cells import merged, singletons
+from lengthwise.certificates.cells import Cells, merged, singletons
 from lengthwise.certificates.certificate import Counterexample, Finding
-from lengthwise.certificates.equivalence import Different, Meetings, compare, meetings
+from lengthwise.certificates.equivalence import Different, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
-from lengthwise.certificates.stochastic import SATURATION, STATES, Extracted, SoftAutomaton
+from lengthwise.certificates.stochastic import SATURATION, STATES, SoftAutomaton
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED, Ints
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 PATH_SYMBOLS = 5_000
 """How far the leakiest string is followed in search of a wrong answer."""
@@ -44,10 +44,12 @@ def certify_stochastic(
     if isinstance(comparison, Different):
         return _wrong(found, unit, comparison)
     found = replace(found, monoid=monoid_size(comparison.minimal))
-    played = meetings(extracted.automaton, task)
     states = comparison.minimal.states
-    hard = LeakageBound(replace(unit, rounds=True), singletons(unit, extracted, played))
-    visited = _visited(unit, extracted, played)
+    single = singletons(unit, extracted, meetings(extracted.automaton, task))
+    hard = LeakageBound(replace(unit, rounds=True), single)
+    # Symbol, head and state of each row that a string that counts visits.
+    source_E, symbol_E, _ = single.edges_E3.T
+    visited = symbol_E[:, None], unit.heads_R, extracted.rows_SR[source_E]
     gap = float(unit.gaps[visited].min(initial=np.finfo(np.float64).max))
     margins = {"margin": hard.margin, "readout_error": hard.readout_error, "row_gap": gap}
     if hard.margin <= hard.readout_error:
@@ -60,7 +62,8 @@ def certify_stochastic(
         what = "with its rows rounded the unit is" if method == "rounded" and not unit.rounds else "the unit is"
         statement = f"right at every length: {what} the minimal automaton of the task, {states} states"
         return replace(found, verdict="every_length", statement=statement, margins=margins | {"leak": 0.0})
-    return _leaking(found, unit, extracted, task, margins)
+    cells = [single, *(merged(unit, extracted, task) if len(unit.heads_R) == 1 else ())]
+    return _leaking(found, unit, task, cells, margins)
 
 
 def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Finding:
@@ -71,12 +74,9 @@ def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Findin
 
 
 def _leaking(
-    found: Finding, unit: SoftAutomaton, extracted: Extracted, task: Automaton, margins: dict[str, float]
+    found: Finding, unit: SoftAutomaton, task: Automaton, cells: list[Cells], margins: dict[str, float]
 ) -> Finding:
     """Return up to which length a unit whose rows leak is right, from the cells that prove most."""
-    cells = [singletons(unit, extracted, meetings(extracted.automaton, task))]
-    if len(unit.heads_R) == 1:
-        cells += merged(unit, extracted, task)
     best = max((LeakageBound(unit, one) for one in cells), key=lambda bound: bound.longest(floating=True))
     length = best.longest(floating=True)
     if length < 1:
@@ -95,13 +95,7 @@ def _leaking(
 
 
 def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMBOLS) -> Counterexample | None:
-    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one.
-
-    Args:
-        unit: the soft automaton; its rounded automaton is right on the task.
-        task: the task's automaton.
-        length: the number of symbols to follow.
-    """
+    """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one."""
     extracted = unit.extract()
     played = meetings(extracted.automaton, task)
     bound = LeakageBound(unit, singletons(unit, extracted, played))
@@ -110,17 +104,11 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
         return None
     answers = unit.answers(symbols)
     truths = task.label_prefixes(np.array([symbols]))[0]
-    wrong = np.flatnonzero((truths != UNLABELLED) & (answers != truths))
+    wrong = np.flatnonzero((truths != IGNORE) & (answers != truths))
     if not len(wrong):
         return None
     end = int(wrong[0]) + 1
     return Counterexample(symbols=symbols[:end], states=[], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
-
-
-def _visited(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> tuple[Ints, Ints, Ints]:
-    """Return symbol, head and state of each row that a string that counts visits."""
-    edges_E3 = np.array(sorted(played.edges), dtype=np.int64).reshape(-1, 3)
-    return edges_E3[:, 1, None], unit.heads_R, extracted.rows_SR[edges_E3[:, 0]]
 
 
 def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:

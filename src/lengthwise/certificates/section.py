@@ -8,11 +8,12 @@ from lengthwise.certificates.automaton_drawing import WIDTH, AutomatonPanel, can
 from lengthwise.certificates.certificate import Certificate
 from lengthwise.certificates.certified import Certified, certificate_table
 from lengthwise.certificates.verification import PROVED
-from lengthwise.report.parts import NONE, REASONS, Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.parts import REASONS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, title
+from lengthwise.report.words import NONE
 from lengthwise.runs.table import Run
 from lengthwise.tasks import LANGUAGES
-from lengthwise.tasks.writing import write_symbols
+from lengthwise.tasks.regular.writing import write_symbols
 
 _COLUMNS = (
     *("recipe", "operator", "seed", "verdict", "training strings", "extracted states", "minimal states"),
@@ -113,11 +114,12 @@ def verdict_in_words(certificate: Certificate) -> str:
 def _certified(results: Results) -> list[tuple[Run, Certified]]:
     """Return the runs that have a certificate, by task, family and seed."""
     found = [(run, run.attachments["certificate"]) for run in results.runs if "certificate" in run.attachments]
+    family: dict[str, str] = dict(results.called.select("digest", "family").iter_rows())
     order = [*LANGUAGES, *(run.head.trained_on for run, _ in found)]
 
     def place(pair: tuple[Run, Certified]) -> tuple[int, str, int]:
         head = pair[0].head
-        return order.index(head.trained_on), results.family[head.digest], head.seed
+        return order.index(head.trained_on), family[head.digest], head.seed
 
     return sorted(found, key=place)
 

@@ -27,7 +27,7 @@ from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction
 from lengthwise.state import Kind, State
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.language import Language
 
 READ = 2_000
 """Strings, at most, that the network itself has to get right before its algebra is extracted."""
@@ -73,11 +73,7 @@ class SnappedUnit(SequenceModel):
         return State({"position": position}, {"position": Kind.POSITION})
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
-        """Read tokens [B, T] and return the logits [B, C] of all that was read.
-
-        Raises:
-            InputError: a string has a piece that no string of the task's domain has.
-        """
+        """Read tokens [B, T] and return the logits [B, C] of all that was read."""
         before = self.initial_state(tokens.shape[0]) if state is None else state
         partials = {int(name.removeprefix("partial.")): before[name] for name in before if name != "position"}
         online = OnlineReduction(self._join, partials, int(before["position"][0]))
@@ -92,15 +88,7 @@ class SnappedUnit(SequenceModel):
         return False
 
     def string_logits(self, tokens: Tensor, chunk: int | None = 4096) -> Tensor:
-        """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once.
-
-        Args:
-            tokens: [B, T] symbols.
-            chunk: tokens reduced at a time, a power of two.
-
-        Raises:
-            InputError: the strings are empty, or have a piece that no string of the task's domain has.
-        """
+        """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once."""
         if not tokens.shape[1]:
             raise InputError("an empty string has no logits")
         return self._logits(reduce_shared(self._join, self.leaves_V, tokens, chunk or tokens.shape[1]))
@@ -144,13 +132,7 @@ def certify_snapped(model: StringModel, task: Language, limits: Limits | None = 
 
 
 def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
-    """Decide whether the snapped unit of an algebra is right on its task, at every length.
-
-    Args:
-        algebra: taken from the model.
-        model: the network itself, asked about strings that the table gets wrong.
-        task: what it was trained on.
-    """
+    """Decide whether the snapped unit of an algebra is right on its task, at every length."""
     table, goal = algebra.table, task.automaton.minimal()
     extracted = table.automaton()
     decision = decide(table, goal)

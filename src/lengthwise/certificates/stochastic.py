@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import Ints
+from lengthwise.tasks.regular.automaton import Automaton
 
 Doubles = NDArray[np.float64]
 
@@ -116,14 +116,7 @@ class SoftAutomaton:
         return np.array(answers, dtype=np.int64)
 
     def possible_answers(self, symbols: Sequence[int]) -> set[int]:
-        """Return the classes that the unit, in float32, may give a string: several where two logits lie close together.
-
-        Args:
-            symbols: at least one.
-
-        Raises:
-            InputError: there is none, or one is outside the alphabet.
-        """
+        """Return the classes that the unit, in float32, may give a string: several where logits lie close."""
         if not symbols or min(symbols) < 0 or max(symbols) >= len(self.logits_VHKK):
             raise InputError(f"a string needs symbols, each of 0 to {len(self.logits_VHKK) - 1}")
         *_, rows_RK = self._rows(symbols)
@@ -154,12 +147,6 @@ class SoftAutomaton:
 
         Its states are what the readout can see after some string: the state of each automaton that starts in a row
         the readout reads. Rows that no string visits do not enter.
-
-        Args:
-            limit: the largest number of states.
-
-        Raises:
-            InputError: there are more states; the message says which strings led to the last ones.
         """
         moves_VRK = self.moves[:, self.heads_R]
         ordered = np.arange(len(self.heads_R))

@@ -15,9 +15,9 @@ import numpy as np
 
 from lengthwise.certificates.equivalence import live
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED, Bools, Ints
-from lengthwise.tasks.monoid import TransitionMonoid
+from lengthwise.tasks.base import IGNORE, Bools, Ints
+from lengthwise.tasks.regular.automaton import Automaton, Word
+from lengthwise.tasks.regular.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
@@ -38,7 +38,7 @@ class MultiplicationTable:
     Args:
         products_EE: [E, E] the product, row first, or `FREE`.
         leaves_V: [V] the element of each symbol.
-        classes_E: [E] the class of the strings of an element, or `UNLABELLED`.
+        classes_E: [E] the class of the strings of an element, or `IGNORE`.
         words: a string for each element; every other element's string is that of a product of two others.
 
     Raises:
@@ -71,17 +71,8 @@ class MultiplicationTable:
         """The number of elements."""
         return len(self.classes_E)
 
-    @property
-    def free(self) -> int:
-        """The number of products that no string of the domain needs."""
-        return int((self.products_EE == FREE).sum())
-
     def evaluate(self, word: Sequence[int]) -> int:
-        """Return the element of a string, multiplied from the left, or `FREE`.
-
-        Args:
-            word: at least one symbol.
-        """
+        """Return the element of a string, multiplied from the left, or `FREE`."""
         products, (first, *rest) = self._with_zero(), word
         element = int(self.leaves_V[first])
         for symbol in rest:
@@ -89,11 +80,7 @@ class MultiplicationTable:
         return element if element < self.size else FREE
 
     def balanced(self, word: Sequence[int]) -> int:
-        """Return the element of a string with the brackets of `tree_reduce`, or `FREE`.
-
-        Args:
-            word: at least one symbol.
-        """
+        """Return the element of a string with the brackets of `tree_reduce`, or `FREE`."""
         products, level = self._with_zero(), self.leaves_V[list(word)]
         while len(level) > 1:
             pairs = len(level) // 2
@@ -139,7 +126,7 @@ class MultiplicationTable:
         return Automaton(
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
-            np.concatenate([[UNLABELLED], self.classes_E, [UNLABELLED]]),
+            np.concatenate([[IGNORE], self.classes_E, [IGNORE]]),
         )
 
     def merged(self) -> MultiplicationTable:
@@ -149,7 +136,7 @@ class MultiplicationTable:
         all brackets.
         """
         products = self._with_zero()
-        _, blocks = np.unique(np.append(self.classes_E, UNLABELLED - 1), return_inverse=True)
+        _, blocks = np.unique(np.append(self.classes_E, IGNORE - 1), return_inverse=True)
         count = int(blocks.max()) + 1
         while True:
             signatures = np.column_stack([blocks, blocks[products], blocks[products.T]])
@@ -195,7 +182,7 @@ class MultiplicationTable:
         right = (
             np.array_equal(image_E[self.leaves_V[read]], wanted_V[read])
             and np.array_equal(image_E[self.products_EE[bound]], expected_EE[bound])
-            and bool(((labels_E == self.classes_E) | (labels_E == UNLABELLED)).all())
+            and bool(((labels_E == self.classes_E) | (labels_E == IGNORE)).all())
             and not needed(automaton, monoid.elements_MS)[unbound].any()
         )
         return image_E if right else None
@@ -229,10 +216,5 @@ class MultiplicationTable:
 
 
 def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
-    """Return [M] whether each map of states is performed by a piece of some string that has a class.
-
-    Args:
-        automaton: gives strings their classes; all its states are reached.
-        maps_MS: [M, S] the image of each state.
-    """
+    """Return [M] whether each map of states is performed by a piece of some string that has a class."""
     return np.any(live(automaton)[maps_MS], axis=1)

@@ -1,4 +1,4 @@
-"""What balanced trees make of a multiplication table, decided for all strings at once.
+"""Balanced trees over a multiplication table: what they make of it, decided for all strings at once.
 
 A balanced tree joins blocks of ``2^k`` symbols with blocks as long or with a shorter rest. What blocks and rests of a
 level can be, as elements of the table and as maps of the task's states together, depends on the level before alone, and
@@ -11,24 +11,15 @@ from collections.abc import Iterator
 from typing import TypeAlias, Union
 
 from lengthwise.certificates.table import FREE, MultiplicationTable
-from lengthwise.tasks.automaton import Automaton, Word
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton, Word
 
 _Pair = tuple[int, int]
 """An element of the table, and the element of the task's transition monoid that the same string performs."""
 
 
 def tree_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
-    """Yield strings that balanced trees over a table answer wrongly, one for each way to be wrong at each level.
-
-    Args:
-        table: the products; it need not be associative.
-        task: the minimal automaton of the task.
-
-    Yields:
-        The strings, those of few levels first; without any, trees of the brackets of `tree_reduce` are right at every
-        length.
-    """
+    """Yield strings that balanced trees over a table answer wrongly, one for each way to be wrong at each level."""
     for tree in _Trees(table, task).errors():
         yield _word(tree)
 
@@ -65,7 +56,7 @@ class _Trees:
             rests, blocks = self._joined(blocks, rests) | blocks | rests, self._joined(blocks, blocks)
 
     def _wrong(self, pair: _Pair) -> bool:
-        return self.truth[pair[1]] not in (UNLABELLED, self.classes[pair[0]])
+        return self.truth[pair[1]] not in (IGNORE, self.classes[pair[0]])
 
     def _joined(self, lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
         found: dict[_Pair, _Tree] = {}

@@ -30,8 +30,8 @@ from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.tasks import get_language
-from lengthwise.tasks.automaton import Automaton
-from lengthwise.tasks.base import UNLABELLED
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton
 
 PROVED = ("every_length", "up_to_length")
 
@@ -214,7 +214,7 @@ def _algebra(certificate: Certificate, goal: Automaton) -> Iterator[str]:
 def _snapped(certificate: Certificate, table: MultiplicationTable, goal: Automaton) -> Iterator[str]:
     """Check verdict, statement and counterexample of a unit that computes a table."""
     decision, example = decide(table, goal), certificate.counterexample
-    said, answer = decision.statement, UNLABELLED
+    said, answer = decision.statement, IGNORE
     if example is not None and decision.verdict == "wrong":
         if decision.trees:
             answer = int(table.automaton().label(np.array([example.symbols]))[0])
@@ -222,9 +222,9 @@ def _snapped(certificate: Certificate, table: MultiplicationTable, goal: Automat
             fails = example.model_answer != example.truth
             said = describe_failure(decision, len(example.symbols), fails, _count(certificate, "astray"))
             element = table.balanced(example.symbols)
-            answer = UNLABELLED if element == FREE else int(table.classes_E[element])
+            answer = IGNORE if element == FREE else int(table.classes_E[element])
         # What is read off an element whose strings should have no class stands in the weights alone.
-        if answer not in (UNLABELLED, example.answer):
+        if answer not in (IGNORE, example.answer):
             yield f"its multiplication table answers {answer} to its counterexample, not {example.answer}"
     if decision.verdict != certificate.verdict:
         yield f"it claims {certificate.verdict}, its multiplication table gives {decision.verdict}"
@@ -254,7 +254,7 @@ def _counterexample(certificate: Certificate, goal: Automaton) -> Iterator[str]:
     told = NETWORK in said or (verdict == "up_to_length" and example.model_answer != example.truth)
     if told and describe_answer(example) not in said:
         yield f"its statement is not about its counterexample: {said}"
-    if truth != example.truth or truth == UNLABELLED:
+    if truth != example.truth or truth == IGNORE:
         yield f"the task gives its counterexample the class {truth}, not {example.truth}"
     if certificate.length is not None and length <= certificate.length:
         yield f"its counterexample is no longer than the {certificate.length:,} symbols that it proves"

@@ -1,4 +1,4 @@
-"""Checking the certificate of a run again, without torch."""
+"""Verification of the certificate of a run, without torch."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
-    Models of transformers are checked in float32, with the library alone and with our mends; others in float64.
+    Models of transformers are checked in float32, with the library alone and with our patches; others in float64.
     """
     kind, _, name = model.partition(":")
     if kind in ("hf", "hf-config"):
@@ -59,7 +59,7 @@ def check(
 def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
     import torch
 
-    from lengthwise.diagnostics.contract import check_contract
+    from lengthwise.evaluation.contract import check_contract
     from lengthwise.models.base import with_state
 
     vocabulary = 7
@@ -93,8 +93,8 @@ def _model(name: str, overrides: list[str]) -> ModelConfig:
 def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     from pydantic import ValidationError
 
-    from lengthwise.experiments.overrides import apply_overrides
-    from lengthwise.experiments.problems import explain
+    from lengthwise.runs.overrides import apply_overrides
+    from lengthwise.runs.problems import explain
 
     settings = apply_overrides(config().model_dump(mode="json"), overrides)
     try:

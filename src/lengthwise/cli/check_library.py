@@ -1,9 +1,9 @@
-"""``lengthwise check`` for models of transformers: the library alone beside our mends."""
+"""``lengthwise check`` for models of transformers: the library alone beside our patches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -11,61 +11,40 @@ from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from lengthwise.diagnostics.library import Cell, LibraryFinding
+    from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.library import Cell, LibraryFinding
 
 NOT_ASKED = "no mask"
+_COLUMNS = ("family", "clause", "library alone", "with our patch", "result")
 
 
 class Checked(NamedTuple):
     """A family and what was found."""
 
     name: str
-    mend: str
+    patch: str
     findings: list[LibraryFinding]
 
-    @property
-    def holds(self) -> bool:
-        """Whether the mended model keeps every clause."""
-        return all(finding.holds for finding in self.findings)
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """Return a row of a table for each clause."""
+        for clause, alone, patched in self.findings:
+            result = "not asked" if patched is None else "holds" if patched.holds else "BROKEN"
+            yield self.name, clause, str(alone or NOT_ASKED), str(patched or NOT_ASKED), result
 
 
 def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed: int) -> None:
-    """Check a checkpoint, and end with exit code 1 where the mended model breaks the contract.
-
-    Args:
-        path: its folder.
-        overrides: refused, because a checkpoint has settings of its own.
-        remote_code: whether Python files in the folder may be run.
-        seed: of the tokens.
-
-    Raises:
-        InputError: the folder cannot be loaded, or there are overrides.
-    """
-    from lengthwise.diagnostics.library import check_library
-    from lengthwise.models.huggingface.families import family_of
-    from lengthwise.models.huggingface.loading import load_huggingface
+    """Check a checkpoint, and end with exit code 1 where the patched model breaks the contract."""
+    from lengthwise.pretrained import load_huggingface
 
     if overrides:
         raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
     quiet()
-    model = load_huggingface(path, remote_code)
-    mend = family_of(model.family).mend
-    _print_one(Checked(model.family, mend, check_library(model.float(), seed=seed)))
+    _print_one(_check(load_huggingface(path, remote_code).float(), seed))
 
 
 def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool) -> None:
-    """Check a small random model of a family, or of all.
-
-    Args:
-        name: of the family, or ``all``.
-        overrides: ``setting=value`` of transformers' configuration.
-        seed: of the parameters and the tokens.
-        markdown: whether to print the page of all families.
-
-    Raises:
-        InputError: the family or a setting is unknown, or the page is asked for one family.
-    """
-    from lengthwise.models.huggingface.families import FAMILIES
+    """Check a small random model of a family, or of all."""
+    from lengthwise.pretrained.families import FAMILIES
 
     if name != "all" and markdown:
         raise InputError("the page is of all families: lengthwise check hf-config:all --markdown")
@@ -79,9 +58,8 @@ def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool
     if markdown:
         say("\n".join(_page(checked)))
     else:
-        print_table(("family", "clause", "library alone", "with our mend", "result"), _rows_of_all(checked))
-    if not all(one.holds for one in checked):
-        raise typer.Exit(1)
+        print_table(_COLUMNS, [row for one in checked for row in one.rows()])
+    _end(checked)
 
 
 def quiet() -> None:
@@ -97,81 +75,71 @@ def quiet() -> None:
 def _check_family(name: str, overrides: list[str], seed: int) -> Checked:
     import torch
 
-    from lengthwise.diagnostics.library import check_library
-    from lengthwise.experiments.overrides import apply_overrides
-    from lengthwise.models.huggingface.families import FAMILIES
-    from lengthwise.models.huggingface.loading import tiny_model
+    from lengthwise.pretrained.loading import tiny_model
+    from lengthwise.runs.overrides import apply_overrides
 
     torch.manual_seed(seed)
-    model = tiny_model(name, **apply_overrides({}, overrides))
-    return Checked(name, FAMILIES[name].mend, check_library(model, seed=seed))
+    return _check(tiny_model(name, **apply_overrides({}, overrides)), seed)._replace(name=name)
 
 
-def _print_one(checked: Checked) -> None:
-    import torch
-    import transformers
+def _check(model: HuggingFaceModel, seed: int) -> Checked:
+    from lengthwise.pretrained.families import family_of
+    from lengthwise.pretrained.library import check_library
 
-    from lengthwise.diagnostics.library import TOLERANCE
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    return Checked(model.family, family_of(model.family).patch, check_library(model, seed=seed))
 
-    say(
-        f"{checked.name}: transformers {transformers.__version__} (mends seen right with {', '.join(SEEN_RIGHT)}), "
-        f"torch {torch.__version__}; largest relative difference in float32, allowed {TOLERANCE:.0e}; "
-        f"mend: {checked.mend}"
-    )
-    print_table(("clause", "library alone", "with our mend", "result"), [row[1:] for row in _rows_of_all([checked])])
-    if not checked.holds:
+
+def _end(checked: list[Checked]) -> None:
+    if not all(finding.holds for one in checked for finding in one.findings):
         raise typer.Exit(1)
 
 
-def _rows_of_all(checked: list[Checked]) -> list[tuple[str, ...]]:
-    return [(one.name, f.clause, _text(f.alone), _text(f.mended), _verdict(f)) for one in checked for f in one.findings]
+def _print_one(checked: Checked) -> None:
+    versions = _versions()
+    say(
+        f"{checked.name}: transformers {versions['transformers']} (patches seen right with {versions['seen_right']}), "
+        f"torch {versions['torch']}; largest relative difference in float32, allowed {versions['tolerance']}; "
+        f"patch: {checked.patch}"
+    )
+    print_table(_COLUMNS[1:], [row[1:] for row in checked.rows()])
+    _end([checked])
 
 
-def _verdict(finding: LibraryFinding) -> str:
-    if finding.mended is None:
-        return "not asked"
-    return "holds" if finding.holds else "BROKEN"
-
-
-def _text(cell: Cell | None) -> str:
-    return NOT_ASKED if cell is None else str(cell)
-
-
-def _page(checked: list[Checked]) -> Iterator[str]:
+def _versions() -> dict[str, str]:
     import platform
-    from importlib.resources import files
 
     import torch
     import transformers
 
-    from lengthwise.diagnostics.library import CLAUSES, TOLERANCE
-    from lengthwise.models.huggingface.mends import SEEN_RIGHT
+    from lengthwise.pretrained.library import TOLERANCE
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
-    text = files("lengthwise.cli").joinpath("pretrained_contract.md").read_text(encoding="utf-8")
-    versions: dict[str, Any] = {
+    return {
         "transformers": transformers.__version__,
         "torch": torch.__version__.partition("+")[0],
         "python": platform.python_version(),
         "seen_right": ", ".join(SEEN_RIGHT),
         "tolerance": f"{TOLERANCE:.0e}",
     }
-    yield text.format(**versions).rstrip()
-    yield ""
-    yield f"| family | {' | '.join(CLAUSES)} | mend |"
+
+
+def _page(checked: list[Checked]) -> Iterator[str]:
+    from importlib.resources import files
+
+    from lengthwise.pretrained.library import CLAUSES
+
+    text = files("lengthwise.cli").joinpath("pretrained_contract.md").read_text(encoding="utf-8")
+    yield text.format(**_versions())
+    yield f"| family | {' | '.join(CLAUSES)} | patch |"
     yield f"|{'---|' * (len(CLAUSES) + 2)}"
     for one in checked:
-        cells = (f"{_marked(f.alone)} → {_marked(f.mended)}" if f.alone else NOT_ASKED for f in one.findings)
-        yield f"| {one.name} | {' | '.join(cells)} | {one.mend} |"
-    yield ""
-    yield "Errors, as the library raises them:"
-    yield ""
+        cells = (f"{_marked(f.alone)} → {_marked(f.patched)}" if f.alone else NOT_ASKED for f in one.findings)
+        yield f"| {one.name} | {' | '.join(cells)} | {one.patch} |"
+    yield "\nErrors, as the library raises them:\n"
     failures = {f.alone.failure: None for one in checked for f in one.findings if f.alone and f.alone.failure}
     yield from (f"- `{failure}`" for failure in failures)
 
 
 def _marked(cell: Cell | None) -> str:
-    if cell is None:
-        return NOT_ASKED
-    short = cell.failure.partition(":")[0] or str(cell)
-    return short if cell.holds else f"**{short}**"
+    short = str(cell or NOT_ASKED).partition(":")[0]
+    return short if cell is None or cell.holds else f"**{short}**"

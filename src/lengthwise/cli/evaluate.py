@@ -12,6 +12,7 @@ from lengthwise.cli.progress import evaluation_bar, say
 
 if TYPE_CHECKING:
     from lengthwise.runs.folder import RunFolder
+    from lengthwise.runs.recipe import Recipe
 
 
 def evaluate(
@@ -27,17 +28,18 @@ def evaluate(
         say(f"{folder.path}: {measure(folder, again)}")
 
 
-def measure(folder: RunFolder, again: bool = False) -> str:
+def measure(folder: RunFolder, again: bool = False, recipe: Recipe | None = None) -> str:
     """Measure a trained run with a bar, unless that was done, and return what was found in words.
 
     Args:
         folder: the run.
         again: whether what was measured before is replaced.
+        recipe: that which the run was just trained with; read from the folder by default.
     """
-    from lengthwise.runs.run import evaluate_run
     from lengthwise.report.comparison import summary_line
     from lengthwise.runs.rows import read_evaluation
+    from lengthwise.runs.run import evaluate_run
 
-    with evaluation_bar(str(folder.path)) as bar:
-        evaluate_run(folder.path, bar.advance, again)
+    with evaluation_bar(str(folder.path)) as show:
+        evaluate_run(folder.path, show, again, recipe)
     return summary_line(*read_evaluation(folder.evaluation))

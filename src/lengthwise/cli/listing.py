@@ -54,7 +54,7 @@ def _registries(what: What) -> Sequence[Registry]:
     from lengthwise.evaluation import DIAGNOSTICS, METRICS
     from lengthwise.interventions import INTERVENTIONS
     from lengthwise.models import MIXERS, MODELS, OPERATORS
-    from lengthwise.report.sections import SECTIONS
+    from lengthwise.report.parts import SECTIONS
     from lengthwise.training import CURRICULA, OBJECTIVES
 
     return {
@@ -87,7 +87,7 @@ def _tasks() -> None:
 def _recipes() -> None:
     import yaml
 
-    from lengthwise.experiments.shipped import find_recipe, recipe_names
+    from lengthwise.runs.shipped import find_recipe, recipe_names
     from lengthwise.tasks import spell_task
 
     rows: list[tuple[str, str, str]] = []

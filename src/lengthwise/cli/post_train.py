@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from lengthwise.cli import pretrained as hf
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.evaluate import measure
-from lengthwise.cli.pretrained import (
-    CONTEXT,
-    DATA,
-    DEVICE,
-    REACH,
-    REMOTE_CODE,
-    ROWS,
-    before_recipe,
-    folder_of,
-    post_train_checkpoint,
-    refuse_options,
-)
-from lengthwise.cli.progress import print_drawn, say
 from lengthwise.cli.train import train_seed
 from lengthwise.errors import InputError
 
@@ -41,8 +29,8 @@ def post_train(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For hf:PATH: where the post-trained checkpoint is written.")
     ] = None,
-    data: Annotated[str | None, DATA] = None,
-    context: Annotated[int | None, CONTEXT] = None,
+    data: Annotated[str | None, hf.DATA] = None,
+    context: Annotated[int | None, hf.CONTEXT] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="For hf:PATH: windows a step and process; 8 by default.")
     ] = None,
@@ -62,49 +50,33 @@ def post_train(
             help="For hf:PATH: keep what the backward pass needs of so many tokens at a time, compute the rest again.",
         ),
     ] = None,
-    reach: Annotated[int | None, REACH] = None,
-    rows: Annotated[int | None, ROWS] = None,
+    reach: Annotated[int | None, hf.REACH] = None,
+    rows: Annotated[int | None, hf.ROWS] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="For hf:PATH: of windows and chance; 0 by default.")] = None,
-    device: Annotated[str | None, DEVICE] = None,
-    remote_code: Annotated[bool, REMOTE_CODE] = False,
+    device: Annotated[str | None, hf.DEVICE] = None,
+    remote_code: Annotated[bool, hf.REMOTE_CODE] = False,
 ) -> None:
     """Repair a language model that falls apart on long inputs, measured before and after.
 
     A run gets a new run beside it. A checkpoint of transformers is written to --out as an ordinary checkpoint; under
     torchrun several processes train it together. The same command goes on with what was interrupted.
     """
-    options = {"--out": out, "--data": data, "--context": context, "--batch-size": batch_size}
-    options |= {"--learning-rate": learning_rate, "--accumulation": accumulation, "--bfloat16": bfloat16}
-    options |= {"--gradient-checkpointing": gradient_checkpointing, "--reach": reach, "--rows": rows}
-    options |= {"--seed": seed, "--device": device, "--remote-code": remote_code}
-    if (folder := folder_of(run)) is None:
-        refuse_options(options, "a run says this in its recipe (--set changes it); these options go with hf:PATH")
-        _post_train_run(run, intervention, steps, set_ or [])
-        return
-    if out is None:
+    options = hf.given_options(locals())
+    overrides = set_ or []
+    if (folder := hf.folder_of(run)) is None:
+        purpose = "a run says this in its recipe (--set changes it); these options go with hf:PATH"
+        hf.refuse_options(options, {"run", "intervention", "steps", "set_"}, purpose)
+        _post_train_run(run, intervention, steps, overrides)
+    elif out is None:
         raise InputError(f"hf:{folder} needs --out DIR, where the post-trained checkpoint is written")
-    measured: dict[str, Any] = {"training.context": context, "device": device}
-    measured |= {"evaluation.reach": reach, "evaluation.rows": rows}
-    measured["seeds"] = None if seed is None else [seed]
-    trained = {
-        "training.batch_size": batch_size,
-        "training.optimiser.learning_rate": learning_rate,
-        "training.accumulation": accumulation,
-        "training.recompute": gradient_checkpointing,
-        "training.precision": "bfloat16" if bfloat16 else None,
-    }
-    # Text and evaluation are those of both runs, all else of the second alone.
-    shared = [override for override in set_ or [] if override.startswith(("text.", "evaluation."))]
-    before = before_recipe(folder, data, remote_code, measured, shared)
-    post_train_checkpoint(before, intervention, steps, trained, set_ or [], out)
+    else:
+        hf.post_train_checkpoint(hf.open_checkpoint(folder, options), options, overrides, out)
 
 
 def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
-    from lengthwise.experiments.repair import post_training, runs_folder
     from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.repair import post_training, runs_folder
     from lengthwise.runs.run import read_run
-    from lengthwise.report.comparison import comparison_table
-    from lengthwise.runs.rows import read_evaluation
 
     before = RunFolder(run)
     base, seed = read_run(before)
@@ -114,5 +86,4 @@ def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[st
     train_seed(recipe, seed, root)
     for folder in (before, after):
         measure(folder)
-    print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
-    say(f"the charts: lengthwise diagnose {before.path} {after.path}")
+    hf.say_difference(before, after)

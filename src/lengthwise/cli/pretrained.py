@@ -1,8 +1,8 @@
-"""What ``diagnose`` and ``post-train`` do with a checkpoint of transformers, ``hf:PATH``."""
+"""Checkpoints of transformers, ``hf:PATH``, as ``diagnose`` and ``post-train`` take them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,13 @@ from lengthwise.cli.train import train_seed
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
+    from lengthwise.pretrained.checkpoint import Checkpoint
     from lengthwise.runs.folder import RunFolder
-    from lengthwise.runs.recipe import TextRecipe
+    from lengthwise.runs.recipe import Recipe
 
 PREFIX = "hf:"
+RUNS = "lengthwise"
+"""The folder in that of a post-trained checkpoint which holds its runs, before and after."""
 
 DATA: Any = typer.Option(
     "--data", metavar="PATH", help="For hf:PATH: a folder, file or pattern of text, or stdlib for Python's own source."
@@ -38,60 +41,55 @@ def folder_of(target: Path) -> Path | None:
     return Path(str(target).removeprefix(PREFIX)) if str(target).startswith(PREFIX) else None
 
 
-def refuse_options(options: Mapping[str, Any], purpose: str) -> None:
-    """Refuse options that were given for something they do not go with.
-
-    Args:
-        options: name -> value; those that are None or false were not given.
-        purpose: what would be right, as the message says it.
-
-    Raises:
-        InputError: one was given.
-    """
-    if given := [name for name, value in options.items() if value is not None and value is not False]:
-        raise InputError(f"{', '.join(given)}: {purpose}")
+def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those parameters of a command that were given or have a default."""
+    return {name: value for name, value in parameters.items() if value not in (None, []) and value is not False}
 
 
-def before_recipe(
-    folder: Path, data: str | None, remote_code: bool, settings: Mapping[str, Any], overrides: Sequence[str] = ()
-) -> TextRecipe:
-    """Return the recipe that measures a checkpoint; settings that are None stay at their defaults."""
-    from lengthwise.experiments.pretrained import measured
+def refuse_options(options: Mapping[str, Any], allowed: Collection[str], purpose: str) -> None:
+    """Refuse options that do not go with a run."""
+    if wrong := [f"--{name.strip('_').replace('_', '-')}" for name in options if name not in allowed]:
+        raise InputError(f"{', '.join(wrong)}: {purpose}")
+
+
+def open_checkpoint(folder: Path, options: Mapping[str, Any]) -> Checkpoint:
+    """Return a checkpoint, of which nothing but its settings is read yet."""
+    from lengthwise.pretrained.checkpoint import Checkpoint
 
     quiet()
-    if data is None:
+    if "data" not in options:
         raise InputError(f"hf:{folder} needs text: --data FOLDER, --data FILE or --data stdlib")
-    return measured(folder, data, remote_code=remote_code, settings=_given(settings), overrides=overrides)
+    return Checkpoint(folder, "remote_code" in options)
 
 
-def diagnose_checkpoint(recipe: TextRecipe, root: Path, *, again: bool) -> RunFolder:
+def diagnose_checkpoint(recipe: Recipe, root: Path, *, again: bool) -> RunFolder:
     """Measure a checkpoint as it is, in a run without steps, and say the verdict."""
     from lengthwise.runs.folder import RunFolder, run_path
     from lengthwise.runs.run import train_run
 
     folder = RunFolder(run_path(root, recipe.name, recipe.seeds[0]))
     train_run(recipe, recipe.seeds[0], folder.path)
-    say(f"{recipe.settings()['model']['path']}: {measure(folder, again)}")
+    say(f"{recipe.settings()['model']['path']}: {measure(folder, again, recipe)}")
     return folder
 
 
 def post_train_checkpoint(
-    before: TextRecipe, intervention: str, steps: int, settings: Mapping[str, Any], overrides: Sequence[str], out: Path
+    checkpoint: Checkpoint, options: Mapping[str, Any], overrides: Sequence[str], out: Path
 ) -> None:
     """Measure a checkpoint, post-train it, and write it to a folder of its own with both measurements.
 
     Under torchrun every process calls this, and the first one measures and writes.
     """
-    from lengthwise.experiments.pretrained import RUNS, check_out, post_trained
-    from lengthwise.models.huggingface.config import HuggingFaceConfig
     from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.run import train_run
     from lengthwise.training.processes import processes_here
 
-    assert isinstance(before.model, HuggingFaceConfig) and before.model.path is not None  # noqa: PT018
-    recipe, root = post_trained(before, intervention, steps, _given(settings), overrides), out / RUNS
-    check_out(out, before.model.path)
-    seed = recipe.seeds[0]
+    changes = [*overrides_of(options), *overrides]
+    before = measured(checkpoint, options["data"], shared_overrides(changes))
+    recipe = post_trained(checkpoint, before, options["intervention"], options["steps"], changes)
+    _check_out(out, checkpoint.path)
+    root, seed = out / RUNS, recipe.seeds[0]
     after = RunFolder(run_path(root, recipe.name, seed))
     with processes_here(recipe.device) as processes:
         if not processes.first:
@@ -100,26 +98,39 @@ def post_train_checkpoint(
             return
         first = diagnose_checkpoint(before, root, again=False)
         train_seed(recipe, seed, root, processes)
-    _write(recipe, first, after, before.model, out)
+    _write(checkpoint, recipe, first, after, out)
 
 
-def _write(recipe: TextRecipe, before: RunFolder, after: RunFolder, config: Any, out: Path) -> None:
-    from lengthwise.experiments.pretrained import export
-    from lengthwise.files import write_atomically
+def say_difference(before: RunFolder, after: RunFolder) -> None:
+    """Print what post-training changed."""
     from lengthwise.report.comparison import comparison_table
-    from lengthwise.report.model_card import model_card
     from lengthwise.runs.rows import read_evaluation
 
-    export(after, config, out)
-    measure(after)
-    readme = config.path / "README.md"
-    source = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    card = model_card(source, before, after, recipe.settings())
-    write_atomically(out / "README.md", card.encode(), "model card")
     print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
-    say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
     say(f"the charts: lengthwise diagnose {before.path} {after.path}")
 
 
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: value for path, value in settings.items() if value is not None}
+def _check_out(out: Path, source: Path) -> None:
+    if out.resolve() == source.resolve():
+        raise InputError(f"--out {out} is the checkpoint itself; give another folder, the source is never changed")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file; give a new folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / RUNS).is_dir():
+        raise InputError(f"--out {out} exists and is not of an earlier post-training; give a new folder")
+
+
+def _write(checkpoint: Checkpoint, recipe: Recipe, before: RunFolder, after: RunFolder, out: Path) -> None:
+    from lengthwise.files import write_atomically
+    from lengthwise.report.model_card import model_card
+    from lengthwise.training.checkpoint import load_checkpoint
+
+    tensors, _ = load_checkpoint(after.checkpoint)
+    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    checkpoint.export(weights, out)
+    measure(after, recipe=recipe)
+    readme = checkpoint.path / "README.md"
+    source = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    card = model_card(source, before, after, recipe.settings())
+    write_atomically(out / "README.md", card.encode(), "model card")
+    say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
+    say_difference(before, after)

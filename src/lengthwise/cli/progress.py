@@ -1,11 +1,11 @@
-"""What is shown while something runs: a bar on a terminal, otherwise nothing between the first line and the last."""
+"""Progress of what runs: a bar on a terminal, otherwise nothing between the first line and the last."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -79,7 +79,7 @@ class TrainingBar:
         self.summary = "0 steps"
         """The state of training in words."""
 
-    def advance(self, trainer: Trainer[Any], metrics: Mapping[str, float]) -> None:
+    def advance(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         """Take in the metrics of one step."""
         note = ", ".join(f"{name} {metrics[name]:.4f}" for name in ("loss", "accuracy") if name in metrics)
         self.summary = f"{trainer.step} steps, {trainer.seconds:.1f} s, {note}"

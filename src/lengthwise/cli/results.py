@@ -46,7 +46,7 @@ def _summary_table(runs: pl.DataFrame) -> Table:
     import polars as pl
     from rich.table import Table
 
-    from lengthwise.report.summary import percent
+    from lengthwise.report.words import percent
 
     table = Table("model", "task", "recipe", box=None)
     for heading in ("parameters", "mean", "sd"):

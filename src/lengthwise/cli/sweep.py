@@ -16,10 +16,10 @@ from lengthwise.cli.progress import say
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
-    from lengthwise.experiments.engines.base import Engine
-    from lengthwise.experiments.sweep import Sweep, SweepRun
-    from lengthwise.experiments.sweep_plan import Status
-    from lengthwise.experiments.sweep_schedule import Schedule
+    from lengthwise.runs.engines.base import Engine
+    from lengthwise.runs.sweep import Sweep, SweepRun
+    from lengthwise.runs.sweep_plan import Status
+    from lengthwise.runs.sweep_schedule import Schedule
 
 
 def sweep(
@@ -54,8 +54,8 @@ def sweep(
     ),
 ) -> None:
     """Train and evaluate every combination of models, tasks and seeds that a sweep names, as far as that is missing."""
-    from lengthwise.experiments.sweep import expand, load_sweep, select
-    from lengthwise.experiments.sweep_plan import Status, estimate_by_measuring, read_status
+    from lengthwise.runs.sweep import expand, load_sweep, select
+    from lengthwise.runs.sweep_plan import Status, estimate_by_measuring, read_status
 
     kind = _engine_kind(engine, address)
     grid, folder = load_sweep(sweep)
@@ -80,7 +80,7 @@ def sweep(
 
 
 def _engine_kind(name: str, address: str | None) -> type[Engine]:
-    from lengthwise.experiments.engines import ENGINES
+    from lengthwise.runs.engines import ENGINES
 
     kind: type[Engine] = ENGINES.load(name)
     if address is not None and not kind.has_address:
@@ -91,7 +91,7 @@ def _engine_kind(name: str, address: str | None) -> type[Engine]:
 
 def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
     """Say how many runs there are, and how many are done."""
-    from lengthwise.experiments.sweep_plan import Journal, Status
+    from lengthwise.runs.sweep_plan import Journal, Status
 
     counts = Counter(status.values())
     failed = Journal(runs, grid.name).failed()
@@ -105,7 +105,7 @@ def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
 
 def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
     """Say what the rest will cost."""
-    from lengthwise.experiments.sweep_plan import estimate_from_finished
+    from lengthwise.runs.sweep_plan import estimate_from_finished
 
     if judged := estimate_from_finished(grid, chosen, status, runs):
         say(f"about {_hours(judged.hours)} left: {judged.basis}")
@@ -115,8 +115,8 @@ def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
 
 def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, retries: int) -> None:
     from lengthwise.cli.sweep_view import sweep_view
-    from lengthwise.experiments.sweep_plan import Journal
-    from lengthwise.experiments.sweep_schedule import Schedule
+    from lengthwise.runs.sweep_plan import Journal
+    from lengthwise.runs.sweep_schedule import Schedule
 
     journal = Journal(runs, grid.name)
     with stop_on_signals() as stop, sweep_view(grid.name, len(left), runs) as view:

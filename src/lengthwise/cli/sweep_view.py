@@ -1,4 +1,4 @@
-"""What is shown while a sweep runs: a bar for it and a line for each running run; a line a finished run elsewhere."""
+"""The view of a running sweep: a bar for it and a line for each running run; a line a finished run elsewhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from lengthwise.cli.progress import bars, say
-from lengthwise.experiments.sweep import SweepRun
-from lengthwise.experiments.sweep_schedule import Watcher
-from lengthwise.experiments.sweep_work import Ending, Result
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.sweep import SweepRun
+from lengthwise.runs.sweep_schedule import Watcher
+from lengthwise.runs.sweep_work import Ending, Result
 
 _TAIL = 4096
 """Bytes at the end of a file of metrics that hold its last row."""

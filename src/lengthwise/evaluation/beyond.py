@@ -13,14 +13,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lengthwise.diagnostics.remembrance import effective_remembrance, remembrance_starts
-from lengthwise.diagnostics.state_statistics import state_statistics
-from lengthwise.diagnostics.verdict import verdict
 from lengthwise.errors import InputError
 from lengthwise.evaluation.diagnostic import Diagnostic
 from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.perplexity import RowLosses, log_edges, octave_edges, restarted_losses, row_losses
+from lengthwise.evaluation.remembrance import effective_remembrance, remembrance_starts
 from lengthwise.evaluation.rows import Axis, Row
+from lengthwise.evaluation.state_statistics import state_statistics
+from lengthwise.evaluation.verdict import verdict
 from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel, with_state
 from lengthwise.spaces import Tokens

@@ -48,10 +48,14 @@ class ByPoint(Diagnostic):
         yield from evaluate_points(model, task, task.points("test"), np.random.default_rng([seed, 0x1E57]))
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
-        """Return each metric at the points of a learning curve, as ``<metric>_<length>``."""
+        """Return each metric at the points of a learning curve, as ``<metric>_<length>``.
+
+        Where lengths do not tell the points apart, their other coordinates follow.
+        """
         points = task.points("curve")
         rows = evaluate_points(model, task, points, np.random.default_rng([seed, 0xC02E]), shared=False)
-        return {f"{row.metric}_{_place(row)}": row.value for row in rows}
+        apart = len({point.length for point in points} - {None}) == len(points)
+        return {f"{row.metric}_{_place(row, apart)}": row.value for row in rows}
 
 
 @torch.inference_mode()
@@ -77,8 +81,8 @@ def evaluate_points(
             yield from _rows(task, point, scores)
 
 
-def _place(row: Row) -> str:
-    return str(row.axes.get("length") or "_".join(map(str, row.axes.values())))
+def _place(row: Row, by_length: bool) -> str:
+    return str(row.axes["length"]) if by_length else "_".join(map(str, row.axes.values()))
 
 
 def _shares(task: Task, point: Point) -> bool:

@@ -7,7 +7,7 @@ MODELS: Registry = Registry(
     {
         "ldru": "lengthwise.models.tree.ldru:LDRUConfig",
         "backbone": "lengthwise.models.backbone:BackboneConfig",
-        "huggingface": "lengthwise.models.huggingface:HuggingFaceConfig",
+        "huggingface": "lengthwise.pretrained:HuggingFaceConfig",
         "regular_gpt": "lengthwise.models.tree.regular_gpt:RegularGPTConfig",
     },
 )

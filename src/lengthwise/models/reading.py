@@ -92,15 +92,18 @@ def answers_at_ends(
         answers.append(logits_NC)
         places.append(rows[rows_N.cpu()] * inputs.shape[1] + begin + places_N.cpu())
         here_B = torch.from_numpy(lengths_B)[rows] == end
-        finals.append(_as_start(model, state.rows(here_B.to(inputs.device))))
+        finals.append(as_start(model, state.rows(here_B.to(inputs.device))))
         order.append(rows[here_B])
         rows, state, begin = rows[~here_B], state.rows((~here_B).to(inputs.device)), end
     final = State.concat(finals).rows(torch.cat(order).argsort().to(inputs.device))
     return Output(torch.cat(answers)[torch.cat(places).argsort().to(inputs.device)], final)
 
 
-def _as_start(model: SequenceModel, final: State) -> State:
-    """Return what a sequence could start from, whose entries do not depend on the length, with the conv states kept."""
+def as_start(model: SequenceModel, final: State) -> State:
+    """Return what a sequence could start from, whose entries do not depend on the length, with the conv states kept.
+
+    States after different numbers of positions can be joined then.
+    """
     start = model.start_from(final)
     kept = {name: final[name] for name in start if start.kinds[name] is Kind.CONV}
     return State({**start, **kept}, start.kinds)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from rich.table import Table
 from rich.text import Text
 
-from lengthwise.diagnostics.verdict import OctaveRatio
+from lengthwise.evaluation.verdict import OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
-from lengthwise.report.parts import NONE, TO, number
+from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Head, Row
 
-VERDICT_STYLES = {"holds": "green", "undecided": "yellow", "drifts": "yellow", "fails": "red"}
+VERDICT_STYLES: Mapping[str, str] = {"holds": "green", "undecided": "yellow", "drifts": "yellow", "fails": "red"}
 """How a terminal colours a verdict."""
 _REACH = 500
 """The longest length of the published tables."""
@@ -35,19 +35,27 @@ def comparison_table(before: Measured, after: Measured) -> Table:
     table.add_column("", no_wrap=True)
     for name, (head, _) in (("before", before), ("after", after)):
         table.add_column(f"{name}\n[dim]{head.intervention.replace('_', ' ')}", justify="right")
-    by_position = any("end" in row.axes for row in before[1])
-    numbers = _of_language_model if by_position else _means
-    first, second = numbers(*before), numbers(*after)
-    for name in dict.fromkeys([*first, *second]):
-        cells = [cells.get(name, Text(NONE)) for cells in (first, second)]
-        if any(cell.plain != NONE for cell in cells):
-            table.add_row(name, *cells)
+    for name, one, other in side_by_side(before, after):
+        styled = (Text(cell, VERDICT_STYLES.get(cell, "")) for cell in (one, other))
+        table.add_row(name, *styled)
     return table
 
 
-def ratio_in_words(ratio: OctaveRatio | None) -> str:
-    """Return a ratio and its interval for a table."""
-    return NONE if ratio is None else f"{ratio.ratio:.3f} ({ratio.low:.3f}{TO}{ratio.high:.3f})"
+def side_by_side(before: Measured, after: Measured) -> list[tuple[str, str, str]]:
+    """Return the name of each main number of two runs and what it is before and after, as far as it was measured.
+
+    Args:
+        before: head and rows of one run.
+        after: those of another.
+
+    Raises:
+        InputError: one of them has no rows.
+    """
+    by_position = any("end" in row.axes for row in before[1])
+    numbers = _of_language_model if by_position else _means
+    first, second = numbers(*before), numbers(*after)
+    named = [(name, first.get(name, NONE), second.get(name, NONE)) for name in first | second]
+    return [row for row in named if row[1:] != (NONE, NONE)]
 
 
 def summary_line(head: Head, rows: Sequence[Row]) -> str:
@@ -69,28 +77,31 @@ def summary_line(head: Head, rows: Sequence[Row]) -> str:
     if accuracies:
         said.append(_beyond(head.training_length or 0, accuracies))
     rest = [row for row in rows if "end" not in row.axes and not (accuracies and _by_length(row))]
-    said += [f"{name} {cell.plain}" for name, cell in _means(head, rest).items()]
+    said += [f"{name} {cell}" for name, cell in _means(head, rest).items()]
     return "; ".join(said) or "nothing was measured"
 
 
-def _of_language_model(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
+def _of_language_model(head: Head, rows: Sequence[Row]) -> dict[str, str]:
     run = Diagnosed(head, rows)
     remembered, deviations = run.remembrance, run.deviations
-    verdict, _ = run.verdict
-    cells = {
-        "perplexity in context": as_perplexity(run.inside),
+    last = run.ratios[-1].end if run.ratios else run.context
+    return {
+        "perplexity within T": as_perplexity(run.inside),
         "perplexity in the octave to T": as_perplexity(run.at_context),
-        **{f"ratio at {multiple} T": ratio_in_words(run.ratio(multiple)) for multiple in MULTIPLES},
+        f"perplexity in the octave to {last:,}": as_perplexity(run.loss(last // 2, last)),
+        **{f"ratio at {multiple} T": _ratio(run.ratio(multiple)) for multiple in MULTIPLES},
         "remembrance, half dropped": NONE if remembered is None else f"{remembered.value:.3f}",
         "state deviation at T": NONE if deviations is None else number(deviations[0].value),
         "state deviation at the end": NONE if deviations is None else number(deviations[1].value),
-    }
-    return {name: Text(cell) for name, cell in cells.items()} | {
-        f"verdict (T = {run.context:,})": Text(verdict, VERDICT_STYLES[verdict])
+        f"verdict (T = {run.context:,})": run.verdict[0],
     }
 
 
-def _means(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
+def _ratio(ratio: OctaveRatio | None) -> str:
+    return NONE if ratio is None else f"{ratio.ratio:.3f} ({ratio.low:.3f}{TO}{ratio.high:.3f})"
+
+
+def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
     """Return the mean of each task and metric, within and beyond the training length where there is one."""
     found: dict[str, list[float]] = {}
     for row in rows:
@@ -100,7 +111,7 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, Text]:
         found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
             row.value
         )
-    return {name: Text(number(fmean(values))) for name, values in found.items()}
+    return {name: number(fmean(values)) for name, values in found.items()}
 
 
 def _by_length(row: Row) -> bool:

@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterable
 from functools import cached_property
 
-from lengthwise.diagnostics.verdict import Judgement, OctaveRatio, judge
 from lengthwise.errors import InputError
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.report.parts import number
+from lengthwise.evaluation.verdict import Judgement, OctaveRatio, judge
+from lengthwise.report.words import number
 from lengthwise.runs.rows import Head, Row
 
 MULTIPLES = (4, 16, 64)

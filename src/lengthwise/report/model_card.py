@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lengthwise.report.comparison import ratio_in_words
-from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
-from lengthwise.report.parts import NONE
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lengthwise.report.comparison import side_by_side
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_evaluation
 
@@ -25,50 +25,21 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
     Raises:
         InputError: one of the runs was not diagnosed.
     """
-    one, other = (Diagnosed(*read_evaluation(folder.evaluation)) for folder in (before, after))
-    head = source.rstrip() or f"# {settings['name']}"
-    title = "## Post-trained for length with lengthwise"
-    return "\n".join([head, "", title, "", *_done(settings, other, after), *_table(one, other), ""])
-
-
-def _done(settings: Mapping[str, Any], run: Diagnosed, after: RunFolder) -> list[str]:
-    training, head = settings["training"], run.head
+    first, second = (read_evaluation(folder.evaluation) for folder in (before, after))
     intervention = dict(settings["intervention"])
     name = intervention.pop("name")
-    environment = json.loads(after.environment.read_text(encoding="utf-8"))
-    listed = ", ".join(f"{setting} {value}" for setting, value in intervention.items())
-    return [
-        f"{training['steps']:,} steps whose windows start from states as `{name}` gives them"
-        f"{f' ({listed})' if listed else ''}; nothing else about the model was changed.",
-        "",
-        f"- Windows of {run.context:,} tokens (T): {training['batch_size']} a step, {head.sequences:,} in all",
-        f"- Peak learning rate: {training['optimiser']['learning_rate']:g}; precision: "
-        f"{training.get('precision', 'float32')}; seed: {head.seed}",
-        f"- Text (source and fingerprint): {head.data}",
-        f"- Command: `{environment['command']}`",
-        f"- lengthwise {environment['lengthwise']}{f', commit {head.commit}' if head.commit else ''}",
-        "",
-        "Measured on held-out text, the state carried all along; a ratio is perplexity in the octave that ends there "
-        "over that in the octave that ends at T, with its 95 % interval:",
-        "",
-    ]
-
-
-def _table(before: Diagnosed, after: Diagnosed) -> list[str]:
-    lines = ["| | before | after |", "|---|---|---|"]
-    columns = [_cells(before), _cells(after)]
-    for (name, one), (_, other) in zip(*columns, strict=True):
-        if {one, other} != {NONE}:
-            lines.append(f"| {name} | {one} | {other} |")
-    return lines
-
-
-def _cells(run: Diagnosed) -> list[tuple[str, str]]:
-    last = run.ratios[-1].end if run.ratios else run.context
-    return [
-        ("perplexity within T", as_perplexity(run.inside)),
-        ("perplexity in the octave to T", as_perplexity(run.at_context)),
-        *((f"ratio at {multiple} T", ratio_in_words(run.ratio(multiple))) for multiple in MULTIPLES),
-        (f"perplexity in the octave to {last:,}", as_perplexity(run.loss(last // 2, last))),
-        ("verdict", run.verdict[0]),
-    ]
+    environment = Environment(
+        loader=PackageLoader("lengthwise.report"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("model_card.md.j2").render(
+        title=source.rstrip() or f"# {settings['name']}",
+        name=name,
+        listed=", ".join(f"{setting} {value}" for setting, value in intervention.items()),
+        training={"precision": "float32"} | dict(settings["training"]),
+        head=second[0],
+        environment=json.loads(after.environment.read_text(encoding="utf-8")),
+        rows=side_by_side(first, second),
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import altair as alt
+import numpy as np
 import polars as pl
 
 from lengthwise.report.axes import Axis
@@ -25,33 +28,37 @@ _SIZES = [76, 40, 20, 12, 8]
 _MOST_PLACES = 48
 """Of a line among many; neighbouring places are joined where there are more."""
 _DIGITS = 6
+_FITTED = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
-class Drawing:
+@dataclass
+class Drawing(ABC):
     """What a figure consists of: marks that share their axes, and the data that they show.
 
     Args:
         title: its heading.
-        height: of the space between the axes, in pixels.
         kinds: what tells series apart, in the order of the colours; panels with the same kinds have the same colours.
+        height: of the space between the axes, in pixels.
         crowded: whether it has so many lines that one legend of the figure names them, bands are left out, and a line
             can be picked.
+        place: how the page places it: width, and what is fitted to it.
+        data: the rows that the specification names.
     """
 
-    def __init__(self, title: str, height: int, kinds: list[str], *, crowded: bool = False) -> None:
-        self.title, self.height, self.kinds, self.crowded = title, height, kinds, crowded
-        self.data: dict[str, list[dict[str, Any]]] = {}
-        """The rows that the specification names."""
-        self.place: dict[str, Any] = {"width": "container", "autosize": {"type": "fit-x", "contains": "padding"}}
-        """How the page places it: width, and what is fitted to it."""
+    title: str
+    kinds: list[str] = field(default_factory=list[str])
+    height: int = field(default=HEIGHT, kw_only=True)
+    crowded: bool = field(default=False, kw_only=True)
+    place: dict[str, Any] = field(default_factory=lambda: _FITTED, init=False)
+    data: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]], init=False)
 
+    @abstractmethod
     def layers(self, hover: bool) -> list[alt.Chart]:
         """Return what is drawn over each other; `hover` adds what shows values under the pointer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def described(self) -> str:
         """Say what it shows, for who does not see it."""
-        raise NotImplementedError
 
     def specification(self, hover: bool = False) -> dict[str, Any]:
         """Return the Vega-Lite specification without size, colours and data, which go by names.
@@ -77,45 +84,34 @@ class Drawing:
         return alt.Chart(alt.NamedData(name=name))
 
 
+@dataclass
 class Panel(Drawing):
     """Series along an axis.
 
     Args:
-        title: its heading.
-        kinds: as of `Drawing`.
         key: the field along the x axis.
         x: the axis of that field.
         y: the axis of what is measured.
         quantity: what is measured.
         number: how tooltips format it.
-        height: as of `Drawing`.
-        crowded: as of `Drawing`.
     """
 
-    def __init__(
-        self,
-        title: str,
-        kinds: list[str],
-        key: str,
-        x: Axis,
-        y: Axis,
-        *,
-        quantity: str = "accuracy",
-        number: str = ".4~%",
-        height: int = HEIGHT,
-        crowded: bool = False,
-    ) -> None:
-        super().__init__(title, height, kinds, crowded=crowded)
-        self.key, self._x, self._y, self._heading = key, x.x(key), y, x.heading
-        self._quantity, self._number = quantity, number
+    _: KW_ONLY
+    key: str
+    x: Axis
+    y: Axis
+    quantity: str = "accuracy"
+    number: str = ".4~%"
+
+    def __post_init__(self) -> None:
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
-        self._scale = alt.Scale(domain=kinds)
+        self._scale = alt.Scale(domain=self.kinds)
         # A page leaves legends out and has one of its own for all panels of a figure.
-        self._legend = _key() if crowded else None
+        self._legend = _key() if self.crowded else None
         self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
         faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
-        self._opacity = faint if crowded else alt.value(1)
+        self._opacity = faint if self.crowded else alt.value(1)
 
     def layers(self, hover: bool) -> list[alt.Chart]:
         """Return lines, marks and guides, and what shows the values of lines."""
@@ -123,7 +119,7 @@ class Panel(Drawing):
 
     def described(self) -> str:
         """Say what is drawn against what."""
-        return f"{self.title}: {self._quantity} against {self._heading}"
+        return f"{self.title}: {self.quantity} against {self.x.heading}"
 
     def add_series(self, spread: pl.DataFrame) -> None:
         """Add lines through means, with bands from the lowest seed to the highest and names beside them.
@@ -131,34 +127,35 @@ class Panel(Drawing):
         A crowded panel has neither bands nor names: the legend of its figure names the lines.
         """
         shown = _thinned(spread, self.key) if self.crowded else spread
-        base = self.chart(shown.to_dicts()).encode(x=self._x, color=self._colour)
+        base = self.chart(shown.to_dicts()).encode(x=self.x.x(self.key), color=self._colour)
         dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self.kinds, range=DASHES), legend=self._legend)
         line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(strokeDash=dash, opacity=self._opacity)
         if not self.crowded:
-            self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self._y.y("low"), y2="high:Q"))
-        self._layers.append(line.encode(y=self._y.y("mean")))
+            self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self.y.y("low"), y2="high:Q"))
+        self._layers.append(line.encode(y=self.y.y("mean")))
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.
         probe = base.mark_point(size=120, filled=True, opacity=0, aria=False)
-        self._probes.append(probe.encode(y=self._y.y("mean"), tooltip=self._tooltip()))
+        self._probes.append(probe.encode(y=self.y.y("mean"), tooltip=self._tooltip()))
 
     def add_points(self, spread: pl.DataFrame, hollow: bool = False) -> None:
         """Add the means as marks, hollow diamonds or dots, each with a rule from the lowest seed to the highest."""
         if spread.is_empty():
             return
-        sizes = _SIZES if len(self.kinds) > 1 else [46]
-        rows = [row | {"size": sizes[self.kinds.index(row["kind"]) % len(sizes)]} for row in spread.to_dicts()]
-        base = self.chart(rows).encode(x=self._x)
+        sizes = {kind: _SIZES[number % len(_SIZES)] for number, kind in enumerate(self.kinds)}
+        sized = spread.with_columns(size=pl.col("kind").replace_strict(sizes if len(sizes) > 1 else {}, default=46))
+        base = self.chart(sized.to_dicts()).encode(x=self.x.x(self.key))
         reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
         stroke = alt.Stroke("kind:N", scale=self._scale, legend=None)
         if hollow:
             marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
         else:
             fill = alt.Fill("kind:N", scale=self._scale, legend=None)
+            # Not by a scale of the kinds: it would decide the lengths of the legend's dashes.
             size = alt.Size("size:Q", scale=None, legend=None)
             marks = base.mark_point(shape="circle", filled=True).encode(stroke=stroke, fill=fill, size=size)
         if not self.crowded:
-            self._layers.append(reach.encode(y=self._y.y("low"), y2="high:Q"))
-        self._layers.append(marks.encode(y=self._y.y("mean"), opacity=self._opacity, tooltip=self._tooltip()))
+            self._layers.append(reach.encode(y=self.y.y("low"), y2="high:Q"))
+        self._layers.append(marks.encode(y=self.y.y("mean"), opacity=self._opacity, tooltip=self._tooltip()))
 
     def add_labels(self, spread: pl.DataFrame) -> None:
         """Add the kind of each series at the end of the axis, pushed apart where they would overlap."""
@@ -166,10 +163,10 @@ class Panel(Drawing):
         if self.crowded or len(last) < 2:
             return
         rows = last.sort("mean", descending=True, maintain_order=True).to_dicts()
-        places = _apart([self._y.fraction(row["mean"]) for row in rows], _LABEL_GAP / self.height)
-        values = [{"kind": row["kind"], "place": self._y.value(place)} for row, place in zip(rows, places, strict=True)]
+        places = _apart([self.y.fraction(row["mean"]) for row in rows], _LABEL_GAP / self.height)
+        values = [{"kind": row["kind"], "place": self.y.value(place)} for row, place in zip(rows, places, strict=True)]
         text = self.chart(values).mark_text(align="left", dx=9, fontSize=11, fontWeight=600)
-        place = self._y.y("place")
+        place = self.y.y("place")
         self._layers.append(text.encode(x=alt.value("width"), y=place, text="kind:N", color=self._colour))
 
     def add_rule(
@@ -186,7 +183,7 @@ class Panel(Drawing):
         """
         field = self.key if axis == "x" else "value"
         chart = self.chart([{field: value, "text": text.format(value)} for value in values])
-        chart = chart.encode(x=self._x) if axis == "x" else chart.encode(y=self._y.y(field))
+        chart = chart.encode(x=self.x.x(self.key)) if axis == "x" else chart.encode(y=self.y.y(field))
         baseline = "top" if upper else "bottom"
         if axis == "x":
             note = chart.mark_text(style="note", align="right", dx=-6, baseline=baseline)
@@ -200,9 +197,9 @@ class Panel(Drawing):
         return [
             alt.Tooltip("series:N", title="recipe"),
             alt.Tooltip(f"{self.key}:Q", format=","),
-            alt.Tooltip("mean:Q", format=self._number),
-            alt.Tooltip("low:Q", title="lowest seed", format=self._number),
-            alt.Tooltip("high:Q", title="highest seed", format=self._number),
+            alt.Tooltip("mean:Q", format=self.number),
+            alt.Tooltip("low:Q", title="lowest seed", format=self.number),
+            alt.Tooltip("high:Q", title="highest seed", format=self.number),
         ]
 
 
@@ -250,11 +247,7 @@ def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:
 
 def _apart(places: list[float], gap: float) -> list[float]:
     """Return descending places pushed down, and up again from the lower end, until none is nearer than the gap."""
-    pushed: list[float] = []
-    for place in places:
-        pushed.append(min(place, pushed[-1] - gap) if pushed else place)
-    floor = 0.0
-    for index in range(len(pushed) - 1, -1, -1):
-        pushed[index] = max(pushed[index], floor)
-        floor = pushed[index] + gap
-    return pushed
+    steps = gap * np.arange(len(places))
+    pushed = np.minimum.accumulate(np.array(places) + steps) - steps
+    lifted = np.maximum(np.maximum.accumulate(pushed[::-1] - steps), 0) + steps
+    return lifted[::-1].tolist()

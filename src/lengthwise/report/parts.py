@@ -20,10 +20,6 @@ from lengthwise.report.results import Results
 from lengthwise.report.theme import DARK, LIGHT, Theme
 
 REASONS = "What decided each verdict"
-NONE = "\N{EN DASH}"
-"""What a cell says where there is nothing to say."""
-TO = "\N{EN DASH}"
-"""Between the ends of a span."""
 ROWS = "rows.csv"
 """The file beside the page that holds every row."""
 _MOST_ROWS = 60
@@ -260,17 +256,6 @@ def write_files(name: str, specify: Callable[[Theme], dict[str, Any]], out: Path
     (out / f"{name}-dark.svg").write_text(dark, encoding="utf-8")
     (out / f"{name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
     (out / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
-
-
-def number(value: float | None) -> str:
-    """Return a number with about four significant digits for a table."""
-    if value is None:
-        return NONE
-    size = abs(value)
-    if 0.01 <= size < 1e7:
-        whole = len(str(int(size))) if size >= 1 else 1
-        return f"{value:,.{max(0, 4 - whole)}f}"
-    return "0" if value == 0 else f"{value:.3g}"
 
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

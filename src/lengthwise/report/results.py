@@ -41,8 +41,7 @@ class Results:
         runs: in the order of the part.
         rows: those of the table, with the columns `series` and `family`, and empty columns for axes that sections name.
         metrics: those of the table, with `series`, `family`, and `task` for what was trained on.
-        series: digest -> series.
-        family: digest -> family.
+        called: the `digest`, `series`, `family` and `task` of each recipe.
         name: begins the names of files and elements; empty for most.
         heading: what is compared.
         variants: whether all are variants of one model.
@@ -51,8 +50,7 @@ class Results:
     runs: list[Run]
     rows: pl.DataFrame
     metrics: pl.DataFrame
-    series: Mapping[str, str]
-    family: Mapping[str, str]
+    called: pl.DataFrame
     name: str = ""
     heading: str = ""
     variants: bool = False
@@ -65,7 +63,12 @@ class Results:
     @cached_property
     def families(self) -> list[str]:
         """The families, in the order in which they first appear."""
-        return list(dict.fromkeys(self.family[run.head.digest] for run in self.runs))
+        return self.called["family"].unique(maintain_order=True).to_list()
+
+    @cached_property
+    def _by_series(self) -> dict[str, list[Run]]:
+        names: dict[str, str] = dict(self.called.select("digest", "series").iter_rows())
+        return {name: [run for run in self.runs if names[run.head.digest] == name] for name in names.values()}
 
     @cached_property
     def accuracy(self) -> pl.DataFrame:
@@ -76,7 +79,7 @@ class Results:
 
     def of(self, series: str) -> list[Run]:
         """Return the runs of a series."""
-        return [run for run in self.runs if self.series[run.head.digest] == series]
+        return self._by_series[series]
 
     def within(self, tasks: Iterable[str], longest: int) -> Results:
         """Return the runs with the rows on some tasks alone, on sequences of at most so many symbols."""
@@ -135,15 +138,28 @@ def comparable(table: Table) -> list[Results]:
         table: as `read_table` reads it.
     """
     absent = [pl.lit(None, dtype).alias(name) for name, dtype in _KNOWN_AXES.items() if name not in table.rows.columns]
-    table = replace(table, rows=table.rows.with_columns(*absent))
+    rows = table.rows.with_columns(*absent)
     series = _series(table.runs)
     family = _families(table.runs, series)
-    positional = set(table.rows.filter(BY_POSITION)["digest"])
-    others = [run for run in table.runs if run.head.digest not in positional]
+    positional = set(rows.filter(BY_POSITION)["digest"])
+
+    def part(runs: list[Run], heading: str, name: str = "", variants: bool = False) -> Results:
+        digests = {run.head.digest: run.head.trained_on for run in runs}
+        short = _short([family[digest] for digest in digests])
+        called = pl.DataFrame(
+            [(digest, series[digest], short[family[digest]], task) for digest, task in digests.items()],
+            schema=["digest", "series", "family", "task"],
+            orient="row",
+        )
+        own = rows.join(called.drop("task"), on="digest", maintain_order="left")
+        metrics = table.metrics.join(called, on="digest", maintain_order="left")
+        return Results(runs, own, metrics, called, name, heading, variants)
+
     folders: dict[str, list[Run]] = {}
-    for run in others:
-        name = family[run.head.digest]
-        folders.setdefault(name.rpartition("/")[0] or name, []).append(run)
+    for run in table.runs:
+        of = family[run.head.digest]
+        if run.head.digest not in positional:
+            folders.setdefault(of.rpartition("/")[0] or of, []).append(run)
     variants = {
         folder: runs
         for folder, runs in folders.items()
@@ -151,39 +167,12 @@ def comparable(table: Table) -> list[Results]:
     }
     models = [run for folder, runs in folders.items() if folder not in variants for run in runs]
     models.sort(key=lambda run: model_name(run) != "ldru")
-    found = [_part(table, models, series, family, "", "Models", variants=False)] if models else []
+    texts = [run for run in table.runs if run.head.digest in positional]
+    found = [part(models, "Models")] if models else []
     for folder, runs in variants.items():
         slug = "" if len(variants) == 1 and not models else re.sub(r"[^A-Za-z0-9_.-]+", "-", folder)
-        found.append(_part(table, runs, series, family, slug, f"Variants in {folder}", variants=True))
-    texts = [run for run in table.runs if run.head.digest in positional]
-    if texts:
-        found.append(_part(table, texts, series, family, "", "Language modelling", variants=False))
-    return found
-
-
-def _part(
-    table: Table,
-    runs: list[Run],
-    series: Mapping[str, str],
-    family: Mapping[str, str],
-    name: str,
-    heading: str,
-    variants: bool,
-) -> Results:
-    digests = list(dict.fromkeys(run.head.digest for run in runs))
-    short = _short([family[digest] for digest in digests])
-    family = {digest: short[family[digest]] for digest in digests}
-    called = pl.DataFrame(
-        {
-            "digest": digests,
-            "series": [series[digest] for digest in digests],
-            "family": [family[digest] for digest in digests],
-            "task": [next(run.head.trained_on for run in runs if run.head.digest == digest) for digest in digests],
-        }
-    )
-    rows = table.rows.join(called.drop("task"), on="digest", maintain_order="left")
-    metrics = table.metrics.join(called, on="digest", maintain_order="left")
-    return Results(runs, rows, metrics, {digest: series[digest] for digest in digests}, family, name, heading, variants)
+        found.append(part(runs, f"Variants in {folder}", slug, variants=True))
+    return [*found, part(texts, "Language modelling")] if texts else found
 
 
 def _series(runs: Sequence[Run]) -> dict[str, str]:

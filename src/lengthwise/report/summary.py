@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 
 import polars as pl
 
@@ -29,47 +30,51 @@ class Score:
     high: float
 
 
-@dataclass(frozen=True)
 class Summary:
-    """One row of the table: a recipe over its seeds.
+    """What tables say of a recipe over its seeds.
 
     Args:
-        task: the task's name.
-        series: the recipe's name.
-        family: what it shares with the recipes of the same model on other tasks.
-        runs: one a seed, in the order of seeds.
-        sequences: training strings of one run.
-        training_length: the longest string trained on.
-        longest: the longest of the lengths that were evaluated without a gap, or on a grid.
-        beyond: over all of these lengths from the one after the training length to the longest.
-        beyond_next: the same without the first of them, as the published scores are.
-        even: over the even lengths of `beyond_next`; None where the task has none.
-        near_misses: on strings one or two edits from another class; None where the task has none.
-        far: length -> score at the single lengths beyond.
-        mean: over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one.
-        by_seed: seed -> the same of each run.
-        lengths: first, last and number of the lengths of `mean`; None where there are none.
-        stopped: steps taken and steps planned, where training ended early.
-        worst: the length at which the mean over seeds is lowest, and that mean; the shortest of several.
+        rows: its accuracy by length.
+        runs: one a seed.
     """
 
-    task: str
-    series: str
-    family: str
-    runs: list[Run]
-    sequences: int
-    training_length: int
-    longest: int
-    beyond: Score | None
-    beyond_next: Score | None
-    even: Score | None
-    near_misses: Score | None
-    far: dict[int, Score]
-    mean: Score | None
-    by_seed: dict[int, float]
-    lengths: tuple[int, int, int] | None
-    stopped: tuple[int, int] | None
-    worst: tuple[int, float]
+    def __init__(self, rows: pl.DataFrame, runs: Sequence[Run]) -> None:
+        self.task, self.series, self.family = (str(rows[name][0]) for name in ("task", "series", "family"))
+        self.runs = sorted(runs, key=lambda run: run.head.seed)
+        head = self.head = self.runs[0].head
+        trained = self.training_length = int(rows["training_length"][0])
+        standard = rows.filter(pl.col("distribution") == "standard")
+        self.longest = longest_in_a_row(standard["length"], self.runs[0].settings)
+        """The longest of the lengths that were evaluated without a gap, or on a grid."""
+        shared = _prefixes_are_fair(self.task)
+        dense = standard.filter(pl.col("length").is_between(trained + 1, self.longest))
+        later = dense.filter(pl.col("length") > trained + 1)
+        self.beyond = _score(dense, shared)
+        """Over all of these lengths beyond the training length."""
+        self.beyond_next = _score(later, shared)
+        """The same without the first of them, as the published scores are."""
+        self.even = _score(later.filter(pl.col("length") % 2 == 0), shared)
+        """Over the even lengths of those; None where the task has none."""
+        self.near_misses = _score(rows.filter(pl.col("distribution") == "near_miss"), shared=False)
+        """On strings one or two edits from another class; None where the task has none."""
+        apart = standard.filter(pl.col("length") > self.longest).sort("length").partition_by("length", as_dict=True)
+        self.far = {length: score for (length,), at in apart.items() if (score := _score(at, shared=False))}
+        """Length -> score at the single lengths beyond."""
+        shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
+        self.mean = _score(shown, shared)
+        """Over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one."""
+        self.by_seed = _by_seed(shown)
+        """Seed -> the same of each run."""
+        self.lengths: list[int] = shown["length"].unique().sort().to_list()
+        """Those of `mean`."""
+        planned: int | None = setting(self.runs[0].settings, "training.steps")
+        self.stopped = (head.step, planned) if planned and head.step < planned else None
+        """Steps taken and steps planned, where training ended early."""
+        means = standard.group_by("length").agg(pl.col("value").mean()).sort("value", "length")
+        self.worst = int(means["length"][0]), float(means["value"][0])
+        """The length at which the mean over seeds is lowest, and that mean; the shortest of several."""
+        self.flawless = self.worst[1] == _EXACT and (self.near_misses is None or self.near_misses.value == _EXACT)
+        """Whether no string of any length or kind was misclassified."""
 
     @property
     def seeds(self) -> list[int]:
@@ -79,17 +84,7 @@ class Summary:
     @property
     def seconds(self) -> float:
         """Mean training time of one run."""
-        return sum(run.seconds for run in self.runs) / len(self.runs)
-
-    @property
-    def parameters(self) -> int | None:
-        """Trained numbers; None where they are not known."""
-        return self.runs[0].head.parameters
-
-    @property
-    def state_size(self) -> int | None:
-        """Values that the model carries; None where it carries no state, or it is not known."""
-        return self.runs[0].head.state_size
+        return fmean(run.seconds for run in self.runs)
 
     @property
     def model(self) -> str:
@@ -98,73 +93,14 @@ class Summary:
         operator = None if setting(settings, "model.mixer") else setting(settings, "model.operator.name")
         return " ".join(part for part in (model_name(self.runs[0]), operator) if part)
 
-    @property
-    def flawless(self) -> bool:
-        """Whether no string of any length or kind was misclassified."""
-        near = self.near_misses is None or self.near_misses.value == _EXACT
-        return near and self.worst[1] == _EXACT
-
 
 @lru_cache(maxsize=4)
 def summarise(results: Results) -> list[Summary]:
     """Return a summary of each series, tasks and series in the order of the runs."""
     groups = results.accuracy.partition_by("task", "series", as_dict=True, maintain_order=True)
-    runs: dict[str, list[Run]] = {}
-    for run in results.runs:
-        runs.setdefault(results.series[run.head.digest], []).append(run)
     tasks = ordered_tasks(results.accuracy)
     ordered = sorted(groups.items(), key=lambda item: tasks.index(item[0][0]))
-    return [_summary(task, series, rows, runs[series]) for (task, series), rows in ordered]
-
-
-def percent(value: float, digits: int = 2) -> str:
-    """Return an accuracy in percent, rounded down, so that 100.0 means that there was no error at all.
-
-    Args:
-        value: a fraction.
-        digits: digits after the point where it is not exactly 1.
-    """
-    if value >= _EXACT:
-        return "100.0"
-    # Fractions such as 0.57 are stored a little below themselves and must not lose a digit to that.
-    scaled = math.floor(round(value * 100 * 10**digits, 6))
-    most = 100 * 10**digits - 1
-    return f"{min(scaled, most) / 10**digits:.{digits}f}"
-
-
-def _summary(task: str, series: str, rows: pl.DataFrame, runs: list[Run]) -> Summary:
-    head, settings = runs[0].head, runs[0].settings
-    trained = int(rows["training_length"][0])
-    standard = rows.filter(pl.col("distribution") == "standard")
-    near = rows.filter(pl.col("distribution") == "near_miss")
-    longest = longest_in_a_row(standard["length"], settings)
-    dense = standard.filter(pl.col("length").is_between(trained + 1, longest))
-    later = dense.filter(pl.col("length") > trained + 1)
-    shared = _prefixes_are_fair(task)
-    far = standard.filter(pl.col("length") > longest).partition_by("length", as_dict=True)
-    shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
-    lengths = shown["length"].unique().sort().to_list()
-    by_length = standard.group_by("length").agg(pl.col("value").mean()).sort("value", "length")
-    planned = setting(settings, "training.steps")
-    return Summary(
-        task=task,
-        series=series,
-        family=str(rows["family"][0]),
-        runs=sorted(runs, key=lambda run: run.head.seed),
-        sequences=head.sequences,
-        training_length=trained,
-        longest=longest,
-        beyond=_score(dense, shared),
-        beyond_next=_score(later, shared),
-        even=_score(later.filter(pl.col("length") % 2 == 0), shared),
-        near_misses=_score(near, shared=False),
-        far={length: score for (length,), at in sorted(far.items()) if (score := _score(at, shared=False))},
-        mean=_score(shown, shared),
-        by_seed=_by_seed(shown),
-        lengths=(lengths[0], lengths[-1], len(lengths)) if lengths else None,
-        stopped=(head.step, planned) if planned and head.step < planned else None,
-        worst=(int(by_length["length"][0]), float(by_length["value"][0])),
-    )
+    return [Summary(rows, results.of(series)) for (_, series), rows in ordered]
 
 
 def _score(rows: pl.DataFrame, shared: bool) -> Score | None:

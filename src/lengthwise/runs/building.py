@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.environment import source_commit
 from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.budget import count_parameters
+from lengthwise.runs.environment import source_commit
 from lengthwise.runs.folder import RunFolder, run_path
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.rows import Head

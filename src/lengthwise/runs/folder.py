@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.experiments.lock import is_held
+from lengthwise.runs.lock import is_held
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,6 @@ from pydantic import (
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.config import Evaluation
-from lengthwise.experiments.overrides import apply_overrides
-from lengthwise.experiments.problems import explain
-from lengthwise.experiments.shipped import default_name, find_recipe, read_settings
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.base import InterventionConfig
 from lengthwise.interventions.zero import ZeroConfig
@@ -34,6 +31,9 @@ from lengthwise.models.base import ModelConfig
 from lengthwise.models.budget import within_budget
 from lengthwise.registry import OneOf
 from lengthwise.runs.migrate_recipe import FORMAT, migrate
+from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.problems import explain
+from lengthwise.runs.shipped import default_name, find_recipe, read_settings
 from lengthwise.tasks import TASKS, spell_task
 from lengthwise.tasks.base import Task
 from lengthwise.training import OBJECTIVES
@@ -185,9 +185,28 @@ def _plugins(settings: BaseModel, place: str = "") -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def recipe_schema() -> dict[str, Any]:
-    """Return the JSON Schema of recipes, for editors."""
+    """Return the JSON Schema of files of recipes, for editors; where there is a base, sections may leave anything out."""
+    whole = _resolved_schema()
+    properties = whole["properties"] | {"base": {"type": "string", "description": "A recipe, where this says nothing."}}
+    properties["task"] = {"anyOf": [{"type": "string"}, properties["task"]]}
+    parts = {name: _part(schema) for name, schema in properties.items()}
+    of_part = {"properties": parts, "additionalProperties": False}
+    of_whole = whole | {"properties": properties}
+    return {"$defs": of_whole.pop("$defs"), "if": {"required": ["base"]}, "then": of_part, "else": of_whole}
+
+
+def _part(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a setting on top of a base: of sections only that they are sections."""
+    if "discriminator" in schema or "$ref" in schema:
+        return {"type": "object"}
+    return schema | ({"anyOf": [_part(choice) for choice in schema["anyOf"]]} if "anyOf" in schema else {})
+
+
+@functools.cache
+def _resolved_schema() -> dict[str, Any]:
+    """Return the JSON Schema of settings on top of their base."""
     schema = Recipe.model_json_schema()
-    # The loader fills the name in, and a base.
+    # The loader fills the name in.
     schema["required"].remove("name")
     return schema
 
@@ -229,10 +248,11 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     Raises:
         InputError: settings are wrong; the message names each.
     """
+    settings = _spelt(migrate(settings))
     try:
-        return Recipe.model_validate(migrate(settings))
+        return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema())}") from error
+        raise InputError(f"{source}:\n{explain(error, settings, _resolved_schema())}") from error
 
 
 def read_recipe(path: Path) -> Recipe:

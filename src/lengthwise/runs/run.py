@@ -12,10 +12,10 @@ from typing import Any, TextIO
 
 from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.evaluation.rows import Row
-from lengthwise.experiments.environment import describe_environment
-from lengthwise.experiments.lock import hold
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
+from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.lock import hold
 from lengthwise.runs.recipe import Recipe, read_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
@@ -115,13 +115,19 @@ def _is_due(trainer: Trainer) -> bool:
     return trainer.finished or trainer.step % trainer.config.checkpoint_every == 0
 
 
-def evaluate_run(folder: Path, progress: Callable[[Row], None] | None = None, again: bool = False) -> list[Row]:
+def evaluate_run(
+    folder: Path,
+    progress: Callable[[Row], None] | None = None,
+    again: bool = False,
+    recipe: Recipe | None = None,
+) -> list[Row]:
     """Measure a trained run as its recipe says and write its rows.
 
     Args:
         folder: the run's folder.
         progress: called after every row.
         again: whether rows that are there already are replaced.
+        recipe: that which the run was just trained with; read from the folder by default.
 
     Returns:
         All rows.
@@ -132,7 +138,7 @@ def evaluate_run(folder: Path, progress: Callable[[Row], None] | None = None, ag
         StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
-    recipe, seed = read_run(run)
+    recipe, seed = read_run(run) if recipe is None else (recipe, recipe.seeds[0])
     with hold(folder):
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")

@@ -28,16 +28,7 @@ def in_chunks(x: Tensor, size: int, dtype: torch.dtype) -> Tensor:
 
 
 def carry(decay: Tensor, written: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-    """Carry a state across chunks: it decays, then what the chunk wrote is added.
-
-    Args:
-        decay: [B, N, ...] decay over each whole chunk, broadcast over a state.
-        written: [B, N, D...] what each chunk adds, decayed to the chunk's end.
-        state: [B, D...] the state before the first chunk.
-
-    Returns:
-        [B, N, D...] the states before the chunks, and [B, D...] the state after the last.
-    """
+    """Return the states before the chunks, [B, N, D...], and after the last: each decays, then `written` is added."""
     before, after = cast(tuple[Tensor, Tensor], _Carry.apply(decay, written, state, False))
     return before, after
 

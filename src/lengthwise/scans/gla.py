@@ -99,15 +99,9 @@ def _within(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weigh the tokens of each chunk for each other, by halves of ever larger blocks.
 
-    Args:
-        own_BNHC: weight of each token for itself.
-        reading_BNHCK: queries, decayed from the end of the token before.
-        writing_BNHCK: keys.
-        log_BNHCK: log decays.
-
-    Returns:
-        Weights [B, N, H, C, C], queries decayed from the chunk's start, keys decayed to its end, and its log decay
-        [B, N, H, K].
+    Given are the weight of each token for itself, queries decayed from the end of the token before, keys and log
+    decays; returned are weights [B, N, H, C, C], queries decayed from the chunk's start, keys decayed to its end, and
+    its log decay [B, N, H, K].
     """
     weight_M, reading_M, writing_M = own_BNHC[..., None, None], reading_BNHCK[..., None, :], writing_BNHCK[..., None, :]
     log_MK = log_BNHCK

@@ -94,7 +94,8 @@ class _ChunkedScan(torch.autograd.Function):
         rows, shape = v_BNGCRV.shape[:3], (*v_BNGCRV.shape[:3], k.shape[2], *v.shape[2:])
         decays = pairwise_decays(log.mT)
         from_start = log.cumsum(1).exp()
-        to_end = _sum_after(log).exp()
+        # For each token the sum over the later tokens of its chunk.
+        to_end = F.pad(log[:, 1:], (0, 0, 0, 1)).flip(1).cumsum(1).flip(1).exp()
         scores = k @ q.mT
         weights = scores[:, None] * decays
         written = k.mT @ (v * to_end[..., None]).flatten(2)
@@ -146,19 +147,7 @@ class _ChunkedScan(torch.autograd.Function):
         return (*(x.unflatten(0, rows) for x in (dq, dk, dv, d_log)), d_start)
 
 
-def _sum_after(log_MCR: Tensor) -> Tensor:
-    """Return for each token the sum over the later tokens of its chunk."""
-    return F.pad(log_MCR[:, 1:], (0, 0, 0, 1)).flip(1).cumsum(1).flip(1)
-
-
 def pairwise_decays(log_decay_C: Tensor) -> Tensor:
-    """Return the decay from every token to every later one.
-
-    Args:
-        log_decay_C: [..., C] log decays.
-
-    Returns:
-        [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i; zero where i < j.
-    """
+    """Return [..., C, C] the decay of what token j wrote when token i reads it, at row j and column i, else zero."""
     square_CC = log_decay_C[..., None, :].expand(*log_decay_C.shape, log_decay_C.shape[-1]).triu(1)
     return square_CC.cumsum_(-1).exp_().triu_()

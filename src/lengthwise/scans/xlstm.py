@@ -103,16 +103,7 @@ def mlstm_scan(
 
 
 def running_maximum(log_input_BTH: Tensor, log_forget_BTH: Tensor, start_BH: Tensor) -> Tensor:
-    """Return ``m_t = max(log_forget_t + m_{t-1}, log_input_t)`` for all tokens, with logarithmic depth.
-
-    Args:
-        log_input_BTH: what enters, T at least 1.
-        log_forget_BTH: what is added to the maximum so far.
-        start_BH: the maximum before the first token.
-
-    Returns:
-        [B, T, H] the maxima.
-    """
+    """Return ``m_t = max(log_forget_t + m_{t-1}, log_input_t)`` for all tokens, [B, T, H], in logarithmic depth."""
     return cast(Tensor, _RunningMaximum.apply(log_input_BTH, log_forget_BTH, start_BH))
 
 

@@ -9,7 +9,7 @@ from lengthwise.registry import Registry, nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.tasks.base import Task
-    from lengthwise.tasks.language import Language
+    from lengthwise.tasks.regular.language import Language
 
 _BUILT_IN = (
     *("parity", "even_pairs", "cycle_navigation", "modular_arithmetic", "modular_arithmetic_precedence"),
@@ -18,15 +18,21 @@ _BUILT_IN = (
     *(f"prefix_{symbols}_{base}" for symbols in (1, 2, 4) for base in (2, 4)),
 )
 
-LANGUAGES: Registry = Registry("language", {name: f"lengthwise.tasks.languages:{name}" for name in _BUILT_IN})
+LANGUAGES: Registry = Registry("language", {name: f"lengthwise.tasks.regular.languages:{name}" for name in _BUILT_IN})
 """Name of a regular language -> a factory without arguments, in the order of the paper's table."""
 
 
 TASKS: Registry = Registry(
     "task",
     {
-        "regular": "lengthwise.tasks.regular:Regular",
+        "regular": "lengthwise.tasks.regular.task:Regular",
         "language_modelling": "lengthwise.tasks.language_modelling:LanguageModelling",
+        "listops": "lengthwise.tasks.listops:ListOps",
+        "copying": "lengthwise.tasks.copying:Copying",
+        "passkey": "lengthwise.tasks.passkey:Passkey",
+        "babilong": "lengthwise.tasks.babilong:BabiLong",
+        "classification": "lengthwise.tasks.classification:Classification",
+        "signals": "lengthwise.tasks.signals:Signals",
     },
     reserved=_BUILT_IN,
 )
@@ -69,7 +75,7 @@ def get_language(name: str) -> Language:
     """Return a regular language, with its automaton and all of its samplers.
 
     Args:
-        name: a name that `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``; see `lengthwise.tasks.custom`.
+        name: a name that `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``; see `lengthwise.tasks.regular.custom`.
 
     Raises:
         InputError: the name is unknown, or the pattern or file does not describe an automaton.
@@ -81,7 +87,7 @@ def get_language(name: str) -> Language:
     kind, colon, rest = name.partition(":")
     if not colon:
         return LANGUAGES.load(name)()
-    from lengthwise.tasks import custom
+    from lengthwise.tasks.regular import custom
 
     makers = {"regex": custom.regex_language, "dfa": custom.dfa_language}
     if kind not in makers:

@@ -23,7 +23,6 @@ Bools = NDArray[np.bool_]
 
 IGNORE = -1
 """The target of a position where nothing is asked, and the class of a string outside a language's domain."""
-UNLABELLED = IGNORE
 Stage = Literal["train", "test", "curve"]
 """Training, the measurement of a trained model, and the points of a learning curve."""
 Axis: TypeAlias = int | float | str
@@ -86,8 +85,8 @@ class Batch:
     @property
     def asked(self) -> Bools:
         """[B, T] where something is asked."""
-        nothing: Bools = np.equal(self.targets, IGNORE) if self.targets.ndim == 2 else np.isnan(self.targets).any(-1)
-        return np.logical_not(nothing)
+        targets = self.targets
+        return np.asarray(targets != IGNORE if targets.ndim == 2 else ~np.isnan(targets).any(-1), dtype=np.bool_)
 
     def rows(self, index: NDArray[Any] | slice) -> Batch:
         """Return some of the rows."""

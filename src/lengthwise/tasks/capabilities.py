@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import Batch, Point, Task
-from lengthwise.tasks.language import Language
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.language import Language
 
 Capability = TypeVar("Capability")
 

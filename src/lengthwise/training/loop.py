@@ -15,6 +15,7 @@ from lengthwise.errors import InputError, StoppedError
 from lengthwise.interventions.base import Intervention, check_carries_state
 from lengthwise.interventions.zero import Zero
 from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.reading import as_start
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
 from lengthwise.training.config import TrainingConfig
@@ -168,15 +169,18 @@ class Trainer:
         batch = batch.rows(slice(self.processes.rank, None, self.processes.count))
         start = self._start(batch, generator)
         parts, finals = np.array_split(np.arange(len(batch)), self.config.accumulation), list[State]()
-        asked = max(int(batch.asked.sum()), 1) if len(parts) > 1 else 1
+        whole = len(parts) == 1
+        asked = 1 if whole else max(int(batch.asked.sum()), 1)
         for index in parts:
-            whole = len(parts) == 1
             part = batch if whole else batch.rows(index)
             before = start if start is None or whole else start.rows(index.tolist())
             watched = self.intervention.observes
             loss = self.objective.loss(part, before, progress, generator, watched=watched)
-            if watched and loss.state is not None:
-                finals.append(loss.state.detach())
+            if watched and loss.state is not None and isinstance(self.model, SequenceModel):
+                final = loss.state.detach()
+                with torch.no_grad():
+                    # Parts may end after different numbers of positions.
+                    finals.append(final if whole else as_start(self.model, final))
             share = 1.0 if whole else int(part.asked.sum()) / asked
             yield loss, share, len(part), batch.inputs.shape[1]
         if finals:

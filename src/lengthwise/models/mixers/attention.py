@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import Mixer, MixerConfig, per_head
+from lengthwise.models.mixers.base import Mixer, MixerConfig, share
 from lengthwise.models.positions import DrawnPositions, RandomPositions, wave_frequencies, waves
 from lengthwise.state import Kind, State
 
@@ -60,7 +60,7 @@ class Attention(Mixer):
 
     def __init__(self, config: AttentionConfig, width: int) -> None:
         super().__init__()
-        channels = per_head(width, config.heads, f"width {width}")
+        channels = share(width, config.heads, f"width {width}")
         self.config = config
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.positions = _ENCODINGS[config.positions](config.heads, channels)

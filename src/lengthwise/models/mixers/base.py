@@ -47,9 +47,7 @@ class Recurrence(Mixer):
         conv: name -> shape for one row, of the conv states; they are in the dtype of the parameters.
     """
 
-    def __init__(
-        self, memory: Mapping[str, tuple[int, ...]], conv: Mapping[str, tuple[int, ...]] | None = None
-    ) -> None:
+    def __init__(self, memory: _Shapes, conv: _Shapes | None = None) -> None:
         super().__init__()
         self._memory_shapes, self._conv_shapes = dict(memory), dict(conv or {})
 
@@ -69,15 +67,15 @@ class Recurrence(Mixer):
         return State(dict(named), dict.fromkeys(self._conv_shapes, Kind.CONV))
 
 
-def per_head(channels: int, heads: int, name: str) -> int:
-    """Return how many of some channels a head has.
+def share(whole: int, parts: int, of: str, by: str | None = None) -> int:
+    """Return how much of a whole each of its parts has; the parts are heads unless `by` calls them otherwise.
 
     Raises:
-        InputError: the heads do not divide them, or there are none; the message calls them by the name.
+        InputError: the parts do not divide the whole, or it is nothing; the message calls both by their names.
     """
-    if not channels or channels % heads:
-        raise InputError(f"{heads} heads do not divide the {name}; give a number that does")
-    return channels // heads
+    if not whole or whole % parts:
+        raise InputError(f"{by or f'{parts} heads'} do not divide the {of}; give a number that does")
+    return whole // parts
 
 
 class MixerConfig(BaseModel, ABC):

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, per_head
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.delta import CHUNK, delta_scan
@@ -85,7 +85,7 @@ class DeltaNet(Recurrence):
 
     def __init__(self, config: DeltaConfig, width: int) -> None:
         gated = isinstance(config, GatedDeltaNetConfig)
-        H, K = config.heads, config.key_width or per_head(width, config.heads, f"width {width}")
+        H, K = config.heads, config.key_width or share(width, config.heads, f"width {width}")
         V = config.value_width or (2 * K if gated else K)
         super().__init__({"matrix": (H, K, V)}, {"convolution": (config.convolution - 1, H * (2 * K + V))})
         self.memory = _Memory(config, width, K, V)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, per_head
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.state import State
@@ -67,8 +67,8 @@ class GLA(Recurrence):
 
     def __init__(self, config: GLAConfig, width: int) -> None:
         keys, values = round(config.key_expansion * width), round(config.value_expansion * width)
-        K = per_head(keys, config.heads, f"{keys} key channels")
-        V = per_head(values, config.heads, f"{values} value channels")
+        K = share(keys, config.heads, f"{keys} key channels")
+        V = share(values, config.heads, f"{values} value channels")
         super().__init__({"matrix": (config.heads, K, V)})
         self.config = config
         self.sizes = [keys, keys, values, values, config.gate_rank]

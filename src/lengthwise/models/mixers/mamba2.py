@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import MixerConfig, Recurrence
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.mamba2 import CHUNK, linear_scan
@@ -70,11 +69,8 @@ class Mamba2(Recurrence):
 
     def __init__(self, config: Mamba2Config, width: int) -> None:
         channels = config.expansion * width
-        if channels % config.head_size:
-            raise InputError(f"heads of {config.head_size} channels do not divide the {channels} inner channels")
-        heads = channels // config.head_size
-        if heads % config.groups:
-            raise InputError(f"{config.groups} groups do not divide the {heads} heads")
+        heads = share(channels, config.head_size, f"{channels} inner channels", f"heads of {config.head_size} channels")
+        share(heads, config.groups, f"{heads} heads", f"{config.groups} groups")
         shared = config.groups * config.state_size
         super().__init__(
             {"matrix": (heads, config.state_size, config.head_size)},

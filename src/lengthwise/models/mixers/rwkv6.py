@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.errors import InputError
-from lengthwise.models.mixers.base import MixerConfig, Recurrence
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import PositiveRange, precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.state import State
@@ -70,11 +69,9 @@ class RWKV6(Recurrence):
     """
 
     def __init__(self, config: RWKV6Config, width: int) -> None:
-        if width % config.head_size:
-            raise InputError(f"heads of {config.head_size} channels do not divide the width {width}")
-        shifts = ["shift", "channel_shift"] if config.channel_mix else ["shift"]
-        matrix = (width // config.head_size, config.head_size, config.head_size)
-        super().__init__({"matrix": matrix}, dict.fromkeys(shifts, (1, width)))
+        size, shifts = config.head_size, ["shift", "channel_shift"] if config.channel_mix else ["shift"]
+        heads = share(width, size, f"width {width}", f"heads of {size} channels")
+        super().__init__({"matrix": (heads, size, size)}, dict.fromkeys(shifts, (1, width)))
         self.time_mix = TimeMix(config, width)
         if config.channel_mix:
             self.norm = nn.LayerNorm(width)
@@ -91,12 +88,7 @@ class RWKV6(Recurrence):
 
 
 def shift_tokens(x_BTD: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each token how the token before differs from it, and the last token.
-
-    Args:
-        x_BTD: inputs.
-        last_B1D: the input just before.
-    """
+    """Return for each token how the token before differs from it, and the last token."""
     return torch.cat([last_B1D, x_BTD[:, :-1]], 1) - x_BTD, x_BTD[:, -1:]
 
 

@@ -132,14 +132,10 @@ class S5(Recurrence):
 
 
 def diagonal_hippo(size: int) -> tuple[Tensor, Tensor]:
-    """Return half of the eigenvalues and eigenvectors of the normal part of a HiPPO-LegS matrix.
+    """Return half of the eigenvalues and eigenvectors of the normal part of a HiPPO-LegS matrix of even size S.
 
-    Args:
-        size: S, of the matrix; even.
-
-    Returns:
-        [S / 2] eigenvalues with negative imaginary parts, and [S, S / 2] orthonormal eigenvectors, in complex128. The
-        other half are their conjugates.
+    The eigenvalues [S / 2] have negative imaginary parts, the eigenvectors [S, S / 2] are orthonormal, in complex128;
+    the other half are their conjugates.
 
     Source: Smith et al. 2023, appendix B.1.1; Gu et al. 2022, equation 7.
     """

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, per_head
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.mamba2 import CHUNK
 from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, slstm_scan
@@ -81,7 +81,7 @@ class SLSTM(Recurrence):
     """
 
     def __init__(self, config: SLSTMConfig, width: int) -> None:
-        units = per_head(config.hidden_size, config.heads, f"{config.hidden_size} units")
+        units = share(config.hidden_size, config.heads, f"{config.hidden_size} units")
         super().__init__(dict.fromkeys(("cell", "normaliser", "stabiliser", "hidden"), (config.heads, units)))
         self.config = config
         self.expand = nn.Linear(width, 4 * config.hidden_size)
@@ -125,7 +125,7 @@ class MLSTM(Recurrence):
 
     def __init__(self, config: MLSTMConfig, width: int) -> None:
         H, keys, values = config.heads, round(config.key_expansion * width), round(config.value_expansion * width)
-        K, V = per_head(keys, H, f"{keys} key channels"), per_head(values, H, f"{values} value channels")
+        K, V = share(keys, H, f"{keys} key channels"), share(values, H, f"{values} value channels")
         super().__init__({"matrix": (H, K, V), "normaliser": (H, K), "stabiliser": (H,)})
         self.config = config
         self.sizes = [keys, keys, values, values]

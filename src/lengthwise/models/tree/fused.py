@@ -28,46 +28,27 @@ BLOCK_ROWS = 1024
 def mlp_operator(pairs: Tensor, operator: MLPOperator) -> Tensor:
     """Join pairs as `MLPOperator` does.
 
+    The pairs [N, 2D] are left and right operands side by side; neighbours in memory are such a view.
     ``Wo(Vx a + Vy b)`` is computed as one product, with the matrix ``Wo [Vx Vy]``.
-
-    Args:
-        pairs: [N, 2D] left and right operands side by side; neighbours in memory are such a view.
-        operator: the operator whose weights are used.
-
-    Returns:
-        [N, D] the joined values.
-
-    Raises:
-        InputError: the pairs do not have the shape that the operator needs.
     """
     _check_rows(pairs, 2 * operator.width)
     left, right, out = operator.left, operator.right, operator.out
     weight = out.weight @ torch.cat([left.weight, right.weight], 1)
     bias = torch.addmv(out.bias, out.weight, left.bias + right.bias)
     parameters = [*_linear_parameters(operator.gates), weight, bias]
-    if torch.is_grad_enabled():
-        return cast(Tensor, _Gated.apply(pairs, *parameters))
-    return _gated(pairs, parameters, min(len(pairs), BLOCK_ROWS))[0]
+    return cast(Tensor, _Gated.apply(_rows_kept(pairs), pairs, *parameters))
 
 
 def residual_feed_forward(x_ND: Tensor, feed_forward: FeedForward) -> Tensor:
-    """Return ``x + FeedForward(x)``.
-
-    Args:
-        x_ND: [N, D] values.
-        feed_forward: the layers whose weights are used.
-
-    Returns:
-        [N, D] the values with the residual branch added.
-
-    Raises:
-        InputError: the values do not have the width of the layers.
-    """
+    """Return ``x + FeedForward(x)``."""
     parameters = _linear_parameters(feed_forward)
     _check_rows(x_ND, parameters[0].shape[1])
-    if torch.is_grad_enabled():
-        return cast(Tensor, _Residual.apply(x_ND, *parameters))
-    return _residual(x_ND, parameters, min(len(x_ND), BLOCK_ROWS))[0]
+    return cast(Tensor, _Residual.apply(_rows_kept(x_ND), x_ND, *parameters))
+
+
+def _rows_kept(x: Tensor) -> int:
+    """Return of how many rows the activations are kept: of all for a gradient, otherwise of a block."""
+    return len(x) if torch.is_grad_enabled() else min(len(x), BLOCK_ROWS)
 
 
 def _check_rows(x: Tensor, width: int) -> None:
@@ -123,34 +104,28 @@ def _collected(layers: Sequence[_LayerGradient]) -> list[Tensor]:
     return [tensor for layer in layers for tensor in (layer.of_weight, layer.of_bias)]
 
 
-def _gated(pairs: Tensor, parameters: Sequence[Tensor], kept: int) -> tuple[Tensor, ...]:
-    """Return the joined values, and the activations of as many rows as are kept."""
-    w1, b1, w2, b2, w3, b3, w4, b4 = parameters
-    first, second, gates = (pairs.new_empty(kept, len(bias)) for bias in (b1, b2, b3))
-    out = pairs.new_empty(len(pairs), len(b4))
-    gated = pairs.new_empty(min(len(pairs), BLOCK_ROWS), len(b3))
-    for u, h1, h2, g, ug, z in _blocks(pairs, first, second, gates, gated, out):
-        _linear(u, w1, b1, h1).relu_()
-        _linear(h1, w2, b2, h2).relu_()
-        _linear(h2, w3, b3, g)
-        _linear(torch.mul(u, g, out=ug), w4, b4, z)
-    return out, first, second, gates
-
-
 class _Gated(torch.autograd.Function):
     """``W4 (u * (W3 relu(W2 relu(W1 u))))``, each product with its bias."""
 
     @staticmethod
-    def forward(ctx: Any, pairs: Tensor, *parameters: Tensor) -> Tensor:
-        out, *activations = _gated(pairs, parameters, len(pairs))
-        ctx.save_for_backward(pairs, *activations, *parameters)
+    def forward(ctx: Any, kept: int, pairs: Tensor, *parameters: Tensor) -> Tensor:
+        w1, b1, w2, b2, w3, b3, w4, b4 = parameters
+        first, second, gates = (pairs.new_empty(kept, len(bias)) for bias in (b1, b2, b3))
+        out = pairs.new_empty(len(pairs), len(b4))
+        gated = pairs.new_empty(min(len(pairs), BLOCK_ROWS), len(b3))
+        for u, h1, h2, g, ug, z in _blocks(pairs, first, second, gates, gated, out):
+            _linear(u, w1, b1, h1).relu_()
+            _linear(h1, w2, b2, h2).relu_()
+            _linear(h2, w3, b3, g)
+            _linear(torch.mul(u, g, out=ug), w4, b4, z)
+        ctx.save_for_backward(pairs, first, second, gates, *parameters)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor | None, ...]:
         pairs, first, second, gates, *parameters = cast(tuple[Tensor, ...], ctx.saved_tensors)
         layers = layer1, layer2, layer3, layer4 = _layer_gradients(parameters)
         grad_pairs = torch.empty_like(pairs)
@@ -168,25 +143,19 @@ class _Gated(torch.autograd.Function):
             dh1 = _mask(layer2.back(dh2, narrow), h1)
             layer1.add(dh1, u)
             du.addmm_(dh1, layer1.weight_OI)
-        return grad_pairs, *_collected(layers)
-
-
-def _residual(x_ND: Tensor, parameters: Sequence[Tensor], kept: int) -> tuple[Tensor, Tensor]:
-    """Return the values with the branch added, and the activations of as many rows as are kept."""
-    w1, b1, w2, b2 = parameters
-    inner, out = x_ND.new_empty(kept, len(b1)), x_ND + b2
-    for x, h, y in _blocks(x_ND, inner, out):
-        _linear(x, w1, b1, h).relu_()
-        y.addmm_(h, w2.t())
-    return out, inner
+        return None, grad_pairs, *_collected(layers)
 
 
 class _Residual(torch.autograd.Function):
     """``x + W2 relu(W1 x)``, each product with its bias."""
 
     @staticmethod
-    def forward(ctx: Any, x_ND: Tensor, *parameters: Tensor) -> Tensor:
-        out, inner = _residual(x_ND, parameters, len(x_ND))
+    def forward(ctx: Any, kept: int, x_ND: Tensor, *parameters: Tensor) -> Tensor:
+        w1, b1, w2, b2 = parameters
+        inner, out = x_ND.new_empty(kept, len(b1)), x_ND + b2
+        for x, h, y in _blocks(x_ND, inner, out):
+            _linear(x, w1, b1, h).relu_()
+            y.addmm_(h, w2.t())
         ctx.save_for_backward(x_ND, inner, *parameters)
         return out
 
@@ -194,7 +163,7 @@ class _Residual(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor | None, ...]:
         x_ND, inner, *parameters = cast(tuple[Tensor, ...], ctx.saved_tensors)
         layers = layer1, layer2 = _layer_gradients(parameters)
         grad_x = torch.empty_like(x_ND)
@@ -204,4 +173,4 @@ class _Residual(torch.autograd.Function):
             dh = _mask(layer2.back(dy, wide), h)
             layer1.add(dh, x)
             torch.addmm(dy, dh, layer1.weight_OI, out=dx)
-        return grad_x, *_collected(layers)
+        return None, grad_x, *_collected(layers)

@@ -97,8 +97,9 @@ class LDRU(SequenceModel):
         self.join.operator.anneal(progress)
 
     def penalty(self) -> Tensor | None:
-        """Return what the operator adds to the loss for the leaves' sake, if anything."""
-        return self.join.operator.penalty(self.encoder.embedding.weight)
+        """Return what the operator adds to the loss for the sake of the symbols' leaves, if anything."""
+        table = self.encoder.embedding
+        return self.join.operator.penalty(table.weight) if isinstance(table, nn.Embedding) else None
 
     def initial_state(self, batch_size: int) -> State:
         """Return the empty stack."""
@@ -194,8 +195,10 @@ class LDRU(SequenceModel):
 
     @property
     def _skips_tree(self) -> bool:
-        """Whether the operator has a shorter way to the root, and leaves and operator are all that makes up a root."""
+        """Whether the operator has a shorter way to the root, and symbols and operator are all that makes up a root."""
         config = self.config
+        if not isinstance(self.encoder.embedding, nn.Embedding):
+            return False
         bare = config.level == "plain" and config.odd == "carry" and not config.dropout and not config.noise
         return config.readout == "root" and bare and self.join.operator.skips_values
 

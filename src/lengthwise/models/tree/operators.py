@@ -340,21 +340,17 @@ class StochasticOperator(BinaryOperator):
         """Return the distributions [B, T, H * K] that the first states reach; arguments as in the base class."""
         moves_HKVK = leaf_VD.unflatten(-1, (self.heads, self.size, self.size)).permute(1, 2, 0, 3).flatten(2)
         chosen_BTV1 = F.one_hot(symbols_BT, len(leaf_VD)).to(leaf_VD.dtype)[..., None]
-        at_HBK = self._start(leaf_VD, len(symbols_BT)) if before_BF is None else self._split(before_BF)
+        if before_BF is None:
+            # Every automaton is in its first state.
+            at_HBK = leaf_VD.new_zeros(self.heads, len(symbols_BT), self.size)
+            at_HBK[..., 0] = 1
+        else:
+            at_HBK = before_BF.unflatten(-1, (self.heads, self.size)).transpose(0, 1)
         reached = list[Tensor]()
         for chosen_BV1 in chosen_BTV1.unbind(1):
             at_HBK = ((at_HBK @ moves_HKVK).unflatten(-1, (len(leaf_VD), self.size)) * chosen_BV1).sum(2)
             reached.append(at_HBK)
         return torch.stack(reached, 2).permute(1, 2, 0, 3).flatten(2)
-
-    def _start(self, like: Tensor, rows: int) -> Tensor:
-        """Return [H, B, K] that every automaton is in its first state."""
-        at_HBK = like.new_zeros(self.heads, rows, self.size)
-        at_HBK[..., 0] = 1
-        return at_HBK
-
-    def _split(self, features_BF: Tensor) -> Tensor:
-        return features_BF.unflatten(-1, (self.heads, self.size)).transpose(0, 1)
 
     def penalty(self, leaf: Tensor) -> Tensor | None:
         """Return the rows' mean entropy, weighted: rows that training seldom visits become sharp as well."""

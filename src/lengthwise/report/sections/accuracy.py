@@ -11,9 +11,10 @@ import polars as pl
 from lengthwise.errors import InputError
 from lengthwise.report.axes import accuracy_axis, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
-from lengthwise.report.parts import NONE, TO, Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.parts import Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import BY_LENGTH, Results, ordered_tasks, title
-from lengthwise.report.summary import Score, Summary, percent, summarise
+from lengthwise.report.summary import Score, Summary, summarise
+from lengthwise.report.words import NONE, TO, percent
 from lengthwise.tasks import get_task
 
 _MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long lengths; diamonds: near misses."
@@ -71,7 +72,7 @@ def by_length(results: Results, task: str) -> Panel:
     longest = max(summary.longest for summary in summarise(results) if summary.task == task)
     axis = count_axis("length in symbols", (1, int(rows["length"].to_numpy().max())))
     crowded = len(results.families) > MOST_LABELS
-    panel = Panel(title(task), results.families, "length", axis, accuracy_axis(), crowded=crowded)
+    panel = Panel(title(task), results.families, key="length", x=axis, y=accuracy_axis(), crowded=crowded)
     panel.add_rule("x", sorted(set(rows["training_length"])), "trained to {}", [4, 3])
     if (chance := _chance(task)) > _LEAST_CHANCE:
         panel.add_rule("y", [chance], "chance", [1, 3])
@@ -131,9 +132,9 @@ def _row(summary: Summary, far: list[int]) -> list[Cell]:
         *map(_score, (summary.beyond, summary.beyond_next, summary.even, summary.near_misses)),
         *(_score(summary.far.get(length)) for length in far),
         Cell("none", style="good") if lowest == 1 else Cell(f"{length:,}", percent(lowest)),
-        Cell(summary.model, "" if summary.parameters is None else f"{summary.parameters:,} parameters"),
+        Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
         Cell(", ".join(map(str, summary.seeds))),
-        Cell(f"{summary.sequences:,}", f"{summary.seconds:,.0f} s"),
+        Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
     ]
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import altair as alt
 import polars as pl
 
 from lengthwise.report.axes import accuracy_axis, plain_axis
 from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
-from lengthwise.report.parts import NONE, SECTIONS, TO, Cell, Drawn, Figure, Section, TableText, number
+from lengthwise.report.parts import SECTIONS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, axes_of, title
-from lengthwise.report.summary import percent
+from lengthwise.report.words import NONE, TO, number, percent
 
 _CELL = 26
 """Height of a row of a heat map, in pixels."""
@@ -45,40 +46,44 @@ class ByAxis(Section):
         return Drawn([*figures, _table(results, list(groups.values()))])
 
 
+@dataclass
 class HeatMap(Drawing):
     """Means over two axes.
 
     Args:
-        title: its heading.
         rows: with both axes and `mean`, `low`, `high`.
         axes: the one from left to right, and the one downwards.
         metric: what the numbers are.
     """
 
-    def __init__(self, title: str, rows: pl.DataFrame, axes: Sequence[str], metric: str) -> None:
-        super().__init__(title, _CELL * rows[axes[1]].n_unique(), [])
-        self._axes, self._metric, self._rows = axes, metric, rows
-        self._base = self.chart([row | {"text": _said(metric, row["mean"], 0)} for row in rows.to_dicts()])
+    _: KW_ONLY
+    rows: pl.DataFrame
+    axes: Sequence[str]
+    metric: str
+
+    def __post_init__(self) -> None:
+        self.height = _CELL * self.rows[self.axes[1]].n_unique()
+        self._base = self.chart([row | {"text": _said(self.metric, row["mean"], 0)} for row in self.rows.to_dicts()])
 
     def described(self) -> str:
         """Say what is drawn along what."""
-        return f"{self.title}: {_words(self._metric)} along {' and '.join(map(_words, self._axes))}"
+        return f"{self.title}: {_words(self.metric)} along {' and '.join(map(_words, self.axes))}"
 
     def layers(self, hover: bool) -> list[alt.Chart]:
         """Return the cells and, where there is room, their numbers."""
-        across, down = (alt.Axis(title=_words(axis), grid=False, labelAngle=0) for axis in self._axes)
-        base = self._base.encode(x=alt.X(f"{self._axes[0]}:O", axis=across), y=alt.Y(f"{self._axes[1]}:O", axis=down))
-        domain = [0, 1] if _of_accuracy(self._metric) else alt.Undefined
+        across, down = (alt.Axis(title=_words(axis), grid=False, labelAngle=0) for axis in self.axes)
+        base = self._base.encode(x=alt.X(f"{self.axes[0]}:O", axis=across), y=alt.Y(f"{self.axes[1]}:O", axis=down))
+        domain = [0, 1] if _of_accuracy(self.metric) else alt.Undefined
         scale = alt.Scale(scheme="viridis", domain=domain)
         cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None))
         if hover:
-            told = (*self._axes, "mean", "low", "high")
+            told = (*self.axes, "mean", "low", "high")
             cells = cells.encode(tooltip=[alt.Tooltip(f"{name}:Q", format=",.4~g") for name in told])
-        values = self._rows["mean"].to_list()
-        middle = 0.5 if _of_accuracy(self._metric) else (min(values) + max(values)) / 2
+        values = self.rows["mean"].to_list()
+        middle = 0.5 if _of_accuracy(self.metric) else (min(values) + max(values)) / 2
         ink = alt.condition(alt.datum.mean > middle, alt.value("#10161c"), alt.value("#ffffff"))
         text = base.mark_text(fontSize=10).encode(text="text:N", color=ink)
-        return [cells, text] if self._rows[self._axes[0]].n_unique() <= _MOST_WRITTEN else [cells]
+        return [cells, text] if self.rows[self.axes[0]].n_unique() <= _MOST_WRITTEN else [cells]
 
 
 def _left(results: Results) -> pl.DataFrame:
@@ -101,7 +106,7 @@ def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
         words = [f"{axis} {value}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
         name = ", ".join(words) or title(str(rows["task"][0]))
         if len(along) == 2:
-            drawn.append(HeatMap(name, over_seeds(part, *along), along, metric))
+            drawn.append(HeatMap(name, rows=over_seeds(part, *along), axes=along, metric=metric))
         elif along and part[along[0]].n_unique() > 1:
             drawn.append(_lines(results, name, part, along[0], metric))
     return drawn
@@ -113,7 +118,7 @@ def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: s
     y = accuracy_axis() if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
     kinds = [family for family in results.families if family in set(spread["kind"])]
     crowded, number_form = len(kinds) > MOST_LABELS, ".4~%" if accuracy else ",.4~g"
-    panel = Panel(name, kinds, axis, x, y, quantity=_words(metric), number=number_form, crowded=crowded)
+    panel = Panel(name, kinds, key=axis, x=x, y=y, quantity=_words(metric), number=number_form, crowded=crowded)
     trained = rows["training_length"].drop_nulls().unique().sort().to_list() if axis == "length" else []
     panel.add_rule(
         "x", [length for length in trained if x.extent[0] <= length <= x.extent[1]], "trained to {}", [4, 3], upper=True

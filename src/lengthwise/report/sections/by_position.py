@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import FAILS_ABOVE
+from lengthwise.evaluation.verdict import FAILS_ABOVE
 from lengthwise.report.axes import Axis, count_axis, dropped_axis, position_axis, share_axis, value_axis
-from lengthwise.report.layout import Group, Layout, arrange
+from lengthwise.report.layout import Layout, arrange
 from lengthwise.report.panels import COLUMN, Panel, over_seeds
 from lengthwise.report.parts import Drawn, Figure, Section
 from lengthwise.report.results import Results, natural
@@ -41,11 +41,11 @@ class Remembrance(Section):
         """Return the figure."""
         layout = arrange(results)
 
-        def panel(group: Group, rows: pl.DataFrame) -> Panel | None:
+        def panel(title: str, context: int, rows: pl.DataFrame) -> Panel | None:
             if rows.is_empty():
                 return None
-            x = dropped_axis(group.context, int(rows["end"].to_numpy().max()))
-            drawn = _panel(layout, group.title, "start", x, share_axis(), "effective remembrance")
+            x = dropped_axis(context, int(rows["end"].to_numpy().max()))
+            drawn = _panel(layout, title, "start", x, share_axis(), "effective remembrance")
             return _with(drawn, over_seeds(rows, "start"))
 
         rows = results.rows.filter(self.shown)
@@ -106,18 +106,17 @@ class LearningCurve(Section):
             return []
         layout = arrange(results)
 
-        def panel(group: Group, points: pl.DataFrame) -> Panel | None:
-            inside = pl.col("loss").filter(pl.col("position") == group.context).first()
+        def panel(title: str, context: int, points: pl.DataFrame) -> Panel | None:
+            inside = pl.col("loss").filter(pl.col("position") == context).first()
             keys = ("series", "kind", "seed", "sequences")
             ends = points.sort("position").group_by(keys).agg(value=(pl.col("loss").last() - inside).exp())
-            rows = ends.drop_nulls().with_columns(symbols=pl.col("sequences") * group.context)
+            rows = ends.drop_nulls().with_columns(symbols=pl.col("sequences") * context)
             if rows["symbols"].n_unique() < 2:
                 return None
             curves = over_seeds(rows, "symbols", geometric=True)
             seen = curves["symbols"].to_numpy()
             x = count_axis("training symbols seen", (int(seen.min()), int(seen.max())))
-            y = value_axis([*curves["low"], *curves["high"]], include=(0.93, FAILS_ABOVE))
-            drawn = _panel(layout, group.title, "symbols", x, y, "ratio of perplexities")
+            drawn = _panel(layout, title, "symbols", x, ratio_axis(curves), "ratio of perplexities")
             add_thresholds(drawn)
             return _with(drawn, curves)
 
@@ -134,16 +133,16 @@ def by_position(layout: Layout, rows: pl.DataFrame, quantity: str, part: str = "
         part: the entry of the state that they are about; empty where it is the whole, or another quantity.
     """
 
-    def panel(group: Group, rows: pl.DataFrame) -> Panel | None:
-        rows = rows.filter((pl.col("end") >= group.context / _BEFORE) & (pl.col("value") > 0))
+    def panel(title: str, context: int, rows: pl.DataFrame) -> Panel | None:
+        rows = rows.filter((pl.col("end") >= context / _BEFORE) & (pl.col("value") > 0))
         if rows["end"].n_unique() < 2:
             return None
         curves = over_seeds(rows.with_columns(position="end"), "position", geometric=True)
         places = curves["position"].to_numpy()
-        x = position_axis(group.context, (int(places.min()), int(places.max())))
+        x = position_axis(context, (int(places.min()), int(places.max())))
         y = value_axis([*curves["low"], *curves["high"]])
-        drawn = _panel(layout, part or group.title, "position", x, y, quantity, _ENTRY_HEIGHT if part else HEIGHT)
-        drawn.add_rule("x", [group.context], "T = {}", [4, 3], upper=True)
+        drawn = _panel(layout, part or title, "position", x, y, quantity, _ENTRY_HEIGHT if part else HEIGHT)
+        drawn.add_rule("x", [context], "T = {}", [4, 3], upper=True)
         return _with(drawn, curves)
 
     return layout.panels(rows, panel)
@@ -155,6 +154,11 @@ def add_thresholds(panel: Panel) -> None:
     panel.add_rule("y", [FAILS_ABOVE], f"fails above {FAILS_ABOVE:g}", [1, 3])
 
 
+def ratio_axis(spread: pl.DataFrame) -> Axis:
+    """Return the y axis of ratios of perplexities, with room for the thresholds."""
+    return value_axis([*spread["low"], *spread["high"]], include=(0.93, FAILS_ABOVE))
+
+
 def figure(name: str, heading: str, note: str, caption: str, panels: Sequence[Panel]) -> Figure:
     """Return a figure that is wide where it has one panel."""
     width = _WIDE if len(panels) == 1 else COLUMN
@@ -162,8 +166,9 @@ def figure(name: str, heading: str, note: str, caption: str, panels: Sequence[Pa
 
 
 def _panel(layout: Layout, title: str, key: str, x: Axis, y: Axis, quantity: str, height: int = HEIGHT) -> Panel:
-    kinds, crowded = layout.kinds, layout.crowded
-    return Panel(title, kinds, key, x, y, quantity=quantity, number=",.4~g", height=height, crowded=crowded)
+    panel = Panel(title, layout.kinds, key=key, x=x, y=y, quantity=quantity, height=height, crowded=layout.crowded)
+    panel.number = ",.4~g"
+    return panel
 
 
 def _with(panel: Panel, curves: pl.DataFrame) -> Panel:

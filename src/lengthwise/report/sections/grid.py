@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 
 import altair as alt
 
-from lengthwise.report.parts import TO, Drawn, Piece, Section, write_files
+from lengthwise.report.parts import Drawn, Piece, Section, write_files
 from lengthwise.report.results import Results, title
-from lengthwise.report.summary import Score, Summary, percent, summarise
+from lengthwise.report.summary import Score, Summary, summarise
 from lengthwise.report.theme import Theme
+from lengthwise.report.words import TO, percent
 
 STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Accuracies at which the next colour begins; the last is of cells without any error."""
@@ -180,19 +181,24 @@ def _points(deviation: float) -> str:
 
 
 def _details(summary: Summary, mean: Score) -> list[tuple[str, str]]:
-    first, last, count = summary.lengths or (0, 0, 0)
+    head, (first, last, count) = summary.head, (summary.lengths[0], summary.lengths[-1], len(summary.lengths))
     every = "" if count == last - first + 1 else f", {count} of them"
-    found = [(f"lengths {first}{TO}{last}{every}", percent(mean.value))]
-    found += [(f"seed {seed}", percent(value)) for seed, value in summary.by_seed.items()]
-    found += [("near misses", percent(summary.near_misses.value))] if summary.near_misses else []
-    found += [("even lengths", percent(summary.even.value))] if summary.even else []
-    found += [(f"length {length:,}", percent(score.value)) for length, score in summary.far.items()]
-    found += [("worst length", f"{summary.worst[0]:,}: {percent(summary.worst[1])}")] if summary.worst[1] < 1 else []
-    found += [("trained to length", f"{summary.training_length:,}"), ("training strings", f"{summary.sequences:,}")]
-    found += [("ended early", f"{summary.stopped[0]:,} of {summary.stopped[1]:,} steps")] if summary.stopped else []
-    found += [("parameters", f"{summary.parameters:,}")] if summary.parameters is not None else []
-    found += [("state size", f"{summary.state_size:,}")] if summary.state_size is not None else []
-    return [*found, ("recipe", summary.series)]
+    scores = {f"lengths {first}{TO}{last}{every}": mean.value}
+    scores |= {f"seed {seed}": value for seed, value in summary.by_seed.items()}
+    others = {"near misses": summary.near_misses, "even lengths": summary.even}
+    others |= {f"length {length:,}": score for length, score in summary.far.items()}
+    scores |= {name: score.value for name, score in others.items() if score}
+    counts = {"trained to length": summary.training_length, "training strings": head.sequences}
+    sizes = {"parameters": head.parameters, "state size": head.state_size}
+    length, lowest = summary.worst
+    return [
+        *((name, percent(value)) for name, value in scores.items()),
+        *([("worst length", f"{length:,}: {percent(lowest)}")] if lowest < 1 else []),
+        *((name, f"{count:,}") for name, count in counts.items()),
+        *([("ended early", f"{summary.stopped[0]:,} of {summary.stopped[1]:,} steps")] if summary.stopped else []),
+        *((name, f"{size:,}") for name, size in sizes.items() if size is not None),
+        ("recipe", summary.series),
+    ]
 
 
 def _seeds(count: int) -> str:

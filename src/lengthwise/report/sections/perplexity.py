@@ -5,25 +5,26 @@ T is the training context in symbols.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean, geometric_mean
 from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import Judgement, OctaveRatio
 from lengthwise.evaluation.losses import perplexity
+from lengthwise.evaluation.verdict import Judgement, OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
 from lengthwise.report.layout import arrange, intervention_in_words, positional
-from lengthwise.report.parts import NONE, REASONS, TO, Cell, Drawn, Section, TableText, number
+from lengthwise.report.parts import REASONS, Cell, Drawn, Section, TableText
 from lengthwise.report.results import Results
 from lengthwise.report.sections.by_position import INTERVAL, by_position, figure
+from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-VERDICT_STYLES: dict[Judgement, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
 _NOTE = (
     "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
@@ -44,50 +45,36 @@ class Spread:
     high: float
 
 
-@dataclass(frozen=True)
 class TextSummary:
-    """One row of the table: a recipe over its seeds.
+    """What tables say of a recipe over its seeds.
 
     Args:
-        series: the recipe's name.
+        series: its name.
         runs: one a seed, in the order of seeds.
-        context: T.
-        inside: perplexity over the positions 1 to T.
-        at_context: perplexity in the octave that ends at T.
-        ratios: multiple of T -> perplexity in the octave that ends there over that in the octave that ends at T.
-        last: the same for the last octave that was read.
-        reach: the last position that was read.
-        verdict: the worst over seeds.
-        reason: the numbers that decided, of a seed with that verdict.
-        verdicts: of each seed.
+        measured: the numbers of each; all have ratios of perplexities.
     """
 
-    series: str
-    runs: list[Run]
-    context: int
-    inside: Spread | None
-    at_context: Spread | None
-    ratios: dict[int, Spread]
-    last: Spread
-    reach: int
-    verdict: Judgement
-    reason: str
-    verdicts: list[Judgement]
-
-    @property
-    def seeds(self) -> list[int]:
-        """One run each."""
-        return [run.head.seed for run in self.runs]
-
-    @property
-    def intervention(self) -> str:
+    def __init__(self, series: str, runs: Sequence[Run], measured: Sequence[Diagnosed]) -> None:
+        self.series, self.runs, self.context = series, runs, measured[0].context
+        self.seeds = [run.head.seed for run in runs]
+        self.intervention = intervention_in_words(runs[0])
         """In words; with ``then`` before it where the run was post-trained from another."""
-        return intervention_in_words(self.runs[0])
-
-    @property
-    def symbols(self) -> int:
+        self.symbols = runs[0].head.sequences * self.context
         """Seen in training by one run, those of the run it started from not counted."""
-        return self.runs[0].head.sequences * self.context
+        self.inside = _perplexities([run.inside for run in measured])
+        """Perplexity over the positions 1 to T."""
+        self.at_context = _perplexities([run.at_context for run in measured])
+        """Perplexity in the octave that ends at T."""
+        reached = {m: [ratio for run in measured if (ratio := run.ratio(m))] for m in MULTIPLES}
+        self.ratios = {multiple: _ratios(ratios) for multiple, ratios in reached.items() if ratios}
+        """Multiple of T -> perplexity in the octave that ends there over that in the octave that ends at T."""
+        self.last = _ratios([run.ratios[-1] for run in measured])
+        """The same for the last octave that was read."""
+        self.verdicts: list[Judgement] = [run.verdict[0] for run in measured]
+        """Of each seed."""
+        self.verdict = worst(self.verdicts)
+        self.reason = measured[self.verdicts.index(self.verdict)].verdict[1]
+        """The numbers that decided, of a seed with that verdict."""
 
 
 class Perplexity(Section):
@@ -113,8 +100,12 @@ def summarise_text(results: Results) -> list[TextSummary]:
     """Return a summary of each series with ratios of perplexities, in alphabetical order."""
     whole = results.rows.filter(pl.col("end").is_not_null() & pl.col("part").is_null())
     by_run = whole.partition_by("digest", "seed", as_dict=True, maintain_order=True)
-    found = [_summary(series, results.of(series), by_run) for series in positional(results)]
-    return [summary for summary in found if summary]
+    found: list[TextSummary] = []
+    for series in positional(results):
+        runs = sorted(results.of(series), key=lambda run: run.head.seed)
+        measured = [Diagnosed(run.head, _rows(by_run[run.key])) for run in runs]
+        found += [TextSummary(series, runs, measured)] if all(run.ratios for run in measured) else []
+    return found
 
 
 def text_caption(summaries: Sequence[TextSummary]) -> str:
@@ -156,30 +147,6 @@ def text_table(summaries: Sequence[TextSummary]) -> TableText:
     )
 
 
-def _summary(series: str, runs: Sequence[Run], by_run: dict[tuple[object, ...], pl.DataFrame]) -> TextSummary | None:
-    runs = sorted(runs, key=lambda run: run.head.seed)
-    measured = [Diagnosed(run.head, _rows(by_run[run.key])) for run in runs]
-    if not all(run.ratios for run in measured):
-        return None
-    judged = [run.verdict for run in measured]
-    names: list[Judgement] = [name for name, _ in judged]
-    verdict = worst(names)
-    reached = {m: [ratio for run in measured if (ratio := run.ratio(m))] for m in MULTIPLES}
-    return TextSummary(
-        series=series,
-        runs=runs,
-        context=measured[0].context,
-        inside=_perplexities([run.inside for run in measured]),
-        at_context=_perplexities([run.at_context for run in measured]),
-        ratios={multiple: _ratios(ratios) for multiple, ratios in reached.items() if ratios},
-        last=_ratios([run.ratios[-1] for run in measured]),
-        reach=measured[0].ratios[-1].end,
-        verdict=verdict,
-        reason=judged[names.index(verdict)][1],
-        verdicts=names,
-    )
-
-
 def _rows(measured: pl.DataFrame) -> list[Row]:
     axes = pl.struct("start", "end").alias("axes")
     names = ("task", "metric", "value", "low", "high", "samples")
@@ -191,7 +158,7 @@ def _perplexities(nats: Sequence[float | None]) -> Spread | None:
     known = [loss for loss in nats if loss is not None]
     if not known:
         return None
-    return Spread(*(perplexity(loss) for loss in (sum(known) / len(known), min(known), max(known))))
+    return Spread(*(perplexity(loss) for loss in (fmean(known), min(known), max(known))))
 
 
 def _ratios(ratios: Sequence[OctaveRatio]) -> Spread:
@@ -199,8 +166,7 @@ def _ratios(ratios: Sequence[OctaveRatio]) -> Spread:
     if len(ratios) == 1:
         return Spread(ratios[0].ratio, ratios[0].low, ratios[0].high)
     values = [ratio.ratio for ratio in ratios]
-    mean = perplexity(sum(math.log(value) for value in values) / len(values))
-    return Spread(mean, min(values), max(values))
+    return Spread(geometric_mean(values), min(values), max(values))
 
 
 def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
@@ -210,11 +176,11 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     model += [f"state {state:,}"] if state is not None else []
     seeds = f"{'seed' if len(summary.seeds) == 1 else 'seeds'} {', '.join(map(str, summary.seeds))}"
     counts = [f"{summary.verdicts.count(name)} {name}" for name in dict.fromkeys(summary.verdicts)]
-    seconds = sum(run.seconds for run in summary.runs) / len(summary.runs)
+    seconds = fmean(run.seconds for run in summary.runs)
     millions = summary.symbols >= 1_000_000
     return [
         Cell(summary.series, f"{summary.intervention}; {seeds}"),
-        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES.get(summary.verdict, "")),
         _spread(summary.inside),
         _spread(summary.at_context),
         *(_spread(summary.ratios.get(multiple)) for multiple in multiples),

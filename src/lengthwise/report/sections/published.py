@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from lengthwise.report.parts import NONE, Cell, Drawn, Section, TableText
+from lengthwise.report.parts import Cell, Drawn, Section, TableText
 from lengthwise.report.results import Results, setting, title
-from lengthwise.report.summary import Summary, percent, summarise
+from lengthwise.report.summary import Summary, summarise
+from lengthwise.report.words import NONE, percent
 from lengthwise.tasks import get_task
 
 _COLUMNS = ("task", "published model", "our recipes", "published", "ours", "our best seed", "points apart")
@@ -120,5 +121,5 @@ def _written(value: float, scaled: bool) -> str:
 
 
 def _scaled(value: float, task: str) -> float:
-    chance = 1 / get_task(task).classes
+    chance = 1 / get_task(task).outputs.size
     return (value - chance) / (1 - chance)

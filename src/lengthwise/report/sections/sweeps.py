@@ -9,12 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from lengthwise.diagnostics.verdict import FAILS_ABOVE
-from lengthwise.report.axes import setting_axis, value_axis
+from lengthwise.report.axes import setting_axis
 from lengthwise.report.panels import MOST_LABELS, Panel
 from lengthwise.report.parts import Drawn, Section
 from lengthwise.report.results import Results
-from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure
+from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure, ratio_axis
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
 from lengthwise.runs.table import Run
 
@@ -80,11 +79,17 @@ def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
     points = sweep.points
     kinds = points["kind"].unique(maintain_order=True).to_list()
-    x = setting_axis(sweep.heading, points["setting"].to_list())
-    y = value_axis([*points["low"], *points["high"]], include=(0.93, FAILS_ABOVE))
-    title = f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
-    crowded, quantity = len(kinds) > MOST_LABELS, "ratio of perplexities"
-    panel = Panel(title, kinds, "setting", x, y, quantity=quantity, number=",.4~g", height=HEIGHT, crowded=crowded)
+    panel = Panel(
+        f"{sweep.heading[0].upper()}{sweep.heading[1:]}",
+        kinds,
+        key="setting",
+        x=setting_axis(sweep.heading, points["setting"].to_list()),
+        y=ratio_axis(points),
+        quantity="ratio of perplexities",
+        number=",.4~g",
+        height=HEIGHT,
+        crowded=len(kinds) > MOST_LABELS,
+    )
     add_thresholds(panel)
     panel.add_series(points)
     panel.add_labels(points)

@@ -69,7 +69,7 @@ def _panel(results: Results, points: pl.DataFrame, task: str) -> Panel:
     seen = spread["sequences"].to_numpy()
     axis = count_axis("training strings seen", (int(seen.min()), int(seen.max())))
     crowded = len(results.families) > MOST_LABELS
-    panel = Panel(title(task), results.families, "sequences", axis, accuracy_axis(), crowded=crowded)
+    panel = Panel(title(task), results.families, key="sequences", x=axis, y=accuracy_axis(), crowded=crowded)
     panel.add_series(spread)
     panel.add_labels(spread)
     return panel

@@ -80,10 +80,10 @@ class Asked(Objective):
             if not asked_BT.any():
                 return torch.zeros(0, self.task.outputs.size, requires_grad=True), None
             return self.model.asked_logits(inputs, asked_BT), None
-        if self._recompute is not None:
-            return self._in_pieces(self.model, inputs, asked_BT, start, self._recompute)
         if watched and (batch.lengths != inputs.shape[1]).any():
             return answers_at_ends(self.model, inputs, asked_BT, batch.lengths, start)
+        if self._recompute is not None:
+            return self._in_pieces(self.model, inputs, asked_BT, start, self._recompute)
         return self.model.answers(inputs, asked_BT, start)
 
     def _in_pieces(

@@ -19,9 +19,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, Nodes
-from lengthwise.tasks.automaton import Automaton
 from lengthwise.tasks.base import IGNORE, Ints
-from lengthwise.tasks.monoid import separating_contexts
+from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.monoid import separating_contexts
 from lengthwise.training.objectives.base import on_device
 from lengthwise.training.objectives.nodes import look_up
 

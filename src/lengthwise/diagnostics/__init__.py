@@ -1,1 +1,0 @@
-"""Diagnostics: what is wrong with a model, and why."""

@@ -1,1 +1,0 @@
-"""Recipes, and the run folders that they fill."""

@@ -1,0 +1,133 @@
+"""A causal language model of transformers as a sequence model, whatever its family.
+
+Shape letters: B batch rows, T tokens, V symbols.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lengthwise.errors import InputError
+from lengthwise.models.base import Output, SequenceModel
+from lengthwise.pretrained.cache_adapters import CacheAdapter
+from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
+from lengthwise.state import State
+
+_WRITTEN_BY_TRANSFORMERS = {"config.json", "generation_config.json"}
+_CARRIED_OVER = {".json", ".txt", ".model", ".jinja", ".py", ".vocab"}
+
+
+class HuggingFaceModel(SequenceModel):
+    """A causal language model of transformers, read from a state and to a state, with gradients through both.
+
+    Entries are named ``layers.3.recurrent`` (recurrent), ``layers.3.conv`` (tail), ``layers.3.keys`` and
+    ``layers.3.values`` (cache) and, where the model has positions, ``position``. What the library does wrong with a
+    carried state is put right while `forward` runs; the model itself, `model`, is never changed.
+
+    Args:
+        model: a causal language model of one of the supported families.
+        source: the folder it came from; what lies there beside weights and configuration is carried over by `save`.
+        patched: whether to put right what the library does wrong. Without, ``forward`` shows what a user of the library
+            gets; only `lengthwise check` wants that.
+
+    Raises:
+        InputError: the architecture has no recurrent state that can be carried, or the installed version of
+            transformers lacks what the patches of its family replace.
+
+    Example:
+        >>> from lengthwise.pretrained import HuggingFaceConfig
+        >>> model = HuggingFaceConfig(family="mamba2").build(vocabulary=48, classes=48)
+        >>> logits, state = model(torch.tensor([[3, 4, 5]]))
+        >>> logits.shape, sorted(state)[:2]
+        (torch.Size([1, 3, 48]), ['layers.0.conv', 'layers.0.recurrent'])
+    """
+
+    def __init__(self, model: nn.Module, source: Path | None = None, *, patched: bool = True) -> None:
+        super().__init__()
+        self.model: Any = model
+        self.source = source
+        self.patched = patched
+        self.family: str = self.model.config.model_type
+        self.vocabulary: int = self.model.config.get_text_config(decoder=True).vocab_size
+        """V, the rows of the embedding; a tokenizer may use fewer."""
+        family = family_of(self.family)
+        self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
+        self._blanks: dict[torch.dtype, State] = {}
+
+        def as_trained(_: nn.Module, weights: dict[str, Any], prefix: str, __: object) -> None:
+            self._adapter.as_trained(weights, f"{prefix}model.")
+
+        self.register_state_dict_post_hook(as_trained)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Return the state before any token."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        if weight.dtype not in self._blanks:
+            self._blanks[weight.dtype] = self._adapter.blank()
+        blank = self._blanks[weight.dtype].to(weight.device)
+        return blank.map(lambda entry: entry.repeat(batch_size, *[1] * (entry.ndim - 1)))
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+        """Read tokens [B, T] from a state, by default the initial one.
+
+        Raises:
+            InputError: there are no tokens, or the library's gradient checkpointing is on, which drops the state or
+                reads it again after it has changed.
+        """
+        if not tokens.shape[1]:
+            raise InputError("transformers reads at least one token at a time, got none")
+        if self.model.training and any(getattr(part, "gradient_checkpointing", False) for part in self.model.modules()):
+            raise InputError(
+                "the gradient checkpointing of transformers does not carry a state; "
+                "turn it off and checkpoint chunks of tokens instead: "
+                "torch.utils.checkpoint.checkpoint(model, tokens, state, use_reentrant=False)"
+            )
+        if state is None and self.patched:
+            state = self.initial_state(len(tokens))
+        return self._adapter.read(tokens, state)
+
+    def start_from(self, final: State) -> State:
+        """Return the state of a new sequence that starts from the recurrent memory of another."""
+        return self._adapter.start(super().start_from(final))
+
+    def left_padded_logits(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Return the logits [B, T, V] of rows that are padded on the left; those of padding mean nothing.
+
+        Args:
+            tokens_BT: [B, T] symbols.
+            mask_BT: [B, T] ones for tokens, zeros for padding before them.
+
+        Raises:
+            InputError: padding leaks into the recurrent state of this family.
+        """
+        if not family_of(self.family).masks:
+            raise InputError(f"{self.family} has no attention_mask that keeps padding out of its recurrent state")
+        state = self.initial_state(len(tokens_BT)) if self.patched else None
+        return self._adapter.read(tokens_BT, state, mask_BT).logits
+
+    def save(self, folder: Path) -> None:
+        """Write an ordinary checkpoint, with the tokenizer and generation settings of the one it came from.
+
+        Args:
+            folder: a folder; it is made where it does not exist. Files of the same names are replaced.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in sorted(self.source.iterdir()) if self.source is not None else []:
+            if _is_carried_over(file) and folder.resolve() != file.parent.resolve():
+                shutil.copy2(file, folder / file.name)
+        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=weights)
+
+
+def _is_carried_over(file: Path) -> bool:
+    return (
+        file.is_file()
+        and (file.suffix in _CARRIED_OVER or file.name.startswith("LICENSE"))
+        and file.name not in _WRITTEN_BY_TRANSFORMERS
+        and not file.name.endswith(".index.json")
+    )

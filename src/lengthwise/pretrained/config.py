@@ -1,0 +1,62 @@
+"""Settings of a model of transformers; they import neither transformers nor a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import PrivateAttr
+
+from lengthwise.errors import InputError
+from lengthwise.models.base import ModelConfig
+from lengthwise.spaces import Space, Tokens, as_space
+
+if TYPE_CHECKING:
+    from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.checkpoint import Checkpoint
+
+
+class HuggingFaceConfig(ModelConfig):
+    """Settings of a pretrained model in a folder, or of a small random one of a family."""
+
+    name: Literal["huggingface"] = "huggingface"
+    path: Path | None = None
+    """The folder of a checkpoint; nothing is downloaded."""
+    family: str = "mamba2"
+    """Without a path: the family of a small model with random weights."""
+    remote_code: bool = False
+    """Whether Python files in the folder may be run."""
+    _checkpoint: Any = PrivateAttr(default=None)
+
+    def made_from(self, checkpoint: Checkpoint) -> Self:
+        """Return these settings with their checkpoint at hand, of which `build` makes copies instead of loading it."""
+        settings = self.model_copy()
+        if (self.path, self.remote_code) == (checkpoint.path, checkpoint.remote_code):
+            settings._checkpoint = checkpoint
+        return settings
+
+    def build(self, inputs: Space | int, outputs: Space | int) -> HuggingFaceModel:
+        """Return the pretrained model in float32, its state seen to be carried rightly, or a small one at random.
+
+        Raises:
+            InputError: the folder cannot be used, the model is for another vocabulary, it is not a language model, or
+                its family breaks the contract.
+        """
+        from lengthwise.pretrained.checkpoint import Checkpoint
+        from lengthwise.pretrained.loading import tiny_model
+
+        read, answered = as_space(inputs), as_space(outputs)
+        if read != answered or not isinstance(read, Tokens):
+            raise InputError(f"a causal language model has as many classes as symbols, not {answered} for {read}")
+        vocabulary = read.size
+        if self.path is None:
+            return tiny_model(self.family, vocab_size=vocabulary)
+        checkpoint: Checkpoint = self._checkpoint or Checkpoint(self.path, self.remote_code)
+        symbols = checkpoint.vocabulary
+        # Tables are rounded up, but not to twice their size.
+        if vocabulary > symbols or 2 * vocabulary < symbols:
+            raise InputError(
+                f"the text has {vocabulary:,} tokens and the model {symbols:,} symbols: they do not belong together; "
+                f"give {self.path} the tokenizer.json that it was trained with"
+            )
+        return checkpoint.model()

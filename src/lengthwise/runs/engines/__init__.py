@@ -1,0 +1,11 @@
+"""Engines: where the runs of a sweep are worked on."""
+
+from lengthwise.registry import Registry
+
+ENGINES: Registry = Registry(
+    "engine",
+    {
+        "local": "lengthwise.runs.engines.local:LocalEngine",
+        "ray": "lengthwise.runs.engines.ray:RayEngine",
+    },
+)

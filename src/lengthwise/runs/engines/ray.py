@@ -1,0 +1,84 @@
+"""Tasks on a Ray cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
+
+from lengthwise.errors import InputError, RunError
+from lengthwise.runs.engines.base import Engine
+from lengthwise.runs.sweep_work import Ending, Result, Work, do
+
+
+class RayEngine(Engine):
+    """Tasks on a Ray cluster whose nodes share the folder of runs.
+
+    Args:
+        workers: the most runs at a time; by default as many as the cluster's cores hold.
+        retries: how often Ray runs a task again whose worker or node died.
+        address: of the cluster, ``auto`` for the one that this machine belongs to; by default one is started here.
+
+    Raises:
+        InputError: Ray is not installed.
+        RunError: there is no cluster at the address.
+    """
+
+    has_address = True
+
+    def __post_init__(self) -> None:
+        if find_spec("ray") is None:
+            raise InputError("--engine ray needs Ray; install it with: pip install 'lengthwise[ray]'")
+        import ray
+
+        # A cluster that is started here for a sweep needs no page of its own, and reports to nobody.
+        local: dict[str, Any] = {} if self.address else {"include_dashboard": False}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            ray.init(address=self.address or "local", log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise RunError(f"cannot use a Ray cluster at {self.address or 'this machine'}: {error}") from error
+        self._ray: Any = ray
+        self._task: Any = ray.remote(max_retries=self.retries)(do)
+        self._works: dict[Any, Work] = {}
+
+    @property
+    def cores(self) -> int:
+        """The cores of the nodes that are alive."""
+        return int(self._ray.cluster_resources().get("CPU", 0))
+
+    @property
+    def running(self) -> list[Work]:
+        """What was given to Ray and did not end yet."""
+        return list(self._works.values())
+
+    def submit(self, work: Work) -> None:
+        """Give a run to Ray."""
+        self._works[self._task.options(num_cpus=work.threads).remote(work)] = work
+
+    def wait(self, timeout: float) -> Iterator[tuple[Work, Result]]:
+        """Wait until some task ends, or for some seconds, and return what ended."""
+        references = list(self._works)
+        if not references:
+            return
+        ended, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        if not ended:
+            ended, _ = self._ray.wait(references, num_returns=1, timeout=timeout)
+        for reference in ended:
+            work = self._works.pop(reference)
+            try:
+                yield work, self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                message = str(error).strip().partition("\n")[0]
+                yield work, Result(Ending.KILLED, message=f"{type(error).__name__}: {message}")
+
+    def close(self) -> None:
+        """Cancel what is running and leave the cluster; one that was started here ends."""
+        for reference in self._works:
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                self._ray.cancel(reference, force=True)
+        self._works = {}
+        self._ray.shutdown()

@@ -1,0 +1,122 @@
+"""Recipes of pretrained models on text: measured as they are, and post-trained.
+
+All that is known here of the fields of a recipe stands in this file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lengthwise.errors import InputError
+from lengthwise.pretrained.checkpoint import Checkpoint
+from lengthwise.pretrained.config import HuggingFaceConfig
+from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.recipe import Recipe, validate_recipe
+from lengthwise.runs.repair import changed_recipe
+
+_PIECES = 50
+"""Parts into which a single file is cut, because text is held out by document."""
+_OPTIMISER = {
+    "learning_rate": 3e-4,
+    "amsgrad": False,
+    "betas": [0.9, 0.95],
+    "warm_up": 0.1,
+    "tail": "cosine",
+    "centralise": False,
+}
+_DEFAULTS: dict[str, Any] = {
+    "training": {"batch_size": 8, "optimiser": _OPTIMISER, "steps": 0},
+    "evaluation": {
+        "perplexity": {"reach": 16, "rows": 32},
+        "remembrance": {"rows": 32, "starts": 12},
+        "state_statistics": {"reach": 16, "rows": 8},
+    },
+}
+_OPTIONS = {
+    "context": "task.context={}",
+    "reach": "evaluation.perplexity.reach={0} evaluation.state_statistics.reach={0}",
+    "rows": "evaluation.perplexity.rows={0} evaluation.remembrance.rows={0}",
+    "device": "device={}",
+    "seed": "seeds=[{}]",
+    "batch_size": "training.batch_size={}",
+    "learning_rate": "training.optimiser.learning_rate={}",
+    "accumulation": "training.accumulation={}",
+    "gradient_checkpointing": "training.recompute={}",
+    "bfloat16": "training.precision=bfloat16",
+}
+_OF_BOTH = ("task.", "evaluation.", "device=", "seeds=")
+"""How settings begin that the measurement before post-training shares."""
+
+
+def overrides_of(options: Mapping[str, Any]) -> list[str]:
+    """Return what options of the command line stand for, as ``path=value`` each."""
+    forms = [form.format(options[name]) for name, form in _OPTIONS.items() if name in options]
+    return [override for form in forms for override in form.split(" ")]
+
+
+def shared_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return those that say on which text, how and where a model is measured, before post-training as after it."""
+    return [override for override in overrides if override.startswith(_OF_BOTH)]
+
+
+def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that measures a checkpoint as it is, on text by its own tokenizer.
+
+    Args:
+        checkpoint: what is measured.
+        data: ``stdlib``, or a folder, file or pattern of text files.
+        overrides: ``path=value`` each, such as ``task.context=512``.
+
+    Raises:
+        InputError: its tokenizer is missing, or settings are wrong.
+    """
+    separated = any(override.startswith("task.text.separator=") for override in overrides)
+    text: dict[str, Any] = {"source": _source(data), "tokenizer": str(checkpoint.tokenizer)}
+    text["separator"] = None if separated else checkpoint.separator
+    settings = _DEFAULTS | {
+        "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", checkpoint.path.resolve().name),
+        "makes": "a diagnosis of a pretrained model",
+        "task": {"name": "language_modelling", "text": text, "context": 512},
+        "model": {"name": "huggingface", "path": str(checkpoint.path), "remote_code": checkpoint.remote_code},
+    }
+    recipe = validate_recipe(apply_overrides(settings, overrides), f"diagnosis of {checkpoint.path}")
+    return _made_from(recipe, checkpoint)
+
+
+def post_trained(
+    checkpoint: Checkpoint, before: Recipe, intervention: str, steps: int, overrides: Sequence[str] = ()
+) -> Recipe:
+    """Return the recipe that post-trains a checkpoint.
+
+    Args:
+        checkpoint: what is post-trained.
+        before: as `measured` returns it.
+        intervention: its name.
+        steps: optimiser steps, at least 1.
+        overrides: ``path=value`` each.
+
+    Raises:
+        InputError: settings are wrong.
+    """
+    return _made_from(changed_recipe(before, intervention, {"training.steps": steps}, overrides), checkpoint)
+
+
+def _made_from(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
+    if not isinstance(recipe.model, HuggingFaceConfig):
+        raise InputError(f"the model is the checkpoint {checkpoint.path}; leave out --set model.name")
+    return recipe.model_copy(update={"model": recipe.model.made_from(checkpoint)})
+
+
+def _source(data: str) -> dict[str, Any]:
+    if data == "stdlib":
+        return {"name": "stdlib", "tests": False}
+    source: dict[str, Any] = {"name": "files", "paths": [data]}
+    file = Path(data).expanduser()
+    if file.is_file():
+        # Pieces of so many bytes, to the end of the line.
+        size = max(1, min(file.stat().st_size // _PIECES, 65_535))
+        source["boundary"] = rf"(?s:.{{{size}}})[^\n]*\n"
+    return source

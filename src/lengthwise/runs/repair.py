@@ -1,0 +1,78 @@
+"""Post-training: a recipe that goes on from another run and changes only the state that its steps start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lengthwise.errors import InputError
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.overrides import apply_overrides, replace_settings
+from lengthwise.runs.recipe import Recipe, validate_recipe
+
+LEARNING_RATE = 0.1
+"""The peak learning rate of post-training as a fraction of that of the run it starts from."""
+
+
+def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that post-trains the run of another.
+
+    Everything but the intervention, the steps and the learning rate, which peaks at a tenth, stays as it was.
+
+    Args:
+        base: the recipe of the trained run.
+        seed: of the trained run.
+        intervention: its name.
+        steps: optimiser steps.
+        overrides: ``path=value`` each, such as ``intervention.zero_probability=0``.
+
+    Raises:
+        InputError: the settings are wrong.
+
+    Source: Buitrago Ruiz and Gu 2025, section 4: 500 steps; the learning rate is that of a replication.
+    """
+    rate = LEARNING_RATE * base.training.optimiser.learning_rate
+    changes = {"start": base.name, "seeds": [seed], "training.steps": steps, "training.optimiser.learning_rate": rate}
+    return changed_recipe(base, intervention, changes, overrides)
+
+
+def changed_recipe(base: Recipe, intervention: str, changes: Mapping[str, Any], overrides: Sequence[str]) -> Recipe:
+    """Return a recipe whose steps start from other states.
+
+    Args:
+        base: the recipe of what is post-trained.
+        intervention: its name.
+        changes: settings by path.
+        overrides: ``path=value`` each, applied last.
+
+    Raises:
+        InputError: the settings are wrong.
+    """
+    settings = {key: value for key, value in base.settings().items() if key != "content"} | {
+        "name": f"{base.name}.{intervention}",
+        "makes": f"a post-trained {base.name}",
+        "intervention": {"name": intervention},
+    }
+    changed = apply_overrides(replace_settings(settings, changes.items()), overrides)
+    return validate_recipe(changed, " ".join([f"post-training of {base.name}", *overrides]))
+
+
+def runs_folder(run: Path, recipe: Recipe, seed: int) -> Path:
+    """Return the folder of all runs that a run lies in, relative where the run's folder is given so.
+
+    Args:
+        run: the run's folder.
+        recipe: its recipe.
+        seed: its seed.
+
+    Raises:
+        InputError: the run was moved away from where its recipe puts it.
+    """
+    parents, depth = run.absolute().parents, recipe.name.count("/") + 1
+    if len(parents) <= depth or run_path(parents[depth], recipe.name, seed) != run.absolute():
+        raise InputError(
+            f"run {run} should lie in {run_path(Path('RUNS'), recipe.name, seed)}: its post-trained runs go beside it"
+        )
+    given = run.parents
+    return given[depth] if len(given) > depth else parents[depth]

@@ -1,0 +1,100 @@
+"""Shipped recipes and sweeps, and where the files of all are found: in the package's folder, or by path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import lengthwise
+from lengthwise.errors import InputError
+from lengthwise.registry import nearest_name
+
+SWEEP = ".sweep"
+"""How the names of files end, before ``.yaml``, that hold a sweep instead of a recipe."""
+
+
+def recipes_folder() -> Path:
+    """Return the folder of the shipped recipes: inside an installed wheel, or at the top of a source tree."""
+    package = Path(lengthwise.__file__).parent
+    inside = package / "recipes"
+    return inside if inside.is_dir() else package.parents[1] / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the shipped recipes, such as ``fast/parity``, sorted."""
+    return [name for name in _names() if not name.endswith(SWEEP)]
+
+
+def sweep_names() -> list[str]:
+    """Return the names of the shipped sweeps, sorted."""
+    return [name.removesuffix(SWEEP) for name in _names() if name.endswith(SWEEP)]
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe.
+
+    Args:
+        name: a shipped name such as ``fast/parity``, or the path of a YAML file.
+
+    Raises:
+        InputError: there is no such recipe; the message offers the nearest shipped name.
+    """
+    return _find("recipe", name, recipe_names(), "")
+
+
+def find_sweep(name: str) -> Path:
+    """Return the file of a sweep.
+
+    Args:
+        name: a shipped name, or the path of a YAML file.
+
+    Raises:
+        InputError: there is no such sweep; the message offers the nearest shipped name.
+    """
+    return _find("sweep", name, sweep_names(), SWEEP)
+
+
+def read_settings(path: Path, kind: str) -> dict[str, Any]:
+    """Read the settings in a file.
+
+    Args:
+        path: of YAML.
+        kind: what it holds, as error messages say it.
+
+    Raises:
+        InputError: it cannot be read, is not YAML, or holds no mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{kind} {path} is not valid YAML: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {kind} {path}: {error.strerror}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{kind} {path} must be a mapping of settings, such as 'task: parity'")
+    return settings
+
+
+def default_name(path: Path) -> str:
+    """Return the name that a recipe or a sweep has when its file says none: its place among the shipped, or its own."""
+    folder, found = recipes_folder().resolve(), path.resolve()
+    name = found.relative_to(folder).with_suffix("").as_posix() if found.is_relative_to(folder) else path.stem
+    return name.removesuffix(SWEEP)
+
+
+def _names() -> list[str]:
+    folder = recipes_folder()
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def _find(kind: str, name: str, known: list[str], ending: str) -> Path:
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise InputError(f"there is no {kind} file {path}")
+        return path
+    if name not in known:
+        raise InputError(f"unknown {kind} {name!r}; {nearest_name(name, known)}")
+    return recipes_folder() / f"{name}{ending}.yaml"

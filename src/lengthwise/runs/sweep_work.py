@@ -1,0 +1,151 @@
+"""The worker of a sweep: it trains and evaluates one run, and says how that went in plain data."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lengthwise.errors import InputError, LengthwiseError
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.lock import InUseError
+from lengthwise.runs.recipe import validate_recipe
+from lengthwise.runs.run import Outcome, evaluate_run, train_run
+
+T = TypeVar("T")
+
+PATIENCE = 2.0
+"""Seconds that a worker waits for a folder that another process holds before it leaves it for later.
+
+A longer wait would make two drivers of one sweep follow each other from run to run, the second always waiting for what
+the first holds."""
+_PAUSE = 0.2
+"""Seconds between two looks at such a folder."""
+
+
+class Ending(StrEnum):
+    """How the work on a run ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    """What was given cannot be used, so that trying again is of no use."""
+    KILLED = "killed"
+    """The worker died."""
+    BUSY = "busy"
+    """Another process works on the run."""
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run, as it is sent to a worker.
+
+    Args:
+        settings: the resolved recipe.
+        seed: of the run.
+        root: the folder of all runs, absolute.
+        command: the command line that the run is made by.
+    """
+
+    settings: dict[str, Any]
+    seed: int
+    root: Path
+    command: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The name of the recipe, and the seed."""
+        return self.settings["name"], self.seed
+
+    @property
+    def threads(self) -> int:
+        """The threads of its worker."""
+        return self.settings["threads"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How the work on a run ended.
+
+    Args:
+        ending: in one word.
+        seconds: processor time that it took; None where the worker did not live to tell.
+        message: what went wrong, in a line.
+        trace: where in the program, when it was not foreseen.
+    """
+
+    ending: Ending
+    seconds: float | None = None
+    message: str = ""
+    trace: str = ""
+
+
+class _StopError(Exception):
+    """Leaves an evaluation, which keeps nothing until it is whole."""
+
+
+def do(work: Work, stop: Callable[[], bool] = lambda: False, patience: float = PATIENCE) -> Result:
+    """Train and evaluate a run, as far as that was not done.
+
+    Args:
+        work: the run.
+        stop: asked after every step and every row; once it says yes, the run is left so that it can go on.
+        patience: seconds to wait for another process to leave the run's folder.
+
+    Returns:
+        How it ended; nothing is raised.
+    """
+    began = time.process_time()
+    # The run records the command of its process, which is the sweep's wherever the worker runs.
+    sys.argv[:] = work.command
+    try:
+        ending, message, trace = _attempt(work, stop, patience), "", ""
+    except InUseError as error:
+        ending, message, trace = Ending.BUSY, str(error), ""
+    except InputError as error:
+        ending, message, trace = Ending.REFUSED, str(error), ""
+    except LengthwiseError as error:
+        ending, message, trace = Ending.FAILED, str(error), ""
+    except Exception as error:
+        ending, trace = Ending.FAILED, traceback.format_exc()
+        message = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+    return Result(ending, time.process_time() - began, message, trace)
+
+
+def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
+    recipe = validate_recipe(work.settings, f"recipe {work.key[0]}")
+    folder = run_path(work.root, *work.key)
+
+    def leave(row: object) -> None:
+        del row
+        if stop():
+            raise _StopError
+
+    outcome = _when_free(lambda: train_run(recipe, work.seed, folder, stop=stop), stop, patience)
+    if outcome is Outcome.INTERRUPTED:
+        return Ending.INTERRUPTED
+    try:
+        rows = _when_free(lambda: evaluate_run(folder, leave), stop, patience)
+    except _StopError:
+        return Ending.INTERRUPTED
+    if not rows:
+        raise InputError(f"recipe {work.key[0]} measures nothing; give its evaluation some lengths")
+    return Ending.DONE
+
+
+def _when_free(act: Callable[[], T], stop: Callable[[], bool], patience: float) -> T:
+    """Act on a folder; where another process holds it, try again until patience is at its end."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return act()
+        except InUseError:
+            if time.monotonic() >= until or stop():
+                raise
+            time.sleep(_PAUSE)

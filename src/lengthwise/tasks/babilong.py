@@ -1,0 +1,185 @@
+"""BABILong-like stories: facts are scattered over a long text, and one question about them is asked at its end.
+
+Shape letters: B rows, T positions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from lengthwise.errors import InputError
+from lengthwise.spaces import Tokens
+from lengthwise.tasks.base import Batch, Point, Stage, Task
+from lengthwise.tasks.filler import Filler
+from lengthwise.tasks.lengths import Length, TrainLengths
+
+_PERSONS = ("mary", "john", "sandra", "daniel")
+_WENT = ("went to the", "moved to the", "journeyed to the", "travelled to the")
+_PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
+
+
+class Story(NamedTuple):
+    """Facts, a question about them, and its answer."""
+
+    facts: list[str]
+    question: str
+    answer: str
+
+
+class BabiLong(Task):
+    """Facts such as ``mary went to the kitchen .`` among words of prose, and at the end ``where is mary ?``.
+
+    The facts stand in their order at places drawn evenly, which may cut a sentence of the prose. The answer is one of
+    the words that questions are ever answered with. In training the number of facts is drawn for each row.
+
+    Two examples, with the answers hallway and garden:
+
+        the sky is john went to the hallway . blue . here we go . where is john ?
+        mary moved to the office . the grass mary went to the garden . is green . where is mary ?
+
+    Source: Kuratov et al. 2024 (BABILong); Weston et al. 2015 (bAbI), of whose first task our own facts are.
+    """
+
+    name: Literal["babilong"] = "babilong"
+
+    story: str = ""
+    """A file of the bAbI tasks, of which the last fifth is kept for measurement; facts of our own by default."""
+    filler: str = ""
+    """A file of prose, of which the last fifth is kept for measurement; a few sentences of our own by default."""
+    facts: int = Field(default=5, ge=1)
+    """The most facts of a story in training."""
+    train: TrainLengths = TrainLengths(minimum=40, maximum=64)
+    """Positions that are trained on."""
+    lengths: tuple[Length, ...] = (64, 256, 1024)
+    """Positions that are measured, each with every number of facts."""
+    test_facts: tuple[Annotated[int, Field(ge=1)], ...] = (2, 5)
+    """Numbers of facts that are measured."""
+    samples: int = Field(default=128, ge=1)
+    """Rows a point."""
+
+    @cached_property
+    def _prose(self) -> Filler:
+        return Filler(self.filler)
+
+    @cached_property
+    def _text(self) -> str:
+        try:
+            return Path(self.story).read_text(encoding="utf-8") if self.story else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot read the stories {self.story} as UTF-8 text: {error}") from error
+
+    @cached_property
+    def _stories(self) -> list[Story]:
+        """Those of the file."""
+        found = list(read_babi(self._text))
+        if self.story and not found:
+            raise InputError(f"{self.story} has no questions; lines of bAbI are 'ID fact' or 'ID question TAB answer'")
+        return found
+
+    @cached_property
+    def answers(self) -> tuple[str, ...]:
+        """The words that questions are answered with, by their class."""
+        return tuple(sorted({story.answer for story in self._stories} or _PLACES))
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Word -> its symbol."""
+        told = [*_PERSONS, *_WENT, *_PLACES, "where is ?", "."]
+        if self.story:
+            told = [text for story in self._stories for text in (*story.facts, story.question)]
+        words = dict.fromkeys([*self._prose.words, *sorted({word for text in told for word in text.split()})])
+        return {word: number for number, word in enumerate(words)}
+
+    @property
+    def inputs(self) -> Tokens:
+        """The words."""
+        return Tokens(len(self._numbers))
+
+    @property
+    def outputs(self) -> Tokens:
+        """The answers."""
+        return Tokens(len(self.answers))
+
+    def identity(self) -> str:
+        """Return a hash of the files."""
+        content = f"{self._text} {self._prose.identity}".strip()
+        return hashlib.sha256(content.encode()).hexdigest()[:16] if content else ""
+
+    def points(self, stage: Stage) -> Sequence[Point]:
+        """Return a point a length in training, and one for each length and number of facts in measurement."""
+        if stage == "train":
+            return [Point({"length": n}, self.samples) for n in range(self.train.minimum, self.train.maximum + 1)]
+        places = itertools.product(sorted(set(self.lengths)), self.test_facts)
+        return [Point({"length": n, "facts": facts}, self.samples) for n, facts in places]
+
+    def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
+        """Draw stories, and the prose around their facts."""
+        length, asked = point.length or 0, point.axes.get("facts")
+        prose_BT = self._prose.cut(rng, rows, length, held_out=asked is not None)
+        stories = [self._draw(rng, None if asked is None else int(asked)) for _ in range(rows)]
+        words = [self._scatter(rng, prose_T, story) for prose_T, story in zip(prose_BT, stories, strict=True)]
+        classes = [self.answers.index(story.answer) for story in stories]
+        return Batch.classified(np.array(words, dtype=np.int64), np.array(classes, dtype=np.int64))
+
+    def _scatter(self, rng: np.random.Generator, prose_T: Sequence[int], story: Story) -> list[int]:
+        """Return the words of a story among so much prose that together they are as long as it was."""
+        facts, question = [self._said(fact) for fact in story.facts], self._said(story.question)
+        space = len(prose_T) - sum(map(len, facts)) - len(question)
+        if space < 0:
+            raise InputError(f"{len(facts)} facts and a question do not fit in {len(prose_T)} words")
+        words, read = list[int](), 0
+        for fact, place in zip(facts, sorted(rng.integers(space + 1, size=len(facts)).tolist()), strict=True):
+            words += [*prose_T[read:place], *fact]
+            read = place
+        return [*words, *prose_T[read:space], *question]
+
+    def _said(self, text: str) -> list[int]:
+        return [self._numbers[word] for word in text.split()]
+
+    def _draw(self, rng: np.random.Generator, facts: int | None) -> Story:
+        """Return a story; in training, where the number of facts is not given, with any number of them."""
+        if not self.story:
+            return _own_story(rng, int(rng.integers(self.facts)) + 1 if facts is None else facts)
+        kept = len(self._stories) - len(self._stories) // 5
+        if facts is None:
+            possible = [story for story in self._stories[:kept] if len(story.facts) <= self.facts]
+        else:
+            possible = [story for story in self._stories[kept:] if len(story.facts) == facts]
+        if not possible:
+            raise InputError(
+                f"{self.story} has no story of {f'at most {self.facts}' if facts is None else facts} facts"
+            )
+        return possible[int(rng.integers(len(possible)))]
+
+
+def _own_story(rng: np.random.Generator, facts: int) -> Story:
+    """Return a story of persons who go from place to place; one of those who were named is asked after."""
+    persons, ways, places = (rng.integers(len(words), size=facts) for words in (_PERSONS, _WENT, _PLACES))
+    told = [f"{_PERSONS[p]} {_WENT[w]} {_PLACES[q]} ." for p, w, q in zip(persons, ways, places, strict=True)]
+    asked = persons[int(rng.integers(facts))]
+    last = int(np.flatnonzero(persons == asked)[-1])
+    return Story(told, f"where is {_PERSONS[asked]} ?", _PLACES[places[last]])
+
+
+def read_babi(text: str) -> Iterator[Story]:
+    """Yield the stories of a file of the bAbI tasks: one for each question, with all facts before it."""
+    facts = list[str]()
+    for line in text.lower().splitlines():
+        number, _, rest = line.partition(" ")
+        said, *answer = rest.split("\t")
+        said = " ".join(re.findall(r"[\w']+|[.,?]", said))
+        if number == "1":
+            facts = []
+        if answer:
+            yield Story(list(facts), said, answer[0].strip())
+        elif said:
+            facts.append(said)

@@ -1,0 +1,1 @@
+"""Regular languages: automata, exact samplers, and the task that they make."""

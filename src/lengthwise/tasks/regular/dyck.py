@@ -1,0 +1,110 @@
+"""Balanced strings of bounded depth, with samples on both sides of the bound.
+
+Shape letters: B batch rows, T tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.base import IGNORE
+from lengthwise.tasks.regular.automaton import Automaton, Strings
+from lengthwise.tasks.regular.language import Example, Language, Sampling, mix
+from lengthwise.tasks.regular.sampling import CountingSampler, describe
+
+
+def build_dyck(depth: int) -> Automaton:
+    """Return the automaton of the balanced, non-empty strings of 0 (open) and 1 (close) up to a depth."""
+    dead, empty = -1, -2
+
+    def step(state: int, symbol: int) -> int:
+        if state == dead:
+            return dead
+        level = max(state, 0) + (1 if symbol == 0 else -1)
+        return level if 0 <= level <= depth else dead
+
+    return Automaton.explore(empty, step, lambda state: int(state == 0), 2)
+
+
+def build_depths(largest: int) -> Automaton:
+    """Return the automaton whose class is the depth of a balanced, non-empty string, up to a largest."""
+    dead = (-1, 0)
+
+    def step(state: tuple[int, int], symbol: int) -> tuple[int, int]:
+        level, deepest = state
+        if level < 0:
+            return dead
+        level += 1 if symbol == 0 else -1
+        return (level, max(level, deepest)) if 0 <= level <= largest else dead
+
+    return Automaton.explore(
+        (0, 0), step, lambda state: state[1] if state[0] == 0 and state[1] else IGNORE, 2
+    ).minimal()
+
+
+class Dyck(Language):
+    """The balanced, non-empty strings of 0 (open) and 1 (close) up to a depth.
+
+    Args:
+        name: as messages and result rows say it.
+        rule: what decides the class, in words.
+        examples: worked examples.
+        depth: how deep an accepted string may nest.
+    """
+
+    def __init__(self, name: str, rule: str, examples: tuple[Example, ...], depth: int) -> None:
+        super().__init__(name, rule, examples, build_dyck(depth).minimal(), Sampling.BALANCED)
+        self.depth = depth
+        self._depths = build_depths(depth + 1)
+        self._depth_samplers: dict[int, CountingSampler] = {}
+
+    def sample_boundary(self, rng: np.random.Generator, batch_size: int, length: int, depth: int) -> Strings:
+        """Draw uniformly among the balanced strings of exactly one depth.
+
+        Args:
+            rng: the only source of randomness.
+            batch_size: number of strings.
+            length: number of symbols, exactly.
+            depth: from 1 to one more than the language accepts.
+
+        Returns:
+            The strings with their class.
+
+        Raises:
+            InputError: the depth is outside its range, or no balanced string of the length has it.
+        """
+        if not 1 <= depth <= self.depth + 1:
+            raise InputError(f"depths for {self.name} go from 1 to {self.depth + 1}, not {depth}")
+        sampler = self._depth_sampler(depth)
+        if length < 1 or not sampler.exists(length):
+            raise InputError(
+                f"no balanced string of length {length} has depth {depth}; {describe(sampler.nearest_lengths(length))}"
+            )
+        label = int(depth <= self.depth)
+        return Strings(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
+
+    def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
+        """Draw balanced strings, half of them of exactly the largest accepted depth and half one deeper.
+
+        Where a length is too short for a half, or odd, near misses take its place, and the standard
+        distribution where there are none either. Arguments and errors as in `sample`.
+        """
+        length = self.nearest_length(length)
+        inside = (batch_size + int(rng.integers(2))) // 2
+        otherwise = super().sample_hard
+        halves = ((self.depth, inside), (self.depth + 1, batch_size - inside))
+        return mix(
+            rng,
+            [
+                self.sample_boundary(rng, count, length, depth)
+                if self._depth_sampler(depth).exists(length)
+                else otherwise(rng, count, length)
+                for depth, count in halves
+            ],
+        )
+
+    def _depth_sampler(self, depth: int) -> CountingSampler:
+        if depth not in self._depth_samplers:
+            self._depth_samplers[depth] = CountingSampler(self._depths, self._depths.outputs_S == depth)
+        return self._depth_samplers[depth]

@@ -1,0 +1,248 @@
+"""Exactly uniform strings of a given length, drawn by counting the paths of an automaton.
+
+The number of wanted strings that remain from each state is a row of logarithms, shifted so that its largest
+entry is zero: a million symbols neither overflow nor underflow, whatever the growth rates of the states are.
+Symbols are drawn a word at a time. Where the rows settle into a cycle, up to the rounding of their numbers, the
+cycle stands for all longer strings.
+
+Shape letters: S states, A alphabet, B batch rows, K symbols of a word, N words, R rows of a block.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.base import Bools, Ints
+from lengthwise.tasks.regular.automaton import Automaton
+
+Logs = NDArray[np.float64]
+
+STEP_ENTRIES = 1024
+BLOCK_ROWS = 1024
+BLOCK_BYTES = 64 << 20
+KEPT_TABLES = 64
+LONGEST_PERIOD = 12
+SETTLED = 1e-13
+
+
+class CountingSampler:
+    """Draws uniformly among the strings of a length that end in one of some wanted states.
+
+    Args:
+        automaton: reads the strings.
+        wanted_S: [S] whether a string may end there.
+    """
+
+    def __init__(self, automaton: Automaton, wanted_S: Bools) -> None:
+        self.automaton = automaton
+        self._wanted_S = np.asarray(wanted_S, dtype=np.bool_)
+        self._word_length = _word_length(automaton)
+        with np.errstate(divide="ignore"):
+            self._first_S: Logs = np.log(self._wanted_S.astype(np.float64))
+        self._checkpoints: list[Logs] = [self._first_S]
+        self._blocks: OrderedDict[int, Logs] = OrderedDict()
+        self._blocks_kept = max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8))
+        self._powers: list[NDArray[np.float32]] = []
+        self._tables: dict[tuple[int, int], Logs] = {}
+        self._cycle: tuple[int, int] | None = None
+
+    def exists(self, length: int) -> bool:
+        """Return whether any wanted string of this length exists."""
+        return bool(self._ends(length)[self.automaton.start])
+
+    def nearest_lengths(self, length: int) -> list[int]:
+        """Return the nearest shorter and longer lengths that have wanted strings, where there are any."""
+        window = 2 * self.automaton.states + 2
+        lowest = max(1, length - window)
+        ends_S = self._ends(lowest)
+        lengths: list[int] = []
+        for candidate in range(lowest, length + window + 1):
+            if ends_S[self.automaton.start]:
+                lengths.append(candidate)
+            ends_S = np.asarray(ends_S[self.automaton.transitions_SA].any(axis=1))
+        below = [candidate for candidate in lengths if candidate < length]
+        above = [candidate for candidate in lengths if candidate > length]
+        return below[-1:] + above[:1]
+
+    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Ints:
+        """Draw strings uniformly, with replacement.
+
+        Args:
+            rng: the only source of randomness.
+            batch_size: B, the number of strings.
+            length: the number of symbols.
+
+        Returns:
+            [B, length] the symbols.
+
+        Raises:
+            InputError: no wanted string has this length.
+        """
+        if not self.exists(length):
+            raise InputError(f"no string of length {length} is wanted; {describe(self.nearest_lengths(length))}")
+        words, first = divmod(length, self._word_length)
+        states_B = np.full(batch_size, self.automaton.start, dtype=np.int64)
+        tokens = np.empty((batch_size, length), dtype=np.int64)
+        codes_B, states_B = self._draw_word(rng, states_B, first, words)
+        tokens[:, :first] = self._spell(codes_B, first)
+        codes_NB = np.empty((words, batch_size), dtype=np.int64)
+        for word in range(words):
+            codes_NB[word], states_B = self._draw_word(rng, states_B, self._word_length, words - word - 1)
+        spelled_BNK = self._spell(codes_NB.T, self._word_length)
+        tokens[:, first:] = spelled_BNK.reshape(batch_size, words * self._word_length)
+        return tokens
+
+    def _draw_word(self, rng: np.random.Generator, states_B: Ints, length: int, remaining: int) -> tuple[Ints, Ints]:
+        """Return [B] words of a length and the states after them; so many whole words remain."""
+        if not length:
+            return np.zeros_like(states_B), states_B
+        words_SW = self.automaton.words(length)
+        # Each state owns one unit interval, so that a single sorted search serves the whole batch; rounding
+        # must not carry a draw into the interval of the next state.
+        draws_B = np.minimum(states_B + rng.random(len(states_B)), np.nextafter(states_B + 1.0, 0.0))
+        found_B = np.searchsorted(self._table(remaining, length), draws_B, side="right")
+        return found_B - states_B * words_SW.shape[1], words_SW.ravel()[found_B]
+
+    def _table(self, remaining: int, length: int) -> Logs:
+        """Return [S * A ** K] the cumulative share of each word, raised by the number of its state."""
+        place = self._place(remaining)
+        if (place, length) in self._tables:
+            return self._tables[place, length]
+        table_SW = np.cumsum(_shares(self._row(place)[self.automaton.words(length)]), axis=1)
+        totals_S = table_SW[:, -1:]
+        table_SW /= np.where(totals_S > 0, totals_S, 1)
+        table_SW += np.arange(self.automaton.states)[:, None]
+        table = table_SW.ravel()
+        if place < KEPT_TABLES or (self._cycle and place >= self._cycle[0]):
+            self._tables[place, length] = table
+        return table
+
+    def _spell(self, codes: Ints, length: int) -> Ints:
+        """Return the symbols of words on a new last axis [..., K]."""
+        digits = self.automaton.vocabulary ** np.arange(length - 1, -1, -1)
+        letters = np.arange(self.automaton.vocabulary**length)[:, None] // digits % self.automaton.vocabulary
+        return letters[codes]
+
+    def _place(self, words: int) -> int:
+        """Return the number of words whose counts stand for those of so many words."""
+        while self._cycle is None and len(self._checkpoints) * BLOCK_ROWS <= words:
+            self._fill(len(self._checkpoints) - 1)
+        if self._cycle is None or words < self._cycle[0]:
+            return words
+        first, period = self._cycle
+        return first + (words - first) % period
+
+    def _row(self, place: int) -> Logs:
+        """Return [S] the log counts, up to a common shift, of the wanted strings of so many words."""
+        index, offset = divmod(place, BLOCK_ROWS)
+        if index not in self._blocks:
+            self._fill(index)
+        self._blocks.move_to_end(index)
+        return self._blocks[index][offset]
+
+    def _fill(self, index: int) -> None:
+        """Compute one block of rows from its checkpoint, and the next checkpoint; forget the oldest block."""
+        rows_RS = np.empty((BLOCK_ROWS, self.automaton.states))
+        current_S = self._checkpoints[index]
+        table_SW = self.automaton.words(self._word_length)
+        for row in range(BLOCK_ROWS):
+            rows_RS[row] = current_S
+            current_S = _log_sum(current_S[table_SW])
+        if len(self._checkpoints) == index + 1:
+            self._checkpoints.append(current_S)
+            period = _period(rows_RS)
+            self._cycle = (index * BLOCK_ROWS + BLOCK_ROWS - period, period) if period else None
+        self._blocks[index] = rows_RS
+        if len(self._blocks) > self._blocks_kept:
+            self._blocks.popitem(last=False)
+
+    def _ends(self, length: int) -> Bools:
+        """Return [S] whether a wanted string of the length starts in each state, by powers of two."""
+        reached_S: NDArray[np.float32] = self._wanted_S.astype(np.float32)
+        for bit in range(length.bit_length()):
+            if bit == len(self._powers):
+                self._powers.append(self._power(bit))
+            if length >> bit & 1:
+                reached_S = np.minimum(self._powers[bit] @ reached_S, 1)
+        return reached_S.astype(np.bool_)
+
+    def _power(self, bit: int) -> NDArray[np.float32]:
+        if bit:
+            return (self._powers[bit - 1] @ self._powers[bit - 1] > 0).astype(np.float32)
+        steps_SS = np.zeros((self.automaton.states,) * 2, dtype=np.float32)
+        np.put_along_axis(steps_SS, self.automaton.transitions_SA, 1, axis=1)
+        return steps_SS
+
+
+def count_classes(automaton: Automaton, length: int) -> list[int]:
+    """Count the strings of a length by class, exactly.
+
+    Args:
+        automaton: gives the classes.
+        length: the number of symbols; the work grows with its square.
+
+    Returns:
+        One count a class; strings without a class are not counted.
+    """
+    counts = {automaton.start: 1}
+    transitions = automaton.transitions_SA.tolist()
+    for _ in range(length):
+        following: dict[int, int] = {}
+        for state, count in counts.items():
+            for successor in transitions[state]:
+                following[successor] = following.get(successor, 0) + count
+        counts = following
+    totals = [0] * automaton.classes
+    for state, count in counts.items():
+        label = int(automaton.outputs_S[state])
+        if label >= 0:
+            totals[label] += count
+    return totals
+
+
+def describe(lengths: Sequence[int]) -> str:
+    """Return a phrase that offers the nearest possible lengths."""
+    if not lengths:
+        return "no length near it does"
+    if len(lengths) == 1:
+        return f"the nearest length that does is {lengths[0]}"
+    return f"the nearest lengths that do are {lengths[0]} and {lengths[1]}"
+
+
+def _word_length(automaton: Automaton) -> int:
+    length = 1
+    while automaton.states * automaton.vocabulary ** (length + 1) <= STEP_ENTRIES and length < 8:
+        length += 1
+    return length
+
+
+def _shares(logs_SW: Logs) -> Logs:
+    """Return numbers in proportion to the counts, the largest of each row being one."""
+    peaks_S = logs_SW.max(axis=1, keepdims=True)
+    return np.exp(logs_SW - np.where(np.isfinite(peaks_S), peaks_S, 0))
+
+
+def _period(rows_RS: Logs) -> int:
+    """Return the smallest period of the last rows, 0 if they have none."""
+    for period in range(1, LONGEST_PERIOD + 1):
+        late, early = rows_RS[-period:], rows_RS[-2 * period : -period]
+        both = np.isfinite(late) & np.isfinite(early)
+        alike = np.abs(np.subtract(late, early, out=np.zeros_like(late), where=both)) < SETTLED
+        if (alike & (np.isfinite(late) == np.isfinite(early))).all():
+            return period
+    return 0
+
+
+def _log_sum(logs_SW: Logs) -> Logs:
+    """Return the logarithm of each row's sum of counts, shifted so that the largest is zero."""
+    peaks_S = logs_SW.max(axis=1)
+    finite_S = np.where(np.isfinite(peaks_S), peaks_S, 0)
+    sums_S = np.exp(logs_SW - finite_S[:, None]).sum(axis=1)
+    logs_S = np.log(sums_S, out=np.full(len(sums_S), -np.inf), where=sums_S > 0) + finite_S
+    peak = logs_S.max()
+    return logs_S - peak if np.isfinite(peak) else logs_S

@@ -1,0 +1,175 @@
+"""Regular languages as tasks: a string is read, and its class is asked at its end.
+
+Shape letters: B rows, T positions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import AfterValidator, Field
+
+from lengthwise.errors import InputError
+from lengthwise.spaces import Tokens
+from lengthwise.tasks import LANGUAGES, get_language
+from lengthwise.tasks.base import Batch, Point, Stage, Task
+from lengthwise.tasks.lengths import Length, TestLengths, TrainLengths
+from lengthwise.tasks.regular.automaton import Automaton, Strings
+from lengthwise.tasks.regular.language import Language
+
+
+def _known(name: str) -> str:
+    try:
+        get_language(name)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
+class RegularTestLengths(TestLengths):
+    """Which lengths are measured, with near misses."""
+
+    near_misses: tuple[Length, ...] = tuple(range(50, 501, 50))
+    """Lengths at which near misses alone are measured."""
+
+
+class Regular(Task):
+    """A regular language: strings of symbols with one class each."""
+
+    name: Literal["regular"] = "regular"
+    version: ClassVar[int] = Language.version
+    language: Annotated[str, AfterValidator(_known)]
+    """The name of a language, ``regex:PATTERN`` or ``dfa:PATH``."""
+    mixture: dict[str, float] = Field(default={"standard": 1.0})
+    """Share of each kind of string in a batch of training: ``standard``, ``uniform``, ``accepted``, ``near_miss``,
+    ``hard`` and ``runs``."""
+    train: TrainLengths = TrainLengths()
+    """Which lengths are trained on."""
+    test: RegularTestLengths = Field(default=RegularTestLengths())
+    """Which lengths are measured."""
+
+    @cached_property
+    def definition(self) -> Language:
+        """The language: rule, automaton and samplers."""
+        return get_language(self.language)
+
+    @property
+    def automaton(self) -> Automaton:
+        """What decides the class."""
+        return self.definition.automaton
+
+    @property
+    def inputs(self) -> Tokens:
+        """The symbols."""
+        return Tokens(self.definition.vocabulary)
+
+    @property
+    def outputs(self) -> Tokens:
+        """The classes."""
+        return Tokens(self.definition.classes)
+
+    @property
+    def label(self) -> str:
+        """The name of the language."""
+        return self.language
+
+    def identity(self) -> str:
+        """Return a hash of the automaton where the language is neither built in nor given in full by its name."""
+        if self.language.startswith("regex:"):
+            return ""
+        if self.language in LANGUAGES:
+            return LANGUAGES.origin(self.language) or ""
+        minimal = self.automaton.minimal()
+        content = (minimal.transitions_SA.tolist(), minimal.start, minimal.outputs_S.tolist())
+        return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+    def points(self, stage: Stage) -> Sequence[Point]:
+        """Return a point a length: of training each asked length, by the nearest that exists."""
+        test = self.test
+        if stage == "train":
+            lengths = range(self.train.minimum, self.train.maximum + 1)
+            return [Point({"length": self.definition.nearest_length(length)}) for length in lengths]
+        if stage == "curve":
+            return self._standard(test.curve_lengths, test.curve_samples)
+        near = [n for n in self._existing(test.near_misses) if self.definition.has_near_misses(n)]
+        return [
+            *self._standard(test.grid, test.samples),
+            *(Point({"length": length, "distribution": "near_miss"}, test.samples) for length in near),
+            *self._standard(test.long_lengths, test.long_samples),
+        ]
+
+    def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
+        """Draw strings: standard ones or near misses, or the mixture of training where the point does not say."""
+        length = point.length
+        if length is None:
+            raise InputError(f"a string of {self.language} has a length; the point says {dict(point.axes)}")
+        match point.axes.get("distribution"):
+            case None:
+                strings = self.definition.sample_training(rng, rows, length, self.mixture)
+            case "standard":
+                strings = self.definition.sample(rng, rows, length)
+            case "near_miss":
+                strings = self.definition.sample_near_miss(rng, rows, length)
+            case other:
+                raise InputError(f"{self.language} has no distribution {other!r}; there are standard and near_miss")
+        return _asked_at_the_end(strings)
+
+    def label_prefixes(self, batch: Batch) -> Batch:
+        """Return the strings with the class of every prefix that has one."""
+        return Batch(batch.inputs, self.automaton.label_prefixes(batch.inputs), batch.lengths, batch.fresh)
+
+    def shares_prefixes(self, point: Point) -> bool:
+        """Return whether every prefix of a standard string is a standard string: of the lengths on the grid."""
+        standard = point.axes.get("distribution") == "standard" and point.samples == self.test.samples
+        return standard and self.definition.prefixes_are_fair and (point.length or 0) <= self.test.longest
+
+    def notes(self) -> list[str]:
+        """Return a sentence for lengths that others take the place of, and for each part of the mixture at some."""
+        task = self.definition
+        asked = range(self.train.minimum, self.train.maximum + 1)
+        read = [task.nearest_length(length) for length in asked]
+        sentences = list[str]()
+        if missing := [length for length, nearest in zip(asked, read, strict=True) if nearest != length]:
+            sentences.append(
+                f"{task.name} has no strings of length {_listed(missing)}: "
+                "training reads strings that are one symbol shorter in their place"
+            )
+        parts = {"accepted": task.has_accepted, "near_miss": task.has_near_misses}
+        for part, exists in parts.items():
+            if not self.mixture.get(part):
+                continue
+            if missing := [length for length in dict.fromkeys(read) if not exists(length)]:
+                sentences.append(
+                    f"{task.name} has no strings of the mixture's part {part!r} of length {_listed(missing)}: "
+                    "training reads standard ones in their place"
+                )
+        return sentences
+
+    def _standard(self, lengths: Iterable[int], samples: int) -> list[Point]:
+        return [Point({"length": n, "distribution": "standard"}, samples) for n in self._existing(lengths)]
+
+    def _existing(self, lengths: Iterable[int]) -> list[int]:
+        """Return the lengths at which there are strings; others give way to the nearest that has, once."""
+        found: list[int] = []
+        for length in lengths:
+            try:
+                nearest = self.definition.nearest_length(length)
+            except InputError:
+                continue
+            if nearest not in found:
+                found.append(nearest)
+        return found
+
+
+def _asked_at_the_end(strings: Strings) -> Batch:
+    return Batch.classified(strings.tokens, strings.targets)
+
+
+def _listed(lengths: Sequence[int]) -> str:
+    if len(lengths) <= 4:
+        return ", ".join(map(str, lengths))
+    return f"{', '.join(map(str, lengths[:3]))}, ..., {lengths[-1]} ({len(lengths)} lengths)"
