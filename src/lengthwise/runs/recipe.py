@@ -159,6 +159,11 @@ def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
     """
     without = {"name", "makes", "seeds", "parameters", "content"}
     settings = {name: value for name, value in _telling(recipe).items() if name not in without}
+    for path in recipe.task.paths():
+        *sections, last = path.split(".")
+        section = functools.reduce(lambda inner, name: inner.get(name, {}), sections, settings["task"])
+        if last in section:
+            section[last] = "content"
     return hashlib.sha256(json.dumps([settings, dict(content)], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -185,7 +190,7 @@ def _plugins(settings: BaseModel, place: str = "") -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def recipe_schema() -> dict[str, Any]:
-    """Return the JSON Schema of files of recipes, for editors; where there is a base, sections may leave anything out."""
+    """Return the JSON Schema of files of recipes, for editors; with a base, sections may leave anything out."""
     whole = _resolved_schema()
     properties = whole["properties"] | {"base": {"type": "string", "description": "A recipe, where this says nothing."}}
     properties["task"] = {"anyOf": [{"type": "string"}, properties["task"]]}
