@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from lengthwise.errors import InputError
-from lengthwise.runs.overrides import apply_overrides
-from lengthwise.runs.shipped import find_recipe, recipe_names
 from lengthwise.models.budget import count_parameters
+from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, load_recipe, recipe_schema, validate_recipe
+from lengthwise.runs.shipped import find_recipe, recipe_names
 
 
 def leaves(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -27,6 +27,22 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
     assert recipe.name == name
     assert recipe.makes
     jsonschema.validate(yaml.safe_load(find_recipe(name).read_text()), recipe_schema())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "parity"},
+        {"task": "parity", "model": {"name": "ldru"}, "stepz": 1},
+        {"task": "parity", "model": {"name": "ldru", "widht": 8}},
+        {"base": "fast/parity", "sedes": [1]},
+        {"base": "fast/parity", "training": 3},
+        {"base": ["fast/parity"]},
+    ],
+)
+def test_editors_are_told_of_what_is_wrong(settings: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(settings, recipe_schema())
 
 
 def test_a_resolved_recipe_is_read_back(tiny: Recipe, tmp_path: Path) -> None:
