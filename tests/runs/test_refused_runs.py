@@ -13,14 +13,15 @@ from lengthwise.runs.run import Outcome, train_run
 
 WORDS = {
     "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
-    "training": {"steps": 2, "batch_size": 4, "context": 8},
+    "training": {"steps": 2, "batch_size": 4},
 }
 
 
 def text_recipe(folder: Path, source: Path, **changes: object) -> Recipe:
     text = {"source": {"name": "files", "paths": [str(source)]}, "held_out": 0.4}
     path = folder / "words.yaml"
-    path.write_text(yaml.safe_dump(WORDS | {"text": text} | changes))
+    task = {"name": "language_modelling", "text": text, "context": 8}
+    path.write_text(yaml.safe_dump(WORDS | {"task": task} | changes))
     return load_recipe(str(path))
 
 
@@ -47,8 +48,11 @@ def test_a_refused_run_leaves_the_place_to_the_corrected_one(tmp_path: Path) -> 
         {"device": "cuda"},
         {"intervention": {"name": "state_passing"}, "model": {"name": "backbone", "mixer": {"name": "attention"}}},
         {"start": "tiny/other"},
+        {"model": {"name": "ldru", "width": 8}, "objective": {"name": "prefixes"}},
+        {"objective": {"name": "tree"}},
+        {"model": {"name": "regular_gpt", "width": 8, "heads": 2}, "training": {"recompute": 4}},
         # Only the first step finds out.
-        {"model": {"name": "ldru", "width": 8}},
+        {"model": {"name": "ldru", "width": 8}, "training": {"recompute": 4}},
     ],
 )
 def test_whatever_refuses_a_run_leaves_nothing_behind(

@@ -71,6 +71,7 @@ def test_a_finished_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 7])
 def test_interrupted_again_and_again(tiny: Recipe, tmp_path: Path, every: int) -> None:
     calls = itertools.count(1)
@@ -114,6 +115,7 @@ train_run(recipe, 0, folder, progress)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     points = [
@@ -132,6 +134,7 @@ def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path)
     assert_equal_runs(trained(tiny, folder), trained(tiny, tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_early_stops_at_the_same_step_however_often_it_dies(tiny_file: Path, tmp_path: Path) -> None:
     overrides = ["training.stop.loss_below=100", "training.stop.steps=17"]
     recipe = load_recipe(str(tiny_file), overrides)
@@ -182,6 +185,7 @@ except RunError as error:
 """
 
 
+@pytest.mark.slow
 def test_no_space_left_during_a_checkpoint(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "full"
     arguments = [sys.executable, "-c", FULL, str(tiny_file), str(folder)]
