@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import Field, create_model
 
 from lengthwise.evaluation import DIAGNOSTICS
 from lengthwise.evaluation.diagnostic import Diagnostic
+from lengthwise.settings import Settings
 
 
-class EvaluationConfig(BaseModel):
+class EvaluationConfig(Settings):
     """What is measured: a section for each diagnostic, by its name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     curve_every: int = Field(default=0, ge=0)
     """Steps between points of the learning curve; none by default. No choice rests on it."""

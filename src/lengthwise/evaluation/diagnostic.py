@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
-
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import StringModel
+from lengthwise.settings import Settings
 from lengthwise.tasks.base import Task
 
 
-class Diagnostic(BaseModel, ABC):
+class Diagnostic(Settings, ABC):
     """A measurement of a trained model; a recipe has its settings in a section of its registered name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:

@@ -10,18 +10,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from lengthwise.errors import InputError, StoppedError
 from lengthwise.models.base import SequenceModel
+from lengthwise.settings import Settings
 from lengthwise.state import Kind, State
 
 
-class InterventionConfig(BaseModel, ABC):
+class InterventionConfig(Settings, ABC):
     """Settings of an intervention; `build` makes it. A subclass has a literal ``name``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def build(self) -> Intervention:

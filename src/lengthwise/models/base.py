@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.settings import Settings
 from lengthwise.spaces import Space, Tokens
 from lengthwise.state import Kind, State
 
@@ -34,10 +34,8 @@ SYMBOLS = 16_384
 """Symbols that a model with a state reads at a time, over all rows: bounds what it holds, whatever the length."""
 
 
-class ModelConfig(BaseModel, ABC):
+class ModelConfig(Settings, ABC):
     """Settings of a model; `build` makes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def build(self, inputs: Space | int, outputs: Space | int) -> StringModel:

@@ -9,21 +9,18 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.settings import Settings
 from lengthwise.state import Kind, State
 
 LONGEST_PERIOD = 10_000.0
 """About the largest period, over 2 pi, of the waves that encode positions."""
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class DrawnPositions(_Settings):
+class DrawnPositions(Settings):
     """Settings of positions that are drawn at random in training.
 
     A sequence's positions are the first of N distinct numbers, drawn uniformly from 0..R-1 and sorted; every row has
@@ -49,19 +46,19 @@ class DrawnPositions(_Settings):
         return self
 
 
-class NoPositions(_Settings):
+class NoPositions(Settings):
     """No positions are added to the embedding."""
 
     name: Literal["none"] = "none"
 
 
-class SinusoidalPositions(_Settings):
+class SinusoidalPositions(Settings):
     """Settings of sines and cosines of the position."""
 
     name: Literal["sinusoidal"] = "sinusoidal"
 
 
-class LearnedPositions(_Settings):
+class LearnedPositions(Settings):
     """Settings of one learned vector a position."""
 
     name: Literal["learned"] = "learned"

@@ -15,7 +15,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
@@ -34,6 +33,7 @@ from lengthwise.runs.migrate_recipe import FORMAT, migrate
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.problems import explain
 from lengthwise.runs.shipped import default_name, find_recipe, read_settings
+from lengthwise.settings import Settings
 from lengthwise.tasks import TASKS, spell_task
 from lengthwise.tasks.base import Task
 from lengthwise.training import OBJECTIVES
@@ -48,10 +48,8 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
-class Recipe(BaseModel):
+class Recipe(Settings):
     """A model is trained on a task and measured, once a seed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     format: Literal[2] = FORMAT
     """Of recipes; older ones are migrated as they are read."""

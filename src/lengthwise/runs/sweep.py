@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
@@ -19,6 +19,7 @@ from lengthwise.runs.overrides import apply_overrides, replace_settings
 from lengthwise.runs.problems import explain
 from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
 from lengthwise.runs.shipped import default_name, find_sweep, read_settings
+from lengthwise.settings import Settings
 
 _RESERVED = ("name", "makes", "seeds")
 """What the sweep decides for its recipes."""
@@ -45,10 +46,8 @@ Changes = Annotated[dict[str, Any], AfterValidator(_changes)]
 """Path of a setting -> its value; ``base`` names another recipe to start from, as `Sweep.base` does."""
 
 
-class Rule(BaseModel):
+class Rule(Settings):
     """Changes for some combinations only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     where: Selector
     """Which combinations."""
@@ -56,10 +55,8 @@ class Rule(BaseModel):
     """Path of a setting -> its value."""
 
 
-class Sweep(BaseModel):
+class Sweep(Settings):
     """A grid of runs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
     """The folder of its runs, below that of all runs; by default where the sweep was found."""

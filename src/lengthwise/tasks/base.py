@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from lengthwise.errors import InputError
+from lengthwise.settings import Settings
 from lengthwise.spaces import Space
 
 Ints = NDArray[np.int64]
@@ -135,7 +135,7 @@ class Batch:
         )
 
 
-class Task(BaseModel, ABC):
+class Task(Settings, ABC):
     """What is learned: settings with a literal ``name``, and a pure sampler.
 
     A subclass says what a model reads and answers, where it is trained and measured, and draws sequences there. What
@@ -148,8 +148,6 @@ class Task(BaseModel, ABC):
         >>> batch.inputs.shape, batch.targets[:, :2].tolist()
         ((2, 3), [[-1, -1], [-1, -1]])
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     version: ClassVar[int] = 1
     """Raised whenever the same seed gives other samples or labels."""

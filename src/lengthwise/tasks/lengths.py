@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from lengthwise.settings import Settings
 
 Length = Annotated[int, Field(ge=1)]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class TrainLengths(_Settings):
+class TrainLengths(Settings):
     """Which lengths are trained on; the curriculum says how often each is."""
 
     minimum: int = Field(default=1, ge=1)
@@ -34,7 +32,7 @@ def _odd(every: int) -> int:
     return every
 
 
-class TestLengths(_Settings):
+class TestLengths(Settings):
     """Which lengths are measured, and on how many sequences."""
 
     __test__ = False

@@ -15,10 +15,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from lengthwise.errors import InputError
 from lengthwise.registry import Registry, nearest_name
+from lengthwise.settings import Settings
 
 
 class Document(NamedTuple):
@@ -29,10 +30,8 @@ class Document(NamedTuple):
     text: bytes
 
 
-class SourceConfig(BaseModel, ABC):
+class SourceConfig(Settings, ABC):
     """Settings of a source of text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @property
     def described(self) -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lengthwise.registry import OneOf
+from lengthwise.settings import Settings
 from lengthwise.training import CURRICULA
 from lengthwise.training.curriculum import Curriculum, Uniform
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class OptimiserConfig(_Settings):
+class OptimiserConfig(Settings):
     """Settings of the optimiser and its learning-rate schedule."""
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -39,7 +36,7 @@ class OptimiserConfig(_Settings):
     """Whether the mean over the output axis is taken off the gradient of every matrix."""
 
 
-class StopConfig(_Settings):
+class StopConfig(Settings):
     """When training ends before all its steps are taken: its loss has been next to zero for long."""
 
     loss_below: float = Field(gt=0)
@@ -48,7 +45,7 @@ class StopConfig(_Settings):
     """For how many steps in a row."""
 
 
-class TrainingConfig(_Settings):
+class TrainingConfig(Settings):
     """Settings of training, whatever the task."""
 
     steps: int = Field(default=1000, ge=0)

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from lengthwise.settings import Settings
 from lengthwise.tasks.base import Point
 
 
-class Curriculum(BaseModel, ABC):
+class Curriculum(Settings, ABC):
     """A distribution over the points of training that may change as training goes on; settings with a ``name``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
 from lengthwise.models.mixers.initialisation import precise
+from lengthwise.settings import Settings
 from lengthwise.state import Kind, State
 
 
@@ -78,10 +78,8 @@ def share(whole: int, parts: int, of: str, by: str | None = None) -> int:
     return whole // parts
 
 
-class MixerConfig(BaseModel, ABC):
+class MixerConfig(Settings, ABC):
     """Settings of a mixer; `build` makes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def build(self, width: int) -> Mixer:

@@ -13,17 +13,16 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
+from lengthwise.settings import Settings
 
 
-class OperatorConfig(BaseModel, ABC):
+class OperatorConfig(Settings, ABC):
     """Settings of an operator; `build` makes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def build(self, width: int) -> BinaryOperator:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.base import StringModel
+from lengthwise.settings import Settings
 from lengthwise.spaces import Space, Values
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
@@ -37,10 +37,8 @@ class Loss(NamedTuple):
     """What is said of the state where the loss is not finite."""
 
 
-class ObjectiveConfig(BaseModel, ABC):
+class ObjectiveConfig(Settings, ABC):
     """Settings of an objective; `build` makes it. A subclass has a literal ``name``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Objective:

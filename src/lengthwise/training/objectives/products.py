@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.settings import Settings
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.monoid import separating_contexts
@@ -30,15 +31,13 @@ _NOTHING = 0
 """The empty string, the monoid's first element, which has no vector."""
 
 
-class ProductsConfig(BaseModel):
+class ProductsConfig(Settings):
     """Products of any two elements of the task's transition monoid, beside the batch.
 
     A product is learned where it can be told: as the string ``a x y b`` with brackets ``(a (x y)) b``, where x and y
     are two elements, as the shortest strings that act like them or as nodes of the batch's trees, and a and b are a
     context that tells elements apart. No string is longer than the longest of the batches.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of their mean loss beside that of the batch."""

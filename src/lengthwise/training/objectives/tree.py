@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -17,6 +17,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
 from lengthwise.models.tree.ldru import LDRU, Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
+from lengthwise.settings import Settings
 from lengthwise.spaces import Tokens
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
@@ -29,13 +30,11 @@ if TYPE_CHECKING:
     from lengthwise.training.config import TrainingConfig
 
 
-class AssociativityConfig(BaseModel):
+class AssociativityConfig(Settings):
     """A penalty on the difference that brackets make, on unlabelled strings longer than those trained on.
 
     The strings are put together from nodes of the batch's trees and reduced twice, with different brackets.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     weight: float = Field(default=0.0, ge=0)
     """Factor of the mean squared difference of the roots."""
