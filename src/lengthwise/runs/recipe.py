@@ -255,7 +255,7 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{source}:\n{explain(error, settings, _resolved_schema())}") from error
+        raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
 
 
 def read_recipe(path: Path) -> Recipe:

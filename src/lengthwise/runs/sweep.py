@@ -150,7 +150,7 @@ def load_sweep(name: str) -> tuple[Sweep, Path]:
     try:
         return Sweep.model_validate(settings), path.parent
     except ValidationError as error:
-        problems = explain(error, settings, Sweep.model_json_schema(), "the sweep")
+        problems = explain(error, Sweep.model_json_schema(), "the sweep")
         raise InputError(f"sweep {path}:\n{problems}") from error
 
 
