@@ -258,15 +258,6 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
         raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Return the resolved recipe of a run.
-
-    Raises:
-        InputError: the file is not one.
-    """
-    return validate_recipe(read_settings(path, "recipe"), str(path))
-
-
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with those of a base where they say nothing.
 

@@ -16,8 +16,9 @@ from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.lock import hold
-from lengthwise.runs.recipe import Recipe, read_recipe
+from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
+from lengthwise.runs.shipped import read_settings
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
@@ -187,7 +188,7 @@ def read_run(run: RunFolder) -> tuple[Recipe, int]:
     """
     if not run.recipe.exists():
         raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
-    recipe = read_recipe(run.recipe)
+    recipe = validate_recipe(read_settings(run.recipe, "recipe"), str(run.recipe))
     return recipe, recipe.seeds[0]
 
 
