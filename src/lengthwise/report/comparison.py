@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rich.table import Table
@@ -125,28 +125,19 @@ def _by_length(row: Row) -> bool:
 
 
 def _beyond(trained: int, rows: Sequence[Row]) -> str:
-    def select(of: Sequence[Row], chosen: Callable[[int], bool]) -> list[Row]:
-        return [row for row in of if chosen(int(row.axes["length"]))]
-
-    standard = [row for row in rows if row.axes.get("distribution", "standard") == "standard"]
-    near = [row for row in rows if row.axes.get("distribution") == "near_miss"]
-    dense = select(standard, lambda length: trained < length <= _REACH)
+    at = {int(row.axes["length"]): row.value for row in rows if row.axes.get("distribution") != "near_miss"}
+    near = [row.value for row in rows if row.axes.get("distribution") == "near_miss"]
+    dense = {length: value for length, value in at.items() if trained < length <= _REACH}
     # As the published scores are: the first length beyond training is left out.
-    later = select(dense, lambda length: length > trained + 1)
-    even = select(later, lambda length: length % 2 == 0)
+    later = {length: value for length, value in dense.items() if length > trained + 1}
+    even = [value for length, value in later.items() if length % 2 == 0]
     parts: list[str] = []
     if dense:
-        worst = min(dense, key=lambda row: row.value)
-        parts.append(
-            f"mean accuracy {_mean(dense):.4%} on lengths {dense[0].axes['length']} to {dense[-1].axes['length']}"
-            f" (worst {worst.value:.2%} at {worst.axes['length']})"
-        )
-    parts += [f"{_mean(later):.4%} from {later[0].axes['length']} on"] if later else []
-    parts += [f"{_mean(even):.4%} on even lengths alone"] if even else []
-    parts += [f"near misses {_mean(near):.2%}"] if near else []
-    parts += [f"length {row.axes['length']:,} {row.value:.2%}" for row in select(standard, lambda n: n > _REACH)]
+        worst = min(dense, key=lambda length: dense[length])
+        spans = f"{fmean(dense.values()):.4%} on lengths {min(dense)} to {max(dense)}"
+        parts.append(f"mean accuracy {spans} (worst {dense[worst]:.2%} at {worst})")
+    parts += [f"{fmean(later.values()):.4%} from {min(later)} on"] if later else []
+    parts += [f"{fmean(even):.4%} on even lengths alone"] if even else []
+    parts += [f"near misses {fmean(near):.2%}"] if near else []
+    parts += [f"length {length:,} {value:.2%}" for length, value in at.items() if length > _REACH]
     return "; ".join(parts) or f"{len(rows)} lengths, none beyond the training length"
-
-
-def _mean(rows: Sequence[Row]) -> float:
-    return fmean(row.value for row in rows)

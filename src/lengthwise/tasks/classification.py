@@ -130,6 +130,10 @@ class Classification(Task):
         """Return a hash of all texts and labels."""
         return hashlib.sha256(repr(self.splits).encode()).hexdigest()[:16]
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the source."""
+        return ("source",)
+
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a split, with all of its texts: for a learning curve that of validation, if there is one."""
         curve = "validation" if "validation" in self.splits else "test"

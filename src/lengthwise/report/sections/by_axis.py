@@ -31,19 +31,19 @@ class ByAxis(Section):
 
     def draw(self, results: Results) -> Drawn:
         """Return the figures and the table."""
-        groups = _left(results).partition_by("task", "metric", as_dict=True, maintain_order=True)
+        groups = _groups(_left(results))
         figures = [
             Figure(
-                name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task}-{metric}"),
+                name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join([task, metric, "by", *axes_of(rows)])),
                 heading=f"{title(task)}: {_words(metric)}",
                 note=_LINES if panels[0].kinds else _MAPS,
                 caption=f"{title(metric)} along {' and '.join(map(_words, axes_of(rows)))}.",
                 drawings=panels,
             )
-            for (task, metric), rows in groups.items()
+            for task, metric, rows in groups
             if (panels := _panels(results, rows, metric))
         ]
-        return Drawn([*figures, _table(results, list(groups.values()))])
+        return Drawn([*figures, _table(results, [rows for *_, rows in groups])])
 
 
 @dataclass
@@ -89,7 +89,15 @@ class HeatMap(Drawing):
 def _left(results: Results) -> pl.DataFrame:
     """Return the rows that no other section draws."""
     shown = [SECTIONS.load(name).shown for name in SECTIONS]
-    return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False)).with_columns(kind="family")
+    return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False))
+
+
+def _groups(rows: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
+    """Return the rows of each task and metric that were measured along the same axes."""
+    along = [pl.when(pl.col(axis).is_not_null()).then(pl.lit(axis)) for axis in axes_of(rows)]
+    keyed = rows.with_columns(kind=pl.concat_str(pl.lit(""), *along, separator=" ", ignore_nulls=True))
+    groups = keyed.partition_by("task", "metric", "kind", as_dict=True, maintain_order=True)
+    return [(task, metric, part.with_columns(kind="family")) for (task, metric, _), part in groups.items()]
 
 
 def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
