@@ -134,7 +134,10 @@ class SequenceModel(StringModel):
         return State({**start, **kept}, start.kinds)
 
     def gives_every_prefix(self) -> bool:
-        """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol."""
+        """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol.
+
+        A model that reads values overrides it.
+        """
         parameter = next(self.parameters())
         with torch.no_grad():
             return self(torch.zeros(1, 1, dtype=torch.int64, device=parameter.device)).logits.ndim == 3
