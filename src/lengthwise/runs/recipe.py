@@ -255,16 +255,7 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{source}:\n{explain(error, settings, _resolved_schema())}") from error
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Return the resolved recipe of a run.
-
-    Raises:
-        InputError: the file is not one.
-    """
-    return validate_recipe(read_settings(path, "recipe"), str(path))
+        raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
