@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
+
+from lengthwise.certificates.attachment import Certified, certificate_row
 from lengthwise.certificates.automaton_drawing import WIDTH, AutomatonPanel, can_be_drawn
 from lengthwise.certificates.certificate import Certificate
-from lengthwise.certificates.certified import Certified, certificate_table
 from lengthwise.certificates.verification import PROVED
 from lengthwise.report.parts import REASONS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, title
@@ -70,7 +72,7 @@ def certificate_rows(results: Results) -> TableText:
         rows=[_row(run, one) for run, one in found],
         footnote=_FOOTNOTE,
         file=f"{results.prefix}certificates.csv",
-        data=certificate_table([one for _, one in found]),
+        data=pl.DataFrame([certificate_row(one) for _, one in found], infer_schema_length=None),
         folds={
             REASONS: {name: [f"{certificate.statement}."] for name, certificate in named.items()},
             "Counterexamples": {name: example.in_words() for name, example in examples.items() if example},
@@ -149,7 +151,10 @@ def _row(run: Run, one: Certified) -> Sequence[Cell]:
         Cell(str(run.head.seed)),
         Cell(verdict_in_words(certificate), _ABOUT[certificate.method], "good" if proved else ""),
         Cell(f"{training.sequences:,}", f"to {training.longest:,}, {training.seconds:,.0f} s"),
-        *(_number(count) for count in (one.states, one.minimal_states, certificate.monoid)),
+        *(
+            _number(count)
+            for count in (one.states, certificate.minimal and len(certificate.minimal.outputs), certificate.monoid)
+        ),
         Cell(NONE if margin is None else f"{margin:.3g}"),
         Cell("\N{INFINITY}" if proved else NONE if certificate.length is None else f"{certificate.length:,}"),
         _counterexample(certificate),
@@ -167,5 +172,4 @@ def _counterexample(certificate: Certificate) -> Cell:
         return Cell(NONE)
     symbols = example.symbols
     written = write_symbols(symbols) if len(symbols) <= _MOST_SYMBOLS else f"{len(symbols):,} symbols"
-    answer = example.answer if example.model_answer is None else example.model_answer
-    return Cell(written, f"answer {answer}, truth {example.truth}")
+    return Cell(written, f"answer {example.given}, truth {example.truth}")
