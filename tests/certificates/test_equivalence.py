@@ -104,9 +104,9 @@ def test_the_empty_string_does_not_count() -> None:
 
 def test_only_strings_that_can_count_are_walked() -> None:
     task = Automaton(np.array([[1, 2], [1, 1], [2, 2]]), 0, np.array([IGNORE, 1, IGNORE]))
-    played = meetings(task, task)
-    assert played.edges == {(0, 0, 1), (1, 0, 1), (1, 1, 1)}
-    assert played.labelled == {(1, 1)}
+    edges, labelled = meetings(task, task)
+    assert edges.tolist() == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
+    assert labelled.tolist() == [[1, 1]]
 
 
 def test_alphabets_must_agree() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.certificate import Counterexample, Finding
@@ -150,7 +151,7 @@ def certify_black_box(
     examination = _Examination(answers, task, allowed)
     spent = False
     try:
-        learn("L*", answers.prefixes, examination.examine, task.vocabulary)
+        learn(run_Lstar, answers.prefixes, examination.examine, task.vocabulary)
     except _Spent:
         spent = True
     asked = f"{answers.asked:,} strings asked"

@@ -107,6 +107,11 @@ class Counterexample(_Record):
     model_answer: int | None = None
     """The class that the real network gives; None where it was not run."""
 
+    @property
+    def given(self) -> int:
+        """The class that is shown: of the real network where it was run."""
+        return self.answer if self.model_answer is None else self.model_answer
+
     def in_words(self, most: int | None = None) -> list[str]:
         """Return lines that say all of it."""
         own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"

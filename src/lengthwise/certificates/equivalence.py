@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import IGNORE, Bools
+from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 
 
@@ -117,28 +117,19 @@ class Pairs:
         self.empty_P = np.arange(len(pairs)) == 0
 
 
-@dataclass(frozen=True)
-class Meetings:
-    """Where an automaton is while it reads strings that can still count.
+def meetings(extracted: Automaton, task: Automaton) -> tuple[Ints, Ints]:
+    """Walk an automaton along all strings that can still count; what lies beside them is free.
 
-    Args:
-        edges: each state, symbol and next state on the way to a string with a class in the task.
-        labelled: each state in which a non-empty string with a class ends, and that class.
+    Returns:
+        [E, 3] each state, symbol and next state on the way to a string with a class in the task, and [L, 2] each state
+        in which a non-empty string with a class ends, with that class.
     """
-
-    edges: frozenset[tuple[int, int, int]]
-    labelled: frozenset[tuple[int, int]]
-
-
-def meetings(extracted: Automaton, task: Automaton) -> Meetings:
-    """Walk an automaton along all strings that can still count; what lies beside them is free."""
     pairs = Pairs(extracted, task)
     sources, symbols = np.nonzero(live(task)[pairs.goal_P[pairs.next_PA]])
     targets = pairs.next_PA[sources, symbols]
-    truth = task.outputs_S[pairs.goal_P[targets]]
-    edges = zip(pairs.state_P[sources].tolist(), symbols.tolist(), pairs.state_P[targets].tolist(), strict=True)
-    ends = zip(pairs.state_P[targets][truth != IGNORE].tolist(), truth[truth != IGNORE].tolist(), strict=True)
-    return Meetings(frozenset(edges), frozenset(ends))
+    edges_E3 = np.stack([pairs.state_P[sources], symbols, pairs.state_P[targets]], 1)
+    ends_L2 = np.stack([pairs.state_P[targets], task.outputs_S[pairs.goal_P[targets]]], 1)
+    return np.unique(edges_E3, axis=0), np.unique(ends_L2[ends_L2[:, 1] != IGNORE], axis=0)
 
 
 def live(task: Automaton) -> Bools:
@@ -155,22 +146,17 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     """Return how the states of an automaton correspond to those of another, if they do one to one.
 
     Args:
-        one: an automaton all of whose states are reachable.
+        one: an automaton whose states are numbered breadth first, as those of `Automaton.minimal` are.
         other: such an automaton.
 
     Returns:
         For each state of the first the state of the second, such that starts, transitions and classes correspond;
         None where there is no such correspondence.
     """
-    if one.transitions_SA.shape != other.transitions_SA.shape:
-        return None
-    pairs = Pairs(one, other)
-    image_S = np.full(one.states, -1)
-    image_S[pairs.state_P] = pairs.goal_P
+    # Breadth first each state is reached by the same first string in both, so that its number is the same.
     right = (
-        image_S[one.start] == other.start
-        and np.array_equal(np.sort(image_S), np.arange(other.states))
-        and np.array_equal(image_S[one.transitions_SA], other.transitions_SA[image_S])
-        and np.array_equal(one.outputs_S, other.outputs_S[image_S])
+        one.start == other.start
+        and np.array_equal(one.transitions_SA, other.transitions_SA)
+        and np.array_equal(one.outputs_S, other.outputs_S)
     )
-    return tuple(image_S.tolist()) if right else None
+    return tuple(range(one.states)) if right else None

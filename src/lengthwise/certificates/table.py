@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,14 +20,6 @@ from lengthwise.tasks.regular.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
-
-
-class Triple(NamedTuple):
-    """Three strings that a table multiplies differently in the two brackets."""
-
-    first: Word
-    second: Word
-    third: Word
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +37,7 @@ class MultiplicationTable:
 
     Example:
         >>> table = MultiplicationTable(np.array([[0, 1], [1, 0]]), np.array([0, 1]), np.array([0, 1]), ((0,), (1,)))
-        >>> table.evaluate([1, 0, 1, 1]), table.violation()
+        >>> table.balanced([1, 0, 1, 1]), table.violation()
         (1, None)
     """
 
@@ -71,14 +62,6 @@ class MultiplicationTable:
         """The number of elements."""
         return len(self.classes_E)
 
-    def evaluate(self, word: Sequence[int]) -> int:
-        """Return the element of a string, multiplied from the left, or `FREE`."""
-        products, (first, *rest) = self._with_zero(), word
-        element = int(self.leaves_V[first])
-        for symbol in rest:
-            element = int(products[element, self.leaves_V[symbol]])
-        return element if element < self.size else FREE
-
     def balanced(self, word: Sequence[int]) -> int:
         """Return the element of a string with the brackets of `tree_reduce`, or `FREE`."""
         products, level = self._with_zero(), self.leaves_V[list(word)]
@@ -88,12 +71,11 @@ class MultiplicationTable:
         element = int(level[0])
         return element if element < self.size else FREE
 
-    def violation(self) -> Triple | None:
+    def violation(self) -> tuple[Word, Word, Word] | None:
         """Return strings x, a, y, a of them one symbol, with ``(x a) y`` other than ``x (a y)``; None if associative.
 
         Light's test: the elements a that pass for all x and y are closed under products, so that the generators
-        decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate, which
-        `generated` decides.
+        decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate.
         """
         products = self._with_zero()
         for leaf in np.unique(self.leaves_V):
@@ -102,18 +84,8 @@ class MultiplicationTable:
             unequal = np.argwhere(left_EE != right_EE)
             if len(unequal):
                 first, third = unequal[0]
-                return Triple(self.words[first], self.words[leaf], self.words[third])
+                return self.words[first], self.words[leaf], self.words[third]
         return None
-
-    def generated(self) -> bool:
-        """Return whether every element is a product of leaves, in some brackets."""
-        reached = np.zeros(self.size + 1, dtype=np.bool_)
-        reached[self.leaves_V] = True
-        products, count = self._with_zero(), 0
-        while count != int(reached.sum()):
-            count = int(reached.sum())
-            reached[np.unique(products[np.ix_(reached, reached)])] = True
-        return bool(reached[:-1].all())
 
     def automaton(self) -> Automaton:
         """Return the automaton of right multiplication by leaves.
@@ -127,33 +99,6 @@ class MultiplicationTable:
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
             np.concatenate([[IGNORE], self.classes_E, [IGNORE]]),
-        )
-
-    def merged(self) -> MultiplicationTable:
-        """Return the table of the coarsest congruence whose blocks have one class each.
-
-        Elements that no product with others tells apart by the class become one: the strings keep their classes in
-        all brackets.
-        """
-        products = self._with_zero()
-        _, blocks = np.unique(np.append(self.classes_E, IGNORE - 1), return_inverse=True)
-        count = int(blocks.max()) + 1
-        while True:
-            signatures = np.column_stack([blocks, blocks[products], blocks[products.T]])
-            _, refined = np.unique(signatures, axis=0, return_inverse=True)
-            blocks = refined.reshape(-1)
-            if int(blocks.max()) + 1 == count:
-                break
-            count = int(blocks.max()) + 1
-        _, members = np.unique(blocks[:-1], return_index=True)
-        members = np.sort(members)
-        number = np.full(count, FREE)
-        number[blocks[members]] = np.arange(len(members))
-        return MultiplicationTable(
-            number[blocks[products[np.ix_(members, members)]]],
-            number[blocks[self.leaves_V]],
-            self.classes_E[members],
-            tuple(self.words[member] for member in members),
         )
 
     def homomorphism(self, automaton: Automaton) -> Ints | None:
