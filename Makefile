@@ -4,11 +4,12 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c const
 ENVIRONMENT := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 RUNS := runs
 
-.PHONY: help demo test lint format types docs bench clean
+.PHONY: help demo test test-quick lint format types docs bench clean
 
 help:
 	@echo "make demo    train two units, evaluate them to length 100,000, draw the page, prove a third right at every length"
 	@echo "make test    run the tests"
+	@echo "make test-quick    leave out those that are slow: kill and resume, installed packages, several processes"
 	@echo "make lint    check style, format and which room imports which"
 	@echo "make types   check types"
 	@echo "make docs    build the documentation"
@@ -38,6 +39,9 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2
+
+test-quick: .venv/.installed-dev
+	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2 -m "not slow"
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

@@ -160,6 +160,7 @@ def test_a_state_says_what_it_is(name):
         assert not start[entry].requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_ONE_SIZE)
 def test_131072_tokens_in_small_pieces_equal_the_same_in_large_pieces(name):
     mixer = {field: value for field, value in small_settings(name).items() if field != "chunk"}

@@ -9,9 +9,8 @@ import yaml
 from lengthwise.errors import InputError
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.overrides import apply_overrides
-from lengthwise.runs.recipe import Recipe, StringRecipe, load_recipe, recipe_schema, validate_recipe
+from lengthwise.runs.recipe import Recipe, load_recipe, recipe_schema, validate_recipe
 from lengthwise.runs.shipped import find_recipe, recipe_names
-from lengthwise.tasks.corpus import Corpus
 
 
 def leaves(settings: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -28,6 +27,22 @@ def test_every_shipped_recipe_is_valid(name: str) -> None:
     assert recipe.name == name
     assert recipe.makes
     jsonschema.validate(yaml.safe_load(find_recipe(name).read_text()), recipe_schema())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "parity"},
+        {"task": "parity", "model": {"name": "ldru"}, "stepz": 1},
+        {"task": "parity", "model": {"name": "ldru", "widht": 8}},
+        {"base": "fast/parity", "sedes": [1]},
+        {"base": "fast/parity", "training": 3},
+        {"base": ["fast/parity"]},
+    ],
+)
+def test_editors_are_told_of_what_is_wrong(settings: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(settings, recipe_schema())
 
 
 def test_a_resolved_recipe_is_read_back(tiny: Recipe, tmp_path: Path) -> None:
@@ -53,8 +68,18 @@ def test_a_path_leads_through_sections_left_at_their_defaults(tiny_file: Path) -
 
 
 def test_another_name_starts_from_the_defaults_of_that_kind(tiny_file: Path) -> None:
-    recipe = load_recipe(str(tiny_file), ["training.lengths.name=uniform", "training.lengths.minimum=2"])
-    assert recipe.settings()["training"]["lengths"] == {"name": "uniform", "minimum": 2, "maximum": 40}
+    recipe = load_recipe(str(tiny_file), ["objective.name=prefixes", "model.readout=prefixes"])
+    assert recipe.settings()["objective"] == {"name": "prefixes"}
+    again = load_recipe(str(tiny_file), ["objective.name=asked", "objective.name=tree"])
+    assert again.settings()["objective"]["bracketing"] == "balanced"
+
+
+def test_another_language_keeps_lengths_and_mixture_and_another_task_does_not(tiny: Recipe, tiny_file: Path) -> None:
+    recipe = load_recipe(str(tiny_file), ["task=even_pairs"])
+    assert recipe.settings()["task"] == tiny.settings()["task"] | {"language": "even_pairs"}
+    other = load_recipe(str(tiny_file), ["task=language_modelling", "objective.name=asked"])
+    assert other.settings()["task"]["name"] == "language_modelling"
+    assert "mixture" not in other.settings()["task"]
 
 
 def test_the_same_name_keeps_the_other_settings() -> None:
@@ -67,7 +92,7 @@ def test_the_digest_is_of_what_decides_the_numbers(tiny: Recipe, tiny_file: Path
     assert same.digest() == tiny.digest()
     different = [
         load_recipe(str(tiny_file), [override]).digest()
-        for override in ("task=even_pairs", "training.steps=25", "model.width=9", "evaluation.samples=9", "threads=2")
+        for override in ("task=even_pairs", "training.steps=25", "model.width=9", "task.test.samples=9", "threads=2")
     ]
     assert len({tiny.digest(), *different}) == 6
 
@@ -80,24 +105,28 @@ def test_the_digest_is_of_what_decides_the_numbers(tiny: Recipe, tiny_file: Path
         ("model.operator.width=1", "model.operator.width: unknown key; known: name"),
         ("model.widht=1", "model.widht: unknown key; did you mean 'width'"),
         ("training.optimiser.learning_rat=1", "learning_rat: unknown key; did you mean 'learning_rate'"),
-        ("training.lengths.minimun=1", "training.lengths.minimun: unknown key; did you mean 'minimum'"),
+        ("task.train.minimun=1", "task.train.minimun: unknown key; did you mean 'minimum'"),
         ("model.name=ldrru", "model.name: unknown model 'ldrru'; did you mean 'ldru'"),
         ("model.operator.name=mpl", "model.operator.name: unknown operator 'mpl'; did you mean 'mlp'"),
         ("model.operator=mpl", "model.operator: .* not 'mpl'; .* with model.operator.name=NAME; did you mean 'mlp'"),
         ("model.operator=mlp", "model.operator: .* not 'mlp'; write model.operator.name=mlp"),
-        ("training.lengths=growin", "training.lengths.name=NAME; did you mean 'growing'"),
-        ("evaluation.long_lengths=[10, 0]", "evaluation.long_lengths.1: .* greater than or equal to 1, not 0"),
-        ("evaluation.curve_lengths=[-1]", "evaluation.curve_lengths.0: .* greater than or equal to 1, not -1"),
-        ("evaluation.near_misses=[0]", "evaluation.near_misses.0: .* greater than or equal to 1, not 0"),
+        ("training.curriculum=growin", "training.curriculum.name=NAME; did you mean 'growing'"),
+        ("task.test.long_lengths=[10, 0]", "task.test.long_lengths.1: .* greater than or equal to 1, not 0"),
+        ("task.test.curve_lengths=[-1]", "task.test.curve_lengths.0: .* greater than or equal to 1, not -1"),
+        ("task.test.near_misses=[0]", "task.test.near_misses.0: .* greater than or equal to 1, not 0"),
         ("model.operator={}", "model.operator: needs a name; known: .*grc"),
-        ("task=partiy", "task: unknown task 'partiy'; did you mean 'parity'"),
-        ("task=regex:(0", "task: the regular expression '.0' does not parse"),
+        ("task=partiy", "task.language: unknown language 'partiy'; did you mean 'parity'"),
+        ("task.name=regulr", "task.name: unknown task 'regulr'; did you mean 'regular'"),
+        ("task=regex:(0", "task.language: the regular expression '.0' does not parse"),
         ("training.steps=many", "training.steps: should be a valid integer, not 'many'"),
-        ("training.steps=0", "training.steps: should be greater than or equal to 1, not 0"),
+        ("training.steps=-1", "training.steps: should be greater than or equal to 0, not -1"),
         ("training=3", "training: should be a section with settings of its own, not 3"),
         ("training.steps.x=1", "training.steps is the value 24, not a section"),
-        ("training.bracketing=randon", "training.bracketing: unknown value 'randon'; did you mean 'random'"),
-        ("training.lengths.minimum=50", "training.lengths: minimum 50 exceeds maximum 12"),
+        ("objective.bracketing=randon", "objective.bracketing: unknown value 'randon'; did you mean 'random'"),
+        ("task.train.minimum=50", "task.train: minimum 50 exceeds maximum 12"),
+        ("objective.name=tre", "objective.name: unknown objective 'tre'; did you mean 'tree'"),
+        ("evaluation.perplexty={}", "evaluation.perplexty: unknown key; did you mean 'perplexity'"),
+        ("format=3", "format: should be 2, not 3"),
         ("seeds=[1, 1]", "seeds: the same seed is listed twice"),
         ("seeds=[]", "seeds: .*at least 1 item"),
         ("seeds=[one]", "seeds.0: should be a valid integer, not 'one'"),
@@ -120,9 +149,9 @@ def test_every_wrong_setting_has_a_line(tiny: Recipe) -> None:
         validate_recipe(settings, "recipe of a test")
     assert str(caught.value).splitlines() == [
         "recipe of a test:",
+        "  task.language: unknown language 'partiy'; did you mean 'parity'?",
         "  model: missing",
-        "  task: unknown task 'partiy'; did you mean 'parity'?",
-        f"  zzz: unknown key; known: {', '.join(StringRecipe.model_fields)}",
+        f"  zzz: unknown key; known: {', '.join(Recipe.model_fields)}",
     ]
 
 
@@ -170,12 +199,87 @@ def test_the_digest_knows_the_width_and_not_the_budget(tiny: Recipe, tiny_file: 
 
 def test_a_language_model_has_as_many_classes_as_its_text_has_symbols() -> None:
     model = {"name": "backbone", "layers": 1, "tied": True, "mixer": {"name": "elman", "hidden_size": 8}}
-    recipe = validate_recipe({"name": "words", "text": {}, "model": model, "parameters": 20_000}, "the test")
-    symbols = Corpus.load(recipe.text).vocabulary
-    size = count_parameters(recipe.model.build(symbols, symbols))
+    recipe = validate_recipe({"name": "words", "task": "language_modelling", "model": model, "parameters": 20_000}, "")
+    assert recipe.task.inputs == recipe.task.outputs
+    size = count_parameters(recipe.model.build(recipe.task.inputs, recipe.task.outputs))
     assert abs(size - 20_000) < 2_000
 
 
 def test_a_width_that_makes_another_size_is_refused(tiny: Recipe) -> None:
     with pytest.raises(InputError, match=r"the test:\n  the recipe: model\.width 8 makes .* not within 10% of 160,000"):
         validate_recipe(tiny.settings() | {"parameters": 160_000}, "the test")
+
+
+def write(folder: Path, name: str, **settings: Any) -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
+    wider = write(tmp_path, "wider", base="tiny.yaml", model={"width": 16}, task={"train": {"maximum": 20}})
+    found, expected = load_recipe(str(wider)).settings(), tiny.settings()
+    expected["model"]["width"], expected["task"]["train"]["maximum"], expected["name"] = 16, 20, "wider"
+    assert found == expected
+    again = write(tmp_path, "again", base="wider.yaml", training={"steps": 3})
+    expected["training"]["steps"], expected["name"] = 3, "again"
+    assert load_recipe(str(again)).settings() == expected
+    assert "base" not in load_recipe(str(again)).settings()
+
+
+def test_a_shipped_recipe_is_a_base_wherever_the_file_lies(tmp_path: Path) -> None:
+    own = load_recipe(str(write(tmp_path, "own", base="fast/parity", seeds=[7])))
+    base = load_recipe("fast/parity")
+    assert own == base.model_copy(update={"name": "own", "seeds": (7,)})
+    assert own.digest() == base.digest()
+
+
+def test_a_section_of_another_name_takes_nothing_from_that_of_the_base(tiny_file: Path, tmp_path: Path) -> None:
+    changes = {"model": {"name": "backbone", "mixer": {"name": "gru"}}, "objective": {"name": "asked"}}
+    recipe = load_recipe(str(write(tmp_path, "other", base="tiny.yaml", task="dyck_2", **changes)))
+    assert recipe.settings()["model"]["dropout"] == 0.0
+    assert recipe.settings()["objective"] == {"name": "asked"}
+    assert recipe.settings()["task"]["language"] == "dyck_2"
+    assert recipe.settings()["task"]["train"] == {"minimum": 1, "maximum": 12}
+
+
+def test_a_base_of_format_1_is_migrated_before_it_is_merged(tmp_path: Path) -> None:
+    old = {"task": "parity", "model": {"name": "ldru", "width": 8}, "training": {"supervision": "nodes"}}
+    write(tmp_path, "old", **old, evaluation={"longest": 30})
+    recipe = load_recipe(str(write(tmp_path, "new", base="old.yaml", task={"test": {"samples": 5}})))
+    test = recipe.settings()["task"]["test"]
+    assert (test["longest"], test["samples"], recipe.settings()["objective"]["name"]) == (30, 5, "tree")
+
+
+def test_overrides_come_on_top_of_a_base(tiny_file: Path, tmp_path: Path) -> None:
+    path = str(write(tmp_path, "own", base="tiny.yaml", training={"steps": 3}))
+    recipe = load_recipe(path, ["training.batch_size=5", "model.width=12"])
+    assert (recipe.training.steps, recipe.training.batch_size, recipe.settings()["model"]["width"]) == (3, 5, 12)
+
+
+def test_a_width_that_a_base_leaves_to_the_budget_is_solved_for_again(tmp_path: Path) -> None:
+    write(tmp_path, "base", task="parity", model={"name": "ldru"}, parameters=160_000)
+    assert load_recipe(str(write(tmp_path, "same", base="base.yaml"))).settings()["model"]["width"] == 64
+    small = load_recipe(str(write(tmp_path, "small", base="base.yaml", parameters=40_000)))
+    assert small.settings()["model"]["width"] == 32
+
+
+@pytest.mark.parametrize("circle", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_recipes_that_are_based_on_one_another_in_a_circle_are_refused(circle: tuple[str, ...], tmp_path: Path) -> None:
+    for name, base in zip(circle, [*circle[1:], circle[0]], strict=True):
+        write(tmp_path, name, base=f"{base}.yaml")
+    with pytest.raises(InputError, match=r"based on one another in a circle: .*a\.yaml -> .*a\.yaml$"):
+        load_recipe(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("fast/partiy", "unknown recipe 'fast/partiy'; did you mean 'fast/parity'"),
+        ("nowhere.yaml", "there is no recipe file nowhere.yaml"),
+        (["fast/parity"], "base: the name of a recipe or a YAML file, not \\['fast/parity'\\]"),
+    ],
+)
+def test_a_base_that_is_not_there(base: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        load_recipe(str(write(tmp_path, "own", base=base)))

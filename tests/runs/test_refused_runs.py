@@ -13,14 +13,15 @@ from lengthwise.runs.run import Outcome, train_run
 
 WORDS = {
     "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
-    "training": {"steps": 2, "batch_size": 4, "context": 8},
+    "training": {"steps": 2, "batch_size": 4},
 }
 
 
 def text_recipe(folder: Path, source: Path, **changes: object) -> Recipe:
     text = {"source": {"name": "files", "paths": [str(source)]}, "held_out": 0.4}
     path = folder / "words.yaml"
-    path.write_text(yaml.safe_dump(WORDS | {"text": text} | changes))
+    task = {"name": "language_modelling", "text": text, "context": 8}
+    path.write_text(yaml.safe_dump(WORDS | {"task": task} | changes))
     return load_recipe(str(path))
 
 
@@ -47,8 +48,11 @@ def test_a_refused_run_leaves_the_place_to_the_corrected_one(tmp_path: Path) -> 
         {"device": "cuda"},
         {"intervention": {"name": "state_passing"}, "model": {"name": "backbone", "mixer": {"name": "attention"}}},
         {"start": "tiny/other"},
+        {"model": {"name": "ldru", "width": 8}, "objective": {"name": "prefixes"}},
+        {"objective": {"name": "tree"}},
+        {"model": {"name": "regular_gpt", "width": 8, "heads": 2}, "training": {"recompute": 4}},
         # Only the first step finds out.
-        {"model": {"name": "ldru", "width": 8}},
+        {"model": {"name": "ldru", "width": 8}, "training": {"recompute": 4}},
     ],
 )
 def test_whatever_refuses_a_run_leaves_nothing_behind(
@@ -58,6 +62,16 @@ def test_whatever_refuses_a_run_leaves_nothing_behind(
     recipe = text_recipe(tmp_path, texts(tmp_path / "good", "the cat sat on the mat\n" * 20), **changes)
     with pytest.raises(InputError):
         train_run(recipe, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_could_not_be_measured_is_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"needs a task that has long sequences .*; parity does not"):
+        train_run(load_recipe(str(tiny_file), ["evaluation.perplexity={}"]), 0, tmp_path / "run")
+    words = text_recipe(tmp_path, texts(tmp_path / "good", "the cat sat on the mat\n" * 20))
+    unable = words.model_copy(update={"model": load_recipe("baselines/regular_gpt").model})
+    with pytest.raises(InputError, match=r"needs a model that carries state .*; RegularGPT reads whole strings only"):
+        train_run(unable, 0, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

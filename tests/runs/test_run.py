@@ -11,15 +11,17 @@ import pytest
 import torch
 import yaml
 from filelock import lock_descriptor
-from lengthwise.report.rows import read_results
-from lengthwise.runs.jobs import pick_device, state_size
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.base import StringModel
-from lengthwise.report.summary import summarise
-from lengthwise.runs.folder import EvaluationRow, RunFolder, find_runs, open_runs, run_path
+from lengthwise.runs.building import pick_device, state_size
+from lengthwise.runs.folder import RunFolder, find_runs, open_runs, run_path
 from lengthwise.runs.recipe import Recipe, load_recipe
+from lengthwise.runs.rows import Row, read_evaluation, read_head
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
+from lengthwise.runs.summary import summarise
+from lengthwise.runs.table import read_table
+from lengthwise.tasks.base import Point
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -41,7 +43,9 @@ def assert_equal_runs(one: RunFolder, other: RunFolder) -> None:
 
 def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
     run = trained(tiny, tmp_path / "run", seed=3)
-    assert load_recipe(str(run.recipe)) == tiny.model_copy(update={"seeds": (3,)})
+    own = load_recipe(str(run.recipe))
+    assert own == tiny.model_copy(update={"seeds": (3,), "content": {}})
+    assert own.digest() == tiny.digest()
     environment = json.loads(run.environment.read_text())
     assert environment["seed"] == 3
     assert environment["packages"]["torch"] == torch.__version__
@@ -67,6 +71,7 @@ def test_a_finished_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 7])
 def test_interrupted_again_and_again(tiny: Recipe, tmp_path: Path, every: int) -> None:
     calls = itertools.count(1)
@@ -83,7 +88,7 @@ import os, signal, sys
 from pathlib import Path
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.run import train_run
-from lengthwise.training import checkpoint
+from lengthwise import files
 
 def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -100,16 +105,17 @@ def progress(trainer, metrics):
             case "step":
                 die()
             case "torn write":
-                checkpoint.os.fsync = tear
+                files.os.fsync = tear
             case "before the name":
-                checkpoint.Path.replace = die
+                files.Path.replace = die
             case "after the name":
-                checkpoint._sync_folder = die
+                files._sync_folder = die
 
 train_run(recipe, 0, folder, progress)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     points = [
@@ -128,6 +134,7 @@ def test_killed_at_several_points(tiny: Recipe, tiny_file: Path, tmp_path: Path)
     assert_equal_runs(trained(tiny, folder), trained(tiny, tmp_path / "whole"))
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_early_stops_at_the_same_step_however_often_it_dies(tiny_file: Path, tmp_path: Path) -> None:
     overrides = ["training.stop.loss_below=100", "training.stop.steps=17"]
     recipe = load_recipe(str(tiny_file), overrides)
@@ -142,11 +149,11 @@ def test_a_run_that_stops_early_stops_at_the_same_step_however_often_it_dies(tin
     assert_equal_runs(run, whole)
     assert whole.ending == run.ending == "stopped: loss below 100 for 17 steps"
     assert [row["step"] for row in run.metrics_rows()][-1] == 17
-    assert {row.step for row in evaluate_run(folder)} == {17}
+    evaluate_run(folder)
+    assert read_head(run.evaluation).step == 17
 
 
 def test_settings_that_are_not_used_do_not_change_what_a_recipe_is(tiny: Recipe, tiny_file: Path) -> None:
-    assert "stop" not in tiny.settings()["training"]
     assert load_recipe(str(tiny_file), ["training.stop=null"]).digest() == tiny.digest()
     assert load_recipe(str(tiny_file), ["training.stop.loss_below=0.1"]).digest() != tiny.digest()
 
@@ -178,6 +185,7 @@ except RunError as error:
 """
 
 
+@pytest.mark.slow
 def test_no_space_left_during_a_checkpoint(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     folder = tmp_path / "full"
     arguments = [sys.executable, "-c", FULL, str(tiny_file), str(folder)]
@@ -237,22 +245,28 @@ def test_a_corrupt_checkpoint_is_named_and_kept(tiny: Recipe, tmp_path: Path) ->
     assert checkpoint.stat().st_size == 1000
 
 
-def test_evaluation_rows_say_where_they_come_from(tiny: Recipe, tmp_path: Path) -> None:
+def test_an_evaluation_says_where_its_rows_come_from(tiny: Recipe, tmp_path: Path) -> None:
     run = trained(tiny, tmp_path)
     rows = evaluate_run(tmp_path)
     assert run.status == "evaluated"
-    assert run.evaluation_rows() == rows
-    standard = [row for row in rows if row.distribution == "standard"]
-    assert [row.length for row in standard] == [*range(1, 17), 40]
-    assert [(row.length, row.samples) for row in rows if row.distribution == "near_miss"] == [(10, 8)]
+    head, read = read_evaluation(run.evaluation)
+    assert read == rows
+    places = [(row.axes["distribution"], row.axes["length"], row.samples) for row in rows]
+    standard = [("standard", length, 8) for length in range(1, 17)]
+    assert places == [*standard, ("near_miss", 10, 8), ("standard", 40, 4)]
     for row in rows:
-        assert (row.recipe, row.digest, row.model, row.task, row.seed) == ("tiny", tiny.digest(), "ldru", "parity", 0)
-        assert (row.step, row.sequences, row.training_length, row.metric) == (24, 96, 12, "accuracy")
+        assert (row.task, row.metric) == ("parity", "accuracy")
         assert row.value * row.samples == int(row.value * row.samples)
-        # After twelve symbols the stack holds two partial reductions, of eight and of four.
-        assert (row.parameters, row.state_size) == (parameters_of(run), 2 * 8)
-        older = row.model_dump(exclude={"parameters", "state_size"})
-        assert EvaluationRow.model_validate(older).parameters is None
+    assert (head.recipe, head.digest, head.model, head.trained_on, head.seed) == (
+        "tiny",
+        tiny.digest(),
+        "ldru",
+        "parity",
+        0,
+    )
+    assert (head.step, head.sequences, head.training_length, head.intervention) == (24, 96, 12, "zero")
+    # After twelve symbols the stack holds two partial reductions, of eight and of four.
+    assert (head.parameters, head.state_size) == (parameters_of(run), 2 * 8)
 
 
 def parameters_of(run: RunFolder) -> int:
@@ -260,28 +274,39 @@ def parameters_of(run: RunFolder) -> int:
 
 
 BASELINE = {
-    "task": "parity",
+    "task": {
+        "name": "regular",
+        "language": "parity",
+        "train": {"maximum": 12},
+        "test": {"longest": 20, "every": 3, "samples": 8, "long_lengths": [30], "near_misses": [10]},
+    },
     "model": {"name": "backbone", "mixer": {"name": "lstm", "hidden_size": 8}, "width": 8, "layers": 1},
-    "training": {"steps": 6, "batch_size": 4, "lengths": {"name": "uniform", "maximum": 12}, "checkpoint_every": 2},
-    "evaluation": {"longest": 20, "every": 3, "samples": 8, "long_lengths": [30], "near_misses": [10]},
+    "training": {"steps": 6, "batch_size": 4, "checkpoint_every": 2},
 }
 
 
-@pytest.mark.parametrize("supervision", ["root", "prefixes"])
-@pytest.mark.parametrize("task", ["parity", "dyck_2"])
-def test_a_baseline_is_trained_evaluated_and_reported(task: str, supervision: str, tmp_path: Path) -> None:
-    (tmp_path / "baseline.yaml").write_text(yaml.safe_dump(BASELINE | {"task": task}))
-    recipe = load_recipe(str(tmp_path / "baseline.yaml"), [f"training.supervision={supervision}"])
+@pytest.mark.parametrize("objective", ["asked", "prefixes"])
+@pytest.mark.parametrize("language", ["parity", "dyck_2"])
+def test_a_baseline_is_trained_evaluated_and_summarised(language: str, objective: str, tmp_path: Path) -> None:
+    (tmp_path / "baseline.yaml").write_text(yaml.safe_dump(BASELINE))
+    overrides = [f"objective.name={objective}", f"task={language}"]
+    recipe = load_recipe(str(tmp_path / "baseline.yaml"), overrides)
     run = trained(recipe, tmp_path / "run")
     rows = evaluate_run(run.path)
-    assert [(row.distribution, row.length) for row in rows] == [
+    assert [(row.axes["distribution"], row.axes["length"]) for row in rows] == [
         *(("standard", length) for length in range(1, 21, 3)),
         ("near_miss", 10),
         ("standard", 30),
     ]
-    assert {(row.model, row.parameters, row.state_size) for row in rows} == {("lstm", parameters_of(run), 16)}
-    (summary,) = summarise(read_results([run.path]))
-    assert (summary.model, summary.training_length, summary.longest) == ("lstm", 12, 20)
+    head = read_head(run.evaluation)
+    assert (head.model, head.parameters, head.state_size) == ("lstm", parameters_of(run), 16)
+    table = read_table([run.path])
+    (summary,) = summarise(table).rows(named=True)
+    assert (summary["model"], summary["task"], summary["parameters"]) == ("lstm", language, head.parameters)
+    beyond = [
+        row.value for row in rows if row.axes["distribution"] == "standard" and 12 < int(row.axes["length"]) <= 20
+    ]
+    assert summary["value"] == pytest.approx(np.mean(beyond))
 
 
 def test_a_model_without_a_state_has_no_state_size() -> None:
@@ -289,17 +314,17 @@ def test_a_model_without_a_state_has_no_state_size() -> None:
         def string_logits(self, tokens: torch.Tensor) -> torch.Tensor:
             return torch.zeros(len(tokens), 2)
 
-    assert state_size(Bag(), 5) is None
+    assert state_size(Bag(), torch.zeros(1, 5, dtype=torch.int64)) is None
 
 
 def test_an_evaluation_is_not_repeated_unless_asked(tiny: Recipe, tmp_path: Path) -> None:
     trained(tiny, tmp_path)
-    seen: list[int] = []
+    seen: list[Row] = []
     rows = evaluate_run(tmp_path)
-    assert evaluate_run(tmp_path, lambda row: seen.append(row.length)) == rows
+    assert evaluate_run(tmp_path, seen.append) == rows
     assert seen == []
-    assert evaluate_run(tmp_path, lambda row: seen.append(row.length), again=True) == rows
-    assert seen == [row.length for row in rows]
+    assert evaluate_run(tmp_path, seen.append, again=True) == rows
+    assert seen == rows
 
 
 def test_an_unfinished_run_is_not_evaluated(tiny: Recipe, tmp_path: Path) -> None:
@@ -311,7 +336,7 @@ def test_an_unfinished_run_is_not_evaluated(tiny: Recipe, tmp_path: Path) -> Non
 def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path) -> None:
     trained(tiny, tmp_path)
     trainer = load_run(tmp_path)
-    tokens = torch.from_numpy(trainer.task.sample(np.random.default_rng(0), 4, 9).tokens)
+    tokens = torch.from_numpy(trainer.task.sample(np.random.default_rng(0), 4, Point({"length": 9})).inputs)
     assert torch.equal(trainer.model(tokens).logits, load_run(tmp_path).model(tokens).logits)
     assert trainer.step == tiny.training.steps
     with pytest.raises(InputError, match="not a run"):
@@ -339,14 +364,18 @@ def test_runs_are_found_below_folders_once_each(tiny: Recipe, tmp_path: Path) ->
         open_runs([tmp_path / "nowhere"])
 
 
-def test_a_row_that_is_not_valid_is_named(tiny: Recipe, tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.evaluation.write_text("{}\n{\n")
-    with pytest.raises(InputError, match=r"evaluation\.jsonl, line 2: not JSON"):
-        run.evaluation_rows()
-    run.evaluation.write_text("{}\n")
-    with pytest.raises(InputError, match="not an evaluation row"):
-        run.evaluation_rows()
+def test_a_line_of_an_evaluation_that_is_not_valid_is_named(tiny: Recipe, tmp_path: Path) -> None:
+    run = trained(tiny, tmp_path)
+    evaluate_run(tmp_path)
+    first, second, *_ = run.evaluation.read_text().splitlines()
+    for line, message in (("{", r"line 2: not a row of an evaluation"), ("{}", r"line 2: not a row of an evaluation")):
+        run.evaluation.write_text(f"{first}\n{line}\n")
+        with pytest.raises(InputError, match=rf"evaluation\.jsonl, {message}"):
+            read_evaluation(run.evaluation)
+    for line in ("", "{", second.replace("parity", "x")):
+        run.evaluation.write_text(f"{line}\n{second}\n")
+        with pytest.raises(InputError, match=r"evaluation\.jsonl(, line 1: not the head| is not an evaluation)"):
+            read_head(run.evaluation)
 
 
 def test_devices() -> None:

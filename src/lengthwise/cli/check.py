@@ -100,7 +100,7 @@ def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     try:
         return config.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"model {name}:\n{explain(error, settings, config.model_json_schema())}") from error
+        raise InputError(f"model {name}:\n{explain(error, config.model_json_schema())}") from error
 
 
 def _find(model: str) -> type[ModelConfig]:

@@ -54,9 +54,12 @@ def _registries(what: What) -> Sequence[Registry]:
     from lengthwise.evaluation import DIAGNOSTICS, METRICS
     from lengthwise.interventions import INTERVENTIONS
     from lengthwise.models import MIXERS, MODELS, OPERATORS
-    from lengthwise.report.parts import SECTIONS
     from lengthwise.training import CURRICULA, OBJECTIVES
 
+    if what is What.SECTIONS:
+        from lengthwise.report.parts import SECTIONS
+
+        return (SECTIONS,)
     return {
         What.MODELS: (MODELS, MIXERS, OPERATORS),
         What.INTERVENTIONS: (INTERVENTIONS,),
@@ -64,7 +67,6 @@ def _registries(what: What) -> Sequence[Registry]:
         What.CURRICULA: (CURRICULA,),
         What.METRICS: (METRICS,),
         What.DIAGNOSTICS: (DIAGNOSTICS,),
-        What.SECTIONS: (SECTIONS,),
     }[what]
 
 

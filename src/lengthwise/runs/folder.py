@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
+from lengthwise.files import read_rows
 from lengthwise.runs.lock import is_held
 
 
@@ -69,15 +69,7 @@ class RunFolder:
 
     def metrics_rows(self) -> list[dict[str, Any]]:
         """Return the rows of training metrics; a last line that a kill tore is left out."""
-        lines = self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
-        rows: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                if number < len(lines):
-                    raise InputError(f"{self.metrics}, line {number}: not JSON ({error.msg})") from error
-        return rows
+        return read_rows(self.metrics)
 
 
 def run_path(root: Path, recipe: str, seed: int) -> Path:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from typing import Any
@@ -157,19 +157,13 @@ def write_kept(table: Table, out: Path) -> Table:
     return changed(table, runs=runs)
 
 
-@contextlib.contextmanager
-def _held(out: Path) -> Generator[None]:
-    """Keep other processes from changing the same folder meanwhile."""
-    lock = FileLock(out / ".lock")
+def _held(out: Path) -> contextlib.AbstractContextManager[Any]:
+    """Keep other processes from changing the same folder while the context lasts."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        return FileLock(out / ".lock").acquire()
     except OSError as error:
         raise RunError(f"cannot keep results in {out}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _read_new(paths: Sequence[Path], out: Path) -> Table:
@@ -191,16 +185,17 @@ def _thinned(table: Table) -> Table:
     rows = table.rows
     if "part" in rows.columns:
         rows = rows.filter(~pl.col("part").cast(pl.String).fill_null("").str.contains("/", literal=True))
+    kinds: dict[str, Attachment] = {role: ATTACHMENTS.load(role)() for role in ATTACHMENTS}
+
+    def thinned(run: Run) -> Run:
+        return changed(run, attachments={role: kinds[role].thin(value) for role, value in run.attachments.items()})
+
     return changed(
         table,
-        runs=[changed(run, attachments=_thinned_attachments(run)) for run in table.runs],
+        runs=[thinned(run) for run in table.runs],
         rows=rows,
         metrics=table.metrics.filter(pl.any_horizontal(evenly, *points)),
     )
-
-
-def _thinned_attachments(run: Run) -> dict[str, Any]:
-    return {role: ATTACHMENTS.load(role)().thin(value) for role, value in run.attachments.items()}
 
 
 def _replaced(old: Table, new: Table) -> dict[tuple[str, int], tuple[str, str]]:

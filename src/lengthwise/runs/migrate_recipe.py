@@ -12,8 +12,8 @@ _OLD_EVALUATION = {
     *("longest", "every", "samples", "long_lengths", "long_samples", "curve_lengths", "curve_samples", "near_misses"),
     *("reach", "rows", "bins", "chunk", "remembrance_reach", "remembrance_starts", "state_rows", "curve_rows"),
 }
-_TEXT_OPTIMISER = {"amsgrad": False, "betas": [0.9, 0.95], "warm_up": 0.1, "tail": "cosine", "centralise": False}
-"""What language models had for defaults of their own."""
+TEXT_OPTIMISER = {"amsgrad": False, "betas": [0.9, 0.95], "warm_up": 0.1, "tail": "cosine", "centralise": False}
+"""What language models had for defaults of their own, and pretrained ones have."""
 
 
 def is_old(settings: dict[str, Any]) -> bool:
@@ -86,7 +86,7 @@ def _language_modelling(
 ) -> dict[str, Any]:
     task = {"name": "language_modelling", "text": settings["text"]} | _take(training, "context")
     training = {"batch_size": 32} | training
-    training["optimiser"] = _TEXT_OPTIMISER | dict(training.get("optimiser") or {})
+    training["optimiser"] = TEXT_OPTIMISER | dict(training.get("optimiser") or {})
     rows, reach, chunk = _take(evaluation, "rows"), _take(evaluation, "reach"), _take(evaluation, "chunk")
     bins = _take(evaluation, "bins")
     perplexity = reach | rows | bins | chunk | _take(evaluation, "curve_rows")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -12,7 +12,11 @@ from lengthwise.errors import InputError
 from lengthwise.tasks import spell_task
 
 
-def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+Change: TypeAlias = str | tuple[str, Any]
+"""``path=value`` with the value in YAML, or the path and the value."""
+
+
+def apply_overrides(settings: dict[str, Any], overrides: Iterable[Change]) -> dict[str, Any]:
     """Return settings with some of them replaced.
 
     Whether the paths exist is left to the validation of the result. Setting the ``name`` of a section chooses another
@@ -20,30 +24,18 @@ def apply_overrides(settings: dict[str, Any], overrides: Sequence[str]) -> dict[
 
     Args:
         settings: nested mappings and lists, as read from YAML; not changed.
-        overrides: ``path=value`` each, the value in YAML, applied in order.
+        overrides: applied in order.
 
     Raises:
         InputError: an override has no ``=``, its value is not YAML, or its path leads through a plain value.
 
     Example:
-        >>> apply_overrides({"training": {"steps": 9}, "seeds": [0]}, ["training.steps=100", "seeds=[1, 2]"])
+        >>> apply_overrides({"training": {"steps": 9}, "seeds": [0]}, ["training.steps=100", ("seeds", [1, 2])])
         {'training': {'steps': 100}, 'seeds': [1, 2]}
     """
-    return replace_settings(settings, [_read(override) for override in overrides])
-
-
-def replace_settings(settings: dict[str, Any], changes: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return settings with some of them replaced, as `apply_overrides` does.
-
-    Args:
-        settings: nested mappings and lists; not changed.
-        changes: path and value, applied in order.
-
-    Raises:
-        InputError: a path leads through a plain value.
-    """
     result = copy.deepcopy(settings)
-    for path, value in changes:
+    for override in overrides:
+        path, value = _read(override) if isinstance(override, str) else override
         _replace(result, path.strip().split("."), copy.deepcopy(value))
     return result
 
@@ -52,12 +44,8 @@ def _read(override: str) -> tuple[str, Any]:
     path, separator, text = override.partition("=")
     if not separator or not path.strip():
         raise InputError(f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100")
-    return path, _parse(override, text)
-
-
-def _parse(override: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return path, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"the value in {override!r} is not valid YAML: {error}") from error
 

@@ -13,22 +13,15 @@ from typing import Any
 from lengthwise.errors import InputError
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
+from lengthwise.runs.migrate_recipe import TEXT_OPTIMISER
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.repair import changed_recipe
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
-_OPTIMISER = {
-    "learning_rate": 3e-4,
-    "amsgrad": False,
-    "betas": [0.9, 0.95],
-    "warm_up": 0.1,
-    "tail": "cosine",
-    "centralise": False,
-}
 _DEFAULTS: dict[str, Any] = {
-    "training": {"batch_size": 8, "optimiser": _OPTIMISER, "steps": 0},
+    "training": {"batch_size": 8, "optimiser": TEXT_OPTIMISER | {"learning_rate": 3e-4}, "steps": 0},
     "evaluation": {
         "perplexity": {"reach": 16, "rows": 32},
         "remembrance": {"rows": 32, "starts": 12},

@@ -157,6 +157,11 @@ def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
     """
     without = {"name", "makes", "seeds", "parameters", "content"}
     settings = {name: value for name, value in _telling(recipe).items() if name not in without}
+    for path in recipe.task.paths():
+        *sections, last = path.split(".")
+        section = functools.reduce(lambda inner, name: inner.get(name, {}), sections, settings["task"])
+        if last in section:
+            section[last] = "content"
     return hashlib.sha256(json.dumps([settings, dict(content)], sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -183,9 +188,28 @@ def _plugins(settings: BaseModel, place: str = "") -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def recipe_schema() -> dict[str, Any]:
-    """Return the JSON Schema of recipes, for editors."""
+    """Return the JSON Schema of files of recipes, for editors; with a base, sections may leave anything out."""
+    whole = _resolved_schema()
+    properties = whole["properties"] | {"base": {"type": "string", "description": "A recipe, where this says nothing."}}
+    properties["task"] = {"anyOf": [{"type": "string"}, properties["task"]]}
+    parts = {name: _part(schema) for name, schema in properties.items()}
+    of_part = {"properties": parts, "additionalProperties": False}
+    of_whole = whole | {"properties": properties}
+    return {"$defs": of_whole.pop("$defs"), "if": {"required": ["base"]}, "then": of_part, "else": of_whole}
+
+
+def _part(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a setting on top of a base: of sections only that they are sections."""
+    if "discriminator" in schema or "$ref" in schema:
+        return {"type": "object"}
+    return schema | ({"anyOf": [_part(choice) for choice in schema["anyOf"]]} if "anyOf" in schema else {})
+
+
+@functools.cache
+def _resolved_schema() -> dict[str, Any]:
+    """Return the JSON Schema of settings on top of their base."""
     schema = Recipe.model_json_schema()
-    # The loader fills the name in, and a base.
+    # The loader fills the name in.
     schema["required"].remove("name")
     return schema
 
@@ -227,19 +251,11 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     Raises:
         InputError: settings are wrong; the message names each.
     """
+    settings = _spelt(migrate(settings))
     try:
-        return Recipe.model_validate(migrate(settings))
+        return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise InputError(f"{source}:\n{explain(error, settings, recipe_schema())}") from error
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Return the resolved recipe of a run.
-
-    Raises:
-        InputError: the file is not one.
-    """
-    return validate_recipe(read_settings(path, "recipe"), str(path))
+        raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

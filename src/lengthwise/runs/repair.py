@@ -8,7 +8,7 @@ from typing import Any
 
 from lengthwise.errors import InputError
 from lengthwise.runs.folder import run_path
-from lengthwise.runs.overrides import apply_overrides, replace_settings
+from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 
 LEARNING_RATE = 0.1
@@ -54,7 +54,7 @@ def changed_recipe(base: Recipe, intervention: str, changes: Mapping[str, Any], 
         "makes": f"a post-trained {base.name}",
         "intervention": {"name": intervention},
     }
-    changed = apply_overrides(replace_settings(settings, changes.items()), overrides)
+    changed = apply_overrides(settings, [*changes.items(), *overrides])
     return validate_recipe(changed, " ".join([f"post-training of {base.name}", *overrides]))
 
 

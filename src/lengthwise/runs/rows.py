@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.rows import Row
@@ -70,13 +70,12 @@ def dump_evaluation(head: Head, rows: Iterable[Row]) -> bytes:
 
 
 def read_head(path: Path) -> Head:
-    """Return the head of an evaluation, without its rows.
+    """Return the head of an evaluation.
 
     Raises:
         InputError: the file is missing or not an evaluation.
     """
-    with _opened(path) as file:
-        return _head(path, file.readline())
+    return _head(path, _lines(path)[0])
 
 
 def read_evaluation(path: Path) -> tuple[Head, list[Row]]:
@@ -85,14 +84,13 @@ def read_evaluation(path: Path) -> tuple[Head, list[Row]]:
     Raises:
         InputError: the file is missing or not an evaluation; the message names the line.
     """
-    with _opened(path) as file:
-        first, *lines = file.read().splitlines() or [""]
+    first, *lines = _lines(path)
     return _head(path, first), [_row(path, number, line) for number, line in enumerate(lines, start=2)]
 
 
-def _opened(path: Path) -> Any:
+def _lines(path: Path) -> list[str]:
     try:
-        return path.open(encoding="utf-8")
+        return path.read_text(encoding="utf-8").splitlines() or [""]
     except OSError as error:
         raise InputError(f"cannot read the evaluation {path}: {error.strerror}") from error
 
@@ -110,5 +108,5 @@ def _head(path: Path, line: str) -> Head:
 def _row(path: Path, number: int, line: str) -> Row:
     try:
         return Row.model_validate(json.loads(line))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise InputError(f"{path}, line {number}: not a row of an evaluation: {error}") from error

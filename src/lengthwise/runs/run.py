@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from lengthwise.errors import InputError, RunError, StoppedError
+from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.rows import Row
+from lengthwise.files import append, write_atomically
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.lock import hold
-from lengthwise.runs.recipe import Recipe, read_recipe
+from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
-from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint, write_atomically
+from lengthwise.runs.shipped import read_settings
+from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
 
@@ -74,21 +75,25 @@ def train_run(
             start_from_run(recipe, seed, trainer, folder.absolute().parents[recipe.name.count("/") + 1])
         _resume(run, trainer)
         processes.wait()
-        with _appending(run.metrics) as log:
-            while not trainer.finished:
-                metrics = _step(trainer, run)
-                curve = _curve(trainer, recipe, seed)
-                _log(log, trainer, metrics | curve, recipe.training.log_every, always=bool(curve))
-                if progress:
-                    progress(trainer, metrics)
-                stopping = processes.agree(stop())
-                if stopping or _is_due(trainer):
-                    _flush(log)
-                    save_checkpoint(run.checkpoint, *trainer.state())
-                if stopping and not trainer.finished:
-                    return Outcome.INTERRUPTED
-        write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
-    return Outcome.TRAINED
+
+        def step() -> None:
+            metrics = _step(trainer, run)
+            curve = _curve(trainer, recipe, seed)
+            if curve or trainer.finished or trainer.step % recipe.training.log_every == 0:
+                counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
+                append(run.metrics, json.dumps(counters | metrics | curve) + "\n")
+            if progress:
+                progress(trainer, metrics)
+
+        def save() -> None:
+            # Metrics come to the disk before the checkpoint that counts on them.
+            append(run.metrics, "", to_disk=True)
+            save_checkpoint(run.checkpoint, *trainer.state())
+
+        outcome = _train(trainer, stop, step, save)
+        if outcome is Outcome.TRAINED:
+            write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
+    return outcome
 
 
 def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool], processes: Processes) -> Outcome:
@@ -100,19 +105,21 @@ def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool],
     processes.wait()
     if recipe.training.steps:
         _restore(run, trainer)
+    return _train(trainer, stop, trainer.train_step, trainer.state)
+
+
+def _train(
+    trainer: Trainer, stop: Callable[[], bool], step: Callable[[], object], save: Callable[[], object]
+) -> Outcome:
+    """Take the steps that are left, and save after those that a checkpoint belongs to."""
     while not trainer.finished:
-        trainer.train_step()
-        stopping = processes.agree(stop())
-        if stopping or _is_due(trainer):
-            trainer.state()
+        step()
+        stopping = trainer.processes.agree(stop())
+        if stopping or trainer.finished or trainer.step % trainer.config.checkpoint_every == 0:
+            save()
         if stopping and not trainer.finished:
             return Outcome.INTERRUPTED
     return Outcome.TRAINED
-
-
-def _is_due(trainer: Trainer) -> bool:
-    """Return whether a checkpoint belongs after this step."""
-    return trainer.finished or trainer.step % trainer.config.checkpoint_every == 0
 
 
 def evaluate_run(
@@ -181,7 +188,7 @@ def read_run(run: RunFolder) -> tuple[Recipe, int]:
     """
     if not run.recipe.exists():
         raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
-    recipe = read_recipe(run.recipe)
+    recipe = validate_recipe(read_settings(run.recipe, "recipe"), str(run.recipe))
     return recipe, recipe.seeds[0]
 
 
@@ -314,33 +321,3 @@ def _curve(trainer: Trainer, recipe: Recipe, seed: int) -> dict[str, float]:
     for diagnostic in recipe.evaluation.diagnostics:
         found |= diagnostic.curve(trainer.model, recipe.task, seed)
     return found
-
-
-def _log(log: TextIO, trainer: Trainer, metrics: Mapping[str, float], every: int, *, always: bool) -> None:
-    if trainer.step % every == 0 or trainer.finished or always:
-        counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
-        with _disk(log.name):
-            log.write(json.dumps(counters | dict(metrics)) + "\n")
-            log.flush()
-
-
-def _flush(log: TextIO) -> None:
-    """Bring the metrics to the disk before the checkpoint that counts on them."""
-    with _disk(log.name):
-        os.fsync(log.fileno())
-
-
-@contextlib.contextmanager
-def _appending(path: Path) -> Generator[TextIO]:
-    with _disk(str(path)):
-        file = path.open("a", encoding="utf-8")
-    with file:
-        yield file
-
-
-@contextlib.contextmanager
-def _disk(name: str) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StoppedError(f"cannot write {name}: {error.strerror}; the last good checkpoint is intact") from error

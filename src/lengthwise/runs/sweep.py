@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import graphlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.runs.folder import run_path
-from lengthwise.runs.overrides import apply_overrides, replace_settings
+from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.problems import explain
 from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
 from lengthwise.runs.shipped import default_name, find_sweep, read_settings
@@ -150,7 +151,7 @@ def load_sweep(name: str) -> tuple[Sweep, Path]:
     try:
         return Sweep.model_validate(settings), path.parent
     except ValidationError as error:
-        problems = explain(error, settings, Sweep.model_json_schema(), "the sweep")
+        problems = explain(error, Sweep.model_json_schema(), "the sweep")
         raise InputError(f"sweep {path}:\n{problems}") from error
 
 
@@ -272,8 +273,7 @@ def _recipe(
     for blank in _BLANK.findall(base):
         _check_selector(sweep, {blank.strip(): ()}, f"base {base}")
     base = _BLANK.sub(lambda blank: labels[blank[1].strip()], base)
-    settings = replace_settings(load_base(base), [change for change in changes if change[0] != "base"])
-    settings = apply_overrides(settings, overrides)
+    settings = apply_overrides(load_base(base), [*(change for change in changes if change[0] != "base"), *overrides])
     settings |= {"name": name, "makes": sweep.makes, "seeds": list(sweep.seeds)}
     if isinstance(start := settings.get("start"), dict):
         other = {str(axis): str(label) for axis, label in start.items()}
@@ -283,16 +283,14 @@ def _recipe(
 
 
 def _check_starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> None:
-    for first in recipes.values():
-        seen: list[str] = []
-        recipe: Recipe | None = first
-        while recipe and recipe.start:
-            if recipe.name in seen:
-                raise InputError(f"sweep {sweep.name}: {' -> '.join([*seen, recipe.name])} start from one another")
-            seen.append(recipe.name)
-            if recipe.start.startswith(f"{sweep.name}/") and recipe.start not in recipes:
-                raise InputError(f"sweep {sweep.name}: {recipe.name} starts from {recipe.start}, which it leaves out")
-            recipe = recipes.get(recipe.start)
+    starts = {name: recipe.start for name, recipe in recipes.items() if recipe.start}
+    for name, start in starts.items():
+        if start.startswith(f"{sweep.name}/") and start not in recipes:
+            raise InputError(f"sweep {sweep.name}: {name} starts from {start}, which it leaves out")
+    try:
+        graphlib.TopologicalSorter({name: [start] for name, start in starts.items()}).prepare()
+    except graphlib.CycleError as error:
+        raise InputError(f"sweep {sweep.name}: {' -> '.join(error.args[1])} start from one another") from None
 
 
 def _find_label(sweep: Sweep, text: str) -> tuple[str, str]:

@@ -14,8 +14,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError
+from lengthwise.files import append, read_rows
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.rows import read_head
 from lengthwise.runs.run import differences, read_run, train_run
 from lengthwise.runs.sweep import Sweep, SweepRun
 from lengthwise.runs.sweep_work import Ending, Result
@@ -48,7 +50,7 @@ class Journal:
         """Note how an attempt ended.
 
         Raises:
-            RunError: it cannot be written.
+            StoppedError: it cannot be written.
         """
         row = {
             "recipe": run.recipe.name,
@@ -60,22 +62,12 @@ class Journal:
             "trace": result.trace,
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        except OSError as error:
-            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        append(self.path, json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all lines; one that a kill tore is left out."""
-        rows: list[dict[str, Any]] = []
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []:
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        return read_rows(self.path, whole=False)
 
     def attempts(self) -> dict[tuple[str, int], list[dict[str, Any]]]:
         """Return the lines of each run, by recipe and seed."""
@@ -195,14 +187,11 @@ def _difference(folder: RunFolder, run: SweepRun) -> str:
 
 def _evaluated_as(folder: RunFolder, digest: str, seed: int) -> bool:
     """Tell from the first row, which is much faster than reading a recipe; False says nothing."""
-    if not folder.evaluation.exists():
+    try:
+        head = read_head(folder.evaluation)
+    except InputError:
         return False
-    with folder.evaluation.open(encoding="utf-8") as file:
-        try:
-            row = json.loads(file.readline())
-        except json.JSONDecodeError:
-            return False
-    return isinstance(row, dict) and (row.get("digest"), row.get("seed")) == (digest, seed)
+    return (head.digest, head.seed) == (digest, seed)
 
 
 def _cost(run: SweepRun, attempts: Mapping[tuple[str, int], list[dict[str, Any]]], root: Path) -> float:

@@ -114,6 +114,10 @@ class BabiLong(Task):
         content = f"{self._text} {self._prose.identity}".strip()
         return hashlib.sha256(content.encode()).hexdigest()[:16] if content else ""
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the files."""
+        return ("story", "filler")
+
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length in training, and one for each length and number of facts in measurement."""
         if stage == "train":

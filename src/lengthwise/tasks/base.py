@@ -212,6 +212,13 @@ class Task(Settings, ABC):
         """Return a hash of what names in the settings stand for, such as the content of a file; empty by default."""
         return ""
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the settings that say where something lies and not what it is, which is what `identity` tells.
+
+        Dots lead into sections, as in ``text.source``; none by default.
+        """
+        return ()
+
     def notes(self) -> list[str]:
         """Return sentences to be said before training, such as that some lengths do not exist."""
         return []

@@ -94,9 +94,7 @@ class Classification(Task):
         encoded = dict[str, tuple[list[Ints], Ints]]()
         for split, texts in self.splits.items():
             if strange := sorted({text.label for text in texts} - {*self.labels}):
-                raise InputError(
-                    f"label {strange[0]!r} of {self.source}, split {split!r}, is not in the training split"
-                )
+                raise InputError(f"{self.source}: label {strange[0]!r} of the split {split!r} is not trained on")
             rows = [self.encode(text.text) for text in texts]
             order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
             classes = np.array([self.labels.index(texts[row].label) for row in order], dtype=np.int64)
@@ -131,6 +129,10 @@ class Classification(Task):
     def identity(self) -> str:
         """Return a hash of all texts and labels."""
         return hashlib.sha256(repr(self.splits).encode()).hexdigest()[:16]
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the source."""
+        return ("source",)
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a split, with all of its texts: for a learning curve that of validation, if there is one."""

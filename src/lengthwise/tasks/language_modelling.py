@@ -53,6 +53,10 @@ class LanguageModelling(Task):
         """Return the fingerprint of the text."""
         return self.corpus.fingerprint
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the source of the text and the file of the tokenizer."""
+        return ("text.source", "text.tokenizer")
+
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return the one length of a window."""
         del stage

@@ -87,6 +87,10 @@ class Regular(Task):
         content = (minimal.transitions_SA.tolist(), minimal.start, minimal.outputs_S.tolist())
         return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
 
+    def paths(self) -> tuple[str, ...]:
+        """Return the language where it is a file."""
+        return ("language",) if self.language.startswith("dfa:") else ()
+
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length: of training each asked length, by the nearest that exists."""
         test = self.test

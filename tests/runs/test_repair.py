@@ -1,0 +1,54 @@
+"""Post-training: recipes that go on from a run, and the folder where they go."""
+
+from pathlib import Path
+
+import pytest
+from words_for_tests import tiny_text, weights, write_words
+
+from lengthwise.errors import InputError
+from lengthwise.runs.folder import run_path
+from lengthwise.runs.repair import post_training, runs_folder
+from lengthwise.runs.run import Outcome, train_run
+
+
+@pytest.fixture(scope="module")
+def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_words(tmp_path_factory.mktemp("text"))
+
+
+def test_post_training_goes_on_from_the_trained_parameters(text_folder: Path, tmp_path: Path) -> None:
+    base = tiny_text(text_folder)
+    folder = run_path(tmp_path, base.name, 0)
+    train_run(base, 0, folder)
+    repair = post_training(base, 0, "state_passing", 4, ["intervention.zero_probability=0.3"])
+    assert (repair.name, repair.start, repair.training.steps) == ("tiny/text.state_passing", "tiny/text", 4)
+    assert repair.training.optimiser.learning_rate == pytest.approx(0.1 * base.training.optimiser.learning_rate)
+    assert repair.intervention.model_dump()["zero_probability"] == 0.3
+    assert runs_folder(folder, base, 0) == tmp_path
+    after = run_path(tmp_path, repair.name, 0)
+    stop = iter([True])
+    train_run(repair, 0, after, stop=lambda: next(stop))
+    moved = [(weights(after)[name] - value).abs().max() for name, value in weights(folder).items()]
+    assert 0 < max(moved) <= 2 * repair.training.optimiser.learning_rate
+    assert train_run(repair, 0, after) is Outcome.TRAINED
+
+
+@pytest.mark.parametrize(
+    ("run", "root"),
+    [("runs/tiny/text/seed-0", "runs"), ("tiny/text/seed-0", "."), ("../runs/tiny/text/seed-0", "../runs")],
+)
+def test_the_folder_of_runs_is_told_as_the_run_was_given(run: str, root: str, text_folder: Path) -> None:
+    assert runs_folder(Path(run), tiny_text(text_folder), 0) == Path(root)
+
+
+def test_the_folder_of_runs_is_found_from_inside_a_run(
+    text_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny" / "text" / "seed-0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "tiny" / "text")
+    assert runs_folder(Path("seed-0"), tiny_text(text_folder), 0) == tmp_path
+
+
+def test_a_moved_run_is_refused(text_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"should lie in RUNS/tiny/text/seed-0"):
+        runs_folder(tmp_path / "elsewhere", tiny_text(text_folder), 0)
