@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sweeps_for_tests import BASE, GRID, write_sweep
 
 from lengthwise.errors import InputError
-from lengthwise.runs.recipe import TextRecipe, load_recipe
+from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.shipped import find_sweep, recipe_names, sweep_names
 from lengthwise.runs.sweep import Sweep, SweepRun, expand, load_sweep, select
 
@@ -28,7 +28,7 @@ def test_a_grid_has_a_run_for_each_combination_and_seed(tmp_path: Path) -> None:
     last = runs[-1]
     assert last.labels == {"model": "grc", "task": "even_pairs"}
     assert last.recipe.settings()["model"]["operator"]["name"] == "grc"
-    assert (last.recipe.task, last.recipe.makes, last.recipe.seeds) == ("even_pairs", "a table", (0, 1))
+    assert (last.recipe.task.label, last.recipe.makes, last.recipe.seeds) == ("even_pairs", "a table", (0, 1))
     assert last.folder(tmp_path) == tmp_path / "grid" / "grc-even_pairs" / "seed-1"
 
 
@@ -99,7 +99,7 @@ def test_a_run_goes_on_from_another_of_the_sweep(tmp_path: Path) -> None:
     starts = {run.key: run.start for run in runs}
     assert starts["grid/gru-passing", 1] == ("grid/gru-base", 1)
     assert starts["grid/gru-base", 1] is None
-    assert all(isinstance(run.recipe, TextRecipe) for run in runs)
+    assert {run.recipe.task.label for run in runs} == {"language_modelling"}
     chosen = select(sweep, runs, ["lstm", "passing"])
     assert sorted(run.key for run in chosen) == [
         (f"grid/lstm-{start}", seed) for start in ("base", "passing") for seed in (0, 1)

@@ -46,12 +46,9 @@ def check(
     if kind in ("hf", "hf-config"):
         if length is not None:
             raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
-        from lengthwise.cli.check_library import check_checkpoint, check_families
+        from lengthwise.cli.check_library import check_pretrained
 
-        if kind == "hf":
-            check_checkpoint(name, set_ or [], remote_code=remote_code, seed=seed)
-        else:
-            check_families(name, set_ or [], seed=seed, markdown=markdown)
+        check_pretrained(kind, name, set_ or [], remote_code=remote_code, seed=seed, markdown=markdown)
     else:
         _check_own(model, set_ or [], length, seed)
 

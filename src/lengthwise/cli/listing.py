@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pkgutil
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,19 +17,18 @@ from lengthwise.registry import Registry
 DEFAULT_RUNS = Path("runs")
 
 
-class What(StrEnum):
-    """What can be listed."""
-
-    MODELS = "models"
-    INTERVENTIONS = "interventions"
-    OBJECTIVES = "objectives"
-    CURRICULA = "curricula"
-    METRICS = "metrics"
-    DIAGNOSTICS = "diagnostics"
-    SECTIONS = "sections"
-    TASKS = "tasks"
-    RECIPES = "recipes"
-    RUNS = "runs"
+_REGISTRIES = {
+    "models": ("lengthwise.models:MODELS", "lengthwise.models:MIXERS", "lengthwise.models:OPERATORS"),
+    "interventions": ("lengthwise.interventions:INTERVENTIONS",),
+    "objectives": ("lengthwise.training:OBJECTIVES",),
+    "curricula": ("lengthwise.training:CURRICULA",),
+    "metrics": ("lengthwise.evaluation:METRICS",),
+    "diagnostics": ("lengthwise.evaluation:DIAGNOSTICS",),
+    "sections": ("lengthwise.report.parts:SECTIONS",),
+}
+"""What is listed as the members of registries, and where these are."""
+What = StrEnum("What", {name.upper(): name for name in (*_REGISTRIES, "tasks", "recipes", "runs")})
+"""What can be listed."""
 
 
 def list_(
@@ -37,39 +36,14 @@ def list_(
     runs: Annotated[Path, RUNS] = DEFAULT_RUNS,
 ) -> None:
     """List what there is: models with mixers and operators, tasks, recipes, the runs in a folder, and so on."""
-    match what:
-        case What.TASKS:
-            _tasks()
-        case What.RECIPES:
-            _recipes()
-        case What.RUNS:
-            _runs(runs)
-        case _:
-            print_table(
-                ("kind", "name", "about"), [row for registry in _registries(what) for row in _members(registry)]
-            )
-
-
-def _registries(what: What) -> Sequence[Registry]:
-    from lengthwise.evaluation import DIAGNOSTICS, METRICS
-    from lengthwise.interventions import INTERVENTIONS
-    from lengthwise.models import MIXERS, MODELS, OPERATORS
-    from lengthwise.report.parts import SECTIONS
-    from lengthwise.training import CURRICULA, OBJECTIVES
-
-    return {
-        What.MODELS: (MODELS, MIXERS, OPERATORS),
-        What.INTERVENTIONS: (INTERVENTIONS,),
-        What.OBJECTIVES: (OBJECTIVES,),
-        What.CURRICULA: (CURRICULA,),
-        What.METRICS: (METRICS,),
-        What.DIAGNOSTICS: (DIAGNOSTICS,),
-        What.SECTIONS: (SECTIONS,),
-    }[what]
-
-
-def _members(registry: Registry) -> list[tuple[str, str, str]]:
-    return [(registry.kind, name, _first_line(registry.load(name))) for name in registry]
+    others = {"tasks": _tasks, "recipes": _recipes, "runs": lambda: _runs(runs)}
+    if what in others:
+        others[what]()
+    else:
+        registries: list[Registry] = [pkgutil.resolve_name(place) for place in _REGISTRIES[what]]
+        members = [(registry, name) for registry in registries for name in registry]
+        rows = [(registry.kind, name, _first_line(registry.load(name))) for registry, name in members]
+        print_table(("kind", "name", "about"), rows)
 
 
 def _first_line(thing: object) -> str:
