@@ -3,6 +3,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lengthwise.models.base import ModelConfig, Output, SequenceModel
+from lengthwise.spaces import Space, as_space
 from lengthwise.state import State
 
 
@@ -11,8 +12,8 @@ class ForgetfulConfig(ModelConfig):
 
     name: Literal["forgetful"] = "forgetful"
 
-    def build(self, vocabulary: int, classes: int) -> SequenceModel:
-        return Forgetful(vocabulary, classes)
+    def build(self, inputs: Space | int, outputs: Space | int) -> SequenceModel:
+        return Forgetful(as_space(inputs).size, as_space(outputs).size)
 
 
 class Forgetful(SequenceModel):

@@ -45,6 +45,7 @@ def test_a_disk_that_fills_up_under_a_report_is_told(
     assert message == f"error: cannot write the report in {tmp_path / 'page'}: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 10_000])
 def test_an_output_that_cannot_be_written_is_told(count: int) -> None:
     command = [sys.executable, "-m", "lengthwise.cli.main", "sample", "parity", "--count", str(count)]
@@ -54,6 +55,7 @@ def test_an_output_that_cannot_be_written_is_told(count: int) -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error() -> None:
     command = f"{sys.executable} -m lengthwise.cli.main sample parity --count 100000 | head -n 1"
     ended = subprocess.run(command, shell=True, check=False, capture_output=True, text=True)
@@ -65,15 +67,15 @@ def test_a_file_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     def closed(name: str) -> None:
         raise PermissionError(13, "Permission denied", "secret.yaml")
 
-    monkeypatch.setattr("lengthwise.tasks.get_task", closed)
+    monkeypatch.setattr("lengthwise.tasks.get_language", closed)
     assert told("sample", "parity") == "error: cannot use secret.yaml: Permission denied\n"
 
 
-ARITHMETIC = ("--set", "task=modular_arithmetic", "--set", "training.mixture={standard: 1}")
+ARITHMETIC = ("--set", "task=modular_arithmetic", "--set", "task.mixture={standard: 1}")
 
 
 def test_lengths_without_strings_are_told_once(tiny_file: Path, tmp_path: Path) -> None:
-    lengths = ("--set", "training.lengths.minimum=2", "--set", "training.lengths.maximum=3")
+    lengths = ("--set", "task.train.minimum=2", "--set", "task.train.maximum=3")
     steps = ("--set", "training.steps=2", "--seed", 0, "--seed", 1)
     result = call("train", tiny_file, "--runs", tmp_path, *ARITHMETIC, *lengths, *steps)
     assert result.exit_code == 0, result.output
@@ -84,7 +86,7 @@ def test_lengths_without_strings_are_told_once(tiny_file: Path, tmp_path: Path) 
 
 
 def test_parts_of_a_mixture_without_strings_are_told(tiny_file: Path, tmp_path: Path) -> None:
-    settings = ("--set", "task=regex:ab", "--set", "training.mixture={accepted: 1}", "--set", "training.steps=2")
+    settings = ("--set", "task=regex:ab", "--set", "task.mixture={accepted: 1}", "--set", "training.steps=2")
     result = call("train", tiny_file, "--runs", tmp_path, *settings)
     assert result.exit_code == 0, result.output
     assert result.stderr == (

@@ -14,7 +14,8 @@ from calls_for_tests import call, ok, refused
 from lengthwise import __version__
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.runs.folder import RunFolder
-from lengthwise.tasks import TASKS, get_task
+from lengthwise.runs.rows import read_evaluation
+from lengthwise.tasks import LANGUAGES, TASKS, get_language
 
 COMMANDS = (
     *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
@@ -45,6 +46,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "imported"),
     [
@@ -52,7 +54,7 @@ finally:
         (["train", "--help"], []),
         (["sweep", "--help"], []),
         (["results", "--help"], []),
-        (["list", "models"], []),
+        (["list", "models"], ["torch", "numpy"]),
         (["list", "tasks"], ["numpy"]),
         (["list", "recipes"], []),
         (["list", "runs"], []),
@@ -78,7 +80,8 @@ def test_train_evaluate_and_list(tiny_file: Path, tmp_path: Path) -> None:
 
     lines = ok("evaluate", runs).splitlines()
     assert [line.partition(": ")[0] for line in lines] == [f"{runs}/tiny/seed-{seed}" for seed in (1, 2)]
-    row = next(row for row in RunFolder(runs / "tiny" / "seed-1").evaluation_rows() if row.length == 16)
+    _, rows = read_evaluation(RunFolder(runs / "tiny" / "seed-1").evaluation)
+    row = next(row for row in rows if row.axes["length"] == 16)
     assert f"{row.value:.2%}" in lines[0]
     assert "mean accuracy" in lines[0]
     assert "tiny/seed-2\tevaluated\t24\t" in ok("list", "runs", "--runs", runs)
@@ -94,12 +97,14 @@ def test_show(tiny_file: Path, tmp_path: Path) -> None:
     assert "steps: 7\n" in resolved
     (tmp_path / "resolved.yaml").write_text(resolved)
     assert ok("show", tmp_path / "resolved.yaml") == resolved
-    kinds = json.loads(ok("show", "--schema"))["$defs"]
-    assert all(kinds[name]["additionalProperties"] is False for name in ("StringRecipe", "TextRecipe"))
+    schema = json.loads(ok("show", "--schema"))
+    kinds = [schema["else"], *(schema["$defs"][name] for name in ("Regular", "LanguageModelling", "TrainingConfig"))]
+    assert all(kind["additionalProperties"] is False for kind in kinds)
 
 
 def test_lists_are_complete() -> None:
-    assert [line.split("\t")[0] for line in ok("list", "tasks").splitlines()[1:]] == TASKS.names()
+    tasks = [tuple(line.split("\t")[:2]) for line in ok("list", "tasks").splitlines()[1:]]
+    assert tasks == [*(("task", name) for name in TASKS), *(("language", name) for name in LANGUAGES)]
     names = [line.split("\t")[1] for line in ok("list", "models").splitlines()[1:]]
     assert names == [*MODELS, *MIXERS, *OPERATORS]
     assert ok("list", "recipes").startswith("name\ttask\tmakes\n")
@@ -127,7 +132,7 @@ def test_sample_and_label_agree(task: str) -> None:
 
 
 def test_sample_is_the_sampler() -> None:
-    batch = get_task("parity").sample(np.random.default_rng(7), 4, 9)
+    batch = get_language("parity").sample(np.random.default_rng(7), 4, 9)
     expected = "".join(
         f"{' '.join(map(str, tokens))}\t{target}\n"
         for tokens, target in zip(batch.tokens.tolist(), batch.targets.tolist(), strict=True)
@@ -153,11 +158,11 @@ def test_a_string_outside_the_domain_has_no_class() -> None:
         (["train", "nowhere.yaml"], "there is no recipe file nowhere.yaml"),
         (["show"], "say which recipe to show"),
         (["evaluate", "nowhere"], "there is no run in nowhere"),
-        (["sample", "partiy"], "unknown task 'partiy'; did you mean 'parity'?"),
+        (["sample", "partiy"], "unknown language 'partiy'; did you mean 'parity'?"),
         (["sample", "regx:0*"], "did you mean 'regex'?"),
         (["sample", "regex:(0"], "does not parse"),
         (["sample", "dfa:nowhere.yaml"], "nowhere.yaml"),
-        (["label", "partiy"], "unknown task 'partiy'"),
+        (["label", "partiy"], "unknown language 'partiy'"),
         (["check", "ldrru"], "unknown model 'ldrru'; did you mean 'ldru'?"),
         (["check", "ldru", "--set", "widht=3"], "widht: unknown key; did you mean 'width'?"),
         (["check", "nowhere:Config"], "cannot import nowhere:Config"),
@@ -185,10 +190,11 @@ def test_a_malformed_line_is_named(line: str) -> None:
 
 def test_what_needs_a_state_refuses_a_model_without_one(tmp_path: Path) -> None:
     assert "a SequenceModel); RegularGPT reads whole strings only" in refused("check", "regular_gpt")
-    (tmp_path / "words.yaml").write_text("{text: {}, model: {name: regular_gpt, width: 16}}")
+    (tmp_path / "words.yaml").write_text("{task: language_modelling, model: {name: regular_gpt, width: 16}}")
     message = refused("train", tmp_path / "words.yaml", "--runs", tmp_path)
-    assert message.startswith("error: text recipe words needs a model that carries state")
+    assert message.startswith("error: a diagnosis beyond the training length needs a model that carries state")
     assert "RegularGPT" in message
+    assert not list(tmp_path.rglob("recipe.yaml"))
 
 
 def test_an_early_stop_is_said(tiny_file: Path, tmp_path: Path) -> None:
@@ -214,6 +220,7 @@ def test_a_loss_that_is_not_finite_ends_with_2(tiny_file: Path, tmp_path: Path) 
     assert RunFolder(tmp_path / "tiny" / "seed-0").checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
     runs, kept = tmp_path / "runs", tmp_path / "results"
     ok("train", tiny_file, "--runs", runs)
@@ -230,6 +237,7 @@ def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
     assert '"command": ' in (kept / "runs.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_program_never_shows_a_traceback(tmp_path: Path) -> None:
     ended = program("train", "fast/no-such", cwd=tmp_path)
     assert ended.returncode == 2
@@ -237,6 +245,7 @@ def test_the_program_never_shows_a_traceback(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 2), (signal.SIGTERM, 143)])
 def test_a_signal_ends_training_after_a_checkpoint(
     tiny_file: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -254,6 +263,7 @@ def test_a_signal_ends_training_after_a_checkpoint(
     assert RunFolder(tmp_path / "tiny" / "seed-0").status == "unfinished"
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_loss_accuracy_and_time_left(tiny_file: Path, tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "lengthwise.cli.main", "train", str(tiny_file), "--runs", str(tmp_path)]

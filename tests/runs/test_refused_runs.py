@@ -65,6 +65,16 @@ def test_whatever_refuses_a_run_leaves_nothing_behind(
     assert not (tmp_path / "run").exists()
 
 
+def test_what_could_not_be_measured_is_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"needs a task that has long sequences .*; parity does not"):
+        train_run(load_recipe(str(tiny_file), ["evaluation.perplexity={}"]), 0, tmp_path / "run")
+    words = text_recipe(tmp_path, texts(tmp_path / "good", "the cat sat on the mat\n" * 20))
+    unable = words.model_copy(update={"model": load_recipe("baselines/regular_gpt").model})
+    with pytest.raises(InputError, match=r"needs a model that carries state .*; RegularGPT reads whole strings only"):
+        train_run(unable, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_lengths_without_strings_are_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:
     """The class is the first symbol, and only strings whose length is a multiple of three have one."""
     steps = {"s": ["b0", "b1"]} | {f"{one}{n}": [f"{two}{n}"] * 2 for one, two in ("bc", "cd", "db") for n in (0, 1)}

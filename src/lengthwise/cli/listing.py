@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,8 +26,18 @@ _REGISTRIES = {
     "sections": ("lengthwise.report.parts:SECTIONS",),
 }
 """What is listed as the members of registries, and where these are."""
-What = StrEnum("What", {name.upper(): name for name in (*_REGISTRIES, "tasks", "recipes", "runs")})
-"""What can be listed."""
+What = Literal[
+    "models",
+    "interventions",
+    "objectives",
+    "curricula",
+    "metrics",
+    "diagnostics",
+    "sections",
+    "tasks",
+    "recipes",
+    "runs",
+]
 
 
 def list_(

@@ -33,7 +33,17 @@ _WINDOWS = 512
 _Axes: TypeAlias = dict[str, Axis]
 
 
-class Perplexity(Diagnostic):
+class _Beyond(Diagnostic):
+    """A measurement of long held-out sequences, for models that carry a state."""
+
+    def check(self, model: StringModel, task: Task) -> None:
+        """Refuse a model without a state, and a task without long sequences or a length of training."""
+        with_state(model, "a diagnosis beyond the training length")
+        require(task, HeldOut, "a diagnosis beyond the training length")
+        _context(task)
+
+
+class Perplexity(_Beyond):
     """Loss by position up to many times the training length T, as ``loss``.
 
     Where symbols are predicted also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read
@@ -90,7 +100,7 @@ class Perplexity(Diagnostic):
         return row_losses(model, tokens_BS, edges, chunk=self.chunk, batch_size=len(tokens_BS))
 
 
-class EffectiveRemembrance(Diagnostic):
+class EffectiveRemembrance(_Beyond):
     """How far the next prediction moves when the first symbols are dropped, as ``remembrance`` by start."""
 
     name: ClassVar[str] = "remembrance"
@@ -122,7 +132,7 @@ class EffectiveRemembrance(Diagnostic):
             )
 
 
-class StateStatistics(Diagnostic):
+class StateStatistics(_Beyond):
     """Standard deviation, mean and largest value of the recurrent state by position, as ``state_*``, by entry and head.
 
     A model without a recurrent state has none.

@@ -27,6 +27,14 @@ class Diagnostic(Settings, ABC):
             InputError: the model or the task is not one that this is measured of.
         """
 
+    def check(self, model: StringModel, task: Task) -> None:
+        """Refuse what this is not measured of before it is trained; nothing by default.
+
+        Raises:
+            InputError: the model or the task is not one that this is measured of.
+        """
+        del model, task
+
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return a point of the learning curve as metrics of a step; none by default.
 

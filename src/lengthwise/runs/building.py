@@ -38,6 +38,8 @@ def build_trainer(recipe: Recipe, seed: int, processes: Processes = ALONE) -> Tr
     torch.manual_seed(seed)
     model = recipe.model.build(recipe.task.inputs, recipe.task.outputs)
     model.to(processes.device or pick_device(recipe.device))
+    for diagnostic in recipe.evaluation.diagnostics:
+        diagnostic.check(model, recipe.task)
     intervention = recipe.intervention.build()
     return Trainer(model, recipe.task, recipe.training, seed, recipe.objective, intervention, processes)
 
