@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from lengthwise.report.figures import Figure
-from lengthwise.report.text_charts import over_seeds
 
 from lengthwise.report.axes import position_axis, value_axis
-from lengthwise.report.panels import Panel
+from lengthwise.report.panels import Panel, over_seeds
+from lengthwise.report.parts import Figure
 
 NAMES = {
     "read_anew": "read anew",
@@ -35,21 +34,29 @@ def series(line: dict[str, Any]) -> str:
 
 def figure(lines: list[dict[str, Any]]) -> Figure:
     points = [
-        {"series": series(line), "position": end, "value": bits, "low": None, "high": None}
+        {"series": series(line), "position": end, "value": bits}
         for line in lines
         for _, end, bits, _ in line.get("curve", [])
     ]
-    rows = pl.DataFrame(points, schema_overrides={"low": pl.Float64, "high": pl.Float64})
-    kinds = list(dict.fromkeys(rows["series"]))
-    spread = over_seeds(rows, ["series", "position"], {kind: kind for kind in kinds})
-    x = position_axis(CONTEXT, (int(spread["position"].to_numpy().min()), int(spread["position"].to_numpy().max())))
-    y = value_axis([*spread["low"], *spread["high"]])
-    panel = Panel("", kinds, "position", x, y, quantity="bits per character", number=".3f", height=300)
-    panel.add_vertical([CONTEXT], "its window, {}", above=True)
+    rows = pl.DataFrame(points).with_columns(kind="series")
+    spread = over_seeds(rows, "position")
+    places = spread["position"].to_numpy()
+    panel = Panel(
+        "",
+        list(dict.fromkeys(rows["series"])),
+        key="position",
+        x=position_axis(CONTEXT, (int(places.min()), int(places.max()))),
+        y=value_axis([*spread["low"], *spread["high"]]),
+        quantity="bits per character",
+        number=".3f",
+        height=300,
+    )
+    panel.add_rule("x", [CONTEXT], "its window, {}", [4, 3], upper=True)
     panel.add_series(spread)
+    panel.add_labels(spread)
     heading = "textgenrnn with its state carried: bits per character by position"
     note = "After 500 steps of each intervention; lines are means over seeds, bands reach from lowest to highest."
-    return Figure("textgenrnn", heading, note, heading, [panel], width=520)
+    return Figure(name="textgenrnn", heading=heading, note=note, caption=heading, drawings=[panel], width=520)
 
 
 def table(lines: list[dict[str, Any]]) -> str:

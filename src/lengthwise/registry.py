@@ -40,23 +40,24 @@ class Registry:
         kind: what the names stand for, in the singular, as error messages say it.
         targets: name -> ``"package.module:attribute"``.
         reserved: further names that mean something where these do, so that no package can take them.
+        kinds: the plural of the kind; with an s by default.
 
-    Other packages add names with an entry point in the group ``lengthwise.<kind>s``. A name stands for one thing: an
+    Other packages add names with an entry point in the group ``lengthwise.<kinds>``. A name stands for one thing: an
     entry point that is called like a built-in, or like that of another package, is an `InputError` when the table is
     first used.
     """
 
-    def __init__(self, kind: str, targets: dict[str, str], reserved: Iterable[str] = ()) -> None:
+    def __init__(self, kind: str, targets: dict[str, str], reserved: Iterable[str] = (), kinds: str = "") -> None:
         self.kind = kind
+        self.group = f"{_GROUPS}{(kinds or f'{kind}s').replace(' ', '_')}"
         self._builtin = targets
         self._reserved = {*targets, *reserved}
 
     @cached_property
     def _added(self) -> dict[str, EntryPoint]:
-        group = f"{_GROUPS}{self.kind.replace(' ', '_')}s"
         added: dict[str, EntryPoint] = {}
-        for point in entry_points(group=group):
-            entry = f"an entry point {group} = {point.name}"
+        for point in entry_points(group=self.group):
+            entry = f"an entry point {self.group} = {point.name}"
             if point.name in self._reserved:
                 raise InputError(
                     f"package {_package(point)} declares {entry}, which is the name of a built-in; give it another name"

@@ -37,7 +37,7 @@ def write_run(
     name = recipe or f"fast/{task}"
     folder = root / name / f"seed-{seed}"
     folder.mkdir(parents=True)
-    about = {"name": task, "test": {"longest": longest}}
+    about = {"name": "regular", "language": task, "test": {"longest": longest}}
     settings = {"name": name, "task": about, "model": model or LDRU, "training": {"steps": steps}}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
     (folder / "environment.json").write_text(json.dumps(environment(name, seed)))

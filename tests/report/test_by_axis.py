@@ -3,18 +3,22 @@ import re
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import vl_convert
 import yaml
+from certificates import write_certificate
 from rich.console import Console
 from run_folders import write_run
 from test_page import unpacked
+from text_folders import write_text_run
 
 from lengthwise.report.comparison import comparison_table, summary_line
 from lengthwise.report.page import Report
-from lengthwise.runs.rows import Axis, Head, Row, dump_evaluation, read_evaluation
+from lengthwise.report.parts import Figure
+from lengthwise.runs.rows import Head, Row, dump_evaluation, read_evaluation
 from lengthwise.runs.table import read_table
 
-Numbers = list[tuple[float, dict[str, Axis]]]
+Numbers = list[tuple[float, dict[str, int | float | str]]]
 
 
 def write_task(
@@ -53,7 +57,7 @@ def test_one_axis_is_drawn_as_lines_with_the_training_length(tmp_path: Path) -> 
             numbers: Numbers = [(length / 100 + seed, {"length": length}) for length in (10, 20, 100)]
             write_task(tmp_path, "adding", "squared_error", numbers, model, seed, training_length=20)
     report = Report(read_table([tmp_path]))
-    (svg,) = drawn(report, "adding-squared_error").values()
+    (svg,) = drawn(report, "adding-squared_error-by-length").values()
     assert all(text in svg for text in (">gru<", ">lstm<", ">trained to 20<", ">length<"))
     assert measures(report)[0] == [
         *("own/gru-adding", "Adding", "squared error", "length 10 to 100", "0.933", "0.600", "1.500", "60")
@@ -64,9 +68,25 @@ def test_two_axes_are_drawn_as_a_map_a_model(tmp_path: Path) -> None:
     numbers: Numbers = [(1 - n * d / 100, {"arguments": n, "depth": d}) for n in (2, 5, 10) for d in (1, 2)]
     for model in ("gru", "lstm"):
         write_task(tmp_path, "listops", "accuracy", numbers, model)
-    panels = drawn(Report(read_table([tmp_path])), "listops-accuracy")
+    panels = drawn(Report(read_table([tmp_path])), "listops-accuracy-by-arguments-depth")
     assert list(panels) == ["gru", "lstm"]
     assert all(text in panels["gru"] for text in (">arguments<", ">depth<", ">98<", ">80<"))
+
+
+def test_numbers_along_different_axes_stand_apart(tmp_path: Path) -> None:
+    numbers: Numbers = [
+        (0.5, {"depth": 1}),
+        (0.25, {"depth": 2}),
+        (0.75, {"width": 1.5}),
+        (1.0, {}),
+        (0.0, {"depth": 2, "width": 1}),
+    ]
+    write_task(tmp_path, "digits", "accuracy", numbers)
+    report = Report(read_table([tmp_path]))
+    assert [piece.name for piece in report.pieces] == ["digits-accuracy-by-depth", "measures"]
+    assert [row[3:5] for row in measures(report)] == [
+        *(["depth 1 to 2", "37.50"], ["width 1.5", "75.00"], ["", "100.0"], ["depth 2, width 1", "0.00"])
+    ]
 
 
 def test_splits_stand_in_a_table(tmp_path: Path) -> None:
@@ -114,3 +134,18 @@ def test_before_and_after_of_any_task_stand_side_by_side(tmp_path: Path) -> None
     lines = [line.split() for line in capture.get().splitlines()]
     assert ["adding", "squared", "error,", "to", "T", "0.250", "0.500"] in lines
     assert ["adding", "squared", "error,", "beyond", "T", "0.125", "0.250"] in lines
+
+
+def test_charts_follow_the_schema_of_vega_lite(tmp_path: Path) -> None:
+    write_certificate(write_run(tmp_path, "parity"))
+    for number in range(7):
+        write_run(tmp_path, "parity", recipe=f"many/{number}-parity")
+    for context in (32, 64):
+        write_text_run(tmp_path, f"states/{context}", rise=0.1, context=context, reach=16, layers=2)
+    write_task(tmp_path, "listops", "accuracy", [(0.5, {"arguments": n, "depth": d}) for n in (2, 5) for d in (1, 2)])
+    figures = [piece for piece in Report(read_table([tmp_path])).pieces if isinstance(piece, Figure)]
+    named = {"accuracy", "automata", "learning", "training", "perplexity", "remembrance", "state", "sweep"}
+    assert named <= {figure.name for figure in figures}
+    for figure in figures:
+        for drawing in figure.drawings:
+            alt.LayerChart(layer=drawing.layers(hover=True)).to_dict(validate=True)

@@ -191,7 +191,7 @@ def test_many_series_are_explained_in_a_legend(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"many/{number}")
     results = read(tmp_path)
     losses = results.rows.filter(BY_POSITION, metric="loss")
-    (panel,) = by_position(arrange(results), losses, "perplexity")
+    (panel,) = by_position(results, losses, "perplexity")
     svg = vl_convert.vegalite_to_svg(panel.specification() | {"params": [PICKED], "datasets": panel.data, "width": 900})
     assert svg.count("role-legend-label") == 7
     assert all(f">{number}<" in svg for number in range(7))
@@ -205,7 +205,7 @@ def test_series_that_differ_in_one_setting_make_a_sweep(tmp_path: Path) -> None:
         write_text_run(tmp_path, f"{base}.sp", context=context, reach=16, **repaired)
     results = read(tmp_path)
     (sweep,) = sweeps(results)
-    assert sweep.setting == "training.context"
+    assert sweep.setting == "task.context"
     points = sweep.points.select("kind", "setting", "mean").rows()
     assert [(kind, place) for kind, place, _ in points] == [
         (kind, place) for kind in ("zero", "then state passing") for place in (32, 64, 128)

@@ -42,11 +42,11 @@ def write_text_run(
     (folder / "finished").touch()
     settings = {
         "name": recipe,
-        "text": {"source": {"name": "stdlib"}},
+        "task": {"name": "language_modelling", "source": {"name": "stdlib"}, "context": context},
         "model": {"name": "backbone", "layers": layers, "mixer": {"name": model, **(mixer or {})}},
         "intervention": {"name": intervention},
         "start": start,
-        "training": {"steps": steps, "batch_size": 8, "context": context},
+        "training": {"steps": steps, "batch_size": 8},
         "evaluation": {"reach": reach},
         "seeds": [seed],
     }

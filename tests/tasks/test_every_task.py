@@ -194,6 +194,11 @@ def test_what_is_held_out_is_always_the_same(task: Task) -> None:
     np.testing.assert_array_equal(rows, task.held_out(2, 12))
 
 
+@pytest.mark.parametrize("name", list(TASKS))
+def test_a_task_has_its_row_in_the_documentation(name: str) -> None:
+    assert f"\n| `{name}` |" in (Path(__file__).parents[2] / "docs" / "tasks.md").read_text()
+
+
 @pytest.mark.parametrize("name", WITH_CONTENT)
 def test_what_files_hold_is_the_identity_of_a_task(name: str, tmp_path: Path) -> None:
     identities = list[str]()

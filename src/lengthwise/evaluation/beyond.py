@@ -44,7 +44,7 @@ class _Beyond(Diagnostic):
 
 
 class Perplexity(_Beyond):
-    """Loss by position up to many times the training length T, as ``loss``.
+    """Loss by position up to many times the training length T: ``loss`` in nats, or ``error_by_position`` of values.
 
     Where symbols are predicted also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read
     near the end of a context.
@@ -63,7 +63,7 @@ class Perplexity(_Beyond):
     """Held-out sequences for points of the learning curve."""
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
-        """Yield ``loss`` by position, then ``ratio`` by octave."""
+        """Yield the loss by position, then ``ratio`` by octave."""
         del seed
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
@@ -86,13 +86,14 @@ class Perplexity(_Beyond):
             )
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
-        """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``loss_<last position>``."""
+        """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""
         del seed
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
         losses = self._losses(own, _held_out(own, task, self.curve_rows, length), context)
         octaves = losses.by_octave(octave_edges(length, context))
-        return {f"loss_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
+        name = _name(task)
+        return {f"{name}_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
 
     def _losses(self, model: SequenceModel, tokens_BS: Tensor, context: int) -> RowLosses:
         length = tokens_BS.shape[1] - 1
@@ -179,13 +180,18 @@ def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> Tenso
     return tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)
 
 
+def _name(task: Task) -> str:
+    """Return what the loss by position is called: squared errors are no nats, and have no perplexity."""
+    return "loss" if isinstance(task.outputs, Tokens) else "error_by_position"
+
+
 def _by_position(task: Task, losses: RowLosses, edges: Sequence[int]) -> Iterator[Row]:
     half = student_quantile(0.975, len(losses.sums_BN) - 1)
     for place in losses.by_position(edges):
         reach = half * place.standard_error
         yield Row(
             task=task.label,
-            metric="loss",
+            metric=_name(task),
             value=place.mean,
             low=place.mean - reach,
             high=place.mean + reach,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rich.table import Table
@@ -51,8 +51,7 @@ def side_by_side(before: Measured, after: Measured) -> list[tuple[str, str, str]
     Raises:
         InputError: one of them has no rows.
     """
-    by_position = any("end" in row.axes for row in before[1])
-    numbers = _of_language_model if by_position else _means
+    numbers = _of_language_model if any(map(_of_symbols, before[1])) else _means
     first, second = numbers(*before), numbers(*after)
     named = [(name, first.get(name, NONE), second.get(name, NONE)) for name in first | second]
     return [row for row in named if row[1:] != (NONE, NONE)]
@@ -71,12 +70,12 @@ def summary_line(head: Head, rows: Sequence[Row]) -> str:
     said: list[str] = []
     if any(row.metric == "ratio" and "end" in row.axes for row in rows):
         said.append(": ".join(Diagnosed(head, rows).verdict))
-    elif any("end" in row.axes for row in rows):
+    elif any(map(_of_symbols, rows)):
         said.append(f"perplexity {as_perplexity(Diagnosed(head, rows).inside)} in context")
     accuracies = [row for row in rows if _by_length(row)] if head.training_length else []
     if accuracies:
         said.append(_beyond(head.training_length or 0, accuracies))
-    rest = [row for row in rows if "end" not in row.axes and not (accuracies and _by_length(row))]
+    rest = [row for row in rows if not (_of_symbols(row) or (accuracies and _by_length(row)))]
     said += [f"{name} {cell}" for name, cell in _means(head, rest).items()]
     return "; ".join(said) or "nothing was measured"
 
@@ -105,8 +104,10 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
     """Return the mean of each task and metric, within and beyond the training length where there is one."""
     found: dict[str, list[float]] = {}
     for row in rows:
+        if row.metric.startswith("state_") and "end" in row.axes:
+            continue
         words = [value for value in row.axes.values() if isinstance(value, str)]
-        length, trained = row.axes.get("length"), head.training_length
+        length, trained = row.axes.get("length", row.axes.get("end")), head.training_length
         where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
         found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
             row.value
@@ -114,33 +115,29 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
     return {name: number(fmean(values)) for name, values in found.items()}
 
 
+def _of_symbols(row: Row) -> bool:
+    """Whether a row is of what only a model of symbols has: a loss in nats, and what follows from it."""
+    return row.metric in {"loss", "ratio", "remembrance"} and "end" in row.axes
+
+
 def _by_length(row: Row) -> bool:
     return row.metric == "accuracy" and "length" in row.axes and set(row.axes) <= {"length", "distribution"}
 
 
 def _beyond(trained: int, rows: Sequence[Row]) -> str:
-    def select(of: Sequence[Row], chosen: Callable[[int], bool]) -> list[Row]:
-        return [row for row in of if chosen(int(row.axes["length"]))]
-
-    standard = [row for row in rows if row.axes.get("distribution", "standard") == "standard"]
-    near = [row for row in rows if row.axes.get("distribution") == "near_miss"]
-    dense = select(standard, lambda length: trained < length <= _REACH)
+    at = {int(row.axes["length"]): row.value for row in rows if row.axes.get("distribution") != "near_miss"}
+    near = [row.value for row in rows if row.axes.get("distribution") == "near_miss"]
+    dense = {length: value for length, value in at.items() if trained < length <= _REACH}
     # As the published scores are: the first length beyond training is left out.
-    later = select(dense, lambda length: length > trained + 1)
-    even = select(later, lambda length: length % 2 == 0)
+    later = {length: value for length, value in dense.items() if length > trained + 1}
+    even = [value for length, value in later.items() if length % 2 == 0]
     parts: list[str] = []
     if dense:
-        worst = min(dense, key=lambda row: row.value)
-        parts.append(
-            f"mean accuracy {_mean(dense):.4%} on lengths {dense[0].axes['length']} to {dense[-1].axes['length']}"
-            f" (worst {worst.value:.2%} at {worst.axes['length']})"
-        )
-    parts += [f"{_mean(later):.4%} from {later[0].axes['length']} on"] if later else []
-    parts += [f"{_mean(even):.4%} on even lengths alone"] if even else []
-    parts += [f"near misses {_mean(near):.2%}"] if near else []
-    parts += [f"length {row.axes['length']:,} {row.value:.2%}" for row in select(standard, lambda n: n > _REACH)]
+        worst = min(dense, key=lambda length: dense[length])
+        spans = f"{fmean(dense.values()):.4%} on lengths {min(dense)} to {max(dense)}"
+        parts.append(f"mean accuracy {spans} (worst {dense[worst]:.2%} at {worst})")
+    parts += [f"{fmean(later.values()):.4%} from {min(later)} on"] if later else []
+    parts += [f"{fmean(even):.4%} on even lengths alone"] if even else []
+    parts += [f"near misses {fmean(near):.2%}"] if near else []
+    parts += [f"length {length:,} {value:.2%}" for length, value in at.items() if length > _REACH]
     return "; ".join(parts) or f"{len(rows)} lengths, none beyond the training length"
-
-
-def _mean(rows: Sequence[Row]) -> float:
-    return fmean(row.value for row in rows)

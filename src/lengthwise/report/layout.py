@@ -42,20 +42,27 @@ class Layout:
         """Whether a panel has more series than names can stand beside."""
         return max(map(len, self.groups)) > MOST_LABELS
 
-    def panels(self, rows: pl.DataFrame, draw: Callable[[str, int, pl.DataFrame], Panel | None]) -> list[Panel]:
-        """Return the panels of a figure, leaving out groups in which too little was measured for it.
 
-        Args:
-            rows: of the series.
-            draw: gives a panel from the title and T of a group, and its rows, which have the names of the series in
-                `kind`.
-        """
-        named = rows.with_columns(kind=pl.col("series").replace(self.names))
-        drawn = [
-            draw(title, group["context"][0], named.filter(pl.col("series").is_in(group["series"].implode())))
-            for title, group in zip(self.titles, self.groups, strict=True)
-        ]
-        return [panel for panel in drawn if panel is not None]
+def arranged(
+    results: Results, rows: pl.DataFrame, draw: Callable[[Layout, str, int, pl.DataFrame], Panel | None]
+) -> list[Panel]:
+    """Return the panels of a figure, leaving out groups in which too little was measured for it.
+
+    Args:
+        results: the runs.
+        rows: of series that are measured by position.
+        draw: gives a panel from the layout, the title and T of a group, and its rows, which have the names of the
+            series in `kind`.
+    """
+    if rows.is_empty():
+        return []
+    layout = arrange(results)
+    named = rows.with_columns(kind=pl.col("series").replace(layout.names))
+    drawn = [
+        draw(layout, title, group["context"][0], named.filter(pl.col("series").is_in(group["series"].implode())))
+        for title, group in zip(layout.titles, layout.groups, strict=True)
+    ]
+    return [panel for panel in drawn if panel is not None]
 
 
 @lru_cache(maxsize=4)

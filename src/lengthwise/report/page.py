@@ -82,7 +82,7 @@ class Report:
         details = {piece.name: told for piece in self.pieces if (told := piece.details)}
         return environment.get_template("page.html.j2").render(
             title=_titles([part for part, _ in self.parts]),
-            lead=self._lead(),
+            heads=[run.head for run in self.table.runs],
             parts=self.parts,
             provenance=provenance,
             font=FONT,
@@ -92,15 +92,6 @@ class Report:
             details=_script(details),
             themes=json.dumps(configs),
             vega=_vega(),
-        )
-
-    def _lead(self) -> str:
-        heads = [run.head for run in self.table.runs]
-        seeds = sorted({head.seed for head in heads})
-        recipes, tasks = len({head.digest for head in heads}), len({head.trained_on for head in heads})
-        return (
-            f"{_count(len(heads), 'run')} of {_count(recipes, 'recipe')} on {_count(tasks, 'task')}, "
-            f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}."
         )
 
 
@@ -140,10 +131,6 @@ def _lengths(rows: pl.DataFrame) -> str:
 def _script(value: Any) -> str:
     """Return JSON that can stand inside a script element: a name may hold what ends or nests one."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @cache

@@ -104,6 +104,7 @@ class Panel(Drawing):
     number: str = ".4~%"
 
     def __post_init__(self) -> None:
+        self._guides: list[alt.Chart] = []
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
         self._scale = alt.Scale(domain=self.kinds)
@@ -114,8 +115,8 @@ class Panel(Drawing):
         self._opacity = faint if self.crowded else alt.value(1)
 
     def layers(self, hover: bool) -> list[alt.Chart]:
-        """Return lines, marks and guides, and what shows the values of lines."""
-        return [*self._layers, *(self._probes if hover else [])]
+        """Return guides, then lines and marks, and what shows the values of lines."""
+        return [*self._guides, *self._layers, *(self._probes if hover else [])]
 
     def described(self) -> str:
         """Say what is drawn against what."""
@@ -191,7 +192,7 @@ class Panel(Drawing):
         else:
             note = chart.mark_text(style="note", align="left", dx=4, dy=4 if upper else -4, baseline=baseline)
             note = note.encode(x=alt.value(0), text="text:N")
-        self._layers += [chart.mark_rule(style="guide", strokeDash=dash), note]
+        self._guides += [chart.mark_rule(style="guide", strokeDash=dash), note]
 
     def _tooltip(self) -> list[alt.Tooltip]:
         return [

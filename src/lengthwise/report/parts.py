@@ -37,6 +37,7 @@ SECTIONS: Registry = Registry(
         "sweeps": "lengthwise.report.sections.sweeps:Sweeps",
         "perplexity_learning": "lengthwise.report.sections.by_position:LearningCurve",
         "by_axis": "lengthwise.report.sections.by_axis:ByAxis",
+        "learning": "lengthwise.report.sections.training:Learning",
         "training": "lengthwise.report.sections.training:Training",
     },
 )
@@ -113,7 +114,7 @@ class Cell:
     Args:
         text: the value.
         note: said smaller, below it.
-        style: ``good`` or ``far`` where it stands out.
+        style: ``good``, ``open``, ``bad`` or ``far`` where it stands out.
     """
 
     text: str
@@ -241,6 +242,39 @@ class Figure(Piece):
     def write(self, out: Path) -> None:
         """Write it as SVG on light and on dark ground, as PNG and as PDF."""
         write_files(self.name, self.specification, out)
+
+
+class FigureSection(Section):
+    """A section of one figure, which applies where the figure has panels."""
+
+    name: ClassVar[str]
+    heading: ClassVar[str]
+    note: ClassVar[str]
+    caption: ClassVar[str] = ""
+    crowded_note: ClassVar[str] = ""
+    """What marks mean where a legend names the lines; the same as elsewhere by default."""
+    alone: ClassVar[int] = COLUMN
+    """Width of a panel that is the only one, in the files, in pixels."""
+
+    @abstractmethod
+    def panels(self, results: Results) -> Sequence[Drawing]:
+        """Return the panels, none where too little was measured for one."""
+
+    def applies(self, results: Results) -> bool:
+        """Whether there is a panel."""
+        return bool(self.panels(results))
+
+    def draw(self, results: Results) -> Drawn:
+        """Return the figure."""
+        return Drawn([self.figure(results, self.panels(results))])
+
+    def figure(self, results: Results, panels: Sequence[Drawing], **other: str) -> Figure:
+        """Return the figure of some panels; `other` are words that are not those of the class."""
+        crowded = any(panel.crowded for panel in panels)
+        said = {name: getattr(self, name) for name in ("name", "heading", "note", "caption")} | other
+        said["name"] = results.prefix + said["name"]
+        said["note"] = (crowded and self.crowded_note) or said["note"]
+        return Figure(**said, drawings=panels, width=self.alone if len(panels) == 1 else COLUMN)
 
 
 def write_files(name: str, specify: Callable[[Theme], dict[str, Any]], out: Path) -> None:

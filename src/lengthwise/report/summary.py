@@ -14,7 +14,7 @@ from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.report.results import Results, model_name, ordered_tasks, setting
 from lengthwise.runs.summary import longest_in_a_row
 from lengthwise.runs.table import Run
-from lengthwise.tasks import get_task
+from lengthwise.tasks import get_language
 
 _EXACT = 1.0
 _REACH = 500
@@ -127,7 +127,7 @@ def _by_seed(rows: pl.DataFrame) -> dict[int, float]:
 
 def _prefixes_are_fair(task: str) -> bool:
     try:
-        return bool(getattr(get_task(task), "prefixes_are_fair", True))
+        return get_language(task).prefixes_are_fair
     except InputError:
-        # A language from a file that is gone: the cautious reading.
+        # Another task, or a language from a file that is gone: the cautious reading.
         return True

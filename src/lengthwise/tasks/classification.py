@@ -94,9 +94,7 @@ class Classification(Task):
         encoded = dict[str, tuple[list[Ints], Ints]]()
         for split, texts in self.splits.items():
             if strange := sorted({text.label for text in texts} - {*self.labels}):
-                raise InputError(
-                    f"label {strange[0]!r} of {self.source}, split {split!r}, is not in the training split"
-                )
+                raise InputError(f"{self.source}: label {strange[0]!r} of the split {split!r} is not trained on")
             rows = [self.encode(text.text) for text in texts]
             order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
             classes = np.array([self.labels.index(texts[row].label) for row in order], dtype=np.int64)

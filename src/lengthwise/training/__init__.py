@@ -20,5 +20,6 @@ CURRICULA: Registry = Registry(
         "log_uniform": "lengthwise.training.curriculum:LogUniform",
         "growing": "lengthwise.training.curriculum:Growing",
     },
+    kinds="curricula",
 )
 """Curriculum name -> its class."""

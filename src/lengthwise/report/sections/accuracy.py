@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -11,14 +10,13 @@ import polars as pl
 from lengthwise.errors import InputError
 from lengthwise.report.axes import accuracy_axis, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
-from lengthwise.report.parts import Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.parts import Cell, Drawn, FigureSection, TableText
 from lengthwise.report.results import BY_LENGTH, Results, ordered_tasks, title
 from lengthwise.report.summary import Score, Summary, summarise
 from lengthwise.report.words import NONE, TO, percent
-from lengthwise.tasks import get_task
+from lengthwise.tasks import get_language
 
-_MARKS = "Line: mean over seeds; band: lowest to highest seed; dots: single long lengths; diamonds: near misses."
-_MARKS_CROWDED = "Line: mean over seeds and neighbouring lengths; dots: single long lengths; diamonds: near misses."
+_MARKS = "dots: single long lengths; diamonds: near misses."
 _NOTE = (
     "Mean over lengths and seeds, rounded down: 100.0 says that no string at all was misclassified. Below each "
     "score stands its 95 % Wilson interval, below the worst length its mean."
@@ -32,26 +30,26 @@ _LEAST_CHANCE = 0.1
 """Below it the line of guessing cannot be told from the axis."""
 
 
-class Accuracy(Section):
+class Accuracy(FigureSection):
     """Accuracy by length of every task, and the table of all series."""
 
     shown: ClassVar[pl.Expr] = BY_LENGTH
+    name: ClassVar[str] = "accuracy"
+    heading: ClassVar[str] = "Accuracy against length"
+    note: ClassVar[str] = f"Line: mean over seeds; band: lowest to highest seed; {_MARKS}"
+    crowded_note: ClassVar[str] = f"Line: mean over seeds and neighbouring lengths; {_MARKS}"
 
     def applies(self, results: Results) -> bool:
         """Whether accuracy was measured by length and nothing else."""
         return not results.accuracy.is_empty()
 
+    def panels(self, results: Results) -> list[Panel]:
+        """Return a panel a task."""
+        return [by_length(results, task) for task in ordered_tasks(results.accuracy)]
+
     def draw(self, results: Results) -> Drawn:
         """Return the figure and the table."""
-        summaries = summarise(results)
-        crowded = len(results.families) > MOST_LABELS
-        figure = Figure(
-            name=f"{results.prefix}accuracy",
-            heading="Accuracy against length",
-            note=_MARKS_CROWDED if crowded else _MARKS,
-            caption=caption(summaries),
-            drawings=[by_length(results, task) for task in ordered_tasks(results.accuracy)],
-        )
+        figure = self.figure(results, self.panels(results), caption=caption(summarise(results)))
         return Drawn([figure, accuracy_table(results)])
 
 
@@ -108,7 +106,7 @@ def accuracy_table(results: Results) -> TableText:
     trained = {summary.training_length for summary in summaries}
     longest = {summary.longest for summary in summaries}
     spans = ["beyond training", "from the second on", "even lengths of those"]
-    if len(trained) == len(longest) == 1:
+    if len(trained) == len(longest) == 1 and max(longest) > max(trained):
         first, last = trained.pop() + 1, longest.pop()
         spans = [f"{first}{TO}{last}", f"{first + 1}{TO}{last}", f"even {first + 1}{TO}{last}"]
     far = sorted({length for summary in summaries for length in summary.far})
@@ -146,8 +144,8 @@ def _score(score: Score | None) -> Cell:
 
 
 def _chance(task: str) -> float:
-    """Return what guessing among the classes reaches; 0 where the task is not known here, or has no classes."""
+    """Return what guessing among the classes of a language reaches; 0 where the task is none that is known here."""
     try:
-        return 1 / getattr(get_task(task), "classes", math.inf)
+        return 1 / get_language(task).classes
     except InputError:
         return 0.0

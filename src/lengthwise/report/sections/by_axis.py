@@ -31,19 +31,19 @@ class ByAxis(Section):
 
     def draw(self, results: Results) -> Drawn:
         """Return the figures and the table."""
-        groups = _left(results).partition_by("task", "metric", as_dict=True, maintain_order=True)
+        groups = _groups(_left(results))
         figures = [
             Figure(
-                name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{task}-{metric}"),
+                name=results.prefix + re.sub(r"[^A-Za-z0-9_.-]+", "-", "-".join([task, metric, "by", *axes_of(rows)])),
                 heading=f"{title(task)}: {_words(metric)}",
                 note=_LINES if panels[0].kinds else _MAPS,
                 caption=f"{title(metric)} along {' and '.join(map(_words, axes_of(rows)))}.",
                 drawings=panels,
             )
-            for (task, metric), rows in groups.items()
+            for task, metric, rows in groups
             if (panels := _panels(results, rows, metric))
         ]
-        return Drawn([*figures, _table(results, list(groups.values()))])
+        return Drawn([*figures, _table(results, [rows for *_, rows in groups])])
 
 
 @dataclass
@@ -89,12 +89,20 @@ class HeatMap(Drawing):
 def _left(results: Results) -> pl.DataFrame:
     """Return the rows that no other section draws."""
     shown = [SECTIONS.load(name).shown for name in SECTIONS]
-    return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False)).with_columns(kind="family")
+    return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False))
+
+
+def _groups(rows: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
+    """Return the rows of each task and metric that were measured along the same axes."""
+    along = [pl.when(pl.col(axis).is_not_null()).then(pl.lit(axis)) for axis in axes_of(rows)]
+    keyed = rows.with_columns(kind=pl.concat_str(pl.lit(""), *along, separator=" ", ignore_nulls=True))
+    groups = keyed.partition_by("task", "metric", "kind", as_dict=True, maintain_order=True)
+    return [(task, metric, part.with_columns(kind="family")) for (task, metric, _), part in groups.items()]
 
 
 def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     """Return a panel for each value of the axes that are words, or of those that two others leave over."""
-    axes = [axis for axis in axes_of(rows) if rows[axis].n_unique() > 1]
+    axes = _independent(rows)
     along = sorted((axis for axis in axes if rows[axis].dtype.is_numeric()), key=lambda axis: -rows[axis].n_unique())
     along, apart = along[:2], [axis for axis in axes if axis not in along[:2]]
     if len(along) == 2:
@@ -103,13 +111,24 @@ def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     drawn: list[Drawing] = []
     for values, part in parts.items():
         said = zip(apart, values, strict=True)
-        words = [f"{axis} {value}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
+        words = [f"{axis} {value:g}" if part[axis].dtype.is_numeric() else str(value) for axis, value in said]
         name = ", ".join(words) or title(str(rows["task"][0]))
         if len(along) == 2:
             drawn.append(HeatMap(name, rows=over_seeds(part, *along), axes=along, metric=metric))
         elif along and part[along[0]].n_unique() > 1:
             drawn.append(_lines(results, name, part, along[0], metric))
     return drawn
+
+
+def _independent(rows: pl.DataFrame) -> list[str]:
+    """Return the axes with several values but those that go one by one with another, as a span's start with its end."""
+    kept: list[str] = []
+    for axis in sorted(axes_of(rows), key=lambda name: name == "start"):
+        values = rows[axis].n_unique()
+        tied = [other for other in kept if rows.select(axis, other).n_unique() == rows[other].n_unique() == values]
+        if values > 1 and not tied:
+            kept.append(axis)
+    return kept
 
 
 def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: str) -> Panel:

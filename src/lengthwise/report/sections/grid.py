@@ -29,16 +29,12 @@ class GridCell:
     """One recipe over its seeds.
 
     Args:
-        row: name of its row.
-        column: name of its column.
         value: mean accuracy over lengths and seeds.
         text: the value in percent, rounded down; marked where strings elsewhere were misclassified.
         note: the standard deviation over seeds and what sets the cell apart from most others.
         details: terms and what is said of them.
     """
 
-    row: str
-    column: str
     value: float
     text: str
     note: str
@@ -78,13 +74,13 @@ class Grid(Piece):
     @property
     def details(self) -> list[list[tuple[str, str]]]:
         """What is said of each cell, row by row, of cells that there are."""
-        return [[("", f"{cell.column}, {cell.row}"), *cell.details] for row in self.cells for cell in row if cell]
+        return [[("", f"{column}, {row}"), *cell.details] for row, column, cell in self._places()]
 
     def specification(self, theme: Theme) -> dict[str, Any]:
         """Return the Vega-Lite specification of the table as a drawing in the colours of a theme."""
         rows = [
-            {"row": cell.row, "column": cell.column, "text": cell.text, "note": cell.note, "ground": ground, "ink": ink}
-            for cell in (cell for row in self.cells for cell in row if cell)
+            {"row": row, "column": column, "text": cell.text, "note": cell.note, "ground": ground, "ink": ink}
+            for row, column, cell in self._places()
             for ground, ink in [theme.scale[cell.step]]
         ]
         base = alt.Chart(alt.NamedData(name="cells")).encode(
@@ -109,6 +105,13 @@ class Grid(Piece):
             "config": theme.config() | {"background": theme.ground},
             "padding": 20,
         }
+
+    def _places(self) -> list[tuple[str, str, GridCell]]:
+        """Return row, column and cell, row by row, of cells that there are."""
+        lines = zip(self.rows, self.cells, strict=True)
+        return [
+            (row, column, cell) for row, line in lines for column, cell in zip(self.columns, line, strict=True) if cell
+        ]
 
     def write(self, out: Path) -> None:
         """Write it as SVG on light and on dark ground, as PNG and as PDF."""
@@ -146,8 +149,7 @@ def build_grid(results: Results) -> Grid:
             return None
         own = [f"to {summary.training_length}"] if summary.training_length != usual_length else []
         own += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
-        place = (family, title(task)) if results.variants else (title(task), family)
-        return _cell(*place, summary, summary.mean, own)
+        return _cell(summary, summary.mean, own)
 
     pairs = [[(family, task) for task in tasks] for family in families]
     titles = [title(task) for task in tasks]
@@ -165,13 +167,13 @@ def build_grid(results: Results) -> Grid:
     )
 
 
-def _cell(row: str, column: str, summary: Summary, mean: Score, own: list[str]) -> GridCell:
+def _cell(summary: Summary, mean: Score, own: list[str]) -> GridCell:
     seeds = list(summary.by_seed.values())
     spread = [f"± {_points(statistics.stdev(seeds))}"] if len(seeds) > 1 else []
     others = [score for score in (summary.near_misses, *summary.far.values()) if score]
     elsewhere = mean.value == 1 and any(score.value < 1 for score in others)
     text = percent(mean.value, 1) + (_ELSEWHERE if elsewhere else "")
-    return GridCell(row, column, mean.value, text, ", ".join([*spread, *own]), _details(summary, mean))
+    return GridCell(mean.value, text, ", ".join([*spread, *own]), _details(summary, mean))
 
 
 def _points(deviation: float) -> str:

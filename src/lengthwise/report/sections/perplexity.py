@@ -16,10 +16,11 @@ import polars as pl
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.verdict import Judgement, OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
-from lengthwise.report.layout import arrange, intervention_in_words, positional
-from lengthwise.report.parts import REASONS, Cell, Drawn, Section, TableText
-from lengthwise.report.results import Results
-from lengthwise.report.sections.by_position import INTERVAL, by_position, figure
+from lengthwise.report.layout import intervention_in_words, positional
+from lengthwise.report.panels import Panel
+from lengthwise.report.parts import REASONS, Cell, Drawn, TableText
+from lengthwise.report.results import BY_POSITION, Results
+from lengthwise.report.sections.by_position import INTERVAL, OfPosition, by_position
 from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
@@ -72,33 +73,39 @@ class TextSummary:
         """The same for the last octave that was read."""
         self.verdicts: list[Judgement] = [run.verdict[0] for run in measured]
         """Of each seed."""
-        self.verdict = worst(self.verdicts)
+        self.verdict: Judgement = worst(self.verdicts)
         self.reason = measured[self.verdicts.index(self.verdict)].verdict[1]
         """The numbers that decided, of a seed with that verdict."""
 
 
-class Perplexity(Section):
+class Perplexity(OfPosition):
     """Perplexity by position, and the table of verdicts."""
 
-    shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & pl.col("end").is_not_null()
+    shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & BY_POSITION
+    name: ClassVar[str] = "perplexity"
+    heading: ClassVar[str] = "Perplexity by position"
+    note: ClassVar[str] = INTERVAL
 
     def applies(self, results: Results) -> bool:
         """Whether ratios of perplexities were measured."""
         return bool(summarise_text(results))
 
+    def panels(self, results: Results) -> list[Panel]:
+        """Return a panel a group."""
+        losses = results.rows.filter((pl.col("metric") == "loss") & BY_POSITION)
+        return by_position(results, losses.with_columns(pl.col("value", "low", "high").exp()), "perplexity")
+
     def draw(self, results: Results) -> Drawn:
         """Return the figure and the table."""
-        summaries = summarise_text(results)
-        losses = results.rows.filter((pl.col("metric") == "loss") & pl.col("end").is_not_null())
-        panels = by_position(arrange(results), losses.with_columns(pl.col("value", "low", "high").exp()), "perplexity")
-        drawn = figure("perplexity", "Perplexity by position", INTERVAL, text_caption(summaries), panels)
-        return Drawn([*([drawn] if panels else []), text_table(summaries)])
+        summaries, panels = summarise_text(results), self.panels(results)
+        figures = [self.figure(results, panels, caption=text_caption(summaries))] if panels else []
+        return Drawn([*figures, text_table(summaries)])
 
 
 @lru_cache(maxsize=4)
 def summarise_text(results: Results) -> list[TextSummary]:
     """Return a summary of each series with ratios of perplexities, in alphabetical order."""
-    whole = results.rows.filter(pl.col("end").is_not_null() & pl.col("part").is_null())
+    whole = results.rows.filter(BY_POSITION & pl.col("part").is_null())
     by_run = whole.partition_by("digest", "seed", as_dict=True, maintain_order=True)
     found: list[TextSummary] = []
     for series in positional(results):

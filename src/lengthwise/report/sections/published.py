@@ -14,7 +14,7 @@ from lengthwise.report.parts import Cell, Drawn, Section, TableText
 from lengthwise.report.results import Results, setting, title
 from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.words import NONE, percent
-from lengthwise.tasks import get_task
+from lengthwise.tasks import get_language
 
 _COLUMNS = ("task", "published model", "our recipes", "published", "ours", "our best seed", "points apart")
 _NEAR = 5.0
@@ -121,5 +121,5 @@ def _written(value: float, scaled: bool) -> str:
 
 
 def _scaled(value: float, task: str) -> float:
-    chance = 1 / get_task(task).outputs.size
+    chance = 1 / get_language(task).classes
     return (value - chance) / (1 - chance)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
 from lengthwise.report.axes import setting_axis
 from lengthwise.report.panels import MOST_LABELS, Panel
-from lengthwise.report.parts import Drawn, Section
 from lengthwise.report.results import Results
-from lengthwise.report.sections.by_position import HEIGHT, add_thresholds, figure, ratio_axis
+from lengthwise.report.sections.by_position import OfPosition, ratio_panel
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
 from lengthwise.runs.table import Run
 
@@ -21,7 +20,7 @@ _UNRELATED = ("format", "base", "name", "makes", "seeds", "device", "threads", "
 """Sections that do not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _UNRELATED_TRAINING = ("training.checkpoint_every", "training.log_every")
 _MIXER = "model.mixer."
-_CONTEXT, _STEPS = "training.context", "training.steps"
+_CONTEXT, _STEPS = "task.context", "training.steps"
 _HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
 
 
@@ -40,19 +39,19 @@ class Sweep:
     points: pl.DataFrame
 
 
-class Sweeps(Section):
+class Sweeps(OfPosition):
     """The ratio of perplexities in the last octave against each setting in which some series differ."""
 
-    def applies(self, results: Results) -> bool:
-        """Whether some series differ in one setting only."""
-        return bool(sweeps(results))
+    name: ClassVar[str] = "sweep"
+    heading: ClassVar[str] = "What a setting does far beyond T"
+    note: ClassVar[str] = (
+        "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
+    )
+    caption: ClassVar[str] = "Perplexity of the last octave that was read over that of the octave that ends at T."
 
-    def draw(self, results: Results) -> Drawn:
-        """Return one figure with a panel a setting."""
-        caption = "Perplexity of the last octave that was read over that of the octave that ends at T."
-        note = "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
-        panels = [_panel(sweep) for sweep in sweeps(results)]
-        return Drawn([figure("sweep", "What a setting does far beyond T", note, caption, panels)])
+    def panels(self, results: Results) -> list[Panel]:
+        """Return a panel a setting."""
+        return [_panel(sweep) for sweep in sweeps(results)]
 
 
 @lru_cache(maxsize=4)
@@ -77,22 +76,10 @@ def sweeps(results: Results) -> list[Sweep]:
 
 def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
-    points = sweep.points
+    points, title = sweep.points, f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
     kinds = points["kind"].unique(maintain_order=True).to_list()
-    panel = Panel(
-        f"{sweep.heading[0].upper()}{sweep.heading[1:]}",
-        kinds,
-        key="setting",
-        x=setting_axis(sweep.heading, points["setting"].to_list()),
-        y=ratio_axis(points),
-        quantity="ratio of perplexities",
-        number=",.4~g",
-        height=HEIGHT,
-        crowded=len(kinds) > MOST_LABELS,
-    )
-    add_thresholds(panel)
-    panel.add_series(points)
-    panel.add_labels(points)
+    x = setting_axis(sweep.heading, points["setting"].to_list())
+    panel = ratio_panel(title, kinds, x, points, crowded=len(kinds) > MOST_LABELS)
     panel.add_points(points)
     return panel
 
@@ -136,7 +123,7 @@ def _kinds(lines: Sequence[Sequence[TextSummary]]) -> list[str]:
 def _others(settings: Mapping[str, Any], path: str) -> str:
     free = {path}
     if path == _CONTEXT:
-        free = {f"{run}training.{name}" for run in ("", "post.") for name in ("context", "batch_size")}
+        free = {f"{run}{name}" for run in ("", "post.") for name in (_CONTEXT, "training.batch_size")}
     return repr(sorted((name, repr(value)) for name, value in settings.items() if name not in free))
 
 
@@ -155,7 +142,11 @@ def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
         return flat
     if start not in runs:
         return flat | {"post.start": "of a run that is not in the report"}
-    post = {f"post.{path}": value for path, value in flat.items() if path.startswith(("training.", "intervention."))}
+    post = {
+        f"post.{path}": value
+        for path, value in flat.items()
+        if path.startswith((_CONTEXT, "training.", "intervention."))
+    }
     return _settings(runs[start], runs) | post
 
 

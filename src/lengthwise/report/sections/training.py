@@ -2,66 +2,52 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import polars as pl
 
 from lengthwise.report.axes import accuracy_axis, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
-from lengthwise.report.parts import Drawn, Figure, Section
+from lengthwise.report.parts import Drawn, FigureSection
 from lengthwise.report.results import BY_POSITION, Results, ordered_tasks, title
 
-_SEEDS = "Line: mean over seeds; band: lowest to highest seed."
-_SEEDS_CROWDED = "Line: mean over seeds and neighbouring points."
+
+class Training(FigureSection):
+    """Accuracy on the training batches of each task."""
+
+    name: ClassVar[str] = "training"
+    heading: ClassVar[str] = "Accuracy in training"
+    note: ClassVar[str] = "Line: mean over seeds; band: lowest to highest seed."
+    crowded_note: ClassVar[str] = "Line: mean over seeds and neighbouring points."
+    caption: ClassVar[str] = "Accuracy on the training batches, each of one length, against the training strings seen."
+
+    def points(self, results: Results) -> pl.DataFrame:
+        """Return what was logged, with the accuracy as `value`."""
+        return results.metrics.with_columns(value="accuracy")
+
+    def panels(self, results: Results) -> list[Panel]:
+        """Return a panel a task; none of language models, which are not judged by their accuracy."""
+        points = self.points(results).select("series", "family", "task", "seed", "sequences", "value").drop_nulls()
+        by_position = not results.rows.filter(BY_POSITION).is_empty()
+        return [] if by_position else [_panel(results, points, task) for task in ordered_tasks(points)]
 
 
-class Training(Section):
-    """Learning curves at the longest length of each task, and accuracy on the training batches."""
+class Learning(Training):
+    """Accuracy on fresh strings of the longest length of the curves of each task."""
 
-    def applies(self, results: Results) -> bool:
-        """Whether an accuracy was logged in training, and is what the runs are judged by."""
-        logged = not (_learning(results).is_empty() and _batches(results).is_empty())
-        return logged and results.rows.filter(BY_POSITION).is_empty()
+    name: ClassVar[str] = "learning"
+    heading: ClassVar[str] = "Accuracy beyond the training length, as training went on"
+
+    def points(self, results: Results) -> pl.DataFrame:
+        """Return the points of learning curves."""
+        points = results.curve("accuracy", "length").rename({"accuracy": "value"})
+        return points.filter(pl.col("length") == pl.col("length").max().over("task"))
 
     def draw(self, results: Results) -> Drawn:
-        """Return a figure each, where there are points for it."""
-        learning, batches = _learning(results), _batches(results)
-        lengths = " or ".join(map(str, learning["length"].unique().sort()))
-        figures = [
-            _figure(
-                results,
-                learning,
-                "learning",
-                "Accuracy beyond the training length, as training went on",
-                f"Accuracy on fresh strings of length {lengths} against the training strings seen.",
-            ),
-            _figure(
-                results,
-                batches,
-                "training",
-                "Accuracy in training",
-                "Accuracy on the training batches, each of one length, against the training strings seen.",
-            ),
-        ]
-        return Drawn([figure for figure in figures if figure.drawings])
-
-
-def _learning(results: Results) -> pl.DataFrame:
-    points = results.curve("accuracy", "length")
-    return points.filter(pl.col("length") == pl.col("length").max().over("task")).rename({"accuracy": "value"})
-
-
-def _batches(results: Results) -> pl.DataFrame:
-    batches = results.metrics.select("series", "family", "task", "seed", "sequences", value="accuracy")
-    return batches.drop_nulls()
-
-
-def _figure(results: Results, points: pl.DataFrame, name: str, heading: str, caption: str) -> Figure:
-    return Figure(
-        name=f"{results.prefix}{name}",
-        heading=heading,
-        note=_SEEDS_CROWDED if len(results.families) > MOST_LABELS else _SEEDS,
-        caption=caption,
-        drawings=[_panel(results, points, task) for task in ordered_tasks(points)],
-    )
+        """Return the figure."""
+        lengths = " or ".join(map(str, self.points(results)["length"].unique().sort()))
+        caption = f"Accuracy on fresh strings of length {lengths} against the training strings seen."
+        return Drawn([self.figure(results, self.panels(results), caption=caption)])
 
 
 def _panel(results: Results, points: pl.DataFrame, task: str) -> Panel:
