@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import pkgutil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -104,14 +104,13 @@ def _find(model: str) -> type[ModelConfig]:
     from lengthwise.models import MIXERS, MODELS
     from lengthwise.models.base import ModelConfig
 
-    module, colon, attribute = model.partition(":")
-    if not colon and model not in MODELS:
-        raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
-    if not colon:
+    if ":" not in model:
+        if model not in MODELS:
+            raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
         return MODELS.load(model)
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = pkgutil.resolve_name(model)
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"cannot import {model}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, ModelConfig)):
         raise InputError(f"{model} is not a subclass of lengthwise.models.base.ModelConfig")
