@@ -19,7 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lengthwise.models.tree.ldru import Level
+from lengthwise.models.tree.level import Level
 from lengthwise.models.tree.operators import MLPOperator
 
 ROUNDOFF = 2.0**-24

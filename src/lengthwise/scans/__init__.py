@@ -14,7 +14,6 @@ from lengthwise.scans.shared import SharedNodes
 from lengthwise.scans.tree import (
     Odd,
     Operator,
-    RightFold,
     random_bracketing,
     tree_reduce,
     tree_reduce_prefixes,
@@ -25,7 +24,6 @@ __all__ = [
     "Odd",
     "OnlineReduction",
     "Operator",
-    "RightFold",
     "Rounds",
     "SharedNodes",
     "WeightedMemory",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.level import Nodes
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.training.objectives.base import on_device
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
-from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.level import Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
 from lengthwise.settings import Settings
 from lengthwise.spaces import Tokens
