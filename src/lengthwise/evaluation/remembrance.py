@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.perplexity import standard_error
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import SequenceModel, last_logits
 from lengthwise.models.reading import check_tokens, non_finite_entry, spans
 from lengthwise.state import Kind, State
 
@@ -149,7 +149,7 @@ def _read_on(model: SequenceModel, cohort: _Cohort, tokens_BT: Tensor, chunk: in
     for begin, end in spans(rest_BT.shape[1], chunk):
         logits, state = model(rest_BT[:, begin:end].repeat(len(cohort.starts), 1), state)
         # A view would keep the logits of the whole piece.
-        last = logits[:, -1].clone() if logits.ndim == 3 else logits
+        last = last_logits(logits).clone()
     return _Cohort(cohort.starts, tokens_BT.shape[1], state, last)
 
 

@@ -6,7 +6,7 @@ Shape letters: B batch rows, T tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.state import Kind, State
 
 
@@ -136,6 +136,13 @@ def first_not_finite(model: SequenceModel, tokens_BT: Tensor, state: State) -> t
         if entry or not bool(torch.isfinite(piece.output.logits).all()):
             return piece.end, entry
     return None
+
+
+def on_device(model: StringModel, *arrays: NDArray[Any]) -> list[Tensor]:
+    """Return arrays as tensors on a model's device, real numbers in its dtype."""
+    parameter = next(model.parameters())
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    return [t.to(parameter) if t.is_floating_point() else t.to(parameter.device) for t in tensors]
 
 
 def check_tokens(tokens_BT: Tensor, least: int) -> None:

@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
+from lengthwise.models.reading import on_device
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.level import Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
@@ -23,7 +24,7 @@ from lengthwise.spaces import Tokens
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import HasAutomaton, require
-from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged, on_device
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
 from lengthwise.training.objectives.nodes import node_loss
 from lengthwise.training.objectives.products import MonoidProducts, ProductsConfig
 
