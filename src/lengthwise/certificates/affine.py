@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lengthwise.certificates.stochastic import gamma
-from lengthwise.models.tree.ldru import Level
+from lengthwise.models.tree.level import Level
 from lengthwise.models.tree.operators import MLPOperator
 
 OUTWARD = 1e-9
