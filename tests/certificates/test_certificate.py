@@ -17,12 +17,12 @@ from lengthwise.certificates.certificate import (
     FILE_NAME,
     AlgebraTable,
     AutomatonTable,
-    Counterexample,
     Finding,
     hash_weights,
     read_certificate,
 )
 from lengthwise.certificates.decision import conclude, decide
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.certificates.export import to_dot, to_json, to_regex
 from lengthwise.certificates.of_run import certify_run
 from lengthwise.certificates.verification import verify_claims

@@ -21,7 +21,8 @@ from lengthwise.certificates.automaton_drawing import (
     layout,
     symbols_in_short,
 )
-from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights
+from lengthwise.certificates.certificate import FILE_NAME, hash_weights
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
 from lengthwise.report.page import Report, write_report

@@ -20,6 +20,8 @@ from lengthwise.report.theme import INK
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 
+Places = NDArray[np.complexfloating[Any, Any]]
+
 _MOST_STATES, _MOST_ARROWS = 24, 60
 """Of an automaton that is drawn; the arrows of more cannot be followed."""
 WIDTH, HEIGHT = 320, 300
@@ -94,7 +96,7 @@ class AutomatonPanel(Drawing):
         probe = states.mark_point(**circle, filled=True, opacity=0, aria=False)
         return [*layers, probe.encode(tooltip=tooltip)]
 
-    def _add_arrow(self, text: str, controls_4: NDArray[np.complex128]) -> None:
+    def _add_arrow(self, text: str, controls_4: Places) -> None:
         """Add an arrow along a Bezier curve, from where it leaves a state to where it touches the next one."""
         here, there = controls_4[[0, -1]]
         leaving, *inner, arriving = _WEIGHTS @ controls_4
@@ -119,7 +121,7 @@ def can_be_drawn(automaton: Automaton) -> bool:
     return automaton.states <= _MOST_STATES and count <= _MOST_ARROWS
 
 
-def layout(automaton: Automaton) -> NDArray[np.float64]:
+def layout(automaton: Automaton) -> NDArray[np.floating[Any]]:
     """Return the places [S, 2] of the states: on a circle, the start at its left end.
 
     States that are joined by arrows come to lie near each other: from the order of a breadth-first search, pairs are
@@ -193,9 +195,7 @@ def _said(automaton: Automaton, state: int) -> dict[str, str]:
     return {"state": str(state), "class": shown, "leads to": "; ".join(led)}
 
 
-def _controls(
-    automaton: Automaton, places_S: NDArray[np.complex128], source: int, target: int, radius: float
-) -> NDArray[np.complex128]:
+def _controls(automaton: Automaton, places_S: Places, source: int, target: int, radius: float) -> Places:
     """Return the four controls of the Bezier curve of an arrow.
 
     Neighbours on the circle have room on both sides of them, and arrows between them bow to their right. All others

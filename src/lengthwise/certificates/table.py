@@ -64,7 +64,7 @@ class MultiplicationTable:
 
     def balanced(self, word: Sequence[int]) -> int:
         """Return the element of a string with the brackets of `tree_reduce`, or `FREE`."""
-        products, level = self._with_zero(), self.leaves_V[list(word)]
+        products, level = self.with_zero(), self.leaves_V[list(word)]
         while len(level) > 1:
             pairs = len(level) // 2
             level = np.append(products[level[: 2 * pairs : 2], level[1 : 2 * pairs : 2]], level[2 * pairs :])
@@ -77,7 +77,7 @@ class MultiplicationTable:
         Light's test: the elements a that pass for all x and y are closed under products, so that the generators
         decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate.
         """
-        products = self._with_zero()
+        products = self.with_zero()
         for leaf in np.unique(self.leaves_V):
             left_EE = products[products[:, leaf]]
             right_EE = products[:, products[leaf]]
@@ -94,7 +94,7 @@ class MultiplicationTable:
             State 0 is the start, which has no class, state e + 1 is element e, and the last one is that of strings
             outside the domain.
         """
-        after_EV = self._with_zero()[:, self.leaves_V]
+        after_EV = self.with_zero()[:, self.leaves_V]
         return Automaton(
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
@@ -152,12 +152,9 @@ class MultiplicationTable:
                 image_E[values[new]] = monoid.product[image_E[reached[left]], image_E[rights[right]]]
         return image_E
 
-    def _with_zero(self) -> Ints:
+    def with_zero(self) -> Ints:
         """Return the products [E + 1, E + 1] with a zero as the last element, which `FREE` indexes."""
-        size = self.size
-        products = np.full((size + 1, size + 1), size)
-        products[:size, :size] = np.where(self.products_EE == FREE, size, self.products_EE)
-        return products
+        return np.pad(self.products_EE % (self.size + 1), (0, 1), constant_values=self.size)
 
 
 def needed(automaton: Automaton, maps_MS: Ints) -> Bools:
