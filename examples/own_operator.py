@@ -25,7 +25,7 @@ class AffineOperatorConfig(OperatorConfig):
 
 
 if __name__ == "__main__":
-    import numpy as np
+    from numpy.random import default_rng
 
     from lengthwise import LDRUConfig, Point, Trainer, TrainingConfig, evaluate_points, get_task
 
@@ -37,5 +37,5 @@ if __name__ == "__main__":
     while not trainer.finished:
         trainer.train_step()
     points = [Point({"length": length, "distribution": "standard"}) for length in (40, 500)]
-    for row in evaluate_points(model, task, points, np.random.default_rng(0)):
+    for row in evaluate_points(model, task, points, default_rng(0)):
         print(f"length {row.axes['length']:>4}: {row.value:.1%} right")

@@ -13,21 +13,23 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from articles import PACKAGES, fetch, load_articles
+from articles import PACKAGES, HeldOut, fetch, load_articles
 from model import WINDOW, TextGenRNN, load_weights, save_weights
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from lengthwise import AlignedWindows, Corpus, InterventionConfig, RandomWindows, TextTrainer, TextTrainingConfig
+from lengthwise import AlignedWindows, Corpus, InterventionConfig, LanguageModelling, Trainer, TrainingConfig
 from lengthwise.evaluation.perplexity import row_losses
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.runs.environment import describe_environment
+from lengthwise.tasks.base import Stream
 
 EDGES = (0, 40, 80, 160, 320, 1024)
 """Of the table: the first edge is one window of textgenrnn."""
@@ -40,6 +42,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tbptt": {"zero_share": 0.25},
 }
 """Chosen on validation articles; see the page on this study."""
+OPTIMISER: dict[str, Any] = {
+    "amsgrad": False,
+    "betas": (0.9, 0.999),
+    "warm_up": 0.05,
+    "tail": "cosine",
+    "centralise": False,
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -61,15 +70,28 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def post_train(model: TextGenRNN, corpus: Corpus, start: InterventionConfig, given: argparse.Namespace) -> TextTrainer:
+class Articles(LanguageModelling):
+    """The news articles as textgenrnn reads them; a row that walks through them begins anew with each article."""
+
+    cache: Path
+    side: HeldOut
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return load_articles(self.cache, self.side)
+
+    def stream(self, rows: int, *, aligned: bool = False, loose: int = 0) -> Stream:
+        if aligned:
+            return AlignedWindows(self.corpus, "train", self.context, rows, reset=True, loose=loose)
+        return super().stream(rows)
+
+
+def post_train(model: TextGenRNN, task: Articles, start: InterventionConfig, given: argparse.Namespace) -> Trainer:
     """Return the trainer that took all steps."""
-    intervention = start.build()
-    shape = (corpus, "train", given.context, given.batch_size)
-    loose = intervention.always_initial(given.batch_size)
-    windows = AlignedWindows(*shape, reset=True, loose=loose) if intervention.aligned else RandomWindows(*shape)
-    optimiser = {"learning_rate": given.learning_rate, "betas": (0.9, 0.999), "warm_up": 0.05}
-    settings = {"steps": given.steps, "batch_size": given.batch_size, "context": given.context, "optimiser": optimiser}
-    trainer = TextTrainer(model, windows, intervention, TextTrainingConfig.model_validate(settings), given.seed)
+    optimiser = OPTIMISER | {"learning_rate": given.learning_rate}
+    settings = {"steps": given.steps, "batch_size": given.batch_size, "optimiser": optimiser}
+    config = TrainingConfig.model_validate(settings)
+    trainer = Trainer(model, task, config, given.seed, intervention=start.build())
     while not trainer.finished:
         trainer.train_step()
     return trainer
@@ -109,8 +131,8 @@ def bits_read_anew(model: TextGenRNN, tokens_RS: Tensor, stride: int = 16) -> di
 
 def runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train and measure what is asked for, a line each."""
-    corpus = load_articles(given.cache, given.held_out)
-    tokens_RS = articles_from_start(corpus, given.articles)
+    task = Articles(cache=given.cache, side=given.held_out, context=given.context)
+    tokens_RS = articles_from_start(task.corpus, given.articles)
     for seed, name in itertools.product(given.seeds, given.training):
         given.seed = seed
         model = TextGenRNN(window=given.window)
@@ -121,8 +143,9 @@ def runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             continue
         if name != "base":
             start = INTERVENTIONS.load(name).model_validate(SETTINGS[name] | given.set)
-            trainer = post_train(model, corpus, start, given)
+            trainer = post_train(model, task, start, given)
             line |= {"intervention": start.model_dump(mode="json"), "settings": trainer.config.model_dump()}
+            line["settings"] |= {"context": given.context}
             line |= {"symbols": trainer.sequences * given.context, "seconds": round(trainer.seconds, 1)}
         if given.weights:
             given.weights.mkdir(parents=True, exist_ok=True)

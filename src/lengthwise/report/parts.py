@@ -1,4 +1,4 @@
-"""What a page consists of: sections, and the pieces that they draw."""
+"""Pieces of a page: sections, and the figures and tables that they draw."""
 
 from __future__ import annotations
 
