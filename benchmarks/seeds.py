@@ -23,7 +23,8 @@ from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.func import functional_call, grad, vmap
 
-from lengthwise.models.tree.ldru import LDRU, LDRUConfig, Nodes
+from lengthwise.models.tree.ldru import LDRU, LDRUConfig
+from lengthwise.models.tree.level import Nodes
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_task

@@ -40,7 +40,7 @@ Row = tuple[str, float, str]
 def unit(kernel: str = "eager") -> LDRU:
     """A unit as the paper has it, for a binary alphabet."""
     torch.manual_seed(0)
-    return LDRUConfig(width=WIDTH, kernel=kernel).build(vocabulary=2, classes=2)
+    return LDRUConfig(width=WIDTH, kernel=kernel).build(2, 2)
 
 
 def take_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:

@@ -25,17 +25,17 @@ class AffineOperatorConfig(OperatorConfig):
 
 
 if __name__ == "__main__":
-    import numpy as np
+    from numpy.random import default_rng
 
-    from lengthwise import LDRUConfig, Point, Trainer, TrainingConfig, TreeConfig, evaluate_points, get_task
+    from lengthwise import LDRUConfig, Point, Trainer, TrainingConfig, evaluate_points, get_task
 
     manual_seed(0)
     task = get_task("parity")
     model = LDRUConfig(operator=AffineOperatorConfig(), level="plain").build(task.inputs, task.outputs)
     settings = TrainingConfig.model_validate({"steps": 100, "optimiser": {"learning_rate": 0.03}})
-    trainer = Trainer(model, task, settings, seed=0, objective=TreeConfig(node_weight=0))
+    trainer = Trainer(model, task, settings, seed=0)
     while not trainer.finished:
         trainer.train_step()
     points = [Point({"length": length, "distribution": "standard"}) for length in (40, 500)]
-    for row in evaluate_points(model, task, points, np.random.default_rng(0)):
+    for row in evaluate_points(model, task, points, default_rng(0)):
         print(f"length {row.axes['length']:>4}: {row.value:.1%} right")

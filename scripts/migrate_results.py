@@ -94,11 +94,18 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     measured = old.by_run([*old.strings, *old.texts])
     certificates = {_certificate_key(entry): entry for entry in old.certificates}
     attachment = ATTACHMENTS.load("certificate")() if certificates else None
+    named = {(entry["recipe"]["name"], entry["seed"]): entry for entry in old.runs}
+
+    def resolved(entry: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        before = named.get((entry["recipe"].get("start"), entry["seed"]))
+        text = measured[entry["digest"], entry["seed"]][0].get("text", "")
+        return _resolved(entry["recipe"], text, entry["digest"], resolved(before)[1] if before else None)
+
     runs: list[Run] = []
     for entry in old.runs:
         key = (entry["digest"], entry["seed"])
         first = measured[key][0]
-        settings, digest = _resolved(entry["recipe"], first.get("text", ""), entry["digest"])
+        settings, digest = resolved(entry)
         if digests.setdefault(entry["digest"], digest) != digest:
             raise SystemExit(f"{folder}: the digest {entry['digest']} of {entry['run']} would become two")
         found = {"certificate": attachment.load(certificates[key])} if attachment and key in certificates else {}
@@ -109,12 +116,12 @@ def convert(old: Old, folder: Path, digests: dict[str, str]) -> Table:
     return Table(runs, rows, pl.DataFrame(metrics, infer_schema_length=None), [])
 
 
-def _resolved(settings: dict[str, Any], data: str, digest: str) -> tuple[dict[str, Any], str]:
-    """Return settings of format 2 with all defaults, and their digest, for the text that was read then."""
+def _resolved(settings: dict[str, Any], data: str, digest: str, start: str | None) -> tuple[dict[str, Any], str]:
+    """Return settings of format 2 with all defaults, and their digest, for the text and the start of then."""
     settings = migrate(settings)
     if Recipe is None:
         return settings, digest
-    content = {"task": data.rpartition(" ")[2]} if data else {}
+    content = ({"task": data.rpartition(" ")[2]} if data else {}) | ({"start": start} if start else {})
     recipe = Recipe.model_validate(settings).model_copy(update={"content": content})
     return _merged(recipe.settings(), settings), digest_of(recipe, content)
 

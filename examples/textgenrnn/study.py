@@ -42,22 +42,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "tbptt": {"zero_share": 0.25},
 }
 """Chosen on validation articles; see the page on this study."""
-
-
-class Articles(LanguageModelling):
-    """The articles: windows anywhere inside of one, or one article after the other, each from its start."""
-
-    cache: Path
-    held_out_side: HeldOut
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        return load_articles(self.cache, self.held_out_side)
-
-    def stream(self, rows: int, *, aligned: bool = False, loose: int = 0) -> Stream:
-        if aligned:
-            return AlignedWindows(self.corpus, "train", self.context, rows, reset=True, loose=loose)
-        return super().stream(rows)
+OPTIMISER: dict[str, Any] = {
+    "amsgrad": False,
+    "betas": (0.9, 0.999),
+    "warm_up": 0.05,
+    "tail": "cosine",
+    "centralise": False,
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -79,10 +70,25 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+class Articles(LanguageModelling):
+    """The news articles as textgenrnn reads them; a row that walks through them begins anew with each article."""
+
+    cache: Path
+    side: HeldOut
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return load_articles(self.cache, self.side)
+
+    def stream(self, rows: int, *, aligned: bool = False, loose: int = 0) -> Stream:
+        if aligned:
+            return AlignedWindows(self.corpus, "train", self.context, rows, reset=True, loose=loose)
+        return super().stream(rows)
+
+
 def post_train(model: TextGenRNN, task: Articles, start: InterventionConfig, given: argparse.Namespace) -> Trainer:
     """Return the trainer that took all steps."""
-    optimiser = {"learning_rate": given.learning_rate, "betas": (0.9, 0.999), "warm_up": 0.05, "tail": "cosine"}
-    optimiser |= {"amsgrad": False, "centralise": False}
+    optimiser = OPTIMISER | {"learning_rate": given.learning_rate}
     settings = {"steps": given.steps, "batch_size": given.batch_size, "optimiser": optimiser}
     config = TrainingConfig.model_validate(settings)
     trainer = Trainer(model, task, config, given.seed, intervention=start.build())
@@ -125,7 +131,7 @@ def bits_read_anew(model: TextGenRNN, tokens_RS: Tensor, stride: int = 16) -> di
 
 def runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Train and measure what is asked for, a line each."""
-    task = Articles(cache=given.cache, held_out_side=given.held_out, context=given.context)
+    task = Articles(cache=given.cache, side=given.held_out, context=given.context)
     tokens_RS = articles_from_start(task.corpus, given.articles)
     for seed, name in itertools.product(given.seeds, given.training):
         given.seed = seed
@@ -139,6 +145,7 @@ def runs(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             start = INTERVENTIONS.load(name).model_validate(SETTINGS[name] | given.set)
             trainer = post_train(model, task, start, given)
             line |= {"intervention": start.model_dump(mode="json"), "settings": trainer.config.model_dump()}
+            line["settings"] |= {"context": given.context}
             line |= {"symbols": trainer.sequences * given.context, "seconds": round(trainer.seconds, 1)}
         if given.weights:
             given.weights.mkdir(parents=True, exist_ok=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from lengthwise.certificates import attachment
-from lengthwise.certificates.attachment import Certified
+from lengthwise.certificates.attachment import CertificateAttachment, Certified, certificate_row
 from lengthwise.certificates.certificate import FILE_NAME, AlgebraTable, AutomatonTable, Certificate, Training
 from lengthwise.errors import InputError
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.rows import Head
 from lengthwise.tasks import get_language
 
 
@@ -37,29 +39,35 @@ def certificate() -> Certificate:
     ).sealed()
 
 
+def head(seed: int) -> Head:
+    return Head(recipe="a", digest="d", seed=seed, trained_on="parity", model="ldru", step=4, sequences=40)
+
+
 def test_a_certificate_is_read_from_its_run_alone(certificate: Certificate, tmp_path: Path) -> None:
-    assert attachment.read(tmp_path, "d", 1) is None
+    folder, attachment = RunFolder(tmp_path), CertificateAttachment()
+    assert attachment.read(folder, head(1)) is None
     (tmp_path / FILE_NAME).write_text(certificate.to_json())
-    assert attachment.read(tmp_path, "d", 1) == Certified(certificate, 2)
+    assert attachment.read(folder, head(1)) == Certified(certificate, 2)
     with pytest.raises(InputError, match=r"about another run \(a, seed 1\); make it again with: lengthwise certify"):
-        attachment.read(tmp_path, "d", 2)
+        attachment.read(folder, head(2))
 
 
 def test_a_line_is_read_as_it_was_written(certificate: Certificate) -> None:
-    line = attachment.to_json(Certified(certificate, 2))
-    assert "\n" not in line
-    assert attachment.from_json(line) == Certified(certificate, 2)
-    with pytest.raises(InputError, match="not a kept certificate"):
-        attachment.from_json('{"states": 2}')
+    attachment = CertificateAttachment()
+    line = json.dumps(attachment.dump(Certified(certificate, 2)))
+    assert attachment.load(json.loads(line)) == Certified(certificate, 2)
+    with pytest.raises(KeyError):
+        attachment.load({"states": 2})
 
 
 def test_a_large_table_is_not_kept_but_its_size_is(certificate: Certificate) -> None:
     product = [[(row + column) % 250 for column in range(250)] for row in range(250)]
     algebra = AlgebraTable(product=product, leaves=[0, 1], outputs=[element % 2 for element in range(250)])
     large = Certified(certificate.model_copy(update={"algebra": algebra, "monoid": 250}).sealed(), 252)
+    attachment = CertificateAttachment()
     kept = attachment.thin(large)
     assert (kept.certificate.algebra, kept.certificate.extracted) == (None, None)
     assert kept.certificate.seal == large.certificate.seal
-    row = attachment.row(kept)
+    row = certificate_row(kept)
     assert (row["states"], row["minimal_states"], row["elements"], row["counterexample"]) == (252, 2, 250, None)
     assert attachment.thin(Certified(certificate, 2)) == Certified(certificate, 2)

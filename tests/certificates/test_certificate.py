@@ -17,12 +17,12 @@ from lengthwise.certificates.certificate import (
     FILE_NAME,
     AlgebraTable,
     AutomatonTable,
-    Counterexample,
     Finding,
     hash_weights,
     read_certificate,
 )
 from lengthwise.certificates.decision import conclude, decide
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.certificates.export import to_dot, to_json, to_regex
 from lengthwise.certificates.of_run import certify_run
 from lengthwise.certificates.verification import verify_claims
@@ -316,7 +316,7 @@ def test_a_long_counterexample_can_be_read() -> None:
 
 def test_runs_on_text_have_no_certificate(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(load_recipe("text/context/32").to_yaml())
-    with pytest.raises(InputError, match="is on text: a certificate needs a task that a finite automaton decides"):
+    with pytest.raises(InputError, match="a certificate needs a task that is decided by a finite automaton"):
         certify_run(tmp_path)
 
 

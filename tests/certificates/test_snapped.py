@@ -25,7 +25,7 @@ def test_a_snapped_unit_answers_as_its_task_at_every_length(task: Language) -> N
     for length in (1, 2, 3, 7, 64, 1_001):
         batch = task.sample(rng, 8, task.nearest_length(length))
         tokens = torch.from_numpy(batch.tokens)
-        for logits in (unit.string_logits(tokens, chunk=16), unit(tokens).logits):
+        for logits in (unit.string_logits(tokens, chunk=16), unit.string_logits(tokens)):
             assert np.array_equal(logits.argmax(-1).numpy(), batch.targets)
 
 

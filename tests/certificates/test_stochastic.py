@@ -83,7 +83,7 @@ def test_one_wrong_row_is_wrong_on_the_shortest_string() -> None:
         for string in product(range(2), repeat=length)
         if soft_automaton(unit).extract().automaton.label(np.array([string])) != task.label(np.array([string]))
     ]
-    assert found.comparison.symbols == wrong[0]  # type: ignore[union-attr]
+    assert tuple(found.comparison.symbols) == wrong[0]  # type: ignore[union-attr]
     assert certify_raw(unit, task).verdict == "not_proved"
 
 

@@ -45,6 +45,7 @@ def test_a_disk_that_fills_up_under_a_report_is_told(
     assert message == f"error: cannot write the report in {tmp_path / 'page'}: No space left on device\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 10_000])
 def test_an_output_that_cannot_be_written_is_told(count: int) -> None:
     command = [sys.executable, "-m", "lengthwise.cli.main", "sample", "parity", "--count", str(count)]
@@ -54,6 +55,7 @@ def test_an_output_that_cannot_be_written_is_told(count: int) -> None:
     assert ended.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error() -> None:
     command = f"{sys.executable} -m lengthwise.cli.main sample parity --count 100000 | head -n 1"
     ended = subprocess.run(command, shell=True, check=False, capture_output=True, text=True)

@@ -46,6 +46,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "imported"),
     [
@@ -219,6 +220,7 @@ def test_a_loss_that_is_not_finite_ends_with_2(tiny_file: Path, tmp_path: Path) 
     assert RunFolder(tmp_path / "tiny" / "seed-0").checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
     runs, kept = tmp_path / "runs", tmp_path / "results"
     ok("train", tiny_file, "--runs", runs)
@@ -235,6 +237,7 @@ def test_results_outlive_their_runs(tiny_file: Path, tmp_path: Path) -> None:
     assert '"command": ' in (kept / "runs.json").read_text()
 
 
+@pytest.mark.slow
 def test_the_program_never_shows_a_traceback(tmp_path: Path) -> None:
     ended = program("train", "fast/no-such", cwd=tmp_path)
     assert ended.returncode == 2
@@ -242,6 +245,7 @@ def test_the_program_never_shows_a_traceback(tmp_path: Path) -> None:
     assert ended.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 2), (signal.SIGTERM, 143)])
 def test_a_signal_ends_training_after_a_checkpoint(
     tiny_file: Path, tmp_path: Path, number: signal.Signals, code: int
@@ -259,6 +263,7 @@ def test_a_signal_ends_training_after_a_checkpoint(
     assert RunFolder(tmp_path / "tiny" / "seed-0").status == "unfinished"
 
 
+@pytest.mark.slow
 def test_a_terminal_sees_loss_accuracy_and_time_left(tiny_file: Path, tmp_path: Path) -> None:
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "lengthwise.cli.main", "train", str(tiny_file), "--runs", str(tmp_path)]

@@ -27,12 +27,13 @@ from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.loading import tiny_model
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.pretrained import measured, post_trained
-from lengthwise.runs.recipe import TextRecipe
+from lengthwise.runs.recipe import Recipe
+from lengthwise.runs.rows import read_evaluation
 from lengthwise.runs.run import Outcome, read_run, train_run
 from lengthwise.training.checkpoint import load_checkpoint
 
 WORDS = [f"w{number}" for number in range(45)]
-FEW = ("--context", 8, "--reach", 4, "--rows", 4, "--set", "evaluation.remembrance_starts=2")
+FEW = ("--context", 8, "--reach", 4, "--rows", 4, "--set", "evaluation.remembrance.starts=2")
 TRAINED = (*FEW, "--batch-size", 4, "--learning-rate", 0.01)
 
 
@@ -71,9 +72,9 @@ def test_a_checkpoint_is_diagnosed(mamba2: Path, texts: Path, tmp_path: Path) ->
     assert "perplexity at" in shown
     assert (tmp_path / "page" / "index.html").is_file()
     (recipe,) = (tmp_path / "page" / "runs").rglob("recipe.yaml")
-    rows = RunFolder(recipe.parent).diagnosis_rows()
+    head, rows = read_evaluation(RunFolder(recipe.parent).evaluation)
     assert {row.metric for row in rows} >= {"loss", "ratio", "remembrance", "state_std"}
-    assert {(row.model, row.step, row.context) for row in rows} == {("mamba2", 0, 8)}
+    assert (head.model, head.step, head.training_length) == ("mamba2", 0, 8)
     assert not RunFolder(recipe.parent).checkpoint.exists()
 
 
@@ -98,7 +99,7 @@ def test_each_command_loads_and_checks_once(
 
     count(transformers.AutoModelForCausalLM, "from_pretrained")
     count(library, "check_library")
-    count(TextRecipe, "model_validate")
+    count(Recipe, "model_validate")
     ok("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
     assert counted == {"from_pretrained": 1, "check_library": 1, "model_validate": 1}
     counted.clear()
@@ -113,7 +114,9 @@ def test_what_was_post_trained_is_what_was_measured(texts: Path, tmp_path: Path)
     ok("diagnose", f"hf:{out}", "--data", texts, "--out", tmp_path / "page", *FEW)
     (recipe,) = (tmp_path / "page" / "runs").rglob("recipe.yaml")
     runs = [RunFolder(out / "lengthwise" / "rwkv.state_passing" / "seed-0"), RunFolder(recipe.parent)]
-    trained, written = ([row.value for row in run.diagnosis_rows() if row.metric == "loss"] for run in runs)
+    trained, written = (
+        [row.value for row in read_evaluation(run.evaluation)[1] if row.metric == "loss"] for run in runs
+    )
     assert trained == pytest.approx(written, rel=1e-6)
 
 
@@ -168,7 +171,9 @@ def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
 
 def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     source = Checkpoint(mamba2)
-    before = measured(source, str(texts), ["training.context=8", "evaluation.reach=4", "evaluation.rows=4"])
+    before = measured(
+        source, str(texts), ["task.context=8", "evaluation.perplexity.reach=4", "evaluation.perplexity.rows=4"]
+    )
     recipe = post_trained(source, before, "state_passing", 6, ["training.batch_size=4"])
     whole, cut = tmp_path / "whole" / recipe.name / "seed-0", tmp_path / "cut" / recipe.name / "seed-0"
     assert train_run(recipe, 0, whole) is Outcome.TRAINED
@@ -203,8 +208,8 @@ def test_two_processes_take_the_steps_of_one_with_twice_the_batch(mamba2: Path, 
     for name, tensor in one[0].items():
         if name.startswith("model."):
             torch.testing.assert_close(two[0][name], tensor, rtol=1e-3, atol=1e-5)
-        if name.startswith("memory."):
-            each = [two[0][name.replace("memory.", f"memory.process{rank}.")] for rank in range(2)]
+        if name.startswith("intervention."):
+            each = [two[0][name.replace("intervention.", f"intervention.process{rank}.")] for rank in range(2)]
             torch.testing.assert_close(torch.stack(each, 1).flatten(0, 1), tensor, rtol=1e-3, atol=1e-5)
     runs[1].finished.unlink()
     recipe, seed = read_run(runs[1])
@@ -223,7 +228,8 @@ from lengthwise.training.processes import processes_here
 
 folder, texts, out = map(Path, sys.argv[1:])
 source = Checkpoint(folder)
-before = measured(source, str(texts), ["training.context=8", "evaluation.reach=4", "evaluation.rows=4"])
+changes = ["task.context=8", "evaluation.perplexity.reach=4", "evaluation.perplexity.rows=4"]
+before = measured(source, str(texts), changes)
 recipe = post_trained(source, before, "state_passing", 6, ["training.batch_size=2"])
 asked = iter([False, False, True])
 with processes_here("cpu") as processes:
@@ -242,7 +248,7 @@ def test_an_interrupted_run_of_two_processes_goes_on_bit_equal(mamba2: Path, tex
     assert result.returncode == 0, result.stderr
     whole, cut = (load_checkpoint(RunFolder(tmp_path / run).checkpoint) for run in ("whole", "cut"))
     assert whole[1]["processes"] == cut[1]["processes"] == 2
-    assert any(name.startswith("memory.process1.") for name in whole[0])
+    assert any(name.startswith("intervention.process1.") for name in whole[0])
     assert whole[0].keys() == cut[0].keys()
     for name, tensor in whole[0].items():
         assert torch.equal(tensor, cut[0][name]), name
@@ -290,7 +296,7 @@ def test_a_tokenizer_that_does_not_match_is_refused(mamba2: Path, texts: Path, t
         message = refused("diagnose", f"hf:{other}", "--data", texts, "--out", tmp_path / "page", *FEW)
         assert f"has {words + 1} tokens and the model 48 symbols" in message
     nameless = broken(mamba2, tmp_path / "nameless", "tokenizer_config.json", eos_token=None)
-    assert "text.separator" in refused("diagnose", f"hf:{nameless}", "--data", texts)
+    assert "task.text.separator" in refused("diagnose", f"hf:{nameless}", "--data", texts)
 
 
 def cut(source: Path, folder: Path, file: str) -> Path:

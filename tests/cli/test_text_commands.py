@@ -6,6 +6,7 @@ import yaml
 from calls_for_tests import call, ok, refused
 
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.rows import read_head
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     after = RunFolder(runs / "small.fitted_noise" / "seed-0")
     assert after.status == "evaluated"
     assert after.metrics_rows()[-1]["step"] == 3
-    assert {row.intervention for row in after.diagnosis_rows()} == {"fitted_noise"}
+    assert read_head(after.evaluation).intervention == "fitted_noise"
     assert all(word in shown for word in ("before", "after", "perplexity within T", "verdict"))
     again = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
     assert "finished before; nothing to do" in again
@@ -77,12 +78,25 @@ def test_an_unknown_intervention_offers_the_nearest(runs: Path) -> None:
     assert "did you mean 'state_passing'?" in message
 
 
-@pytest.mark.parametrize("command", ["diagnose", "post-train"])
-def test_a_run_on_strings_is_refused(command: str, tiny_file: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "missing"), [("diagnose", "language model"), ("post-train", "objective")])
+def test_a_run_on_strings_is_told_what_it_lacks(command: str, missing: str, tiny_file: Path, tmp_path: Path) -> None:
     ok("train", tiny_file, "--set", "training.steps=1", "--runs", tmp_path / "strings")
     (run,) = (path.parent for path in (tmp_path / "strings").rglob("recipe.yaml"))
-    message = refused(command, run)
-    assert "language model" in message
+    assert missing in refused(command, run)
+
+
+def test_a_run_of_any_task_is_post_trained_from_states(tmp_path: Path) -> None:
+    recipe = {
+        "task": {"name": "copying", "symbols": 3, "lengths": [2, 4], "samples": 8, "train": {"maximum": 4}},
+        "model": {"name": "backbone", "width": 8, "layers": 1},
+        "training": {"steps": 2, "batch_size": 4},
+    }
+    (tmp_path / "copy.yaml").write_text(yaml.safe_dump(recipe))
+    ok("train", tmp_path / "copy.yaml", "--runs", tmp_path / "runs")
+    shown = ok("post-train", tmp_path / "runs" / "copy" / "seed-0", "--steps", 2)
+    after = RunFolder(tmp_path / "runs" / "copy.state_passing" / "seed-0")
+    assert read_head(after.evaluation).intervention == "state_passing"
+    assert all(word in shown for word in ("before", "after", "accuracy"))
 
 
 def test_a_missing_corpus_is_named(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from lengthwise.tasks import get_language
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.slow
+"""Every program is a process of its own that imports torch."""
+
 
 def run_program(*arguments: str, **options: Any) -> str:
     result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, **options)

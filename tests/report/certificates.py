@@ -5,14 +5,8 @@ from typing import Any
 
 import yaml
 
-from lengthwise.certificates.certificate import (
-    FILE_NAME,
-    AlgebraTable,
-    AutomatonTable,
-    Certificate,
-    Counterexample,
-    Training,
-)
+from lengthwise.certificates.certificate import FILE_NAME, AlgebraTable, AutomatonTable, Certificate, Training
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.runs.rows import read_head
 from lengthwise.tasks import get_language
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import write_run
 
+from lengthwise.certificates.attachment import Certified, certificate_row
 from lengthwise.certificates.automaton_drawing import (
     HEIGHT,
     WIDTH,
@@ -20,8 +21,8 @@ from lengthwise.certificates.automaton_drawing import (
     layout,
     symbols_in_short,
 )
-from lengthwise.certificates.certificate import FILE_NAME, Counterexample, hash_weights
-from lengthwise.certificates.certified import COLUMNS
+from lengthwise.certificates.certificate import FILE_NAME, hash_weights
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
 from lengthwise.report.page import Report, write_report
@@ -105,9 +106,10 @@ def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
     assert "its answers only, never a proof" in text
 
 
-def test_a_table_lies_beside_the_page(page: Path) -> None:
+def test_a_table_lies_beside_the_page(runs: Path, page: Path) -> None:
+    run = next(runs.rglob("finished")).parent
     rows = pl.read_csv(page.with_name("certificates.csv"), schema_overrides={"counterexample": pl.String})
-    assert rows.columns == COLUMNS.names()
+    assert rows.columns == [*certificate_row(Certified(make_certificate(run), 2))]
     wrong = rows.row(by_predicate=pl.col("verdict") == "wrong", named=True)
     assert (wrong["counterexample"], wrong["answer"], wrong["truth"]) == ("101", 0, 1)
 

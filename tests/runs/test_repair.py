@@ -1,5 +1,6 @@
 """Post-training: recipes that go on from a run, and the folder where they go."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from words_for_tests import tiny_text, weights, write_words
 
 from lengthwise.errors import InputError
 from lengthwise.runs.folder import run_path
+from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.repair import post_training, runs_folder
-from lengthwise.runs.run import Outcome, train_run
+from lengthwise.runs.rows import read_head
+from lengthwise.runs.run import Outcome, evaluate_run, train_run
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,27 @@ def test_the_folder_of_runs_is_found_from_inside_a_run(
 def test_a_moved_run_is_refused(text_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"should lie in RUNS/tiny/text/seed-0"):
         runs_folder(tmp_path / "elsewhere", tiny_text(text_folder), 0)
+
+
+def test_a_run_knows_the_recipe_of_the_run_that_it_starts_from(text_folder: Path, tmp_path: Path) -> None:
+    base = tiny_text(text_folder)
+    folder = run_path(tmp_path, base.name, 0)
+    repair = post_training(base, 0, "state_passing", 2)
+    train_run(base, 0, folder)
+    after = run_path(tmp_path, repair.name, 0)
+    train_run(repair, 0, after)
+    began = load_recipe(str(after / "recipe.yaml"))
+    assert (began.content or {})["start"] == base.digest()
+    moved = repair.model_copy(update={"start": "elsewhere"})
+    assert moved.beginning(base.digest()).digest() == began.digest() != moved.digest()
+    evaluate_run(after)
+    assert read_head(after / "evaluation.jsonl").digest == began.digest()
+
+    shutil.rmtree(folder)
+    assert train_run(repair, 0, after) is Outcome.NOTHING_TO_DO
+    other = tiny_text(text_folder, seeds=[0], threads=2)
+    train_run(other, 0, folder)
+    with pytest.raises(
+        InputError, match=rf"recipe of tiny/text, which it starts from: '{base.digest()}', now '{other.digest()}'"
+    ):
+        train_run(repair, 0, after)

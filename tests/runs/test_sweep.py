@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sweeps_for_tests import BASE, GRID, write_sweep
 
 from lengthwise.errors import InputError
-from lengthwise.runs.recipe import TextRecipe, load_recipe
+from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.shipped import find_sweep, recipe_names, sweep_names
 from lengthwise.runs.sweep import Sweep, SweepRun, expand, load_sweep, select
 
@@ -28,7 +28,7 @@ def test_a_grid_has_a_run_for_each_combination_and_seed(tmp_path: Path) -> None:
     last = runs[-1]
     assert last.labels == {"model": "grc", "task": "even_pairs"}
     assert last.recipe.settings()["model"]["operator"]["name"] == "grc"
-    assert (last.recipe.task, last.recipe.makes, last.recipe.seeds) == ("even_pairs", "a table", (0, 1))
+    assert (last.recipe.task.label, last.recipe.makes, last.recipe.seeds) == ("even_pairs", "a table", (0, 1))
     assert last.folder(tmp_path) == tmp_path / "grid" / "grc-even_pairs" / "seed-1"
 
 
@@ -99,7 +99,9 @@ def test_a_run_goes_on_from_another_of_the_sweep(tmp_path: Path) -> None:
     starts = {run.key: run.start for run in runs}
     assert starts["grid/gru-passing", 1] == ("grid/gru-base", 1)
     assert starts["grid/gru-base", 1] is None
-    assert all(isinstance(run.recipe, TextRecipe) for run in runs)
+    by_name = {run.recipe.name: run.recipe for run in runs}
+    assert (by_name["grid/gru-passing"].content or {})["start"] == by_name["grid/gru-base"].digest()
+    assert {run.recipe.task.label for run in runs} == {"language_modelling"}
     chosen = select(sweep, runs, ["lstm", "passing"])
     assert sorted(run.key for run in chosen) == [
         (f"grid/lstm-{start}", seed) for start in ("base", "passing") for seed in (0, 1)
@@ -149,7 +151,10 @@ def test_a_wrong_label_is_named(tmp_path: Path, only: str, message: str) -> None
         ({"axes": {"task": {"a b": {}}}}, "'a b' cannot be part of a folder's name"),
         ({"axes": {"task": {"a": {"name": "x"}}}}, "name is decided by the sweep"),
         ({"axes": {"task": {"a": {"seeds": [1]}}}}, "seeds is decided by the sweep"),
-        ({"axes": {"task": ["partiy"]}}, "grid/partiy:\n  task: unknown task 'partiy'; did you mean 'parity'"),
+        (
+            {"axes": {"task": ["partiy"]}},
+            "grid/partiy:\n  task.language: unknown language 'partiy'; did you mean 'parity'",
+        ),
         ({"axes": {"training.stepz": [1]}}, "training.stepz: unknown key; did you mean 'steps'"),
         ({"axes": {"a": {"x": {"training.steps.y": 1}}}}, "training.steps is the value 2, not a section"),
         ({"axes": {"a": {"x": {}, "y": {}}}}, "grid/x and grid/y are the same run"),
@@ -161,7 +166,7 @@ def test_a_wrong_label_is_named(tmp_path: Path, only: str, message: str) -> None
         ({"base": None}, "grid/sum-parity starts from no recipe"),
         ({"base": "demo/partiy"}, "unknown recipe 'demo/partiy'; did you mean 'demo/parity'"),
         ({"base": "nowhere.yaml"}, "there is no recipe file .*nowhere.yaml"),
-        ({"axes": {"a": {"x": {"start": {"a": "x"}}}}}, "start: unknown key"),
+        ({"axes": {"a": {"x": {"start": {"a": "x"}}}}}, "grid/x -> grid/x start from one another"),
     ],
 )
 def test_a_wrong_setting_is_named(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:

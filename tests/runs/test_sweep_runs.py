@@ -23,6 +23,7 @@ from lengthwise.runs.engines.base import Engine
 from lengthwise.runs.engines.local import LocalEngine
 from lengthwise.runs.folder import RunFolder, find_runs
 from lengthwise.runs.lock import hold, is_held
+from lengthwise.runs.rows import read_evaluation
 from lengthwise.runs.run import train_run
 from lengthwise.runs.sweep import SweepRun, expand, load_sweep
 from lengthwise.runs.sweep_plan import (
@@ -74,7 +75,7 @@ def test_a_sweep_is_done_once(tmp_path: Path) -> None:
     assert sum(": done, " in line for line in lines) == 4
     assert lines[-1] == "4 runs trained and evaluated, 0 failed"
     assert {run.status for run in find_runs(runs)} == {"evaluated"}
-    assert [len(run.evaluation_rows()) for run in find_runs(runs)] == [5] * 4
+    assert [len(read_evaluation(run.evaluation)[1]) for run in find_runs(runs)] == [5] * 4
 
     before = files(runs)
     again = cli(grid, "--runs", runs)

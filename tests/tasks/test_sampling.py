@@ -256,6 +256,7 @@ def test_rare_paths_survive_beside_exponentially_many_others():
     assert language.sample_class(generator(), 200, 3001, 1).tokens[:, 1:].mean() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dyck_2", "tomita_7"])
 def test_a_hundred_thousand_symbols_are_sampled_in_bounded_memory(name: str):
     language = get_language(name)
@@ -278,6 +279,7 @@ def test_counts_that_settled_draw_the_strings_of_counts_worked_out_in_full(
     assert (CountingSampler(automaton, wanted).sample(generator(), 16, length) == settled).all()
 
 
+@pytest.mark.slow
 def test_counts_that_were_forgotten_are_computed_again_alike(monkeypatch: pytest.MonkeyPatch):
     automaton = get_language("tomita_7").automaton
     wanted = automaton.outputs_S == 1

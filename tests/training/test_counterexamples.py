@@ -7,7 +7,7 @@ from trainers_for_tests import regular, strings, trainer
 
 from lengthwise.certificates.counterexamples import Counterexamples, CounterexamplesConfig
 from lengthwise.certificates.differences import find_differences
-from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.methods import certify_rounded, soft_automaton
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
@@ -39,7 +39,7 @@ def test_differences_are_wrong_at_their_end_and_the_shortest_is_among_them(name:
         wrong = (truth != IGNORE) & (answers != truth)
         assert wrong.tolist() == [False] * (len(word) - 1) + [True]
     difference = compare(machine, task.automaton)
-    assert isinstance(difference, Different)
+    assert isinstance(difference, Counterexample)
     assert min(map(len, found)) == len(difference.symbols)
 
 

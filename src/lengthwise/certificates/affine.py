@@ -19,11 +19,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lengthwise.models.tree.ldru import Level
+from lengthwise.certificates.stochastic import gamma
+from lengthwise.models.tree.level import Level
 from lengthwise.models.tree.operators import MLPOperator
 
-ROUNDOFF = 2.0**-24
-"""Unit roundoff of float32."""
 OUTWARD = 1e-9
 """The fraction by which radii are widened for the rounding of the bound itself."""
 _CURVATURE = 1.25
@@ -58,7 +57,7 @@ class AffineSets:
         """Return the images under a linear layer, the allowance for its rounding included."""
         weight, bias = layer.weight.double(), layer.bias.double()
         size = self.largest_NF @ weight.abs().T + bias.abs()
-        box_NF = self.box_NF @ weight.abs().T + _gamma(4 * weight.shape[1] + 4) * size
+        box_NF = self.box_NF @ weight.abs().T + gamma(4 * weight.shape[1] + 4) * size
         return AffineSets(self.centre_NF @ weight.T + bias, weight @ self.balls_N2FD, box_NF)
 
     def relu(self) -> AffineSets:
@@ -72,13 +71,13 @@ class AffineSets:
     def times(self, other: AffineSets) -> AffineSets:
         """Return the products, coordinate by coordinate."""
         one, two = self.centre_NF, other.centre_NF
-        beside = self.radius_NF * other.radius_NF + _gamma(2) * self.largest_NF * other.largest_NF
+        beside = self.radius_NF * other.radius_NF + gamma(2) * self.largest_NF * other.largest_NF
         box_NF = one.abs() * other.box_NF + two.abs() * self.box_NF + beside
         return AffineSets(one * two, _scaled(one, other.balls_N2FD) + _scaled(two, self.balls_N2FD), box_NF)
 
     def plus(self, other: AffineSets) -> AffineSets:
         """Return the sums, the same a and b in both."""
-        box_NF = self.box_NF + other.box_NF + _gamma(2) * (self.largest_NF + other.largest_NF)
+        box_NF = self.box_NF + other.box_NF + gamma(2) * (self.largest_NF + other.largest_NF)
         return AffineSets(self.centre_NF + other.centre_NF, self.balls_N2FD + other.balls_N2FD, box_NF)
 
     def part(self, begin: int, end: int) -> AffineSets:
@@ -140,7 +139,7 @@ def _after_norm(norm: nn.LayerNorm, sets: AffineSets, target_ND: Tensor) -> Tens
     largest = sets.largest_NF
     # The mean is a sum of D terms, and so is the variance of what is left.
     box_NF = sets.box_NF + sets.box_NF.mean(1, keepdim=True)
-    box_NF = box_NF + _gamma(width + 4) * (largest + largest.mean(1, keepdim=True))
+    box_NF = box_NF + gamma(width + 4) * (largest + largest.mean(1, keepdim=True))
     centre = sets.centre_NF - sets.centre_NF.mean(1, keepdim=True)
     left, right = (sets.balls_N2FD - sets.balls_N2FD.mean(2, keepdim=True)).unbind(1)
     away_N = _spectral(left) + _spectral(right) + box_NF.norm(dim=1)
@@ -155,7 +154,7 @@ def _after_norm(norm: nn.LayerNorm, sets: AffineSets, target_ND: Tensor) -> Tens
     most = float(scale.abs().max())
     curved_N = 0.5 * _CURVATURE * width**0.5 * away_N.square() / least_N.square()
     straight_N = width**0.5 / length_N * box_NF.norm(dim=1)
-    rounding = _gamma(2 * width + 16) * (most * width**0.5 + float(shift.norm()))
+    rounding = gamma(2 * width + 16) * (most * width**0.5 + float(shift.norm()))
     found = width**0.5 * unit * scale + shift
     radius_N = (found - target_ND).norm(dim=1) + _spectral(slope(left)) + _spectral(slope(right))
     radius_N = (radius_N + most * (straight_N + curved_N) + rounding) * (1 + OUTWARD)
@@ -179,8 +178,3 @@ def _spectral(matrices: Tensor) -> Tensor:
         power = power / size_N[:, None, None]
         log_N = log_N + size_N.log() / 2 ** (squaring + 1)
     return log_N.exp() * (1 + OUTWARD)
-
-
-def _gamma(terms: int) -> float:
-    """Return the relative error that rounding makes in a sum of so many terms."""
-    return terms * ROUNDOFF / (1 - terms * ROUNDOFF)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from lengthwise.certificates.certificate import Counterexample
+from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.models.base import StringModel
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.language import Language
@@ -33,9 +33,7 @@ def first_wrong(tokens_BT: Ints, answers_B: Ints, truth_B: Ints) -> Counterexamp
     if not len(wrong):
         return None
     row = int(wrong[0])
-    return Counterexample(
-        symbols=tokens_BT[row].tolist(), states=[], answer=int(answers_B[row]), truth=int(truth_B[row])
-    )
+    return Counterexample(symbols=tokens_BT[row].tolist(), answer=int(answers_B[row]), truth=int(truth_B[row]))
 
 
 def verify_exhaustively(model: StringModel, task: Language, strings: int) -> tuple[Counterexample | None, int]:

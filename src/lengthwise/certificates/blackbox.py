@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
+from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.answers import answers_to, first_wrong
-from lengthwise.certificates.certificate import Counterexample, Finding
-from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.certificate import Finding
+from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
 from lengthwise.models.base import StringModel
@@ -94,41 +96,6 @@ class Answers:
         self.asked += questions
 
 
-class _Examination:
-    """Compares conjectures with the task, with short strings and with random ones."""
-
-    def __init__(self, answers: Answers, task: Language, budget: QueryBudget) -> None:
-        self.answers, self.task, self.budget = answers, task, budget
-        self.conjecture: Automaton | None = None
-        self.failure: Counterexample | None = None
-
-    def examine(self, machine: Any) -> Word | None:
-        """Return a string on which the conjecture is not the model, None when learning is over."""
-        self.conjecture = as_automaton(machine, self.task.vocabulary)
-        if self.conjecture.states > self.budget.states:
-            raise _Spent
-        comparison = compare(self.conjecture, self.task.automaton)
-        if isinstance(comparison, Different):
-            symbols, truth, answer = comparison.symbols, comparison.truth, self.answers.prefixes(comparison.symbols)[-1]
-            if answer == truth:
-                return symbols
-            self.failure = Counterexample(symbols=list(symbols), states=[], answer=answer, truth=truth)
-            return None
-        for tokens_BT in self._strings():
-            self.failure = first_wrong(tokens_BT, self.answers.strings(tokens_BT), self.task.label(tokens_BT))
-            if self.failure is not None:
-                break
-        return None
-
-    def _strings(self) -> Iterator[Ints]:
-        """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
-        yield from short_strings(self.task.vocabulary, self.budget.exhaustive)
-        rng = np.random.default_rng(self.budget.seed)
-        while self.answers.asked + _BATCH <= self.budget.queries:
-            drawn = int(np.exp(rng.uniform(0.0, np.log(self.budget.longest + 1))))
-            yield self.task.sample(rng, _BATCH, self.task.nearest_length(max(drawn, 2))).tokens
-
-
 def certify_black_box(
     model: StringModel, task: Language, limits: Limits | None = None, budget: QueryBudget | None = None
 ) -> Finding:
@@ -147,17 +114,43 @@ def certify_black_box(
     """
     allowed = (limits or Limits()).within(budget or QueryBudget())
     answers = Answers(model, task, allowed.queries)
-    examination = _Examination(answers, task, allowed)
-    spent = False
+    conjectures, failures = list[Automaton](), list[Counterexample]()
+
+    def examine(machine: Any) -> Word | None:
+        """Return a string on which a conjecture is not the model, None when learning is over."""
+        conjectures.append(as_automaton(machine, task.vocabulary))
+        if conjectures[-1].states > allowed.states:
+            raise _Spent
+        comparison = compare(conjectures[-1], task.automaton)
+        if isinstance(comparison, Counterexample):
+            symbols = tuple(comparison.symbols)
+            answer = answers.prefixes(symbols)[-1]
+            if answer == comparison.truth:
+                return symbols
+            failures.append(Counterexample(symbols=comparison.symbols, answer=answer, truth=comparison.truth))
+        else:
+            tried = (first_wrong(few, answers.strings(few), task.label(few)) for few in _strings(answers, allowed))
+            failures.extend(islice(filter(None, tried), 1))
+        return None
+
+    what = "none of them wrong"
     try:
-        learn("L*", answers.prefixes, examination.examine, task.vocabulary)
+        learn(run_Lstar, answers.prefixes, examine, task.vocabulary)
     except _Spent:
-        spent = True
+        what = "the budget was spent before learning ended"
     asked = f"{answers.asked:,} strings asked"
-    extracted, failure = examination.conjecture, examination.failure
-    comparison = compare(extracted, task.automaton) if extracted is not None else None
-    if failure is None:
-        what = "the budget was spent before learning ended" if spent else "none of them wrong"
+    extracted = conjectures[-1] if conjectures else None
+    comparison = extracted and compare(extracted, task.automaton)
+    if not failures:
         return Finding("not_proved", "black_box", f"not proved: {asked}, {what}", extracted, comparison)
-    statement = f"wrong on a string of {len(failure.symbols):,} symbols; {asked}"
-    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=failure)
+    statement = f"wrong on a string of {len(failures[0].symbols):,} symbols; {asked}"
+    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=failures[0])
+
+
+def _strings(answers: Answers, budget: QueryBudget) -> Iterator[Ints]:
+    """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
+    task, rng = answers.task, np.random.default_rng(budget.seed)
+    yield from short_strings(task.vocabulary, budget.exhaustive)
+    while answers.asked + _BATCH <= budget.queries:
+        drawn = int(np.exp(rng.uniform(0.0, np.log(budget.longest + 1))))
+        yield task.sample(rng, _BATCH, task.nearest_length(max(drawn, 2))).tokens

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.affine import OUTWARD, ROUNDOFF, image_radius
+from lengthwise.certificates.affine import OUTWARD, image_radius
 from lengthwise.certificates.algebra import Budget, extract_algebra
 from lengthwise.certificates.answers import verify_exhaustively
 from lengthwise.certificates.certificate import AlgebraTable, Finding
@@ -23,6 +23,7 @@ from lengthwise.certificates.decision import describe_cells
 from lengthwise.certificates.equivalence import compare
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
+from lengthwise.certificates.stochastic import UNIT_ROUNDOFF
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU
@@ -215,7 +216,7 @@ def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
     apart_PCD = weight[classes][:, None] - weight
     gap_PC = (apart_PCD @ centres[..., None])[..., 0] + bias[classes][:, None] - bias
     size_PC = (centres.norm(dim=1) + radii)[:, None] * (weight.norm(dim=1).max() * 2) + 2 * bias.abs().max()
-    allowance_PC = 4 * (weight.shape[1] + 2) * ROUNDOFF * size_PC
+    allowance_PC = 4 * (weight.shape[1] + 2) * UNIT_ROUNDOFF * size_PC
     least_PC = gap_PC - apart_PCD.norm(dim=-1) * radii[:, None] - allowance_PC
     least_PC = least_PC.scatter(1, classes[:, None], torch.inf)
     return float(least_PC.min())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthwise.certificates.equivalence import Meetings, Pairs, live
+from lengthwise.certificates.equivalence import Pairs, live
 from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
@@ -40,15 +40,10 @@ class Cells:
     start: int
 
 
-def singletons(unit: SoftAutomaton, extracted: Extracted, played: Meetings) -> Cells:
+def singletons(unit: SoftAutomaton, extracted: Extracted, played: tuple[Ints, Ints]) -> Cells:
     """Return a cell for each state of the extracted automaton, with no more than what that state stands for."""
     trusted_NRK = extracted.rows_SR[..., None] == np.arange(unit.size)
-    return Cells(
-        trusted_NRK,
-        np.array(sorted(played.edges), dtype=np.int64).reshape(-1, 3),
-        np.array(sorted(played.labelled), dtype=np.int64).reshape(-1, 2),
-        extracted.automaton.start,
-    )
+    return Cells(trusted_NRK, *played, extracted.automaton.start)
 
 
 def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterator[Cells]:

@@ -9,20 +9,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from lengthwise.certificates.equivalence import Different, Equal
+from lengthwise.certificates.equivalence import Counterexample, Equal, Number
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
+from lengthwise.settings import Settings
 from lengthwise.tasks.regular.automaton import Automaton
-from lengthwise.tasks.regular.writing import write_runs, write_symbols
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
@@ -36,17 +35,8 @@ Method = Literal["rounded", "snapped", "raw", "black_box"]
 rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
 an automaton learned from queries; never a proof for the network."""
 
-Number = Annotated[int, Field(ge=-1, lt=2**31)]
-"""A state, symbol, element or class; -1 for none."""
-_PLAIN = 40
-"""Symbols of a string up to which it is written without counting repetitions."""
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class AutomatonTable(_Record):
+class AutomatonTable(Settings):
     """An automaton as plain numbers."""
 
     transitions: list[list[Number]]
@@ -69,7 +59,7 @@ class AutomatonTable(_Record):
         return Automaton(np.array(self.transitions), self.start, np.array(self.outputs))
 
 
-class AlgebraTable(_Record):
+class AlgebraTable(Settings):
     """A finite algebra: a multiplication table with a class for each element."""
 
     product: list[list[Number]]
@@ -94,33 +84,7 @@ class AlgebraTable(_Record):
         return MultiplicationTable(product, leaves, outputs, ((),) * size)
 
 
-class Counterexample(_Record):
-    """A string on which the answer is wrong."""
-
-    symbols: list[Number] = Field(min_length=1)
-    states: list[Number]
-    """Of the extracted automaton, before the first symbol and after each; empty where there is none."""
-    answer: int
-    """The class that is wrong: of the extracted automaton, of its table in balanced trees, or of the model itself."""
-    truth: int
-    """The class that the task gives."""
-    model_answer: int | None = None
-    """The class that the real network gives; None where it was not run."""
-
-    def in_words(self, most: int | None = None) -> list[str]:
-        """Return lines that say all of it."""
-        own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"
-        short = len(self.symbols) <= _PLAIN
-        symbols = write_symbols(self.symbols) if short else write_runs(self.symbols, most)
-        states = " ".join(map(str, self.states)) if short else write_runs(self.states, most)
-        return [
-            f"symbols: {symbols}",
-            *([f"states: {states}"] if states else []),
-            f"answer {self.answer}, truth {self.truth}, the network itself {own}",
-        ]
-
-
-class Training(_Record):
+class Training(Settings):
     """Where a network comes from."""
 
     recipe: str
@@ -136,7 +100,7 @@ class Training(_Record):
     """The longest string that was trained on."""
 
 
-class Certificate(_Record):
+class Certificate(Settings):
     """A statement about a trained model, and its proof."""
 
     schema_version: Literal[1] = 1
@@ -209,7 +173,7 @@ class Finding:
     method: Method
     statement: str
     extracted: Automaton | None = None
-    comparison: Equal | Different | None = None
+    comparison: Equal | Counterexample | None = None
     length: int | None = None
     monoid: int | None = None
     algebra: AlgebraTable | None = None
@@ -219,10 +183,8 @@ class Finding:
     def example(self) -> Counterexample | None:
         """Return the string on which the model is wrong, with the states of the automaton; None if there is none."""
         example, found = self.counterexample, self.comparison
-        if example is None and isinstance(found, Different):
-            return Counterexample(
-                symbols=list(found.symbols), states=list(found.states), answer=found.answer, truth=found.truth
-            )
+        if example is None and isinstance(found, Counterexample):
+            return found
         if example is None or example.states or self.extracted is None:
             return example
         traced = self.extracted.trace(np.array([example.symbols]))[0]
@@ -288,14 +250,3 @@ def hash_weights(path: Path) -> str:
         digest.update(f"{name} {tensor['dtype']} {list(tensor['shape'])}\n".encode())
         digest.update(tensor["data"])
     return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the packages that a certificate rests on."""
-    found: dict[str, str] = {}
-    for name in ("lengthwise", "torch", "numpy", "automata-lib", "aalpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -46,7 +46,12 @@ def certify(
     if verify is not None:
         if run or method or states or elements:
             raise InputError("--verify checks a file as it is: it takes neither runs nor --method, nor limits")
-        _verify(verify, weights)
+        from lengthwise.certificates.verify_run import verify_certificate
+
+        certificate, found = verify_certificate(verify, weights)
+        of = "the weights are those it is about" if found else "there are no weights beside it to check"
+        say(f"{verify}: holds; {of}\n{certificate.task}: {certificate.statement}")
+        _say_counterexample(certificate)
         return
     if not run or weights is not None:
         raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
@@ -92,15 +97,6 @@ def export(
         say(to_dot(automaton, certificate.task))
     else:
         say((to_regex if format_ == "regex" else to_json)(automaton, label))
-
-
-def _verify(file: Path, run: Path | None) -> None:
-    from lengthwise.certificates.verify_run import verify_certificate
-
-    certificate, weights = verify_certificate(file, run)
-    of = "the weights are those it is about" if weights else "there are no weights beside it to check"
-    say(f"{file}: holds; {of}\n{certificate.task}: {certificate.statement}")
-    _say_counterexample(certificate)
 
 
 def _say_counterexample(certificate: Certificate) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from lengthwise.certificates.certificate import Counterexample, Finding, Verdict
-from lengthwise.certificates.equivalence import Different, compare
+from lengthwise.certificates.certificate import Finding, Verdict
+from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.certificates.trees import trees_are_right
 from lengthwise.tasks.regular.automaton import Automaton
@@ -36,7 +36,7 @@ def decide(table: MultiplicationTable, task: Automaton) -> Decision:
         return Decision("every_length", said, True)
     if not trees_are_right(table, task):
         return Decision("wrong", f"snapped to one of {size}, wrong", False)
-    if isinstance(compare(table.automaton(), task), Different):
+    if isinstance(compare(table.automaton(), task), Counterexample):
         return Decision("wrong", f"the automaton of its {size} is not the task's", True)
     return Decision("every_length", f"right at every length in balanced trees, snapped to one of {size}", True)
 

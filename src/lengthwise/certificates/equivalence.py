@@ -7,12 +7,21 @@ of which there are finitely many.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import IGNORE, Bools
+from lengthwise.settings import Settings
+from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.writing import write_runs, write_symbols
+
+Number = Annotated[int, Field(ge=-1, lt=2**31)]
+"""A state, symbol, element or class; -1 for none."""
+_PLAIN = 40
+"""Symbols of a string up to which it is written without counting repetitions."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +39,38 @@ class Equal:
     isomorphism: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Different:
-    """An extracted automaton is wrong on a string.
+class Counterexample(Settings):
+    """A string on which the answer is wrong; `compare` gives the shortest, first in the order of the alphabet."""
 
-    Args:
-        symbols: the shortest such string, first in the order of the alphabet among the shortest.
-        states: of the extracted automaton, before the first symbol and after each.
-        answer: the extracted automaton's class.
-        truth: the task's class.
-    """
-
-    symbols: tuple[int, ...]
-    states: tuple[int, ...]
+    symbols: list[Number] = Field(min_length=1)
+    states: list[Number] = Field(default_factory=list[Number])
+    """Of the extracted automaton, before the first symbol and after each; empty where there is none."""
     answer: int
+    """The class that is wrong: of the extracted automaton, of its table in balanced trees, or of the model itself."""
     truth: int
+    """The class that the task gives."""
+    model_answer: int | None = None
+    """The class that the real network gives; None where it was not run."""
+
+    @property
+    def given(self) -> int:
+        """The class that is shown: of the real network where it was run."""
+        return self.answer if self.model_answer is None else self.model_answer
+
+    def in_words(self, most: int | None = None) -> list[str]:
+        """Return lines that say all of it."""
+        own = "was not asked" if self.model_answer is None else f"answers {self.model_answer}"
+        short = len(self.symbols) <= _PLAIN
+        symbols = write_symbols(self.symbols) if short else write_runs(self.symbols, most)
+        states = " ".join(map(str, self.states)) if short else write_runs(self.states, most)
+        return [
+            f"symbols: {symbols}",
+            *([f"states: {states}"] if states else []),
+            f"answer {self.answer}, truth {self.truth}, the network itself {own}",
+        ]
 
 
-def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
+def compare(extracted: Automaton, task: Automaton) -> Equal | Counterexample:
     """Decide whether an automaton gives all strings of a task the task's class.
 
     The empty string and strings that the task leaves without a class do not count, whatever the automaton says.
@@ -57,7 +80,7 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
         task: the task's automaton.
 
     Returns:
-        `Equal` with the isomorphism of the minimal automata, or `Different` with the shortest string.
+        `Equal` with the isomorphism of the minimal automata, or `Counterexample` with the shortest string.
 
     Raises:
         InputError: the alphabets differ in size.
@@ -67,7 +90,7 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
         >>> parity = Automaton(np.array([[0, 1], [1, 0]]), 0, np.array([0, 1]))
         >>> never = Automaton(np.array([[0, 0]]), 0, np.array([0]))
         >>> compare(never, parity).symbols
-        (1,)
+        [1]
         >>> compare(parity, parity).isomorphism
         (0, 1)
     """
@@ -79,8 +102,9 @@ def compare(extracted: Automaton, task: Automaton) -> Equal | Different:
     symbols = restricted.shortest_difference(task)
     if symbols is not None:
         tokens = np.array([symbols])
-        states = (extracted.start, *extracted.trace(tokens)[0].tolist())
-        return Different(tuple(symbols), states, int(extracted.outputs_S[states[-1]]), int(task.label(tokens)[0]))
+        states = [extracted.start, *extracted.trace(tokens)[0].tolist()]
+        answer, truth = int(extracted.outputs_S[states[-1]]), int(task.label(tokens)[0])
+        return Counterexample(symbols=symbols, states=states, answer=answer, truth=truth)
     minimal, goal = restricted.minimal(), task.minimal()
     found = isomorphism(minimal, goal)
     if found is None:
@@ -117,28 +141,19 @@ class Pairs:
         self.empty_P = np.arange(len(pairs)) == 0
 
 
-@dataclass(frozen=True)
-class Meetings:
-    """Where an automaton is while it reads strings that can still count.
+def meetings(extracted: Automaton, task: Automaton) -> tuple[Ints, Ints]:
+    """Walk an automaton along all strings that can still count; what lies beside them is free.
 
-    Args:
-        edges: each state, symbol and next state on the way to a string with a class in the task.
-        labelled: each state in which a non-empty string with a class ends, and that class.
+    Returns:
+        [E, 3] each state, symbol and next state on the way to a string with a class in the task, and [L, 2] each state
+        in which a non-empty string with a class ends, with that class.
     """
-
-    edges: frozenset[tuple[int, int, int]]
-    labelled: frozenset[tuple[int, int]]
-
-
-def meetings(extracted: Automaton, task: Automaton) -> Meetings:
-    """Walk an automaton along all strings that can still count; what lies beside them is free."""
     pairs = Pairs(extracted, task)
     sources, symbols = np.nonzero(live(task)[pairs.goal_P[pairs.next_PA]])
     targets = pairs.next_PA[sources, symbols]
-    truth = task.outputs_S[pairs.goal_P[targets]]
-    edges = zip(pairs.state_P[sources].tolist(), symbols.tolist(), pairs.state_P[targets].tolist(), strict=True)
-    ends = zip(pairs.state_P[targets][truth != IGNORE].tolist(), truth[truth != IGNORE].tolist(), strict=True)
-    return Meetings(frozenset(edges), frozenset(ends))
+    edges_E3 = np.stack([pairs.state_P[sources], symbols, pairs.state_P[targets]], 1)
+    ends_L2 = np.stack([pairs.state_P[targets], task.outputs_S[pairs.goal_P[targets]]], 1)
+    return np.unique(edges_E3, axis=0), np.unique(ends_L2[ends_L2[:, 1] != IGNORE], axis=0)
 
 
 def live(task: Automaton) -> Bools:
@@ -155,22 +170,17 @@ def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:
     """Return how the states of an automaton correspond to those of another, if they do one to one.
 
     Args:
-        one: an automaton all of whose states are reachable.
+        one: an automaton whose states are numbered breadth first, as those of `Automaton.minimal` are.
         other: such an automaton.
 
     Returns:
         For each state of the first the state of the second, such that starts, transitions and classes correspond;
         None where there is no such correspondence.
     """
-    if one.transitions_SA.shape != other.transitions_SA.shape:
-        return None
-    pairs = Pairs(one, other)
-    image_S = np.full(one.states, -1)
-    image_S[pairs.state_P] = pairs.goal_P
+    # Breadth first each state is reached by the same first string in both, so that its number is the same.
     right = (
-        image_S[one.start] == other.start
-        and np.array_equal(np.sort(image_S), np.arange(other.states))
-        and np.array_equal(image_S[one.transitions_SA], other.transitions_SA[image_S])
-        and np.array_equal(one.outputs_S, other.outputs_S[image_S])
+        one.start == other.start
+        and np.array_equal(one.transitions_SA, other.transitions_SA)
+        and np.array_equal(one.outputs_S, other.outputs_S)
     )
-    return tuple(image_S.tolist()) if right else None
+    return tuple(range(one.states)) if right else None

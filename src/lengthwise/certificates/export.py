@@ -17,6 +17,7 @@ REGEX_STATES = 16
 
 def to_regex(automaton: Automaton, label: int) -> str:
     """Return a regular expression of the strings of a class."""
+    from automata.fa.dfa import DFA
     from automata.fa.gnfa import GNFA
 
     if automaton.states > REGEX_STATES:
@@ -24,20 +25,14 @@ def to_regex(automaton: Automaton, label: int) -> str:
             f"a regular expression of {automaton.states} states would fill pages; up to {REGEX_STATES} are written so, "
             "use --format dot or json"
         )
-    return str(GNFA.from_dfa(_dfa(automaton, label)).to_regex())
+    given = _arguments(automaton, label)
+    dfa = DFA(**{name: set(value) if isinstance(value, list) else value for name, value in given.items()})
+    return str(GNFA.from_dfa(dfa).to_regex())
 
 
 def to_json(automaton: Automaton, label: int) -> str:
     """Return the arguments of automata-lib's ``DFA`` that accepts a class, as JSON; arguments as `to_regex`."""
-    dfa = _dfa(automaton, label)
-    arguments: dict[str, Any] = {
-        "states": sorted(dfa.states, key=int),
-        "input_symbols": sorted(dfa.input_symbols),
-        "transitions": {state: dict(dfa.transitions[state]) for state in sorted(dfa.states, key=int)},
-        "initial_state": dfa.initial_state,
-        "final_states": sorted(dfa.final_states, key=int),
-    }
-    return json.dumps(arguments, indent=1)
+    return json.dumps(_arguments(automaton, label), indent=1)
 
 
 def to_dot(automaton: Automaton, name: str) -> str:
@@ -62,21 +57,17 @@ def arrows(automaton: Automaton, source: int) -> dict[int, list[int]]:
     return found
 
 
-def _dfa(automaton: Automaton, label: int) -> Any:
-    from automata.fa.dfa import DFA
-
+def _arguments(automaton: Automaton, label: int) -> dict[str, Any]:
     if automaton.vocabulary > len(SYMBOLS):
         raise InputError(f"{automaton.vocabulary} symbols cannot be written as the {len(SYMBOLS)} of 0 to 9 and a to z")
-    final = {str(state) for state, own in enumerate(automaton.outputs_S.tolist()) if own == label}
+    final = [str(state) for state, own in enumerate(automaton.outputs_S.tolist()) if own == label]
     if not final:
         raise InputError(f"no string has the class {label}; classes are 0 to {automaton.classes - 1}")
-    return DFA(
-        states={str(state) for state in range(automaton.states)},
-        input_symbols=set(SYMBOLS[: automaton.vocabulary]),
-        transitions={
-            str(state): {SYMBOLS[symbol]: str(target) for symbol, target in enumerate(row)}
-            for state, row in enumerate(automaton.transitions_SA.tolist())
-        },
-        initial_state=str(automaton.start),
-        final_states=final,
-    )
+    rows = enumerate(automaton.transitions_SA.tolist())
+    return {
+        "states": [str(state) for state in range(automaton.states)],
+        "input_symbols": list(SYMBOLS[: automaton.vocabulary]),
+        "transitions": {str(state): dict(zip(SYMBOLS, map(str, row), strict=False)) for state, row in rows},
+        "initial_state": str(automaton.start),
+        "final_states": final,
+    }

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from lengthwise.certificates.cells import Cells
-from lengthwise.certificates.stochastic import UNIT_ROUNDOFF, Doubles, SoftAutomaton
+from lengthwise.certificates.stochastic import UNIT_ROUNDOFF, Doubles, SoftAutomaton, gamma
 from lengthwise.tasks.base import Ints
 
 LONGEST = 2**40
@@ -49,14 +49,14 @@ class LeakageBound:
     @property
     def row_error(self) -> float:
         """Largest relative error that a symbol adds to the sum and the largest entry of a row: softmax and product."""
-        return 1.01 * ((self.unit.size + 2) * UNIT_ROUNDOFF + _gamma(self.unit.size))
+        return 1.01 * ((self.unit.size + 2) * UNIT_ROUNDOFF + gamma(self.unit.size))
 
     @cached_property
     def readout_error(self) -> float:
         """Twice the largest rounding error of a logit, for rows that sum to at most e."""
         terms = self.unit.weight_CRK[0].size + 2
         weights_C = 3.0 * np.abs(self.unit.weight_CRK).max(-1).sum(-1) + np.abs(self.unit.bias_C)
-        return float(2.0 * _gamma(terms) * weights_C.max())
+        return float(2.0 * gamma(terms) * weights_C.max())
 
     def longest(self, floating: bool) -> int:
         """Return N: on strings of at most N symbols that count, the unit's answer is the task's."""
@@ -189,8 +189,3 @@ class LeakageBound:
 def _max_plus(one_RIM: Doubles, other_RMN: Doubles) -> Doubles:
     """Return the costs of the leakiest paths of two parts: [R, I, M] and [R, M, N] to [R, I, N]."""
     return np.stack([(row_RM[..., None] + other_RMN).max(1) for row_RM in one_RIM.transpose(1, 0, 2)], 1)
-
-
-def _gamma(terms: int) -> float:
-    """Return the relative error of a sum of this many products of float32, whatever their order."""
-    return terms * UNIT_ROUNDOFF / (1.0 - terms * UNIT_ROUNDOFF)

@@ -6,33 +6,28 @@ Shape letters: B strings, T tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, groupby, product
-from typing import Any, Literal
+from itertools import chain, groupby, product, takewhile
+from typing import Any
 
 import numpy as np
+from aalpy.base import SUL, Oracle
+from aalpy.learning_algs import run_KV
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import RunError
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.writing import write_runs
-
-try:
-    from aalpy.base import SUL, Oracle
-    from aalpy.learning_algs import run_KV, run_Lstar
-except ModuleNotFoundError as error:
-    raise InputError("learning an automaton needs AALpy: pip install 'lengthwise[blackbox]'") from error
 
 EXHAUSTIVE = 4_096
 """Strings of one length, at most, on which a conjecture is compared with what it was learned from."""
 Examine = Callable[[Any], Word | None]
 """Returns a string on which a conjecture, AALpy's ``MooreMachine``, is wrong; None when learning is over."""
-_ALGORITHMS: dict[str, Callable[..., Any]] = {"KV": run_KV, "L*": run_Lstar}
 _START = IGNORE - 1
 """The output of the start, which makes it a state of its own."""
 
 
 def learn(
-    algorithm: Literal["KV", "L*"],
+    algorithm: Callable[..., Any],
     answers: Callable[[Word], list[int]],
     examine: Examine,
     vocabulary: int,
@@ -41,7 +36,7 @@ def learn(
     """Return the machine that one of AALpy's algorithms learns.
 
     Args:
-        algorithm: Kearns and Vazirani's, or Angluin's.
+        algorithm: ``run_KV``, Kearns and Vazirani's, or ``run_Lstar``, Angluin's.
         answers: gives the classes of prefixes of a string, that of the whole string last.
         examine: compares conjectures with what is learned.
         vocabulary: the number of symbols.
@@ -51,7 +46,7 @@ def learn(
     teacher = _Teacher(lambda word: answers(word) if word else [empty])
     # AALpy's own cache would ask symbol by symbol.
     settings: dict[str, Any] = {"cache_and_non_det_check": False, "print_level": 0}
-    return _ALGORITHMS[algorithm](alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
+    return algorithm(alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
 
 
 class _Teacher(SUL):
@@ -95,10 +90,8 @@ def as_automaton(machine: Any, vocabulary: int) -> Automaton:
 
 def short_strings(vocabulary: int, most: int) -> Iterator[Ints]:
     """Yield all strings [B, T] of each length of which there are at most so many, up to 16 symbols."""
-    length = 1
-    while vocabulary**length <= most and length <= 16:
+    for length in takewhile(lambda length: vocabulary**length <= most, range(1, 17)):
         yield np.array(list(product(range(vocabulary), repeat=length)))
-        length += 1
 
 
 def learn_language(
@@ -148,7 +141,7 @@ def learn_language(
         return None
 
     # This learner shows each state that it finds at once; L* would first close a table, however many states that takes.
-    machine = learn("KV", lambda word: classes([word]), examine, vocabulary, _START)
+    machine = learn(run_KV, lambda word: classes([word]), examine, vocabulary, _START)
     return as_automaton(machine, vocabulary)
 
 

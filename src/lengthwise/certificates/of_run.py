@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
+import lengthwise
 from lengthwise.certificates import METHODS
 from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.certificate import (
@@ -15,7 +17,6 @@ from lengthwise.certificates.certificate import (
     Finding,
     Training,
     hash_weights,
-    versions,
 )
 from lengthwise.certificates.decision import conclude
 from lengthwise.certificates.equivalence import Equal
@@ -26,11 +27,12 @@ from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.lock import hold
-from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.run import load_run, read_run
 from lengthwise.tasks.capabilities import HasAutomaton, require
 from lengthwise.tasks.regular.language import Language
-from lengthwise.training.loop import Trainer
+
+_PACKAGES = ("torch", "numpy", "automata-lib", "aalpy")
+"""That a certificate rests on."""
 
 
 def certify_run(folder: Path, method: str | None = None, limits: Limits | None = None) -> Certificate:
@@ -60,28 +62,23 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
         model = cast(SequenceModel, trainer.model)
         began = time.perf_counter()
         finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
-        certificate = complete(finding, model, task, training_of(recipe, seed, trainer)).model_copy(
-            update={
-                "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
-                "weights": hash_weights(run.checkpoint),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
+        training = Training(
+            recipe=recipe.name,
+            digest=recipe.digest(),
+            seed=seed,
+            step=trainer.step,
+            sequences=trainer.sequences,
+            seconds=round(trainer.seconds, 3),
+            longest=recipe.task.training_length or 0,
         )
+        own = {
+            "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
+            "weights": hash_weights(run.checkpoint),
+            "seconds": round(time.perf_counter() - began, 3),
+        }
+        certificate = complete(finding, model, task, training).model_copy(update=own)
         write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
     return certificate.sealed()
-
-
-def training_of(recipe: Recipe, seed: int, trainer: Trainer) -> Training:
-    """Return where the network of a run comes from."""
-    return Training(
-        recipe=recipe.name,
-        digest=recipe.digest(),
-        seed=seed,
-        step=trainer.step,
-        sequences=trainer.sequences,
-        seconds=round(trainer.seconds, 3),
-        longest=recipe.task.training_length or 0,
-    )
 
 
 def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
@@ -110,5 +107,5 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         weights="",
         training=training,
         seconds=0.0,
-        versions=versions(),
+        versions={"lengthwise": lengthwise.__version__} | {name: version(name) for name in _PACKAGES},
     )

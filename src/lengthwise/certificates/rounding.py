@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from lengthwise.certificates.cells import Cells, merged, singletons
-from lengthwise.certificates.certificate import Counterexample, Finding
-from lengthwise.certificates.equivalence import Different, compare, meetings
+from lengthwise.certificates.certificate import Finding
+from lengthwise.certificates.equivalence import Counterexample, compare, meetings
 from lengthwise.certificates.leakage import LONGEST, LeakageBound
 from lengthwise.certificates.stochastic import SATURATION, STATES, SoftAutomaton
 from lengthwise.errors import InputError
@@ -41,7 +41,7 @@ def certify_stochastic(
     extracted = unit.extract(limit)
     comparison = compare(extracted.automaton, task)
     found = Finding("not_proved", method, "", extracted.automaton, comparison)
-    if isinstance(comparison, Different):
+    if isinstance(comparison, Counterexample):
         return _wrong(found, unit, comparison)
     found = replace(found, monoid=monoid_size(comparison.minimal))
     states = comparison.minimal.states
@@ -66,7 +66,7 @@ def certify_stochastic(
     return _leaking(found, unit, task, cells, margins)
 
 
-def _wrong(found: Finding, unit: SoftAutomaton, difference: Different) -> Finding:
+def _wrong(found: Finding, unit: SoftAutomaton, difference: Counterexample) -> Finding:
     text = f"{len(difference.symbols)} symbols: it answers {difference.answer}, the task {difference.truth}"
     if unit.rounds or found.method == "rounded":
         return replace(found, verdict="wrong", statement=f"wrong on a string of {text}")
@@ -108,7 +108,7 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
     if not len(wrong):
         return None
     end = int(wrong[0]) + 1
-    return Counterexample(symbols=symbols[:end], states=[], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
+    return Counterexample(symbols=symbols[:end], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
 
 
 def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:

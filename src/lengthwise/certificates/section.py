@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from operator import itemgetter
 
+import polars as pl
+
+from lengthwise.certificates.attachment import Certified, certificate_row
 from lengthwise.certificates.automaton_drawing import WIDTH, AutomatonPanel, can_be_drawn
 from lengthwise.certificates.certificate import Certificate
-from lengthwise.certificates.certified import Certified, certificate_table
 from lengthwise.certificates.verification import PROVED
 from lengthwise.report.parts import REASONS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, title
 from lengthwise.report.words import NONE
 from lengthwise.runs.table import Run
 from lengthwise.tasks import LANGUAGES
-from lengthwise.tasks.regular.writing import write_symbols
 
 _COLUMNS = (
     *("recipe", "operator", "seed", "verdict", "training strings", "extracted states", "minimal states"),
@@ -38,6 +39,7 @@ _FOOTNOTE = (
 )
 _DRAWN = "Circles: states, with the class of strings that end there; dashed: none. Arrow from outside: start."
 _MOST_SYMBOLS = 16
+_FORMATS = {"states": ",", "minimal_states": ",", "elements": ",", "margin": ".3g", "length": ","}
 
 
 class Certificates(Section):
@@ -61,7 +63,6 @@ def certificate_rows(results: Results) -> TableText:
     """
     found = _certified(results)
     named = {f"{run.head.recipe}, seed {run.head.seed}": one.certificate for run, one in found}
-    examples = {name: certificate.counterexample for name, certificate in named.items()}
     return TableText(
         name=f"{results.prefix}certificates",
         heading="Certificates",
@@ -70,10 +71,12 @@ def certificate_rows(results: Results) -> TableText:
         rows=[_row(run, one) for run, one in found],
         footnote=_FOOTNOTE,
         file=f"{results.prefix}certificates.csv",
-        data=certificate_table([one for _, one in found]),
+        data=pl.DataFrame([certificate_row(one) for _, one in found], infer_schema_length=None),
         folds={
             REASONS: {name: [f"{certificate.statement}."] for name, certificate in named.items()},
-            "Counterexamples": {name: example.in_words() for name, example in examples.items() if example},
+            "Counterexamples": {
+                name: one.counterexample.in_words() for name, one in named.items() if one.counterexample
+            },
         },
     )
 
@@ -84,11 +87,9 @@ def automata_figure(results: Results) -> Figure | None:
     Args:
         results: the runs.
     """
-    proved: dict[str, list[Certificate]] = {}
-    for run, one in _certified(results):
-        if one.certificate.verdict in PROVED and one.certificate.minimal:
-            proved.setdefault(run.head.trained_on, []).append(one.certificate)
-    automata = {task: found[0].minimal.automaton() for task, found in proved.items() if found[0].minimal}
+    found = [(run.head.trained_on, one.certificate) for run, one in _certified(results)]
+    proved = [(task, one) for task, one in found if one.verdict in PROVED]
+    automata = {task: one.minimal.automaton() for task, one in proved if one.minimal}
     drawn = {task: automaton for task, automaton in automata.items() if can_be_drawn(automaton)}
     if not drawn:
         return None
@@ -98,7 +99,8 @@ def automata_figure(results: Results) -> Figure | None:
         name=f"{results.prefix}automata",
         heading="Proved automata",
         note=_DRAWN,
-        caption=_caption(proved) + (f" Too many states or arrows to be drawn: {', '.join(large)}." if large else ""),
+        caption=_caption([one.verdict for _, one in proved], len(automata))
+        + (f" Too many states or arrows to be drawn: {', '.join(large)}." if large else ""),
         drawings=[AutomatonPanel(title(task), automaton, classes) for task, automaton in drawn.items()],
         width=WIDTH,
     )
@@ -116,56 +118,41 @@ def _certified(results: Results) -> list[tuple[Run, Certified]]:
     found = [(run, run.attachments["certificate"]) for run in results.runs if "certificate" in run.attachments]
     family: dict[str, str] = dict(results.called.select("digest", "family").iter_rows())
     order = [*LANGUAGES, *(run.head.trained_on for run, _ in found)]
-
-    def place(pair: tuple[Run, Certified]) -> tuple[int, str, int]:
-        head = pair[0].head
-        return order.index(head.trained_on), family[head.digest], head.seed
-
-    return sorted(found, key=place)
+    heads = [run.head for run, _ in found]
+    places = [(order.index(head.trained_on), family[head.digest], head.seed) for head in heads]
+    return [pair for _, pair in sorted(zip(places, found, strict=True), key=itemgetter(0))]
 
 
-def _caption(proved: dict[str, list[Certificate]]) -> str:
+def _caption(verdicts: list[str], tasks: int) -> str:
     """Say what was proved of the runs whose automata are shown."""
-    certificates = [certificate for found in proved.values() for certificate in found]
-    endless = sum(certificate.verdict == "every_length" for certificate in certificates)
-    runs, tasks = _count(len(certificates), "run"), _count(len(proved), "task")
-    said = f"{runs} on {tasks} proved to be the minimal automaton of the task"
-    if endless == len(certificates):
+    runs, endless = len(verdicts), verdicts.count("every_length")
+    said = f"{_count(runs, 'run')} on {_count(tasks, 'task')} proved to be the minimal automaton of the task"
+    if endless == runs:
         return f"{said}, at every length."
-    return f"{said}: {endless} at every length, {len(certificates) - endless} up to one."
+    return f"{said}: {endless} at every length, {runs - endless} up to one."
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _row(run: Run, one: Certified) -> Sequence[Cell]:
-    certificate, training = one.certificate, one.certificate.training
-    proved = certificate.verdict == "every_length"
-    margin = certificate.margins.get("margin")
-    return (
+def _row(run: Run, one: Certified) -> list[Cell]:
+    certificate, training, row = one.certificate, one.certificate.training, certificate_row(one)
+    proved, example = certificate.verdict == "every_length", certificate.counterexample
+    shown = {name: NONE if row[name] is None else format(row[name], form) for name, form in _FORMATS.items()}
+    wrong = Cell(NONE)
+    if example is not None:
+        length = len(example.symbols)
+        written = str(row["counterexample"]) if length <= _MOST_SYMBOLS else f"{length:,} symbols"
+        wrong = Cell(written, f"answer {example.given}, truth {example.truth}")
+    return [
         Cell(run.head.recipe, title(run.head.trained_on)),
         Cell(certificate.operator),
         Cell(str(run.head.seed)),
         Cell(verdict_in_words(certificate), _ABOUT[certificate.method], "good" if proved else ""),
         Cell(f"{training.sequences:,}", f"to {training.longest:,}, {training.seconds:,.0f} s"),
-        *(_number(count) for count in (one.states, one.minimal_states, certificate.monoid)),
-        Cell(NONE if margin is None else f"{margin:.3g}"),
-        Cell("\N{INFINITY}" if proved else NONE if certificate.length is None else f"{certificate.length:,}"),
-        _counterexample(certificate),
+        *(Cell(shown[name]) for name in ("states", "minimal_states", "elements", "margin")),
+        Cell("\N{INFINITY}" if proved else shown["length"]),
+        wrong,
         Cell(f"{certificate.seconds:,.2f} s"),
-    )
-
-
-def _number(count: int | None) -> Cell:
-    return Cell(NONE if count is None else f"{count:,}")
-
-
-def _counterexample(certificate: Certificate) -> Cell:
-    example = certificate.counterexample
-    if example is None:
-        return Cell(NONE)
-    symbols = example.symbols
-    written = write_symbols(symbols) if len(symbols) <= _MOST_SYMBOLS else f"{len(symbols):,} symbols"
-    answer = example.answer if example.model_answer is None else example.model_answer
-    return Cell(written, f"answer {answer}, truth {example.truth}")
+    ]

@@ -14,19 +14,16 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
 from lengthwise.certificates.answers import answers_to, verify_exhaustively
-from lengthwise.certificates.certificate import AlgebraTable, Counterexample, Finding
+from lengthwise.certificates.certificate import AlgebraTable, Finding
 from lengthwise.certificates.decision import decide, describe_failure
-from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import is_row_stochastic
 from lengthwise.certificates.reading import reduce_shared
-from lengthwise.certificates.table import FREE
 from lengthwise.certificates.trees import tree_errors
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel, StringModel
+from lengthwise.models.base import StringModel
 from lengthwise.models.tree.ldru import LDRU
-from lengthwise.scans import OnlineReduction
-from lengthwise.state import Kind, State
 from lengthwise.tasks.regular.language import Language
 
 READ = 2_000
@@ -35,7 +32,7 @@ TRIED = 500
 """Strings that a table gets wrong, at most, on which the network itself is run."""
 
 
-class SnappedUnit(SequenceModel):
+class SnappedUnit(StringModel):
     """A unit whose nodes hold elements of a finite algebra instead of vectors.
 
     It reads with the brackets of the unit that the algebra was taken from, looks products up, and answers with what
@@ -58,34 +55,11 @@ class SnappedUnit(SequenceModel):
 
     def __init__(self, algebra: Algebra) -> None:
         super().__init__()
-        device = algebra.vectors_ED.device
-        size = algebra.table.size
-        products = np.where(algebra.table.products_EE == FREE, size, algebra.table.products_EE)
-        zeroed = np.pad(products, (0, 1), constant_values=size)
-        leaves = np.where(algebra.table.leaves_V == FREE, size, algebra.table.leaves_V)
-        self.register_buffer("products_EE", torch.from_numpy(zeroed).to(device))
-        self.register_buffer("leaves_V", torch.from_numpy(leaves).to(device))
+        table, device = algebra.table, algebra.vectors_ED.device
+        self.register_buffer("products_EE", torch.from_numpy(table.with_zero()).to(device))
+        # What is free, -1, becomes the zero behind the elements.
+        self.register_buffer("leaves_V", torch.from_numpy(table.leaves_V % (table.size + 1)).to(device))
         self.register_buffer("logits_EC", algebra.logits_EC)
-
-    def initial_state(self, batch_size: int) -> State:
-        """Return the empty stack."""
-        position = torch.zeros(batch_size, dtype=torch.int64, device=self.leaves_V.device)
-        return State({"position": position}, {"position": Kind.POSITION})
-
-    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
-        """Read tokens [B, T] and return the logits [B, C] of all that was read."""
-        before = self.initial_state(tokens.shape[0]) if state is None else state
-        partials = {int(name.removeprefix("partial.")): before[name] for name in before if name != "position"}
-        online = OnlineReduction(self._join, partials, int(before["position"][0]))
-        online.push(self.leaves_V[tokens])
-        position = torch.full_like(before["position"], online.count)
-        entries = {f"partial.{level}": value for level, value in sorted(online.partials.items())}
-        after = State(entries | {"position": position}, {"position": Kind.POSITION})
-        return Output(self._logits(online.reduced()), after)
-
-    def gives_every_prefix(self) -> bool:
-        """Return that one call gives the logits of the whole string alone."""
-        return False
 
     def string_logits(self, tokens: Tensor, chunk: int | None = 4096) -> Tensor:
         """Return the logits [B, C] of whole strings; equal pieces of a chunk are looked up once."""
@@ -156,7 +130,7 @@ def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     return replace(
         found,
         statement=describe_failure(decision, len(word), failing is not None, len(algebra.astray)),
-        counterexample=Counterexample(symbols=list(word), states=[], answer=answer, truth=truth),
+        counterexample=Counterexample(symbols=list(word), answer=answer, truth=truth),
     )
 
 

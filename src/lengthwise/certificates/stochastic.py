@@ -168,6 +168,11 @@ class SoftAutomaton:
         return Extracted(automaton, np.array(visited))
 
 
+def gamma(terms: int) -> float:
+    """Return the relative error of a sum of this many products of float32, whatever their order."""
+    return terms * UNIT_ROUNDOFF / (1.0 - terms * UNIT_ROUNDOFF)
+
+
 def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> SoftAutomaton:
     """Return the soft automaton of a checkpoint.
 

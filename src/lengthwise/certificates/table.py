@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,14 +20,6 @@ from lengthwise.tasks.regular.monoid import TransitionMonoid
 
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
-
-
-class Triple(NamedTuple):
-    """Three strings that a table multiplies differently in the two brackets."""
-
-    first: Word
-    second: Word
-    third: Word
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +37,7 @@ class MultiplicationTable:
 
     Example:
         >>> table = MultiplicationTable(np.array([[0, 1], [1, 0]]), np.array([0, 1]), np.array([0, 1]), ((0,), (1,)))
-        >>> table.evaluate([1, 0, 1, 1]), table.violation()
+        >>> table.balanced([1, 0, 1, 1]), table.violation()
         (1, None)
     """
 
@@ -71,49 +62,30 @@ class MultiplicationTable:
         """The number of elements."""
         return len(self.classes_E)
 
-    def evaluate(self, word: Sequence[int]) -> int:
-        """Return the element of a string, multiplied from the left, or `FREE`."""
-        products, (first, *rest) = self._with_zero(), word
-        element = int(self.leaves_V[first])
-        for symbol in rest:
-            element = int(products[element, self.leaves_V[symbol]])
-        return element if element < self.size else FREE
-
     def balanced(self, word: Sequence[int]) -> int:
         """Return the element of a string with the brackets of `tree_reduce`, or `FREE`."""
-        products, level = self._with_zero(), self.leaves_V[list(word)]
+        products, level = self.with_zero(), self.leaves_V[list(word)]
         while len(level) > 1:
             pairs = len(level) // 2
             level = np.append(products[level[: 2 * pairs : 2], level[1 : 2 * pairs : 2]], level[2 * pairs :])
         element = int(level[0])
         return element if element < self.size else FREE
 
-    def violation(self) -> Triple | None:
+    def violation(self) -> tuple[Word, Word, Word] | None:
         """Return strings x, a, y, a of them one symbol, with ``(x a) y`` other than ``x (a y)``; None if associative.
 
         Light's test: the elements a that pass for all x and y are closed under products, so that the generators
-        decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate, which
-        `generated` decides.
+        decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate.
         """
-        products = self._with_zero()
+        products = self.with_zero()
         for leaf in np.unique(self.leaves_V):
             left_EE = products[products[:, leaf]]
             right_EE = products[:, products[leaf]]
             unequal = np.argwhere(left_EE != right_EE)
             if len(unequal):
                 first, third = unequal[0]
-                return Triple(self.words[first], self.words[leaf], self.words[third])
+                return self.words[first], self.words[leaf], self.words[third]
         return None
-
-    def generated(self) -> bool:
-        """Return whether every element is a product of leaves, in some brackets."""
-        reached = np.zeros(self.size + 1, dtype=np.bool_)
-        reached[self.leaves_V] = True
-        products, count = self._with_zero(), 0
-        while count != int(reached.sum()):
-            count = int(reached.sum())
-            reached[np.unique(products[np.ix_(reached, reached)])] = True
-        return bool(reached[:-1].all())
 
     def automaton(self) -> Automaton:
         """Return the automaton of right multiplication by leaves.
@@ -122,38 +94,11 @@ class MultiplicationTable:
             State 0 is the start, which has no class, state e + 1 is element e, and the last one is that of strings
             outside the domain.
         """
-        after_EV = self._with_zero()[:, self.leaves_V]
+        after_EV = self.with_zero()[:, self.leaves_V]
         return Automaton(
             np.concatenate([self.leaves_V[None], after_EV]) + 1,
             0,
             np.concatenate([[IGNORE], self.classes_E, [IGNORE]]),
-        )
-
-    def merged(self) -> MultiplicationTable:
-        """Return the table of the coarsest congruence whose blocks have one class each.
-
-        Elements that no product with others tells apart by the class become one: the strings keep their classes in
-        all brackets.
-        """
-        products = self._with_zero()
-        _, blocks = np.unique(np.append(self.classes_E, IGNORE - 1), return_inverse=True)
-        count = int(blocks.max()) + 1
-        while True:
-            signatures = np.column_stack([blocks, blocks[products], blocks[products.T]])
-            _, refined = np.unique(signatures, axis=0, return_inverse=True)
-            blocks = refined.reshape(-1)
-            if int(blocks.max()) + 1 == count:
-                break
-            count = int(blocks.max()) + 1
-        _, members = np.unique(blocks[:-1], return_index=True)
-        members = np.sort(members)
-        number = np.full(count, FREE)
-        number[blocks[members]] = np.arange(len(members))
-        return MultiplicationTable(
-            number[blocks[products[np.ix_(members, members)]]],
-            number[blocks[self.leaves_V]],
-            self.classes_E[members],
-            tuple(self.words[member] for member in members),
         )
 
     def homomorphism(self, automaton: Automaton) -> Ints | None:
@@ -207,12 +152,9 @@ class MultiplicationTable:
                 image_E[values[new]] = monoid.product[image_E[reached[left]], image_E[rights[right]]]
         return image_E
 
-    def _with_zero(self) -> Ints:
+    def with_zero(self) -> Ints:
         """Return the products [E + 1, E + 1] with a zero as the last element, which `FREE` indexes."""
-        size = self.size
-        products = np.full((size + 1, size + 1), size)
-        products[:size, :size] = np.where(self.products_EE == FREE, size, self.products_EE)
-        return products
+        return np.pad(self.products_EE % (self.size + 1), (0, 1), constant_values=self.size)
 
 
 def needed(automaton: Automaton, maps_MS: Ints) -> Bools:

@@ -8,6 +8,7 @@ there are finitely many sets of such pairs: once they repeat, every length has b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TypeAlias, Union
 
 from lengthwise.certificates.table import FREE, MultiplicationTable
@@ -20,52 +21,42 @@ _Pair = tuple[int, int]
 
 def tree_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
     """Yield strings that balanced trees over a table answer wrongly, one for each way to be wrong at each level."""
-    for tree in _Trees(table, task).errors():
+    for tree in _errors(table, task):
         yield _word(tree)
 
 
 def trees_are_right(table: MultiplicationTable, task: Automaton) -> bool:
     """Return whether `tree_errors` yields nothing, without writing out any string, which may be as long as 2^levels."""
-    return next(_Trees(table, task).errors(), None) is None
+    return next(_errors(table, task), None) is None
 
 
 _Tree: TypeAlias = Union[int, "tuple[_Tree, _Tree]"]
 """A symbol, or what was joined."""
 
 
-class _Trees:
-    """The pairs that strings can have, with a tree for each."""
+def _errors(table: MultiplicationTable, task: Automaton) -> Iterator[_Tree]:
+    """Yield the trees that are wrong, one for each pair that a level shows."""
+    monoid = task.transition_monoid()
+    elements, maps = table.products_EE.tolist(), monoid.product.tolist()
+    classes, truth = table.classes_E.tolist(), task.outputs_S[monoid.elements_MS[:, task.start]].tolist()
 
-    def __init__(self, table: MultiplicationTable, task: Automaton) -> None:
-        monoid = task.transition_monoid()
-        self.table, self.products = table.products_EE.tolist(), monoid.product.tolist()
-        self.classes = table.classes_E.tolist()
-        self.truth = task.outputs_S[monoid.elements_MS[:, task.start]].tolist()
-        generators = zip(table.leaves_V.tolist(), monoid.generators.tolist(), strict=True)
-        self.leaves = {pair: symbol for symbol, pair in reversed(list(enumerate(generators))) if pair[0] != FREE}
-
-    def errors(self) -> Iterator[_Tree]:
-        blocks: dict[_Pair, _Tree] = dict(self.leaves)
-        rests: dict[_Pair, _Tree] = {}
-        seen = set[tuple[frozenset[_Pair], frozenset[_Pair]]]()
-        while (level := (frozenset(blocks), frozenset(rests))) not in seen:
-            seen.add(level)
-            for pair, tree in (rests | blocks).items():
-                if self._wrong(pair):
-                    yield tree
-            rests, blocks = self._joined(blocks, rests) | blocks | rests, self._joined(blocks, blocks)
-
-    def _wrong(self, pair: _Pair) -> bool:
-        return self.truth[pair[1]] not in (IGNORE, self.classes[pair[0]])
-
-    def _joined(self, lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
+    def joined(lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
         found: dict[_Pair, _Tree] = {}
-        for (x, m), left in lefts.items():
-            for (y, n), right in rights.items():
-                element = self.table[x][y]
-                if element != FREE:
-                    found.setdefault((element, self.products[m][n]), (left, right))
+        for ((x, m), left), ((y, n), right) in product(lefts.items(), rights.items()):
+            if elements[x][y] != FREE:
+                found.setdefault((elements[x][y], maps[m][n]), (left, right))
         return found
+
+    pairs = list(zip(table.leaves_V.tolist(), monoid.generators.tolist(), strict=True))
+    blocks: dict[_Pair, _Tree] = {pair: pairs.index(pair) for pair in reversed(pairs) if pair[0] != FREE}
+    rests = dict[_Pair, _Tree]()
+    seen = set[tuple[frozenset[_Pair], frozenset[_Pair]]]()
+    while (level := (frozenset(blocks), frozenset(rests))) not in seen:
+        seen.add(level)
+        for (element, performed), tree in (rests | blocks).items():
+            if truth[performed] not in (IGNORE, classes[element]):
+                yield tree
+        rests, blocks = joined(blocks, rests) | blocks | rests, joined(blocks, blocks)
 
 
 def _word(tree: _Tree) -> Word:

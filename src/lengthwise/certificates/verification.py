@@ -24,7 +24,7 @@ from lengthwise.certificates.decision import (
     describe_cells,
     describe_failure,
 )
-from lengthwise.certificates.equivalence import Different, Equal, compare
+from lengthwise.certificates.equivalence import Counterexample, Equal, compare
 from lengthwise.certificates.rounding import certify_stochastic, monoid_size
 from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.certificates.table import FREE, MultiplicationTable
@@ -175,7 +175,7 @@ def _automata(certificate: Certificate, goal: Automaton) -> Iterator[str]:
             yield f"{monoid} is not the number of elements"
         elif certificate.operator != "stochastic" and certificate.method != "raw":
             yield "it counts the elements of a missing table"
-    if isinstance(found, Different):
+    if isinstance(found, Counterexample):
         if proved or certificate.isomorphism is not None or certificate.minimal is not None:
             yield f"its extracted automaton is wrong on the string {list(found.symbols)}"
     elif certificate.minimal != AutomatonTable.of(found.minimal):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+import pkgutil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,12 +46,9 @@ def check(
     if kind in ("hf", "hf-config"):
         if length is not None:
             raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
-        from lengthwise.cli.check_library import check_checkpoint, check_families
+        from lengthwise.cli.check_library import check_pretrained
 
-        if kind == "hf":
-            check_checkpoint(name, set_ or [], remote_code=remote_code, seed=seed)
-        else:
-            check_families(name, set_ or [], seed=seed, markdown=markdown)
+        check_pretrained(kind, name, set_ or [], remote_code=remote_code, seed=seed, markdown=markdown)
     else:
         _check_own(model, set_ or [], length, seed)
 
@@ -107,14 +104,13 @@ def _find(model: str) -> type[ModelConfig]:
     from lengthwise.models import MIXERS, MODELS
     from lengthwise.models.base import ModelConfig
 
-    module, colon, attribute = model.partition(":")
-    if not colon and model not in MODELS:
-        raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
-    if not colon:
+    if ":" not in model:
+        if model not in MODELS:
+            raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
         return MODELS.load(model)
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = pkgutil.resolve_name(model)
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"cannot import {model}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, ModelConfig)):
         raise InputError(f"{model} is not a subclass of lengthwise.models.base.ModelConfig")

@@ -32,34 +32,42 @@ class Checked(NamedTuple):
             yield self.name, clause, str(alone or NOT_ASKED), str(patched or NOT_ASKED), result
 
 
-def check_checkpoint(path: str, overrides: list[str], *, remote_code: bool, seed: int) -> None:
-    """Check a checkpoint, and end with exit code 1 where the patched model breaks the contract."""
+def check_pretrained(
+    kind: str, name: str, overrides: list[str], *, remote_code: bool, seed: int, markdown: bool
+) -> None:
+    """Check a checkpoint, or a small random model of a family or of all; exit code 1 where a patched model is broken.
+
+    Args:
+        kind: ``hf`` or ``hf-config``.
+        name: of a folder, or of a family, or ``all``.
+        overrides: ``path=value`` each, for the one family.
+        remote_code: whether Python files in the checkpoint are run.
+        seed: of parameters and tokens.
+        markdown: whether a page is printed.
+    """
     from lengthwise.pretrained import load_huggingface
-
-    if overrides:
-        raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
-    quiet()
-    _print_one(_check(load_huggingface(path, remote_code).float(), seed))
-
-
-def check_families(name: str, overrides: list[str], *, seed: int, markdown: bool) -> None:
-    """Check a small random model of a family, or of all."""
     from lengthwise.pretrained.families import FAMILIES
 
-    if name != "all" and markdown:
+    every = (kind, name) == ("hf-config", "all")
+    if overrides and kind == "hf":
+        raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
+    if markdown and not every:
         raise InputError("the page is of all families: lengthwise check hf-config:all --markdown")
-    if name == "all" and overrides:
+    if overrides and every:
         raise InputError("families differ in their settings; --set goes with one of them, such as hf-config:mamba2")
     quiet()
-    if name != "all":
-        _print_one(_check_family(name, overrides, seed))
-        return
-    checked = [_check_family(family, [], seed) for family in FAMILIES]
+    if kind == "hf":
+        checked = [_check(load_huggingface(name, remote_code).float(), seed)]
+    else:
+        checked = [_check_family(family, overrides, seed) for family in (FAMILIES if every else [name])]
     if markdown:
         say("\n".join(_page(checked)))
-    else:
+    elif every:
         print_table(_COLUMNS, [row for one in checked for row in one.rows()])
-    _end(checked)
+    else:
+        _print_one(checked[0])
+    if not all(finding.holds for one in checked for finding in one.findings):
+        raise typer.Exit(1)
 
 
 def quiet() -> None:
@@ -89,11 +97,6 @@ def _check(model: HuggingFaceModel, seed: int) -> Checked:
     return Checked(model.family, family_of(model.family).patch, check_library(model, seed=seed))
 
 
-def _end(checked: list[Checked]) -> None:
-    if not all(finding.holds for one in checked for finding in one.findings):
-        raise typer.Exit(1)
-
-
 def _print_one(checked: Checked) -> None:
     versions = _versions()
     say(
@@ -102,7 +105,6 @@ def _print_one(checked: Checked) -> None:
         f"patch: {checked.patch}"
     )
     print_table(_COLUMNS[1:], [row[1:] for row in checked.rows()])
-    _end([checked])
 
 
 def _versions() -> dict[str, str]:

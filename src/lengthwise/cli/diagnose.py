@@ -53,7 +53,10 @@ def diagnose(
     folders = open_runs(runs) if runs else []
     for folder in folders:
         if getattr(read_run(folder)[0].evaluation, "perplexity", None) is None:
-            raise InputError(f"run {folder.path} measures no loss by position; 'lengthwise evaluate' measures it")
+            raise InputError(
+                f"run {folder.path} is not of a language model, nor of another task that measures the loss by position; "
+                "'lengthwise evaluate' measures it"
+            )
     for folder in folders:
         say(f"{folder.path}: {measure(folder, again)}")
     for path in checkpoints:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
+import pkgutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,19 +16,28 @@ from lengthwise.registry import Registry
 DEFAULT_RUNS = Path("runs")
 
 
-class What(StrEnum):
-    """What can be listed."""
-
-    MODELS = "models"
-    INTERVENTIONS = "interventions"
-    OBJECTIVES = "objectives"
-    CURRICULA = "curricula"
-    METRICS = "metrics"
-    DIAGNOSTICS = "diagnostics"
-    SECTIONS = "sections"
-    TASKS = "tasks"
-    RECIPES = "recipes"
-    RUNS = "runs"
+_REGISTRIES = {
+    "models": ("lengthwise.models:MODELS", "lengthwise.models:MIXERS", "lengthwise.models:OPERATORS"),
+    "interventions": ("lengthwise.interventions:INTERVENTIONS",),
+    "objectives": ("lengthwise.training:OBJECTIVES",),
+    "curricula": ("lengthwise.training:CURRICULA",),
+    "metrics": ("lengthwise.evaluation:METRICS",),
+    "diagnostics": ("lengthwise.evaluation:DIAGNOSTICS",),
+    "sections": ("lengthwise.report.parts:SECTIONS",),
+}
+"""What is listed as the members of registries, and where these are."""
+What = Literal[
+    "models",
+    "interventions",
+    "objectives",
+    "curricula",
+    "metrics",
+    "diagnostics",
+    "sections",
+    "tasks",
+    "recipes",
+    "runs",
+]
 
 
 def list_(
@@ -37,41 +45,14 @@ def list_(
     runs: Annotated[Path, RUNS] = DEFAULT_RUNS,
 ) -> None:
     """List what there is: models with mixers and operators, tasks, recipes, the runs in a folder, and so on."""
-    match what:
-        case What.TASKS:
-            _tasks()
-        case What.RECIPES:
-            _recipes()
-        case What.RUNS:
-            _runs(runs)
-        case _:
-            print_table(
-                ("kind", "name", "about"), [row for registry in _registries(what) for row in _members(registry)]
-            )
-
-
-def _registries(what: What) -> Sequence[Registry]:
-    from lengthwise.evaluation import DIAGNOSTICS, METRICS
-    from lengthwise.interventions import INTERVENTIONS
-    from lengthwise.models import MIXERS, MODELS, OPERATORS
-    from lengthwise.training import CURRICULA, OBJECTIVES
-
-    if what is What.SECTIONS:
-        from lengthwise.report.parts import SECTIONS
-
-        return (SECTIONS,)
-    return {
-        What.MODELS: (MODELS, MIXERS, OPERATORS),
-        What.INTERVENTIONS: (INTERVENTIONS,),
-        What.OBJECTIVES: (OBJECTIVES,),
-        What.CURRICULA: (CURRICULA,),
-        What.METRICS: (METRICS,),
-        What.DIAGNOSTICS: (DIAGNOSTICS,),
-    }[what]
-
-
-def _members(registry: Registry) -> list[tuple[str, str, str]]:
-    return [(registry.kind, name, _first_line(registry.load(name))) for name in registry]
+    others = {"tasks": _tasks, "recipes": _recipes, "runs": lambda: _runs(runs)}
+    if what in others:
+        others[what]()
+    else:
+        registries: list[Registry] = [pkgutil.resolve_name(place) for place in _REGISTRIES[what]]
+        members = [(registry, name) for registry in registries for name in registry]
+        rows = [(registry.kind, name, _first_line(registry.load(name))) for registry, name in members]
+        print_table(("kind", "name", "about"), rows)
 
 
 def _first_line(thing: object) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lengthwise.runs.engines.base import Engine
     from lengthwise.runs.sweep import Sweep, SweepRun
     from lengthwise.runs.sweep_plan import Status
-    from lengthwise.runs.sweep_schedule import Schedule
 
 
 def sweep(
@@ -55,7 +54,7 @@ def sweep(
 ) -> None:
     """Train and evaluate every combination of models, tasks and seeds that a sweep names, as far as that is missing."""
     from lengthwise.runs.sweep import expand, load_sweep, select
-    from lengthwise.runs.sweep_plan import Status, estimate_by_measuring, read_status
+    from lengthwise.runs.sweep_plan import Status, estimate_by_measuring, estimate_from_finished, read_status
 
     kind = _engine_kind(engine, address)
     grid, folder = load_sweep(sweep)
@@ -65,11 +64,10 @@ def sweep(
     status = read_status(chosen, runs)
     left = [run for run in chosen if status[run.key] is not Status.DONE]
     _announce(grid, chosen, status, runs)
-    if estimate and left:
-        measured = estimate_by_measuring(left)
-        say(f"about {_hours(measured.hours)} left: {measured.basis}")
-    elif left:
-        _foretell(grid, chosen, status, runs)
+    if left:
+        judged = estimate_by_measuring(left) if estimate else estimate_from_finished(grid, chosen, status, runs)
+        unknown = "core-hours unknown until a run is finished; --estimate measures the first steps of every model"
+        say(f"about {_hours(judged.hours)} left: {judged.basis}" if judged else unknown)
     if dry_run:
         for run in chosen:
             say(f"{run.title}: {status[run.key]}")
@@ -103,16 +101,6 @@ def _announce(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str
     say(f"{counts[Status.DONE]} done, {left} to do ({counts[Status.BEGUN]} begun){again}")
 
 
-def _foretell(grid: Sweep, chosen: Sequence[SweepRun], status: Mapping[tuple[str, int], Status], runs: Path) -> None:
-    """Say what the rest will cost."""
-    from lengthwise.runs.sweep_plan import estimate_from_finished
-
-    if judged := estimate_from_finished(grid, chosen, status, runs):
-        say(f"about {_hours(judged.hours)} left: {judged.basis}")
-    else:
-        say("core-hours unknown until a run is finished; --estimate measures the first steps of every model")
-
-
 def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, retries: int) -> None:
     from lengthwise.cli.sweep_view import sweep_view
     from lengthwise.runs.sweep_plan import Journal
@@ -127,11 +115,7 @@ def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, ret
     if stop():
         say(f"interrupted after {view.done} of {len(left)} runs; the same command goes on")
         raise typer.Exit(stop.exit_code)
-    _conclude(schedule, view.done)
-
-
-def _conclude(schedule: Schedule, done: int) -> None:
-    say(f"{done} runs trained and evaluated, {len(schedule.failures)} failed")
+    say(f"{view.done} runs trained and evaluated, {len(schedule.failures)} failed")
     for failure in schedule.failures:
         say(f"failed: {failure.run.title}: {failure.message}")
     if schedule.failures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,6 @@ from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.sweep import SweepRun
 from lengthwise.runs.sweep_schedule import Watcher
 from lengthwise.runs.sweep_work import Ending, Result
-
-_TAIL = 4096
-"""Bytes at the end of a file of metrics that hold its last row."""
 
 
 class SweepView(Watcher):
@@ -85,15 +81,10 @@ def sweep_view(name: str, total: int, root: Path) -> Generator[SweepView]:
 
 
 def last_metrics(path: Path) -> dict[str, Any]:
-    """Return the last whole row of metrics, without reading those before; empty where there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(-min(_TAIL, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            lines = file.read().split(b"\n")
-    except OSError:
-        return {}
+    """Return the last whole row of metrics, without parsing those before; empty where there is none."""
     try:
         # After the last line break comes nothing, or a row that is being written.
-        return json.loads(lines[-2]) if len(lines) > 1 else {}
-    except json.JSONDecodeError:
-        return {}
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        lines = []
+    return json.loads(lines[-1]) if lines else {}

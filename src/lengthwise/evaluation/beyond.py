@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, TypeAlias
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from lengthwise.evaluation.state_statistics import state_statistics
 from lengthwise.evaluation.verdict import verdict
 from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel, with_state
+from lengthwise.models.reading import on_device
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Task
 from lengthwise.tasks.capabilities import HeldOut, require
@@ -75,15 +75,8 @@ class Perplexity(_Beyond):
         edges = octave_edges(length, context)
         restarted = restarted_losses(own, tokens_BS, context, edges, batch_size=_WINDOWS)
         for ratio in verdict(losses.by_octave(edges), context, restarted.by_octave(edges)).ratios:
-            yield Row(
-                task=task.label,
-                metric="ratio",
-                value=ratio.ratio,
-                low=ratio.low,
-                high=ratio.high,
-                samples=self.rows,
-                axes={"start": ratio.start - 1, "end": ratio.end},
-            )
+            axes: _Axes = {"start": ratio.start - 1, "end": ratio.end}
+            yield _row(task, "ratio", ratio.ratio, (ratio.low, ratio.high), self.rows, axes)
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""
@@ -122,15 +115,8 @@ class EffectiveRemembrance(_Beyond):
         half = student_quantile(0.975, self.rows - 1)
         for found in effective_remembrance(own, tokens_BT, remembrance_starts(length, self.starts)):
             reach = half * found.standard_error
-            yield Row(
-                task=task.label,
-                metric="remembrance",
-                value=found.value,
-                low=max(0.0, found.value - reach),
-                high=min(1.0, found.value + reach),
-                samples=found.rows,
-                axes={"start": found.start, "end": length},
-            )
+            ends = (max(0.0, found.value - reach), min(1.0, found.value + reach))
+            yield _row(task, "remembrance", found.value, ends, found.rows, {"start": found.start, "end": length})
 
 
 class StateStatistics(_Beyond):
@@ -158,11 +144,9 @@ class StateStatistics(_Beyond):
         length = self.reach * _context(task)
         tokens_BT = _held_out(own, task, self.rows, length)[:, :-1]
         for found in state_statistics(own, tokens_BT, log_edges(length, self.bins)[1:], chunk=self.chunk):
-            part = found.entry or ""
-            part = part if found.head is None else f"{part}/{found.head}"
             axes: _Axes = {"start": 0, "end": found.position}
-            if part:
-                axes["part"] = part
+            if found.entry:
+                axes["part"] = found.entry if found.head is None else f"{found.entry}/{found.head}"
             values = {"state_std": found.standard_deviation, "state_mean": found.mean, "state_max": found.largest}
             for metric, value in values.items():
                 yield Row(task=task.label, metric=metric, value=value, samples=self.rows, axes=axes)
@@ -175,9 +159,8 @@ def _context(task: Task) -> int:
 
 
 def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> Tensor:
-    parameter = next(model.parameters())
-    tensor = torch.from_numpy(require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length))
-    return tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)
+    rows_BS = require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length)
+    return on_device(model, rows_BS)[0]
 
 
 def _name(task: Task) -> str:
@@ -189,12 +172,10 @@ def _by_position(task: Task, losses: RowLosses, edges: Sequence[int]) -> Iterato
     half = student_quantile(0.975, len(losses.sums_BN) - 1)
     for place in losses.by_position(edges):
         reach = half * place.standard_error
-        yield Row(
-            task=task.label,
-            metric=_name(task),
-            value=place.mean,
-            low=place.mean - reach,
-            high=place.mean + reach,
-            samples=place.rows,
-            axes={"start": place.start - 1, "end": place.end},
-        )
+        ends = (place.mean - reach, place.mean + reach)
+        yield _row(task, _name(task), place.mean, ends, place.rows, {"start": place.start - 1, "end": place.end})
+
+
+def _row(task: Task, metric: str, value: float, ends: tuple[float, float], samples: int, axes: _Axes) -> Row:
+    low, high = ends
+    return Row(task=task.label, metric=metric, value=value, low=low, high=high, samples=samples, axes=axes)

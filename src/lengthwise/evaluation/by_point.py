@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lengthwise.errors import InputError
@@ -20,6 +19,7 @@ from lengthwise.evaluation.diagnostic import Diagnostic
 from lengthwise.evaluation.intervals import student_interval
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.reading import on_device
 from lengthwise.state import Kind
 from lengthwise.tasks.base import IGNORE, Batch, Point, Task
 from lengthwise.tasks.capabilities import FairPrefixes, PrefixLabels
@@ -100,15 +100,9 @@ def _rows(task: Task, point: Point, scores: _Scores) -> Iterator[Row]:
         # The interval of a proportion follows from its value and the samples.
         if not bool(((scores_B == 0) | (scores_B == 1)).all()):
             low, high = student_interval(scores_B.tolist())
-        yield Row(
-            task=task.label,
-            metric=metric,
-            value=float(scores_B.sum()) / len(scores_B),
-            low=low,
-            high=high,
-            samples=len(scores_B),
-            axes=dict(point.axes),
-        )
+        samples, axes = len(scores_B), dict(point.axes)
+        value = float(scores_B.sum()) / samples
+        yield Row(task=task.label, metric=metric, value=value, low=low, high=high, samples=samples, axes=axes)
 
 
 def _prefixes(
@@ -124,8 +118,8 @@ def _prefixes(
     size, found = max(1, ELEMENTS // (_width(model) * 2 * lengths[-1])), list[_Scores]()
     for start in range(0, samples, size):
         piece = slice(start, start + size)
-        logits_BNC = model.prefix_logits(_to(model, batch.inputs[piece]), lengths)
-        targets = _to(model, targets_BN[piece])
+        inputs, targets = on_device(model, batch.inputs[piece], targets_BN[piece])
+        logits_BNC = model.prefix_logits(inputs, lengths)
         rows = torch.arange(targets.numel(), device=targets.device)
         found.append(_score(task, logits_BNC.flatten(0, 1), targets.flatten(), rows, targets.numel()))
     by_metric = {name: torch.cat([scores[name] for scores in found]).view(samples, -1) for name in task.metrics}
@@ -137,26 +131,20 @@ def _apart(
     model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate each point on sequences of its own."""
-    waiting, done, yielded = dict[int, list[_Scores]](), dict[int, int](), 0
+    found: list[list[list[Tensor]]] = [[] for _ in points]
     for pieces in _together(model, task, _drawn(task, points, rng)):
         batch = Batch.joined([piece for _, piece in pieces])
-        inputs, targets, asked_BT = (_to(model, array) for array in (batch.inputs, batch.targets, batch.asked))
+        inputs, targets, asked_BT = on_device(model, batch.inputs, batch.targets, batch.asked)
         answers = model.asked_logits(inputs, asked_BT)
         scores = _score(task, answers, targets[asked_BT], asked_BT.nonzero()[:, 0], len(batch))
-        begin = 0
-        for number, piece in pieces:
-            end = begin + len(piece)
-            waiting.setdefault(number, []).append({name: all_B[begin:end] for name, all_B in scores.items()})
-            done[number] = done.get(number, 0) + len(piece)
-            begin = end
-        for number in sorted(done):
-            if done[number] == points[number].samples:
-                parts = waiting.pop(number)
-                yield points[number], {name: torch.cat([part[name] for part in parts]) for name in task.metrics}
-                yielded += done.pop(number) > 0
-    if yielded != len(points):
-        missing = next(point for number, point in enumerate(points) if number in done or number not in waiting)
-        raise InputError(f"{task.label} has other than {missing.samples} samples at {dict(missing.axes)}")
+        split = [scores[name].split([len(piece) for _, piece in pieces]) for name in task.metrics]
+        for (number, _), *parts in zip(pieces, *split, strict=True):
+            found[number].append(parts)
+    for point, parts in zip(points, found, strict=True):
+        scores = {name: torch.cat(each) for name, each in zip(task.metrics, zip(*parts, strict=True), strict=False)}
+        if not all(len(scores.get(name, ())) == point.samples for name in task.metrics):
+            raise InputError(f"{task.label} has other than {point.samples} samples at {dict(point.axes)}")
+        yield point, scores
 
 
 def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
@@ -203,9 +191,3 @@ def _forgets(model: StringModel) -> bool:
 def _width(model: StringModel) -> int:
     """Return the values that a model holds of a symbol; a guess where its settings do not say."""
     return getattr(getattr(model, "config", None), "width", 64)
-
-
-def _to(model: StringModel, array: NDArray[Any]) -> Tensor:
-    parameter = next(model.parameters())
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.to(parameter) if tensor.is_floating_point() else tensor.to(parameter.device)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lengthwise.models.base import SequenceModel
+from lengthwise.models.base import SequenceModel, last_logits
 from lengthwise.state import State
 
 
@@ -68,30 +68,18 @@ def _cuts(length: int) -> list[tuple[int, ...]]:
     return [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
 
 
-class _Reading(NamedTuple):
-    """What one way of reading the tokens gave."""
-
-    logits: list[Tensor]
-    state: list[Tensor]
-    parameter_gradients: list[Tensor]
-    state_gradients: list[Tensor]
-
-
 def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, float]]:
     before = model(tokens[:, :5]).state.detach()
     whole = _read(model, tokens, before, ())
     pieces = [_read(model, tokens, before, cuts) for cuts in _cuts(tokens.shape[1])]
-    clauses = {
-        "outputs": "logits",
-        "final state": "state",
-        "gradients of the parameters": "parameter_gradients",
-        "gradient of the initial state": "state_gradients",
-    }
-    for clause, field in clauses.items():
-        worst = max(_difference(getattr(whole, field), getattr(piece, field)) for piece in pieces)
-        if field == "state_gradients" and _gradient_is_missing(model, tokens, before):
+    for clause, expected in whole.items():
+        worst = max(_difference(expected, piece[clause]) for piece in pieces)
+        if clause == _OF_STATE and _gradient_is_missing(model, tokens, before):
             worst = float("inf")
         yield f"cut anywhere: {clause}", worst
+
+
+_OF_STATE = "gradient of the initial state"
 
 
 def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) -> bool:
@@ -106,8 +94,11 @@ def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) ->
     return False
 
 
-def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> _Reading:
-    """Read tokens after a state in pieces; differentiate the logits and the final state together."""
+def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> dict[str, list[Tensor]]:
+    """Read tokens after a state in pieces; differentiate the logits and the final state together.
+
+    Returns what this way of reading gave.
+    """
     model.zero_grad(set_to_none=True)
     start = before.map(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t)
     state, pieces = start, list[Tensor]()
@@ -119,12 +110,12 @@ def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[in
     # Cosines give every entry a weight of its own, the same for every way of reading.
     weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (outputs, *final)]
     torch.stack(weighted).sum().backward()
-    return _Reading(
-        [outputs.detach()],
-        [t.detach() for t in final],
-        [gradient for p in model.parameters() if (gradient := p.grad) is not None],
-        [gradient for name in sorted(start) if (gradient := start[name].grad) is not None],
-    )
+    return {
+        "outputs": [outputs.detach()],
+        "final state": [t.detach() for t in final],
+        "gradients of the parameters": [gradient for p in model.parameters() if (gradient := p.grad) is not None],
+        _OF_STATE: [gradient for name in sorted(start) if (gradient := start[name].grad) is not None],
+    }
 
 
 @torch.no_grad()
@@ -133,7 +124,7 @@ def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> float:
     worst = 0.0
     for end in range(1, tokens.shape[1] + 1):
         logits, state = model(tokens[:, end - 1 : end], state)
-        worst = max(worst, _difference([_last(model(tokens[:, :end]).logits)], [_last(logits)]))
+        worst = max(worst, _difference([last_logits(model(tokens[:, :end]).logits)], [last_logits(logits)]))
     return worst
 
 
@@ -143,15 +134,12 @@ def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> float:
     ends = [1, 3, tokens.shape[1] // 2]
     changed = tokens.clone()
     changed[:, ends[-1] :] = (changed[:, ends[-1] :] + 1) % vocabulary
-    before, after = (
-        [model.prefix_logits(t, ends), *_known_before(model(t).logits, ends[-1])] for t in (tokens, changed)
-    )
-    return _difference(before, after)
-
-
-def _known_before(logits: Tensor, end: int) -> list[Tensor]:
-    """Return the logits of the prefixes shorter than the end, where a model gives those of every prefix."""
-    return [logits[:, :end]] if logits.ndim == 3 else []
+    known = list[list[Tensor]]()
+    for read in (tokens, changed):
+        logits = model(read).logits
+        every = [logits[:, : ends[-1]]] if logits.ndim == 3 else []
+        known.append([model.prefix_logits(read, ends), *every])
+    return _difference(*known)
 
 
 @torch.no_grad()
@@ -166,11 +154,7 @@ def _rejoined(model: SequenceModel, tokens: Tensor) -> float:
     state = model(tokens[:, :middle]).state
     swapped = State.concat([state.rows([b]) for b in reversed(range(len(tokens)))])
     after = model(tokens[:, middle:].flip(0), swapped).logits.flip(0)
-    return _difference([_last(model(tokens).logits)], [_last(after)])
-
-
-def _last(logits: Tensor) -> Tensor:
-    return logits[:, -1] if logits.ndim == 3 else logits
+    return _difference([last_logits(model(tokens).logits)], [last_logits(after)])
 
 
 def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:

@@ -253,13 +253,11 @@ def restarted_losses(
 
 
 def _check_bins(tokens_BS: Tensor, edges: Sequence[int], batch_size: int) -> None:
-    check_tokens(tokens_BS, 2)
+    check_tokens(tokens_BS, 2, batch_size)
     length = tokens_BS.shape[1] - 1
     increasing = all(left < right for left, right in pairwise(edges))
     if len(edges) < 2 or not increasing or edges[0] < 0 or edges[-1] > length:
         raise InputError(f"edges of bins must be two or more increasing integers in 0..{length}, not {list(edges)}")
-    if batch_size < 1:
-        raise InputError(f"at least 1 row is read at a time, not {batch_size}")
 
 
 def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: int) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.perplexity import standard_error
-from lengthwise.models.base import SequenceModel
-from lengthwise.models.reading import check_tokens, non_finite_entry, spans
+from lengthwise.models.base import SequenceModel, last_logits
+from lengthwise.models.reading import check_places, check_tokens, non_finite_entry, spans
 from lengthwise.state import Kind, State
 
 
@@ -79,14 +79,9 @@ def effective_remembrance(
 
     Source: Buitrago Ruiz and Gu 2025 (arXiv 2507.02782), effective remembrance.
     """
-    check_tokens(tokens_BT, 1)
+    check_tokens(tokens_BT, 1, batch_size, "reading is held")
     rows, length = tokens_BT.shape
-    wrong = sorted(start for start in starts if not 0 <= start < length)
-    if wrong or not starts:
-        given = f"{wrong[0]} is not" if wrong else "none was given"
-        raise InputError(f"starts must lie in 0..{length - 1}, the places of the {length} tokens: {given}")
-    if batch_size < 1:
-        raise InputError(f"at least 1 reading is held at a time, not {batch_size}")
+    check_places("starts", starts, range(length), f"the places of the {length} tokens")
     model.eval()
     wanted = sorted(set(starts))
     with_whole = sorted({0, *wanted})
@@ -149,7 +144,7 @@ def _read_on(model: SequenceModel, cohort: _Cohort, tokens_BT: Tensor, chunk: in
     for begin, end in spans(rest_BT.shape[1], chunk):
         logits, state = model(rest_BT[:, begin:end].repeat(len(cohort.starts), 1), state)
         # A view would keep the logits of the whole piece.
-        last = logits[:, -1].clone() if logits.ndim == 3 else logits
+        last = last_logits(logits).clone()
     return _Cohort(cohort.starts, tokens_BT.shape[1], state, last)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.models.base import SequenceModel
-from lengthwise.models.reading import Piece, check_tokens, non_finite_entry, read
+from lengthwise.models.reading import Piece, check_places, check_tokens, non_finite_entry, read
 from lengthwise.state import Kind, State
 
 
@@ -89,13 +89,8 @@ def state_statistics(
 
     Source: Buitrago Ruiz and Gu 2025 (arXiv 2507.02782), standard deviation of the state; layers and heads are ours.
     """
-    check_tokens(tokens_BT, 1)
-    wrong = sorted(position for position in positions if not 1 <= position <= tokens_BT.shape[1])
-    if wrong or not positions:
-        given = f"{wrong[0]} is not" if wrong else "none was given"
-        raise InputError(f"positions must lie in 1..{tokens_BT.shape[1]}, the tokens read: {given}")
-    if batch_size < 1:
-        raise InputError(f"at least 1 row is read at a time, not {batch_size}")
+    check_tokens(tokens_BT, 1, batch_size)
+    check_places("positions", positions, range(1, tokens_BT.shape[1] + 1), "the tokens read")
     model.eval()
     found: dict[int, _Heads] = {}
     for rows_BT in tokens_BT.split(batch_size):

@@ -18,6 +18,8 @@ from lengthwise.evaluation.losses import OctaveLosses, perplexity
 HOLDS_WITHIN = 1.02
 FAILS_ABOVE = 1.5
 Judgement = Literal["holds", "drifts", "fails", "undecided"]
+_Moments = tuple[float, float]
+"""Mean and standard deviation of the paired differences of an octave in log-perplexity."""
 
 
 class OctaveRatio(NamedTuple):
@@ -47,20 +49,6 @@ class Verdict:
     rows: int
     rows_needed: int | None
     """Where undecided, about how many rows would decide if mean and spread stay what they are."""
-
-
-class _Octave(NamedTuple):
-    """The paired differences of one octave in log-perplexity: mean, standard deviation and half the interval."""
-
-    start: int
-    end: int
-    mean: float
-    deviation: float
-    half: float
-
-    def ratio(self) -> OctaveRatio:
-        ends = (perplexity(self.mean - self.half), perplexity(self.mean + self.half))
-        return OctaveRatio(self.start, self.end, perplexity(self.mean), *ends)
 
 
 def verdict(
@@ -98,20 +86,25 @@ def verdict(
 
     Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
     """
-    _check(octaves, context, holds_within, fails_above, confidence)
     references = [octaves[0]] * len(octaves) if restarted is None else restarted
-    _check_same(octaves, references)
+    _check(octaves, references, context, holds_within, fails_above, confidence)
     rows = len(octaves[0].row_means)
     probability = 1 - (1 - confidence) / (2 * (len(octaves) - 1))
     quantile = student_quantile(probability, rows - 1)
-    measured = [_paired(*pair, quantile) for pair in zip(references[1:], octaves[1:], strict=True)]
-    ratios = tuple(octave.ratio() for octave in measured)
-    reference = (octaves[0].start, octaves[0].end)
-    name, reason = judge(ratios, reference, rows, holds_within=holds_within, fails_above=fails_above)
-    needed = _rows_needed(measured, rows, probability, holds_within) if name == "undecided" else None
+    ratios, moments = list[OctaveRatio](), list[_Moments]()
+    for reference, octave in zip(references[1:], octaves[1:], strict=True):
+        differences = [a - b for a, b in zip(octave.row_means, reference.row_means, strict=True)]
+        mean, deviation = fmean(differences), stdev(differences)
+        half = quantile * deviation / math.sqrt(rows)
+        ends = (perplexity(mean - half), perplexity(mean + half))
+        ratios.append(OctaveRatio(octave.start, octave.end, perplexity(mean), *ends))
+        moments.append((mean, deviation))
+    compared = (octaves[0].start, octaves[0].end)
+    name, reason = judge(ratios, compared, rows, holds_within=holds_within, fails_above=fails_above)
+    needed = _rows_needed(ratios, moments, rows, probability, holds_within) if name == "undecided" else None
     if needed:
         reason += f", about {needed:,} would do"
-    return Verdict(name, reason, ratios, context, rows, needed)
+    return Verdict(name, reason, tuple(ratios), context, rows, needed)
 
 
 def judge(
@@ -141,14 +134,28 @@ def judge(
 
     Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
     """
-    name, decisive = _rule(ratios, holds_within, fails_above)
-    thresholds = {"holds": holds_within, "drifts": holds_within, "fails": fails_above}
-    reason = _reason(name, decisive, reference, thresholds)
-    return name, f"{reason}; {rows} rows are too few to say" if name == "undecided" else reason
+    surest = max(ratios, key=lambda octave: octave.low)
+    decisive = widest = max(ratios, key=lambda octave: octave.high)
+    if surest.low > fails_above:
+        name, decisive, finding = "fails", surest, f", surely above {fails_above:g} times"
+    elif surest.low > holds_within:
+        name, decisive, finding = "drifts", surest, f", surely above {holds_within:g} times"
+    elif widest.high <= holds_within:
+        name, finding = "holds", f"; no octave beyond is surely or possibly above {holds_within:g} times"
+    else:
+        name, finding = "undecided", f"; {rows} rows are too few to say"
+    where = f"at positions {decisive.start:,} to {decisive.end:,}"
+    measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
+    return name, f"perplexity {where} is {measured} that at {reference[0]:,} to {reference[1]:,}{finding}"
 
 
 def _check(
-    octaves: Sequence[OctaveLosses], context: int, holds_within: float, fails_above: float, confidence: float
+    octaves: Sequence[OctaveLosses],
+    references: Sequence[OctaveLosses],
+    context: int,
+    holds_within: float,
+    fails_above: float,
+    confidence: float,
 ) -> None:
     if len(octaves) < 2 or octaves[0].end != context:
         ends = ", ".join(str(octave.end) for octave in octaves) or "none"
@@ -169,9 +176,6 @@ def _check(
             "thresholds must satisfy 1 <= holds_within < fails_above and 0 < confidence < 1, "
             f"not {holds_within}, {fails_above} and {confidence}"
         )
-
-
-def _check_same(octaves: Sequence[OctaveLosses], references: Sequence[OctaveLosses]) -> None:
     rows = {len(octave.row_means) for octave in (*octaves, *references)}
     if len(references) != len(octaves) or len(rows) > 1:
         raise InputError(
@@ -180,32 +184,16 @@ def _check_same(octaves: Sequence[OctaveLosses], references: Sequence[OctaveLoss
         )
 
 
-def _paired(reference: OctaveLosses, octave: OctaveLosses, quantile: float) -> _Octave:
-    differences = [a - b for a, b in zip(octave.row_means, reference.row_means, strict=True)]
-    deviation = stdev(differences)
-    half = quantile * deviation / math.sqrt(len(differences))
-    return _Octave(octave.start, octave.end, fmean(differences), deviation, half)
-
-
-def _rule(ratios: Sequence[OctaveRatio], holds_within: float, fails_above: float) -> tuple[Judgement, OctaveRatio]:
-    """Return the name and the octave that decided, or that left it open."""
-    surest = max(ratios, key=lambda octave: octave.low)
-    widest = max(ratios, key=lambda octave: octave.high)
-    if surest.low > fails_above:
-        return "fails", surest
-    if surest.low > holds_within:
-        return "drifts", surest
-    return ("holds" if widest.high <= holds_within else "undecided"), widest
-
-
-def _rows_needed(measured: Sequence[_Octave], rows: int, probability: float, holds_within: float) -> int | None:
+def _rows_needed(
+    ratios: Sequence[OctaveRatio], moments: Sequence[_Moments], rows: int, probability: float, holds_within: float
+) -> int | None:
     """Return about how many rows would decide: the fewest that show one rise, or the most that exclude them all."""
     threshold = math.log(holds_within)
-    risen = [octave for octave in measured if octave.mean > threshold]
-    open_still = [octave for octave in measured if octave.ratio().high > holds_within]
-    if any(octave.mean == threshold for octave in risen or open_still):
+    risen = [moment for moment in moments if moment[0] > threshold]
+    chosen = risen or [moment for moment, ratio in zip(moments, ratios, strict=True) if ratio.high > holds_within]
+    if any(mean == threshold for mean, _ in chosen):
         return None
-    spreads = [octave.deviation / abs(octave.mean - threshold) for octave in risen or open_still]
+    spreads = [deviation / abs(mean - threshold) for mean, deviation in chosen]
     return _enough_rows(min(spreads) if risen else max(spreads), rows, probability)
 
 
@@ -221,15 +209,3 @@ def _enough_rows(spread: float, rows: int, probability: float) -> int:
         quantile = student_quantile(probability, min(enough - 1, 1000))
         enough = max(2, math.ceil((quantile * spread) ** 2))
     return enough
-
-
-def _reason(name: str, decisive: OctaveRatio, reference: tuple[int, int], thresholds: dict[str, float]) -> str:
-    where = f"at positions {decisive.start:,} to {decisive.end:,}"
-    measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
-    against = f"that at {reference[0]:,} to {reference[1]:,}"
-    sentence = f"perplexity {where} is {measured} {against}"
-    if name == "holds":
-        return f"{sentence}; no octave beyond is surely or possibly above {thresholds[name]:g} times"
-    if name == "undecided":
-        return sentence
-    return f"{sentence}, surely above {thresholds[name]:g} times"

@@ -75,14 +75,14 @@ class Intervention(ABC):
         del batch_size
         return 0
 
-    @abstractmethod
     def observe(self, final: State) -> None:
-        """See the state after a step; what is kept of it is detached.
+        """See the state after a step, to forget it by default; what is kept of it is detached.
 
         Raises:
             InputError: no step was begun.
             StoppedError: the state is not finite; the message names the entry.
         """
+        del final
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the memory as tensors and as values that JSON can hold; none by default."""

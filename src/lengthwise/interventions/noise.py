@@ -61,9 +61,6 @@ class RandomNoise(Intervention):
         noise = {name: self.config.sigma * _normal_like(start[name], rng) for name in recurrent_entries(start)}
         return State({**start, **noise}, start.kinds)
 
-    def observe(self, final: State) -> None:
-        """Forget the state."""
-
 
 class FittedNoiseConfig(InterventionConfig):
     """Settings of fitted noise."""

@@ -178,9 +178,6 @@ class TBPTT(Passing):
     name = "tbptt"
     aligned = True
 
-    def __init__(self, config: TBPTTConfig) -> None:
-        super().__init__(config)
-
     def _sources(self, batch_size: int, rng: torch.Generator) -> Tensor | slice:
         del rng
         if batch_size != self.memory.batch_size:

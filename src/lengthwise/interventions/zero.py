@@ -34,6 +34,3 @@ class Zero(Intervention):
         """Return the model's initial state."""
         del rng, fresh_B
         return model.initial_state(batch_size)
-
-    def observe(self, final: State) -> None:
-        """Forget the state."""

@@ -6,6 +6,7 @@ Shape letters: B batch rows, T tokens, C classes or symbols, N prefix lengths.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -134,7 +135,10 @@ class SequenceModel(StringModel):
         return State({**start, **kept}, start.kinds)
 
     def gives_every_prefix(self) -> bool:
-        """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol."""
+        """Return whether one call gives logits after every token, [B, T, C]: asked of one symbol.
+
+        A model that reads values overrides it.
+        """
         parameter = next(self.parameters())
         with torch.no_grad():
             return self(torch.zeros(1, 1, dtype=torch.int64, device=parameter.device)).logits.ndim == 3
@@ -151,10 +155,8 @@ class SequenceModel(StringModel):
         """
         if not tokens.shape[1]:
             raise InputError("an empty string has no logits")
-        logits = torch.empty(0)
-        for _, piece in self._chunks(tokens, chunk):
-            logits = piece
-        return logits[:, -1] if logits.ndim == 3 else logits
+        ((_, logits),) = deque(self._chunks(tokens, chunk), maxlen=1)
+        return last_logits(logits)
 
     def prefix_logits(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """Return the logits of many prefixes of the same strings, [B, N, C], all read in one go.
@@ -163,18 +165,13 @@ class SequenceModel(StringModel):
             tokens: [B, T] symbols.
             lengths: N increasing prefix lengths, each in 1..T.
         """
+        read = tokens[:, : lengths[-1]]
+        asked = ends_asked(read, lengths)
         if self.gives_every_prefix():
-            picked = [
-                logits_BTC[:, [n - start - 1 for n in lengths if start < n <= start + logits_BTC.shape[1]]]
-                for start, logits_BTC in self._chunks(tokens[:, : lengths[-1]])
-            ]
-            return torch.cat(picked, 1)
-        state, read, logits = self.initial_state(tokens.shape[0]), 0, list[Tensor]()
-        for length in lengths:
-            output = self(tokens[:, read:length], state)
-            state, read = output.state, length
-            logits.append(output.logits)
-        return torch.stack(logits, 1)
+            logits_XC = self.asked_logits(read, asked)
+        else:
+            logits_XC = self._answers_in_pieces(read, asked, None).logits
+        return logits_XC.unflatten(0, (len(tokens), -1))
 
     def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
         """Return the logits [N, C] at the positions where something is asked, rows first, read in chunks.
@@ -231,6 +228,18 @@ class SequenceModel(StringModel):
         for start in range(0, tokens.shape[1], size):
             logits, state = self(tokens[:, start : start + size], state)
             yield start, logits
+
+
+def last_logits(logits: Tensor) -> Tensor:
+    """Return the logits [B, C] after the last token, from those or from the logits of every prefix."""
+    return logits[:, -1] if logits.ndim == 3 else logits
+
+
+def ends_asked(tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return [B, T], true at the ends of prefixes of these lengths."""
+    asked_BT = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    asked_BT[:, [length - 1 for length in lengths]] = True
+    return asked_BT
 
 
 def chunk_size(tokens: Tensor, chunk: int | None = None) -> int:

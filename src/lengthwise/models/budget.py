@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import math
+from bisect import bisect_right
 from typing import Any, NamedTuple
 
 import torch
@@ -48,12 +50,18 @@ def solve_width(config: ModelConfig, inputs: Space | int, outputs: Space | int, 
     if "width" not in type(config).model_fields:
         raise InputError(f"model {_name(config)} has no setting for its width, so it cannot be brought to a size")
 
-    around = _around(functools.partial(_first_from, config, inputs, outputs), parameters)
-    if not around:
+    first_from = functools.partial(_first_from, config, inputs, outputs)
+    if math.isinf(first_from(1).parameters):
         # What the model says against a width says it best.
         _size(config, inputs, outputs)
         raise InputError(f"model {_name(config)} can be built at no width up to {_REACH}")
-    nearest = min(around, key=lambda built: abs(built.parameters - parameters))
+    # Nothing is wider than it has parameters.
+    widths = range(1, min(_WIDEST, parameters + 1) + 1)
+    above = bisect_right(widths, parameters, key=lambda width: first_from(width).parameters)
+    nearest = min(
+        (first_from(width) for width in (above, above + 1) if width),
+        key=lambda built: abs(built.parameters - parameters),
+    )
     if not _within(nearest.parameters, parameters):
         raise InputError(
             f"no width of model {_name(config)} comes within {TOLERANCE:.0%} of {parameters:,} parameters; "
@@ -89,39 +97,15 @@ class _Built(NamedTuple):
     """A width at which a model can be built, and its size."""
 
     width: int
-    parameters: int
+    parameters: float
 
 
-def _around(first_from: Callable[[int], _Built | None], parameters: int) -> list[_Built]:
-    """Return the widest model within a budget and the next wider one, as far as there are such."""
-    low, high = first_from(1), None
-    if low is None or low.parameters > parameters:
-        return [low] if low else []
-    while high is None:
-        wider = first_from(2 * low.width)
-        if wider is None or wider.width > _WIDEST:
-            return [low]
-        low, high = (low, wider) if wider.parameters > parameters else (wider, None)
-    end = high.width
-    while end - low.width > 1:
-        middle = (low.width + end) // 2
-        found = first_from(middle)
-        if found is None or found.parameters > parameters:
-            end, high = middle, found or high
-        else:
-            low = found
-    return [low, high]
-
-
-def _first_from(config: ModelConfig, inputs: Space | int, outputs: Space | int, width: int) -> _Built | None:
-    """Return the first width from this one on at which the model can be built."""
+def _first_from(config: ModelConfig, inputs: Space | int, outputs: Space | int, width: int) -> _Built:
+    """Return the first width from this one on at which the model can be built; it has no end where there is none."""
     for candidate in range(width, width + _REACH):
-        try:
-            size = _size(config.model_copy(update={"width": candidate}), inputs, outputs)
-        except InputError:
-            continue
-        return _Built(candidate, size)
-    return None
+        with contextlib.suppress(InputError):
+            return _Built(candidate, _size(config.model_copy(update={"width": candidate}), inputs, outputs))
+    return _Built(width, math.inf)
 
 
 def _size(config: ModelConfig, inputs: Space | int, outputs: Space | int) -> int:
@@ -129,7 +113,7 @@ def _size(config: ModelConfig, inputs: Space | int, outputs: Space | int) -> int
         return count_parameters(config.build(inputs, outputs))
 
 
-def _within(size: int, parameters: int) -> bool:
+def _within(size: float, parameters: int) -> bool:
     return abs(size - parameters) <= TOLERANCE * parameters
 
 

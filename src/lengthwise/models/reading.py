@@ -5,8 +5,8 @@ Shape letters: B batch rows, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.state import Kind, State
 
 
@@ -112,8 +112,7 @@ def as_start(model: SequenceModel, final: State) -> State:
 def non_finite_entry(state: State, kinds: Iterable[Kind] = tuple(Kind)) -> str | None:
     """Return the name of the first entry, of these kinds, that holds an infinity or a NaN."""
     chosen = set(kinds)
-    names = (name for name in state if state.kinds[name] in chosen)
-    return next((name for name in names if not bool(torch.isfinite(state[name]).all())), None)
+    return next((name for name in state.non_finite() if state.kinds[name] in chosen), None)
 
 
 @torch.no_grad()
@@ -138,15 +137,24 @@ def first_not_finite(model: SequenceModel, tokens_BT: Tensor, state: State) -> t
     return None
 
 
-def check_tokens(tokens_BT: Tensor, least: int) -> None:
+def on_device(model: StringModel, *arrays: NDArray[Any]) -> list[Tensor]:
+    """Return arrays as tensors on a model's device, real numbers in its dtype."""
+    parameter = next(model.parameters())
+    tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in arrays]
+    return [t.to(parameter) if t.is_floating_point() else t.to(parameter.device) for t in tensors]
+
+
+def check_tokens(tokens_BT: Tensor, least: int, batch_size: int = 1, together: str = "row is read") -> None:
     """Refuse what is not rows of symbols or of vectors.
 
     Args:
         tokens_BT: [B, T] symbols or [B, T, F] values.
         least: the smallest T that will do.
+        batch_size: what is read at a time, at least 1.
+        together: what that counts, in words.
 
     Raises:
-        InputError: these are neither, there are no rows, or too few positions.
+        InputError: these are neither, there are no rows, too few positions, or nothing is read at a time.
     """
     fitting = tokens_BT.ndim == (3 if tokens_BT.is_floating_point() else 2)
     if not fitting or not len(tokens_BT):
@@ -156,3 +164,23 @@ def check_tokens(tokens_BT: Tensor, least: int) -> None:
         )
     if tokens_BT.shape[1] < least:
         raise InputError(f"rows of at least {least} tokens are needed, these have {tokens_BT.shape[1]}")
+    if batch_size < 1:
+        raise InputError(f"at least 1 {together} at a time, not {batch_size}")
+
+
+def check_places(what: str, given: Sequence[int], allowed: range, meaning: str) -> None:
+    """Refuse places in a sequence that are not there.
+
+    Args:
+        what: what is placed, as the error message says it.
+        given: the places.
+        allowed: those that there are.
+        meaning: what these are, in words.
+
+    Raises:
+        InputError: there is no place, or one that is not allowed.
+    """
+    wrong = sorted(set(given).difference(allowed))
+    if wrong or not given:
+        found = f"{wrong[0]} is not" if wrong else "none was given"
+        raise InputError(f"{what} must lie in {allowed.start}..{allowed.stop - 1}, {meaning}: {found}")

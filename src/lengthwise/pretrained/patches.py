@@ -23,11 +23,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers import DynamicCache
-from transformers.cache_utils import (
-    LinearAttentionAndFullAttentionLayer,
-    LinearAttentionAndSlidingWindowAttentionLayer,
-    LinearAttentionLayer,
-)
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.scans.delta import delta_scan
@@ -42,10 +37,9 @@ CHUNK = 32
 
 Scan = Callable[..., Any]
 
-_patching = RLock()
-
-
 Owner = ModuleType | nn.Module
+
+_patching = RLock()
 
 
 def check_present(owner: Owner, name: str) -> None:
@@ -75,47 +69,27 @@ def replaced(replacements: Iterable[tuple[Owner, str, Any]]) -> Generator[None]:
                 own.update(kept)
 
 
-class _Assigning(LinearAttentionLayer):
-    """A cache layer that keeps the tensors it is given, with their gradient history."""
-
-    def update_conv_state(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, conv_states: Tensor, state_idx: int = 0, **_: Any
-    ) -> Tensor:
-        before = _set(self.conv_states[state_idx])
-        full = torch.cat([before, conv_states], dim=-1)
-        # A copy, because a view would keep the inputs of the whole call alive.
-        self.conv_states[state_idx] = full[..., -before.shape[-1] :].clone()
-        return full
-
-    def update_recurrent_state(self, recurrent_states: Tensor, state_idx: int = 0, **_: Any) -> Tensor:
-        self.recurrent_states[state_idx] = recurrent_states
-        return recurrent_states
-
-
-def _set(state: Tensor | None) -> Tensor:
-    if state is None:
-        raise RunError("a layer of the model updates a state that its initial state does not have")
-    return state
-
-
-_ASSIGNING: dict[type, type] = {
-    layer: type(f"Assigning{layer.__name__}", (_Assigning, layer), {})
-    for layer in (
-        LinearAttentionLayer,
-        LinearAttentionAndFullAttentionLayer,
-        LinearAttentionAndSlidingWindowAttentionLayer,
-    )
-}
-
-
 class PatchedCache(DynamicCache):
-    """A cache whose recurrent states go to the scans of a chunk rather than to the layers."""
+    """A cache that keeps the tensors it is given, with their gradient history, and hands recurrent states to scans."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config=config)
-        for layer in self.layers:
-            layer.__class__ = _ASSIGNING.get(type(layer), type(layer))
         self._waiting: list[Tensor] = []
+
+    def update_conv_state(self, conv_states: Tensor, layer_idx: int, state_idx: int = 0, **_: Any) -> Tensor:
+        """Put the inputs of a convolution behind those before, and keep the last of them."""
+        layer: Any = self.layers[layer_idx]
+        before = _set(layer.conv_states[state_idx])
+        full = torch.cat([before, conv_states], dim=-1)
+        # A copy, because a view would keep the inputs of the whole call alive.
+        layer.conv_states[state_idx] = full[..., -before.shape[-1] :].clone()
+        return full
+
+    def update_recurrent_state(self, recurrent_states: Tensor, layer_idx: int, state_idx: int = 0, **_: Any) -> Tensor:
+        """Keep the state after a call."""
+        layer: Any = self.layers[layer_idx]
+        layer.recurrent_states[state_idx] = recurrent_states
+        return recurrent_states
 
     def get_conv_state(self, layer_idx: int, state_idx: int = 0) -> None:
         """Return nothing: with a state, a layer takes another path for a single token, and writes in place."""
@@ -149,83 +123,58 @@ class PatchedCache(DynamicCache):
             )
 
 
+def _set(state: Tensor | None) -> Tensor:
+    if state is None:
+        raise RunError("a layer of the model updates a state that its initial state does not have")
+    return state
+
+
 def _selective(_: Scan, cache: PatchedCache) -> Scan:
     """Run our own scan: the library's has no initial state and, without its kernels, is many times slower."""
 
     def scan(
-        hidden_states: Tensor,
-        dt: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None = None,
-        z: Tensor | None = None,
-        delta_bias: Tensor | None = None,
-        delta_softplus: bool = False,
-        return_last_state: bool = False,
-        **_: Any,
+        hidden_states: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *, z: Tensor | None = None, **options: Any
     ) -> Tensor | tuple[Tensor, Tensor]:
-        if delta_bias is not None:
-            dt = dt + delta_bias.to(dt.dtype)[:, None]
-        if delta_softplus:
-            dt = F.softplus(dt)
-        y_BTD, last_BDN = selective_scan(hidden_states.mT, dt.mT, A, B.mT, C.mT, D, cache.take_head())
+        bias = options.get("delta_bias")
+        dt = _step_sizes(dt, None if bias is None else bias[:, None], options.get("delta_softplus", False))
+        skip = options.get("D")
+        y_BTD, last_BDN = selective_scan(hidden_states.mT, dt.mT, A, B.mT, C.mT, skip, cache.take_head())
         y_BDT = y_BTD.mT if z is None else y_BTD.mT * F.silu(z)
-        return (y_BDT, last_BDN) if return_last_state else y_BDT
+        return (y_BDT, last_BDN) if options.get("return_last_state") else y_BDT
 
     return scan
 
 
 def _chunked(original: Scan, cache: PatchedCache) -> Scan:
-    def scan(
-        hidden_states: Tensor,
-        dt: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        chunk_size: int,
-        D: Tensor | None = None,
-        dt_bias: Tensor | None = None,
-        dt_softplus: bool = False,
-        dt_limit: tuple[float, float] = (0.0, float("inf")),
-        **options: Any,
-    ) -> Any:
+    def scan(hidden_states: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, **options: Any) -> Any:
         state_BHDN = options["initial_states"] = cache.take()
         if hidden_states.device.type != "cpu":
-            options |= {"D": D, "dt_bias": dt_bias, "dt_softplus": dt_softplus, "dt_limit": dt_limit}
             # The library pads to whole chunks: a few tokens would cost as much as a whole one.
             needed = max(16, 1 << (hidden_states.shape[1] - 1).bit_length())
-            return original(hidden_states, dt, A, B, C, chunk_size=min(chunk_size, needed), **options)
-        if dt_bias is not None:
-            dt = dt + dt_bias.to(dt.dtype)
-        if dt_softplus:
-            dt = F.softplus(dt)
-        dt, x_BTHD = dt.clamp(*dt_limit).float(), hidden_states.float()
+            return original(hidden_states, dt, A, B, C, **options | {"chunk_size": min(options["chunk_size"], needed)})
+        dt = _step_sizes(dt, options.get("dt_bias"), options.get("dt_softplus", False))
+        dt, x_BTHD = dt.clamp(*options.get("dt_limit", (0.0, float("inf")))).float(), hidden_states.float()
         y_BTHD, last_BHND = linear_scan(C, B, x_BTHD * dt[..., None], A.float() * dt, state_BHDN.mT)
-        if D is not None:
-            y_BTHD = torch.addcmul(y_BTHD, x_BTHD, D.float()[:, None])
+        if (skip := options.get("D")) is not None:
+            y_BTHD = torch.addcmul(y_BTHD, x_BTHD, skip.float()[:, None])
         # Callers take views of the outputs.
         return y_BTHD.contiguous(), last_BHND.mT
 
     return scan
 
 
+def _step_sizes(dt: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
+    dt = dt if bias is None else dt + bias.to(dt.dtype)
+    return F.softplus(dt) if softplus else dt
+
+
 def _delta(original: Scan, cache: PatchedCache) -> Scan:
-    def scan(
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        g: Tensor,
-        beta: Tensor,
-        use_qk_l2norm_in_kernel: bool = False,
-        **options: Any,
-    ) -> Any:
+    def scan(query: Tensor, key: Tensor, value: Tensor, *, g: Tensor, beta: Tensor, **options: Any) -> Any:
         state = options["initial_state"] = cache.take()
         if query.device.type != "cpu":
-            options["use_qk_l2norm_in_kernel"] = use_qk_l2norm_in_kernel
             return original(query, key, value, g=g, beta=beta, **options)
         q, k = query.float(), key.float()
-        if use_qk_l2norm_in_kernel:
+        if options.get("use_qk_l2norm_in_kernel"):
             q, k = _of_length_one(q), _of_length_one(k)
         # Grouped values: each key serves neighbouring heads of values.
         shared = value.shape[2] // key.shape[2]

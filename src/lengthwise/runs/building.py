@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from lengthwise.errors import InputError
@@ -11,7 +9,7 @@ from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.environment import source_commit
-from lengthwise.runs.folder import RunFolder, run_path
+from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.rows import Head
 from lengthwise.spaces import Values
@@ -78,9 +76,8 @@ def model_sizes(model: StringModel) -> dict[str, int]:
     return sizes
 
 
-def start_from_run(recipe: Recipe, seed: int, trainer: Trainer, root: Path) -> None:
+def start_from_run(recipe: Recipe, seed: int, trainer: Trainer, start: RunFolder) -> None:
     """Take the parameters of the run that the recipe starts from."""
-    start = RunFolder(run_path(root, str(recipe.start), seed))
     if not start.finished.exists():
         raise InputError(
             f"recipe {recipe.name} starts from {start.path}, which is not trained to its end; "

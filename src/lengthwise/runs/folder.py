@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +11,23 @@ from lengthwise.files import read_rows
 from lengthwise.runs.lock import is_held
 
 
-@dataclass(frozen=True)
 class RunFolder:
     """The files of one run."""
 
-    path: Path
-
-    @property
-    def recipe(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
         """The resolved recipe."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def environment(self) -> Path:
+        self.environment = path / "environment.json"
         """Versions, commit, command lines, machine."""
-        return self.path / "environment.json"
-
-    @property
-    def metrics(self) -> Path:
+        self.metrics = path / "metrics.jsonl"
         """One row every few steps of training."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def evaluation(self) -> Path:
+        self.evaluation = path / "evaluation.jsonl"
         """What was measured; `lengthwise.runs.rows` reads it."""
-        return self.path / "evaluation.jsonl"
-
-    @property
-    def checkpoint(self) -> Path:
+        self.checkpoint = path / "checkpoint.safetensors"
         """All that a resumed run needs."""
-        return self.path / "checkpoint.safetensors"
-
-    @property
-    def finished(self) -> Path:
+        self.finished = path / "finished"
         """Exists when training is done, and says how it ended."""
-        return self.path / "finished"
 
     @property
     def begun(self) -> bool:

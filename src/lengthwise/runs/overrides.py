@@ -11,7 +11,6 @@ import yaml
 from lengthwise.errors import InputError
 from lengthwise.tasks import spell_task
 
-
 Change: TypeAlias = str | tuple[str, Any]
 """``path=value`` with the value in YAML, or the path and the value."""
 

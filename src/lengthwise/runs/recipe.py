@@ -117,32 +117,36 @@ class Recipe(Settings):
         found = {"task": identity} if (identity := self.task.identity()) else {}
         return found | dict(_plugins(self))
 
+    def beginning(self, start: str | None = None) -> Recipe:
+        """Return the recipe as a run of it begins: with what its names stand for now.
+
+        Args:
+            start: the digest of the recipe that gave the parameters of the run it starts from, where that is known.
+        """
+        return self.model_copy(update={"content": self.stands_for() | ({"start": start} if start else {})})
+
     def sealed(self) -> Recipe:
         """Return the recipe with what its names stand for.
 
         Raises:
             InputError: it was sealed before, and they stand for something else now.
         """
-        now = self.stands_for()
-        if self.content is not None and self.content != now:
+        sealed = self.beginning((self.content or {}).get("start"))
+        then, now = self.content, sealed.content or {}
+        if then is not None and then != now:
+            changed = sorted(place for place in {*then, *now} if then.get(place) != now.get(place))
             listed = "; ".join(
-                f"{place}: {self.content.get(place, 'nothing')}, now {now.get(place, 'nothing')}"
-                for place in sorted({*self.content, *now})
-                if self.content.get(place) != now.get(place)
+                f"{place}: {then.get(place, 'nothing')}, now {now.get(place, 'nothing')}" for place in changed
             )
             raise InputError(
                 f"recipe {self.name} stands for something else than when its run began ({listed}): "
                 "a file, a text or a package has changed; give the run another name, or take the change back"
             )
-        return self.model_copy(update={"content": now})
-
-    @functools.cached_property
-    def _digest(self) -> str:
-        return digest_of(self, self.stands_for() if self.content is None else self.content)
+        return sealed
 
     def digest(self) -> str:
         """Return a hash of all that decides the numbers; with the seed it is the key of a run."""
-        return self._digest
+        return digest_of(self, self.stands_for() if self.content is None else self.content)
 
 
 def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
@@ -155,7 +159,7 @@ def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
         recipe: the recipe.
         content: as `Recipe.stands_for` returns it.
     """
-    without = {"name", "makes", "seeds", "parameters", "content"}
+    without = {"name", "makes", "seeds", "parameters", "content", *({"start"} & set(content))}
     settings = {name: value for name, value in _telling(recipe).items() if name not in without}
     for path in recipe.task.paths():
         *sections, last = path.split(".")
@@ -256,6 +260,18 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
         return Recipe.model_validate(settings)
     except ValidationError as error:
         raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return the settings in which two recipes differ, each as ``path: old, now new``."""
+    found: list[str] = []
+    for key in dict.fromkeys([*old, *new]):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {before!r}, now {after!r}")
+    return found
 
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,15 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.rows import Row
 from lengthwise.files import append, write_atomically
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
 from lengthwise.runs.environment import describe_environment
-from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.folder import RunFolder, run_path
 from lengthwise.runs.lock import hold
-from lengthwise.runs.recipe import Recipe, validate_recipe
+from lengthwise.runs.recipe import Recipe, differences, validate_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
 from lengthwise.runs.shipped import read_settings
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
@@ -63,16 +62,17 @@ def train_run(
     run = RunFolder(folder)
     if not processes.first:
         return _follow(run, recipe, seed, stop, processes)
+    start = _start(folder, recipe, seed)
     with hold(folder), _free_if_refused(run):
-        _claim(run, recipe, seed)
+        _claim(run, recipe, seed, start)
         processes.wait()
         if run.finished.exists():
             _check_finished(run)
             return Outcome.NOTHING_TO_DO
         trainer = build_trainer(recipe, seed, processes)
         _record_environment(run, model_sizes(trainer.model), seed)
-        if not run.checkpoint.exists() and recipe.start is not None:
-            start_from_run(recipe, seed, trainer, folder.absolute().parents[recipe.name.count("/") + 1])
+        if start and not run.checkpoint.exists():
+            start_from_run(recipe, seed, trainer, start)
         _resume(run, trainer)
         processes.wait()
 
@@ -192,33 +192,41 @@ def read_run(run: RunFolder) -> tuple[Recipe, int]:
     return recipe, recipe.seeds[0]
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the settings in which two recipes differ, each as ``path: old, now new``."""
-    found: list[str] = []
-    for key in dict.fromkeys([*old, *new]):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, f"{prefix}{key}.")
-        elif before != after:
-            found.append(f"{prefix}{key}: {before!r}, now {after!r}")
-    return found
+def differing(run: RunFolder, recipe: Recipe, seed: int) -> list[str]:
+    """Return in what a recipe and a seed differ from those that a run began with, in words.
+
+    What it started from is taken to be the same where the recipe does not know it.
+    """
+    there, seed_there = read_run(run)
+    start = (recipe.content or {}).get("start") or (there.content or {}).get("start")
+    own = recipe.model_copy(update={"seeds": (seed,)}).beginning(start)
+    if (there.digest(), seed_there) == (own.digest(), seed):
+        return []
+    from_what = f"recipe of {own.start}, which it starts from:"
+    return [each.replace("content.start:", from_what) for each in differences(there.settings(), own.settings())]
 
 
-def _claim(run: RunFolder, recipe: Recipe, seed: int) -> None:
+def _claim(run: RunFolder, recipe: Recipe, seed: int, start: RunFolder | None) -> None:
     """Write the recipe into a folder in which no training began, or check that it is the one that it was made for."""
-    own = recipe.model_copy(update={"seeds": (seed,), "content": recipe.stands_for()})
+    from_what = read_run(start)[0].digest() if start and start.recipe.exists() else None
+    own = recipe.model_copy(update={"seeds": (seed,)}).beginning(from_what)
     if not run.begun:
         _clear(run)
     if not run.recipe.exists():
         write_atomically(run.recipe, own.to_yaml().encode(), "recipe")
-        return
-    there, seed_there = read_run(run)
-    if (there.digest(), seed_there) != (own.digest(), seed):
-        listed = "\n".join(f"  {difference}" for difference in differences(there.settings(), own.settings()))
+    elif found := differing(run, own, seed):
+        listed = "\n".join(f"  {difference}" for difference in found)
         raise InputError(
             f"run folder {run.path} belongs to another recipe:\n{listed}\n"
             "choose another folder with --runs DIR, or another name with --set name=NAME"
         )
+
+
+def _start(folder: Path, recipe: Recipe, seed: int) -> RunFolder | None:
+    """Return the run that gives the parameters to go on from."""
+    if recipe.start is None:
+        return None
+    return RunFolder(run_path(folder.absolute().parents[recipe.name.count("/") + 1], recipe.start, seed))
 
 
 @contextlib.contextmanager

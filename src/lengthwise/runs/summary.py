@@ -56,9 +56,16 @@ def longest_in_a_row(lengths: pl.Series, settings: dict[str, Any]) -> int:
 
 def with_runs(table: Table) -> pl.DataFrame:
     """Return the rows of a table with the columns of `OF_RUN`."""
-    runs = [(*run.key, *_of_run(run)) for run in table.runs]
+
+    def line(run: Run) -> tuple[Any, ...]:
+        settings, environment = run.settings, run.environment
+        planned = (settings.get("model", {}).get("width"), settings.get("training", {}).get("steps"))
+        began = (environment.get("command"), environment.get("started"))
+        return (*run.key, *planned, run.seconds, settings.get("makes"), *began)
+
     schema = {name: table.rows.schema[name] for name in KEY} | OF_RUN
-    return table.rows.join(pl.DataFrame(runs, schema=schema, orient="row"), on=KEY, how="left", maintain_order="left")
+    runs = pl.DataFrame(map(line, table.runs), schema=schema, orient="row")
+    return table.rows.join(runs, on=KEY, how="left", maintain_order="left")
 
 
 def write_table(table: pl.DataFrame, out: Path) -> None:
@@ -83,12 +90,6 @@ def write_table(table: pl.DataFrame, out: Path) -> None:
             table.write_parquet(out, compression="zstd")
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
-
-
-def _of_run(run: Run) -> tuple[Any, ...]:
-    settings, environment = run.settings, run.environment
-    planned = (settings.get("model", {}).get("width"), settings.get("training", {}).get("steps"))
-    return (*planned, run.seconds, settings.get("makes"), environment.get("command"), environment.get("started"))
 
 
 def _score(rows: pl.DataFrame, run: Run) -> tuple[str, float | None]:

@@ -177,15 +177,17 @@ def expand(sweep: Sweep, folder: Path = Path(), overrides: Sequence[str] = ()) -
 
     labels: dict[str, dict[str, str]] = {}
     recipes: dict[str, Recipe] = {}
-    digests: dict[str, str] = {}
     for point in _combinations(sweep):
         recipe = _recipe(sweep, point, base, overrides)
         if recipe.name in recipes:
             raise InputError(f"sweep {sweep.name}: two combinations of labels are both called {recipe.name}")
-        if (twin := digests.setdefault(recipe.digest(), recipe.name)) != recipe.name:
-            raise InputError(f"sweep {sweep.name}: {twin} and {recipe.name} are the same run; exclude one of them")
         labels[recipe.name], recipes[recipe.name] = point, recipe
-    _check_starts(sweep, recipes)
+    for name, start in _starts(sweep, recipes):
+        recipes[name] = recipes[name].beginning(recipes[start].digest())
+    digests: dict[str, str] = {}
+    for name, recipe in recipes.items():
+        if (twin := digests.setdefault(recipe.digest(), name)) != name:
+            raise InputError(f"sweep {sweep.name}: {twin} and {name} are the same run; exclude one of them")
     return [SweepRun(labels[name], recipe, seed) for seed in sweep.seeds for name, recipe in recipes.items()]
 
 
@@ -282,15 +284,17 @@ def _recipe(
     return validate_recipe(settings, f"sweep {sweep.name}, {name}")
 
 
-def _check_starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> None:
+def _starts(sweep: Sweep, recipes: Mapping[str, Recipe]) -> list[tuple[str, str]]:
+    """Return the recipes that start from another of the sweep, each with that one and after it."""
     starts = {name: recipe.start for name, recipe in recipes.items() if recipe.start}
     for name, start in starts.items():
         if start.startswith(f"{sweep.name}/") and start not in recipes:
             raise InputError(f"sweep {sweep.name}: {name} starts from {start}, which it leaves out")
     try:
-        graphlib.TopologicalSorter({name: [start] for name, start in starts.items()}).prepare()
+        order = list(graphlib.TopologicalSorter({name: [start] for name, start in starts.items()}).static_order())
     except graphlib.CycleError as error:
         raise InputError(f"sweep {sweep.name}: {' -> '.join(error.args[1])} start from one another") from None
+    return [(name, starts[name]) for name in order if starts.get(name) in recipes]
 
 
 def _find_label(sweep: Sweep, text: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from lengthwise.errors import InputError
 from lengthwise.files import append, read_rows
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_head
-from lengthwise.runs.run import differences, read_run, train_run
+from lengthwise.runs.run import differing, train_run
 from lengthwise.runs.sweep import Sweep, SweepRun
 from lengthwise.runs.sweep_work import Ending, Result
 from lengthwise.training.loop import Trainer
@@ -178,11 +178,7 @@ def _difference(folder: RunFolder, run: SweepRun) -> str:
     digest = run.recipe.digest()
     if not (folder.recipe.exists() and folder.begun) or _evaluated_as(folder, digest, run.seed):
         return ""
-    there, seed = read_run(folder)
-    if (there.digest(), seed) == (digest, run.seed):
-        return ""
-    own = run.recipe.model_copy(update={"seeds": (run.seed,)})
-    return "\n".join(f"  {each}" for each in differences(there.settings(), own.settings()))
+    return "\n".join(f"  {difference}" for difference in differing(folder, run.recipe, run.seed))
 
 
 def _evaluated_as(folder: RunFolder, digest: str, seed: int) -> bool:
@@ -206,7 +202,9 @@ def _kind(run: SweepRun) -> str:
     """Return what decides how long a step takes."""
     settings = run.recipe.settings()
     training = {key: value for key, value in settings["training"].items() if key not in {"steps", "checkpoint_every"}}
-    return json.dumps([settings["model"], training, settings["task"], run.recipe.threads], sort_keys=True)
+    # Regular languages take equally long.
+    task = {key: value for key, value in settings["task"].items() if key != "language"}
+    return json.dumps([settings["model"], training, task, run.recipe.threads], sort_keys=True)
 
 
 def _seconds_a_step(run: SweepRun, seconds: float) -> float:

@@ -177,16 +177,8 @@ def read_run(folder: RunFolder) -> Table:
         )
     if head.parameters is None:
         head = head.model_copy(update={"parameters": _count_parameters(folder.checkpoint)})
-    rows = _stack(
-        ROW,
-        [
-            pl.DataFrame(
-                [row.model_dump(exclude={"axes"}) | row.axes for row in measured],
-                strict=False,
-                infer_schema_length=None,
-            )
-        ],
-    )
+    values = [row.model_dump(exclude={"axes"}) | row.axes for row in measured]
+    rows = _stack(ROW, [pl.DataFrame(values, strict=False, infer_schema_length=None)])
     key = {"digest": pl.lit(head.digest), "seed": pl.lit(head.seed, dtype=pl.Int64)}
     logged = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None).with_columns(**key)
     metrics = _stack(METRICS, [logged] if logged.width > len(KEY) else [])

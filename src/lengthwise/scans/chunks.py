@@ -55,9 +55,7 @@ class _Carry(torch.autograd.Function):
         return before, after
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         decay, before = ctx.saved_tensors
         grad_written, grad_state = cast(tuple[Tensor, Tensor], _Carry.apply(decay, *grad_outputs, not ctx.reverse))
         return (grad_written * before).sum_to_size(decay.shape), grad_written, grad_state, None

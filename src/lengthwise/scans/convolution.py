@@ -58,9 +58,7 @@ class _Depthwise(torch.autograd.Function):
         return y_BTD
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         if torch.is_grad_enabled():
             raise RunError("the short convolution has no second derivatives: differentiate it without create_graph")
         context_BXD, weight_WD = ctx.saved_tensors

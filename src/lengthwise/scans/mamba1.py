@@ -156,9 +156,8 @@ class _SelectiveScan(torch.autograd.Function):
         return y_TBD, before_BND
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_y_TBD: Tensor, grad_last_BND: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        grad_y_TBD, grad_last_BND = grad_outputs
         if torch.is_grad_enabled():
             raise InputError("selective_scan has no second derivatives: differentiate it without create_graph")
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)

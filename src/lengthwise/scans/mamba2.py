@@ -109,9 +109,7 @@ class _ChunkedScan(torch.autograd.Function):
         return y.view(v_BNGCRV.shape), after_BGKRV
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, ...]:
         if torch.is_grad_enabled():
             raise RunError("the linear scan has no second derivatives: differentiate it without create_graph")
         q, k, v, decays, from_start, to_end, scores, weights, before, earlier = ctx.saved_tensors

@@ -16,14 +16,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.scans.tree import (
-    Odd,
-    Operator,
-    check_elements,
-    join_neighbours,
-    join_pads,
-    raise_lone,
-)
+from lengthwise.scans.tree import Odd, Operator, check_elements, join_blocks, join_pads, raise_lone
 
 
 class OnlineReduction:
@@ -119,12 +112,9 @@ class OnlineReduction:
 
     def _pair(self, x_BTD: Tensor, level: int) -> Tensor:
         """Join neighbours of a level and keep a lone last element as its partial reduction."""
-        pairs = x_BTD.shape[1] // 2
         if x_BTD.shape[1] % 2:
             self.partials[level] = x_BTD[:, -1]
-        if not pairs:
-            return x_BTD[:, :0]
-        return join_neighbours(self.operator, x_BTD[:, : 2 * pairs])
+        return join_blocks(self.operator, x_BTD)
 
     def value(self) -> Tensor:
         """Return [B, D...] the value of everything pushed so far, with the brackets of `tree_scan`.

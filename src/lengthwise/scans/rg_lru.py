@@ -56,9 +56,8 @@ class _Scan(torch.autograd.Function):
         return states_TBD
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_TBD: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (grad_TBD,) = grad_outputs
         decay_TBD, states_TBD, state_BD = cast(tuple[Tensor, ...], ctx.saved_tensors)
         next_TBD = torch.cat([decay_TBD[1:], torch.zeros_like(decay_TBD[:1])])
         reversed_TBD = _Scan.apply(next_TBD.flip(0), grad_TBD.flip(0), torch.zeros_like(state_BD))

@@ -61,9 +61,8 @@ class _Scan(torch.autograd.Function):
         return states_BTP
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_BTP: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (grad_BTP,) = grad_outputs
         decay_P, states_BTP, state_BP = cast(tuple[Tensor, ...], ctx.saved_tensors)
         reversed_BTP = _Scan.apply(decay_P.conj(), grad_BTP.flip(1), torch.zeros_like(state_BP), ctx.chunk)
         grad_x_BTP = cast(Tensor, reversed_BTP).flip(1)

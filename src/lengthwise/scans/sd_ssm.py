@@ -144,9 +144,8 @@ class _Loop(torch.autograd.Function):
         return states_BTN
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_BTN: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad_BTN,) = grad_outputs
         if torch.is_grad_enabled():
             raise RunError("the selected scan has no second derivatives in a loop: use a tree")
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)

@@ -32,6 +32,11 @@ class SharedNodes:
     index_BM: Tensor
     fresh: int | None = None
 
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and nodes, [B, M]."""
+        return self.index_BM.shape
+
     def dense(self) -> Tensor:
         """Return the values of all nodes, [B, M, D...]."""
         return self.table_UD[self.index_BM]

@@ -26,10 +26,19 @@ Operator = Callable[[Tensor, Tensor], Tensor]
 
 
 class Columns(Protocol):
-    """Nodes of a level, [B, M, D...], from which columns can be taken."""
+    """Nodes of a level, [B, M, D...], that are not held as one tensor."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and nodes, [B, M]."""
+        ...
 
     def __getitem__(self, key: tuple[slice, slice | Tensor], /) -> Tensor:
         """Return the chosen columns of all rows as a tensor."""
+        ...
+
+    def blocks(self, operator: Operator) -> Columns:
+        """Return the dyadic blocks of the next level."""
         ...
 
 
@@ -107,57 +116,35 @@ def tree_reduce(
         21.0
     """
     check_elements(x_BTD, odd, pad_D)
-    remaining_B = None if lengths_B is None else _checked_lengths(lengths_B, x_BTD)
+    if lengths_B is not None:
+        return _reduce_ragged(operator, x_BTD, lengths_B, odd, pad_D, carry_first)
     level = 0
     while x_BTD.shape[1] > 1:
         first = int(level < len(carry_first) and carry_first[level] and x_BTD.shape[1] > 2)
-        x_BTD, remaining_B = _ascend(operator, x_BTD, remaining_B, odd, pad_D, first)
+        paired = first + (x_BTD.shape[1] - first) // 2 * 2
+        joined = [x_BTD[:, :first], join_neighbours(operator, x_BTD[:, first:paired])]
+        if paired < x_BTD.shape[1]:
+            joined.append(raise_lone(operator, x_BTD[:, paired:], odd, pad_D))
+        x_BTD = torch.cat(joined, 1) if first or len(joined) > 2 else joined[1]
         if pad_D is not None:
             pad_D = join_pads(operator, pad_D)
         level += 1
     return x_BTD[:, 0]
 
 
-def _ascend(
-    operator: Operator, x_BTD: Tensor, remaining_B: Tensor | None, odd: Odd, pad_D: Tensor | None, first: int
-) -> tuple[Tensor, Tensor | None]:
-    """One level: elements before `first` go up, the rest is paired, a lone last one does as `odd` says."""
-    pairs = (x_BTD.shape[1] - first) // 2
-    paired = first + 2 * pairs
-    if remaining_B is None:
-        joined = [join_neighbours(operator, x_BTD[:, first:paired])]
-    else:
-        left, right = x_BTD[:, first:paired:2], x_BTD[:, first + 1 : paired : 2]
-        joined = [_join_ragged(operator, left, right, remaining_B - first, odd, pad_D)]
-    if paired < x_BTD.shape[1]:
-        lone = x_BTD[:, paired:]
-        raised = raise_lone(operator, lone, odd, pad_D)
-        if remaining_B is not None:
-            finished = _over_elements(remaining_B - first <= 1, lone)
-            raised = torch.where(finished, lone, raised)
-        joined.append(raised)
-    if first:
-        joined.insert(0, x_BTD[:, :first])
-    if remaining_B is not None:
-        remaining_B = first + torch.div(remaining_B - first + 1, 2, rounding_mode="floor")
-    return (joined[0] if len(joined) == 1 else torch.cat(joined, 1)), remaining_B
-
-
-def _join_ragged(
-    operator: Operator, left: Tensor, right: Tensor, count_B: Tensor, odd: Odd, pad_D: Tensor | None
+def _reduce_ragged(
+    operator: Operator, x_BTD: Tensor, lengths_B: Tensor, odd: Odd, pad_D: Tensor | None, carry_first: Sequence[bool]
 ) -> Tensor:
-    """Join pairs where row b has only ``count_B[b]`` elements; padding never reaches a valid result."""
-    index_M = torch.arange(left.shape[1], device=left.device)
-    lone_BM = 2 * index_M == count_B[:, None] - 1
-    lone = _over_elements(lone_BM, left)
-    finished = _over_elements(lone_BM & (count_B[:, None] == 1), left)
-    if odd == "zero":
-        operands = torch.where(lone, torch.zeros_like(left), left), torch.where(lone, left, right)
-    elif odd == "pad" and pad_D is not None:
-        operands = left, torch.where(lone, pad_D.expand_as(right), right)
-    else:
-        operands, finished = (left, torch.where(lone, left, right)), lone
-    return torch.where(finished, left, operator(*operands))
+    """Reduce rows of different lengths, those of one length together."""
+    rows, limit = x_BTD.shape[:2]
+    if lengths_B.shape != (rows,) or int(lengths_B.min()) < 1 or int(lengths_B.max()) > limit:
+        raise InputError(f"expected {rows} lengths in 1..{limit}, got {lengths_B.tolist()[:8]}")
+    found = {int(length): (lengths_B == length).nonzero()[:, 0].to(x_BTD.device) for length in lengths_B.unique()}
+    roots = [
+        tree_reduce(operator, x_BTD[rows, :length], odd=odd, pad_D=pad_D, carry_first=carry_first)
+        for length, rows in found.items()
+    ]
+    return torch.cat(roots)[torch.cat(list(found.values())).argsort()]
 
 
 def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:
@@ -167,9 +154,15 @@ def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:
     return operator(x_BTD[:, 0::2], x_BTD[:, 1::2])
 
 
+def join_blocks(operator: Operator, x_BTD: Tensor) -> Tensor:
+    """Join neighbours as `join_neighbours` does, of any number of elements; a lone last one is left out."""
+    pairs = x_BTD.shape[1] // 2
+    return join_neighbours(operator, x_BTD[:, : 2 * pairs]) if pairs else x_BTD[:, :0]
+
+
 def tree_reduce_prefixes(
     operator: Operator,
-    x_BTD: Tensor,
+    x_BTD: Tensor | Columns,
     lengths: Sequence[int],
     *,
     odd: Odd = "carry",
@@ -182,7 +175,7 @@ def tree_reduce_prefixes(
 
     Args:
         operator: joins left and right values.
-        x_BTD: [B, T, D...] elements.
+        x_BTD: [B, T, D...] elements, as a tensor or as `SharedNodes`.
         lengths: the prefixes asked for, each in 1..T.
         odd: what becomes of the lone last element of an odd level.
         pad_D: [D...] the padding element, for ``odd="pad"`` only.
@@ -193,80 +186,36 @@ def tree_reduce_prefixes(
     Raises:
         InputError: a length is outside 1..T, or the padding element is missing.
     """
-    check_elements(x_BTD, odd, pad_D)
-    wanted_N = torch.as_tensor(lengths, dtype=torch.int64, device=x_BTD.device)
-    if wanted_N.numel() == 0 or int(wanted_N.min()) < 1 or int(wanted_N.max()) > x_BTD.shape[1]:
+    everything = slice(None)
+    first_B1D = x_BTD[everything, slice(1)]
+    check_elements(first_B1D, odd, pad_D)
+    left_N = torch.as_tensor(lengths, dtype=torch.int64, device=first_B1D.device)
+    if left_N.numel() == 0 or int(left_N.min()) < 1 or int(left_N.max()) > x_BTD.shape[1]:
         raise InputError(f"prefix lengths must lie in 1..{x_BTD.shape[1]}; got {list(lengths)[:8]}")
-    fold = RightFold(operator, wanted_N, odd, pad_D)
+    # From the leaves up, each length folds in the last of its blocks where there is an odd number of them.
+    started_N = torch.zeros_like(left_N, dtype=torch.bool)
+    value_BND = first_B1D.new_zeros(len(first_B1D), len(left_N), *first_B1D.shape[2:])
     blocks = x_BTD
-    while not fold.finished:
-        fold.ascend(blocks)
-        paired = blocks[:, : blocks.shape[1] // 2 * 2]
-        blocks = join_neighbours(operator, paired) if paired.shape[1] else paired
-    return fold.value_BND
-
-
-class RightFold:
-    """Folds dyadic blocks from the right for many lengths at once, level by level from the leaves.
-
-    Args:
-        operator: joins left and right values.
-        lengths_N: [N] the lengths, each at least 1.
-        odd: what becomes of the lone last element of an odd level.
-        pad_D: [D...] the padding element, for ``odd="pad"`` only.
-    """
-
-    def __init__(self, operator: Operator, lengths_N: Tensor, odd: Odd, pad_D: Tensor | None) -> None:
-        self.operator = operator
-        self.odd: Odd = odd
-        self.pad_D = pad_D
-        self.lengths_N = lengths_N
-        self.blocks_N = lengths_N.clone()
-        self.started_N = torch.zeros_like(lengths_N, dtype=torch.bool)
-        self.value: Tensor | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether every length has reached its root."""
-        return bool((self.started_N & (self.blocks_N == 0)).all())
-
-    @property
-    def value_BND(self) -> Tensor:  # noqa: N802
-        """[B, N, D...] the values folded so far."""
-        if self.value is None:
-            raise InputError("nothing was folded yet")
-        return self.value
-
-    def ascend(self, blocks_BMD: Columns) -> None:
-        """Fold in the last block of this level where a length has one: index ``blocks - 1`` if that is even.
-
-        Args:
-            blocks_BMD: [B, M, D...] all dyadic blocks of the level that are complete in the longest prefix.
-        """
-        everything = slice(None)
-        last_N = self.blocks_N % 2 == 1
-        if self.value is None:
-            like = blocks_BMD[everything, slice(1)]
-            self.value = like.new_zeros(like.shape[0], len(self.lengths_N), *like.shape[2:])
-        alone_N = self.blocks_N + self.started_N == 1
-        join_N = last_N & self.started_N
+    while not bool((started_N & (left_N == 0)).all()):
+        last_N = left_N % 2 == 1
+        join_N, start_N = last_N & started_N, last_N & ~started_N
+        raise_N = (start_N | (~last_N & started_N)) & (left_N + started_N != 1)
         if join_N.any():
-            block = blocks_BMD[everything, self.blocks_N[join_N] - 1]
-            self._set(join_N, self.operator(block, self.value[:, join_N]))
-        start_N = last_N & ~self.started_N
+            block = blocks[everything, left_N[join_N] - 1]
+            value_BND = _put(value_BND, join_N, operator(block, value_BND[:, join_N]))
         if start_N.any():
-            self._set(start_N, blocks_BMD[everything, self.blocks_N[start_N] - 1])
-        raise_N = (start_N | (~last_N & self.started_N)) & ~alone_N
-        if self.odd != "carry" and raise_N.any():
-            self._set(raise_N, raise_lone(self.operator, self.value[:, raise_N], self.odd, self.pad_D))
-        if self.pad_D is not None:
-            self.pad_D = join_pads(self.operator, self.pad_D)
-        self.started_N = self.started_N | last_N
-        self.blocks_N = self.blocks_N // 2
+            value_BND = _put(value_BND, start_N, blocks[everything, left_N[start_N] - 1])
+        if odd != "carry" and raise_N.any():
+            value_BND = _put(value_BND, raise_N, raise_lone(operator, value_BND[:, raise_N], odd, pad_D))
+        if pad_D is not None:
+            pad_D = join_pads(operator, pad_D)
+        started_N, left_N = started_N | last_N, left_N // 2
+        blocks = join_blocks(operator, blocks) if isinstance(blocks, Tensor) else blocks.blocks(operator)
+    return value_BND
 
-    def _set(self, where_N: Tensor, values: Tensor) -> None:
-        index = where_N.nonzero().flatten()
-        self.value = self.value_BND.index_copy(1, index, values)
+
+def _put(value_BND: Tensor, where_N: Tensor, values: Tensor) -> Tensor:
+    return value_BND.index_copy(1, where_N.nonzero().flatten(), values)
 
 
 def raise_lone(operator: Operator, lone: Tensor, odd: Odd, pad_D: Tensor | None) -> Tensor:
@@ -296,15 +245,3 @@ def check_elements(x_BTD: Tensor, odd: Odd, pad_D: Tensor | None) -> None:
         raise InputError(f"unknown reading of odd levels {odd!r}; known: {', '.join(get_args(Odd))}")
     if (odd == "pad") != (pad_D is not None):
         raise InputError("give a padding element with odd='pad', and only then")
-
-
-def _checked_lengths(lengths_B: Tensor, x_BTD: Tensor) -> Tensor:
-    rows, limit = x_BTD.shape[:2]
-    if lengths_B.shape != (rows,) or int(lengths_B.min()) < 1 or int(lengths_B.max()) > limit:
-        raise InputError(f"expected {rows} lengths in 1..{limit}, got {lengths_B.tolist()[:8]}")
-    return lengths_B.to(x_BTD.device)
-
-
-def _over_elements(mask: Tensor, like: Tensor) -> Tensor:
-    """Give a mask over [B] or [B, M] the trailing dimensions that broadcast it over elements."""
-    return mask.reshape(*mask.shape, *([1] * (like.ndim - mask.ndim)))

@@ -127,9 +127,8 @@ class _RunningMaximum(torch.autograd.Function):
         return floor_BTH
 
     @staticmethod
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_BTH: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        (grad_BTH,) = grad_outputs
         (earlier_BTH,) = cast(tuple[Tensor], ctx.saved_tensors)
         passed_BTH = earlier_BTH.to(grad_BTH.dtype)
         next_BTH = torch.cat([passed_BTH[:, 1:], torch.zeros_like(passed_BTH[:, :1])], 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 from lengthwise.errors import InputError, StoppedError
 from lengthwise.interventions.base import Intervention, check_carries_state
 from lengthwise.interventions.zero import Zero
-from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.base import SequenceModel, StringModel, with_state
 from lengthwise.models.reading import as_start
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
@@ -133,23 +134,18 @@ class Trainer:
 
     def _descend(self, progress: float) -> _Step:
         """Leave the gradient of the loss of a fresh batch in the parameters."""
-        loss, accuracy, length, sequences, note = torch.zeros(()), None, 0, 0, ""
-        for number, (part, share, size, width) in enumerate(self._parts(progress)):
-            term = part.total if share == 1 else part.total * share
+        losses, hits, length, sequences, note = list[Tensor](), list[Tensor](), 0, 0, ""
+        for part, share, size, width in self._parts(progress):
+            term = part.total * share
             term.backward()
-            hit = part.accuracy if part.accuracy is None or share == 1 else part.accuracy * share
-            loss, length = (term.detach() if number == 0 else loss + term.detach()), width
-            accuracy = hit if number == 0 or accuracy is None or hit is None else accuracy + hit
-            sequences, note = sequences + size + part.beside, note + part.note
+            losses.append(term.detach())
+            if part.accuracy is not None:
+                hits.append(part.accuracy * share)
+            length, sequences, note = width, sequences + size + part.beside, note + part.note
         self.processes.average_gradients(self.model.parameters())
-        mean = self.processes.mean
-        return _Step(
-            mean(loss),
-            None if accuracy is None else mean(accuracy),
-            length,
-            sequences * self.processes.count,
-            note,
-        )
+        loss, accuracy = (self.processes.mean(reduce(torch.add, terms)) if terms else None for terms in (losses, hits))
+        assert loss is not None  # a batch has a part
+        return _Step(loss, accuracy, length, sequences * self.processes.count, note)
 
     def _parts(self, progress: float) -> Iterator[tuple[Loss, float, int, int]]:
         """Draw a batch and yield the loss of each of its parts, which may be freed before the next is made.
@@ -239,12 +235,7 @@ def _check(trainer: Trainer) -> None:
     """Refuse what does not go together, before anything is drawn."""
     model, intervention, config = trainer.model, trainer.intervention, trainer.config
     if not intervention.initial:
-        if not isinstance(model, SequenceModel):
-            raise InputError(
-                f"intervention {intervention.name!r} needs a model that carries state from token to token (a "
-                f"SequenceModel); {type(model).__name__} reads whole strings only"
-            )
-        check_carries_state(model, intervention)
+        check_carries_state(with_state(model, f"intervention {intervention.name!r}"), intervention)
         if not trainer.objective.starts:
             raise InputError(
                 f"intervention {intervention.name!r} needs an objective that reads from a state; "

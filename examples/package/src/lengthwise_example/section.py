@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from lengthwise.report.parts import Cell, Drawn, Section, TableText, number
+from lengthwise.report.parts import Cell, Drawn, Section, TableText
 from lengthwise.report.results import Results
+from lengthwise.report.words import number
 
 
 class Sensitivities(Section):

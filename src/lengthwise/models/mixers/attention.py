@@ -87,10 +87,10 @@ class Attention(Mixer):
         y_BTD = self._attend(q_BTHK, k_BSHK, v_BSHK, positions_PS).flatten(2)
         # Later tokens see one key fewer of the past than the window is wide: it holds themselves as well.
         kept = slice(max(0, k_BSHK.shape[1] + 1 - self.config.window) if self.config.window else 0, None)
-        cache = _cache(keys=k_BSHK[:, kept], values=v_BSHK[:, kept])
-        if drawn is not None:
-            cache = _joined(cache, _cache(positions=positions_PS[:, kept]), drawn)
-        return self.output(y_BTD), cache
+        entries = {"keys": k_BSHK[:, kept], "values": v_BSHK[:, kept]}
+        if drawn is None:
+            return self.output(y_BTD), _cache(**entries)
+        return self.output(y_BTD), _joined(_cache(**entries, positions=positions_PS[:, kept]), drawn)
 
     def _number(self, tokens: int, state: State) -> tuple[Tensor, State | None]:
         """Return the positions [P, S] of all keys with the new ones, and the state of the draw."""
@@ -242,8 +242,5 @@ def _cache(**entries: Tensor) -> State:
     return State(entries, dict.fromkeys(entries, Kind.CACHE))
 
 
-def _joined(*states: State) -> State:
-    return State(
-        {name: state[name] for state in states for name in state},
-        {name: state.kinds[name] for state in states for name in state},
-    )
+def _joined(first: State, second: State) -> State:
+    return State({**first, **second}, {**first.kinds, **second.kinds})

@@ -6,19 +6,19 @@ Shape letters: B batch rows, T tokens, M nodes of a level, N prefix lengths, D w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self, cast
+from itertools import accumulate
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lengthwise.models import OPERATORS
-from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size, embed
-from lengthwise.models.tree.fused import mlp_operator, residual_feed_forward
-from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size
+from lengthwise.models.tree.level import LeafEncoder, Level, Nodes
+from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig
 from lengthwise.registry import OneOf
-from lengthwise.scans import Odd, OnlineReduction, RightFold, Rounds, SharedNodes, tree_reduce, tree_scan
+from lengthwise.scans import Odd, OnlineReduction, Rounds, SharedNodes, tree_reduce, tree_reduce_prefixes, tree_scan
 from lengthwise.spaces import Space, as_space
 from lengthwise.state import Kind, State
 
@@ -126,14 +126,9 @@ class LDRU(SequenceModel):
         """
         if self.gives_every_prefix():
             return super().prefix_logits(tokens, lengths)
-        wanted_N = torch.as_tensor(lengths, device=tokens.device)
-        fold = RightFold(self.join, wanted_N, self.config.odd, self.padding())
-        blocks = self.leaves(tokens)
-        blocks = SharedNodes(self.join.dropout(blocks.table_UD), blocks.index_BM)
-        while not fold.finished:
-            fold.ascend(blocks)
-            blocks = blocks.blocks(self.join)
-        return self.readout(fold.value_BND)
+        leaves = self._dropped_leaves(tokens)
+        values_BND = tree_reduce_prefixes(self.join, leaves, lengths, odd=self.config.odd, pad_D=self.padding())
+        return self.readout(values_BND)
 
     def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
         """Return the logits [B, C] of whole strings without holding more than a chunk of them as values.
@@ -232,14 +227,13 @@ class LDRU(SequenceModel):
             The nodes before the first round and after each.
         """
         starts = list(range(tokens.shape[1]))
+        leaves = Nodes(self._dropped_leaves(tokens), starts, [start + 1 for start in starts])
+        return list(accumulate(rounds, lambda level, lefts: level.join(self.join, lefts), initial=leaves))
+
+    def _dropped_leaves(self, tokens: Tensor) -> SharedNodes:
+        """Encode tokens [B, T], with dropout drawn once for each distinct symbol."""
         leaves = self.leaves(tokens)
-        leaves = SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
-        level = Nodes(leaves, starts, [start + 1 for start in starts])
-        levels = [level]
-        for lefts in rounds:
-            level = level.join(self.join, lefts)
-            levels.append(level)
-        return levels
+        return SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
 
     def _read(self, tokens: Tensor, state: State) -> Output:
         """Read tokens [B, T] from a state whose rows all have a left operand, or all have none."""
@@ -296,119 +290,3 @@ def _started(state: State) -> Tensor | None:
 def _without_left(state: State) -> State:
     names = [name for name in state if name != "left"]
     return State({name: state[name] for name in names}, {name: state.kinds[name] for name in names})
-
-
-class LeafEncoder(nn.Module):
-    """Symbols to leaf values: embedding, norm, residual feed-forward; or the embedding alone at plain levels.
-
-    Args:
-        inputs: what it reads: V symbols, or vectors.
-        operator: the operator whose domain the leaves must lie in.
-        config: the unit's settings.
-    """
-
-    def __init__(self, inputs: Space, operator: BinaryOperator, config: LDRUConfig) -> None:
-        super().__init__()
-        self.embedding = embed(inputs, config.width)
-        self.plain = config.level == "plain"
-        symbols = isinstance(self.embedding, nn.Embedding)
-        if self.plain and symbols:
-            nn.init.normal_(self.embedding.weight)
-        elif symbols:
-            nn.init.trunc_normal_(self.embedding.weight, std=0.02, a=-0.04, b=0.04)
-        if not self.plain:
-            self.norm = nn.LayerNorm(config.width)
-            self.feed_forward = FeedForward(config.width)
-        self.kernel = config.kernel
-        self.admit = operator.admit
-
-    def forward(self, symbols: Tensor) -> Tensor:
-        """Map symbols [...] to leaf values [..., D]."""
-        return self._encode(self.embedding(symbols))
-
-    def padding(self) -> Tensor:
-        """Return the [D] leaf value of a zero embedding."""
-        width = self.embedding.weight.shape[isinstance(self.embedding, nn.Embedding)]
-        return self._encode(self.embedding.weight.new_zeros(width))
-
-    def _encode(self, embedded: Tensor) -> Tensor:
-        if self.plain:
-            return self.admit(embedded)
-        normed = self.norm(embedded)
-        return self.admit(_residual(normed, self.feed_forward, self.kernel))
-
-
-def _residual(x: Tensor, feed_forward: FeedForward, kernel: str) -> Tensor:
-    """Add the output of a feed-forward layer to its input [..., D]."""
-    if kernel == "fused":
-        return residual_feed_forward(x.reshape(-1, x.shape[-1]), feed_forward).view(x.shape)
-    return x + feed_forward(x)
-
-
-class Level(nn.Module):
-    """One level of the tree: the operator, and around it what the configuration asks for.
-
-    Args:
-        operator: joins two values.
-        config: the unit's settings.
-    """
-
-    def __init__(self, operator: BinaryOperator, config: LDRUConfig) -> None:
-        super().__init__()
-        self.operator = operator
-        self.plain = config.level == "plain"
-        if not self.plain:
-            self.feed_forward = FeedForward(config.width)
-            self.norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.noise = config.noise
-        self.kernel = config.kernel
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Join [..., D] and [..., D] to [..., D]."""
-        if self.kernel == "fused":
-            return self._after(self._fused(torch.cat([left, right], -1)))
-        return self._after(self.operator(left, right))
-
-    def neighbours(self, x_BMD: Tensor) -> Tensor:
-        """Join nodes 0 and 1, 2 and 3 and so on: [B, M, D] to [B, M / 2, D]."""
-        if self.kernel == "fused":
-            return self._after(self._fused(x_BMD.unflatten(1, (-1, 2)).flatten(2)))
-        return self(x_BMD[:, 0::2], x_BMD[:, 1::2])
-
-    def _fused(self, pairs: Tensor) -> Tensor:
-        """Join pairs [..., 2D], left and right side by side."""
-        joined = mlp_operator(pairs.flatten(0, -2), cast(MLPOperator, self.operator))
-        return joined.view(*pairs.shape[:-1], joined.shape[-1])
-
-    def _after(self, joined: Tensor) -> Tensor:
-        """Apply what follows the operator."""
-        if not self.plain:
-            joined = self.norm(_residual(joined, self.feed_forward, self.kernel))
-        if self.training and self.noise:
-            joined = joined + self.noise * torch.randn_like(joined)
-        return self.dropout(joined)
-
-
-@dataclass(frozen=True)
-class Nodes:
-    """A level of trees over a batch of strings, and the substring under each of its nodes.
-
-    Args:
-        shared: the values.
-        starts: for each of the M nodes the first token under it.
-        ends: for each node the token after the last under it.
-    """
-
-    shared: SharedNodes
-    starts: list[int]
-    ends: list[int]
-
-    def join(self, operator: Level, lefts: Sequence[int]) -> Nodes:
-        """Return the nodes after one more round."""
-        shared = self.shared.join(operator, lefts)
-        inner = {left + 1 for left in lefts}
-        starts = [start for place, start in enumerate(self.starts) if place not in inner]
-        kept = set(range(len(self.ends))).difference(lefts)
-        ends = [end for place, end in enumerate(self.ends) if place in kept]
-        return Nodes(shared, starts, ends)

@@ -14,8 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import StringModel, embed
+from lengthwise.models.base import StringModel, embed, ends_asked
 from lengthwise.models.block import FeedForwardKind, NormKind, ResidualConfig, ResidualLayer
+from lengthwise.models.mixers.base import share
 from lengthwise.spaces import Space, as_space
 
 
@@ -129,12 +130,8 @@ class RegularGPT(StringModel):
             tokens: [B, T] symbols.
             lengths: N increasing prefix lengths, each in 1..T.
         """
-        x_BMD, reach, found = self._leaves(tokens[:, : lengths[-1]]), 1, list[Tensor]()
-        for length in lengths:
-            while reach < length:
-                x_BMD, reach = self._level(x_BMD, reach), reach * self.config.chunk
-            found.append(x_BMD[:, length])
-        return self._read(torch.stack(found, 1))
+        read = tokens[:, : lengths[-1]]
+        return self.asked_logits(read, ends_asked(read, lengths)).unflatten(0, (len(tokens), -1))
 
     def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
         """Return the logits [N, C] at the positions where something is asked, rows first, from one pass.
@@ -195,8 +192,7 @@ class ChunkAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, chunk: int) -> None:
         super().__init__()
-        if width % heads:
-            raise InputError(f"{heads} heads do not divide the width {width}; give a number that does")
+        share(width, heads, f"width {width}")
         self.query = nn.Linear(width, width, bias=False)
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.output = nn.Linear(width, width, bias=False)

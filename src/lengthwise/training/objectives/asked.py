@@ -13,10 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, StringModel
-from lengthwise.models.reading import answers_at_ends, first_not_finite
+from lengthwise.models.reading import answers_at_ends, first_not_finite, on_device
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
-from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, charged, mean_loss, on_device
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, charged, mean_loss
 
 if TYPE_CHECKING:
     from lengthwise.training.config import TrainingConfig
@@ -57,8 +57,7 @@ class Asked(Objective):
     ) -> Loss:
         """Return the mean loss of the answers that are asked for."""
         del progress, generator
-        inputs, targets = on_device(self.model, batch.inputs, batch.targets)
-        (asked_BT,) = on_device(self.model, batch.asked)
+        inputs, targets, asked_BT = on_device(self.model, batch.inputs, batch.targets, batch.asked)
         with self.precision():
             answers, state = self._read(batch, inputs, asked_BT, start, watched)
         wanted = targets.flatten(0, 1) if asked_BT.all() else targets[asked_BT]

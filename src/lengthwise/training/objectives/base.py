@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
@@ -93,13 +92,6 @@ class Objective(ABC):
     def recall(self, tensors: Mapping[str, Tensor]) -> None:
         """Go back to what `memory` returned."""
         del tensors
-
-
-def on_device(model: StringModel, *arrays: NDArray[Any]) -> list[Tensor]:
-    """Return arrays as tensors on a model's device, real numbers in its dtype."""
-    parameter = next(model.parameters())
-    tensors = [torch.from_numpy(array) for array in arrays]
-    return [t.to(parameter) if t.is_floating_point() else t.to(parameter.device) for t in tensors]
 
 
 def mean_loss(outputs: Space, answers: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.models.reading import on_device
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.level import Nodes
 from lengthwise.tasks.base import IGNORE, Ints
-from lengthwise.training.objectives.base import on_device
 
 
 def look_up(level: Nodes, spans_BTT: Ints) -> Ints:

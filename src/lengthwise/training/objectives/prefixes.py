@@ -12,10 +12,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.reading import on_device
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import PrefixLabels, require
-from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged, on_device
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
 
 if TYPE_CHECKING:
     from lengthwise.training.config import TrainingConfig

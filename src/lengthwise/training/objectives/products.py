@@ -18,12 +18,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
-from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.models.reading import on_device
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.level import Nodes
 from lengthwise.settings import Settings
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.monoid import separating_contexts
-from lengthwise.training.objectives.base import on_device
 from lengthwise.training.objectives.nodes import look_up
 
 Word = tuple[int, ...]

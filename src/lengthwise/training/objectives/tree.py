@@ -15,14 +15,16 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
-from lengthwise.models.tree.ldru import LDRU, Nodes
+from lengthwise.models.reading import on_device
+from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.level import Nodes
 from lengthwise.scans import balanced_rounds, random_bracketing, random_tree, tree_reduce
 from lengthwise.settings import Settings
 from lengthwise.spaces import Tokens
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import HasAutomaton, require
-from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged, on_device
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
 from lengthwise.training.objectives.nodes import node_loss
 from lengthwise.training.objectives.products import MonoidProducts, ProductsConfig
 
@@ -108,42 +110,28 @@ class Tree(Objective):
             raise InputError("objective 'tree' reads strings of one length, each asked at its end; use 'asked'")
         tokens_BT, targets_B = on_device(self.model, batch.inputs, targets_B)
         carry_first = random_bracketing(length, generator) if config.bracketing == "shifted" else []
-        if not config.share_subtrees:
-            root_BC = self.model.readout(self.model.roots(tokens_BT, carry_first))
-            return self._loss(F.cross_entropy(root_BC, targets_B), root_BC, targets_B)
-        any_shape = config.bracketing == "random"
-        rounds = random_tree(length, generator) if any_shape else balanced_rounds(length, carry_first)
-        levels = self.model.nodes(tokens_BT, rounds)
-        loss = self._shared(batch, levels, targets_B, progress, generator)
-        return self._with_products(loss, batch, levels, progress, generator)
-
-    def _loss(self, total: Tensor, root_BC: Tensor, targets_B: Tensor) -> Loss:
-        return Loss(charged(self.model, total), accuracy(root_BC, targets_B))
-
-    def _with_products(
-        self, loss: Loss, batch: Batch, levels: list[Nodes], progress: float, generator: torch.Generator
-    ) -> Loss:
-        config = self.config.products
-        if self.products is None or config is None or progress <= config.start or len(levels) == 1:
-            return loss
-        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
-        total = loss.total + self.products.loss(self.model, levels[1:], batch.inputs, rng)
-        return loss._replace(total=total, beside=config.candidates)
-
-    def _shared(
-        self, batch: Batch, levels: list[Nodes], targets_B: Tensor, progress: float, generator: torch.Generator
-    ) -> Loss:
-        """Loss at the roots and at the nodes, and associativity; equal substrings are computed once."""
-        config, model = self.config, self.model
-        root_BC = model.readout(levels[-1].shared.dense()[:, 0])
-        total = F.cross_entropy(root_BC, targets_B)
+        levels = list[Nodes]()
+        if config.share_subtrees:
+            any_shape = config.bracketing == "random"
+            rounds = random_tree(length, generator) if any_shape else balanced_rounds(length, carry_first)
+            levels = self.model.nodes(tokens_BT, rounds)
+            roots_BD = levels[-1].shared.dense()[:, 0]
+        else:
+            roots_BD = self.model.roots(tokens_BT, carry_first)
+        root_BC = self.model.readout(roots_BD)
+        total, beside = F.cross_entropy(root_BC, targets_B), 0
         if config.node_weight and self.automaton and len(levels) > 1:
             spans_BTT = self.automaton.label_spans(batch.inputs)
-            total = total + config.node_weight * node_loss(model, levels[:-1], spans_BTT)
+            total = total + config.node_weight * node_loss(self.model, levels[:-1], spans_BTT)
         if config.associativity.weight and progress > config.associativity.start:
-            penalty = associativity_penalty(model, levels, config.associativity, generator)
+            penalty = associativity_penalty(self.model, levels, config.associativity, generator)
             total = total + config.associativity.weight * penalty
-        return self._loss(total, root_BC, targets_B)
+        total = charged(self.model, total)
+        if self.products and len(levels) > 1 and progress > self.products.config.start:
+            rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+            total = total + self.products.loss(self.model, levels[1:], batch.inputs, rng)
+            beside = self.products.config.candidates
+        return Loss(total, accuracy(root_BC, targets_B), beside=beside)
 
 
 def associativity_penalty(
