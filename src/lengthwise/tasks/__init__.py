@@ -87,7 +87,7 @@ def get_language(name: str) -> Language:
     kind, colon, rest = name.partition(":")
     if not colon:
         return LANGUAGES.load(name)()
-    from lengthwise.tasks.regular.task import custom
+    from lengthwise.tasks.regular import custom
 
     makers = {"regex": custom.regex_language, "dfa": custom.dfa_language}
     if kind not in makers:
