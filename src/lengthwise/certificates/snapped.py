@@ -43,6 +43,7 @@ class SnappedUnit(StringModel):
 
     Example:
         >>> from lengthwise.models.tree.ldru import LDRUConfig
+        >>> _ = torch.manual_seed(1)
         >>> unit = LDRUConfig(width=4).build(2, 2).eval()
         >>> snapped = SnappedUnit(extract_algebra(unit))
         >>> snapped.string_logits(torch.tensor([[0, 1, 1]])).shape
