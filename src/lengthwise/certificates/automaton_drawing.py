@@ -117,8 +117,7 @@ class AutomatonPanel(Drawing):
 
 def can_be_drawn(automaton: Automaton) -> bool:
     """Whether a reader could follow the arrows of an automaton."""
-    count = sum(len(arrows(automaton, state)) for state in range(automaton.states))
-    return automaton.states <= _MOST_STATES and count <= _MOST_ARROWS
+    return automaton.states <= _MOST_STATES and len(_named_arrows(automaton)) <= _MOST_ARROWS
 
 
 def layout(automaton: Automaton) -> NDArray[np.floating[Any]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthwise.certificates.equivalence import Pairs, live
+from lengthwise.certificates.equivalence import Pairs, fixed_point, live
 from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
@@ -63,14 +63,15 @@ def _similar(unit: SoftAutomaton, moves_VK: Ints, task: Automaton, live_G: Bools
     """Return [K, G] which states, rounded, answer right on all that follows a state of the task."""
     answers_K = unit.scores(np.arange(unit.size)[:, None]).argmax(-1)
     same_KG = live_G & ((task.outputs_S == IGNORE) | (answers_K[:, None] == task.outputs_S))
-    while True:
+
+    def kept(same_KG: Bools) -> Bools:
         kept_KG = same_KG.copy()
         for symbol, moves_K in enumerate(moves_VK):
             next_G = task.transitions_SA[:, symbol]
             kept_KG &= same_KG[moves_K][:, next_G] | ~live_G[next_G]
-        if (kept_KG == same_KG).all():
-            return same_KG
-        same_KG = kept_KG
+        return kept_KG
+
+    return fixed_point(same_KG, kept)
 
 
 def _trusted(
@@ -78,17 +79,16 @@ def _trusted(
 ) -> Bools:
     """Return [K, G] the pairs that leak no more than the threshold out of the pairs returned, and those visited."""
     most_VKK = unit.most[:, unit.heads_R[0]]
-    trusted_KG = same_KG
-    while True:
+
+    def kept(trusted_KG: Bools) -> Bools:
         leak_KG = np.zeros(trusted_KG.shape)
         for symbol, most_KK in enumerate(most_VKK):
             next_G = task.transitions_SA[:, symbol]
             outside_KG = (most_KK @ ~trusted_KG)[:, next_G]
             leak_KG = np.maximum(leak_KG, np.where(live_G[next_G], outside_KG, 0.0))
-        kept_KG = (trusted_KG & (leak_KG <= threshold)) | visited_KG
-        if (kept_KG == trusted_KG).all():
-            return trusted_KG
-        trusted_KG = kept_KG
+        return (trusted_KG & (leak_KG <= threshold)) | visited_KG
+
+    return fixed_point(same_KG, kept)
 
 
 def _cells(unit: SoftAutomaton, trusted_KG: Bools, task: Automaton, live_G: Bools) -> Cells:

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
 
 _COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
+_FORMATS = (
+    *(("task", ""), ("seed", ""), ("operator", ""), ("verdict", ""), ("method", ""), ("length", ",")),
+    *(("states", ""), ("elements", ""), ("margin", ".3g"), ("leak", ".1e"), ("seconds", ".2f")),
+)
+"""Columns of the table for readers, and how they are written here."""
 _PARTS = 60
 """Of a counterexample, at most: symbols and counted repetitions."""
 
@@ -105,20 +110,11 @@ def _say_counterexample(certificate: Certificate) -> None:
         say(f"  {line}")
 
 
-def _row(certificate: Certificate) -> tuple[str, ...]:
+def _row(certificate: Certificate) -> list[str]:
+    from lengthwise.certificates.attachment import Certified, certificate_row
+
     automaton = certificate.minimal or certificate.extracted
-    margins = certificate.margins
-    endless = "every" if certificate.verdict == "every_length" else "-"
-    return (
-        certificate.task,
-        str(certificate.training.seed),
-        certificate.operator,
-        certificate.verdict,
-        certificate.method,
-        endless if certificate.length is None else f"{certificate.length:,}",
-        str(len(automaton.outputs)) if automaton else "-",
-        str(certificate.monoid or "-"),
-        f"{margins['margin']:.3g}" if "margin" in margins else "-",
-        f"{margins['leak']:.1e}" if "leak" in margins else "-",
-        f"{certificate.seconds:.2f}",
-    )
+    row = certificate_row(Certified(certificate, automaton and len(automaton.outputs)))
+    written = {name: "-" if row[name] is None else format(row[name], form) for name, form in _FORMATS}
+    endless = {"length": "every"} if certificate.verdict == "every_length" else {}
+    return [*(written | endless).values()]

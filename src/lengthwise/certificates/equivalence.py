@@ -6,6 +6,7 @@ of which there are finitely many.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -158,12 +159,15 @@ def meetings(extracted: Automaton, task: Automaton) -> tuple[Ints, Ints]:
 
 def live(task: Automaton) -> Bools:
     """Return [S] from which states of a task some continuation, the empty one included, has a class."""
-    live_S = task.outputs_S != IGNORE
-    while True:
-        wider_S = live_S | live_S[task.transitions_SA].any(1)
-        if (wider_S == live_S).all():
-            return live_S
-        live_S = wider_S
+    return fixed_point(task.outputs_S != IGNORE, lambda live_S: live_S | live_S[task.transitions_SA].any(1))
+
+
+def fixed_point(start: Bools, step: Callable[[Bools], Bools]) -> Bools:
+    """Return what a step that only adds, or only takes away, leaves as it is."""
+    found, after = start, step(start)
+    while not np.array_equal(found, after):
+        found, after = after, step(after)
+    return found
 
 
 def isomorphism(one: Automaton, other: Automaton) -> tuple[int, ...] | None:

@@ -26,8 +26,8 @@ def to_regex(automaton: Automaton, label: int) -> str:
             "use --format dot or json"
         )
     given = _arguments(automaton, label)
-    dfa = DFA(**{name: set(value) if isinstance(value, list) else value for name, value in given.items()})
-    return str(GNFA.from_dfa(dfa).to_regex())
+    sets: dict[str, Any] = {name: set(value) for name, value in given.items() if isinstance(value, list)}
+    return str(GNFA.from_dfa(DFA(**(given | sets))).to_regex())
 
 
 def to_json(automaton: Automaton, label: int) -> str:

@@ -64,7 +64,7 @@ class LeakageBound:
         if steps is None:
             return self._search_uniform(floating)
         powers = [steps]
-        while 2 ** len(powers) < LONGEST and len(powers) < 64:
+        while 2 ** len(powers) < LONGEST:
             powers.append(_max_plus(powers[-1], powers[-1]))
         losses_RN = np.full(steps.shape[:2], -np.inf)
         losses_RN[:, self.cells.start] = 0.0

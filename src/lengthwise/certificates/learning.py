@@ -129,7 +129,12 @@ def learn_language(
 
     def examine(machine: Any) -> Word | None:
         if len(machine.states) > states:
-            _refuse(machine, states)
+            words: list[Word] = sorted((state.prefix for state in machine.states), key=len)
+            deepest = [word for word in words if len(word) == len(words[-1])]
+            raise RunError(
+                f"the language does not close: more than {states} states; {len(deepest)} of them are new with strings "
+                f"of {len(words[-1])} symbols, the last one with {write_runs(words[-1], most=24)}; --states allows more"
+            )
         conjecture = as_automaton(machine, vocabulary)
         # Strings of one length are asked about together, because a unit reads many as fast as one.
         for tokens_BT in chain(short_strings(vocabulary, EXHAUSTIVE), _over_arrows(machine, suffixes)):
@@ -151,13 +156,3 @@ def _over_arrows(machine: Any, suffixes: Iterable[Word]) -> Iterator[Ints]:
     words = {arrow + suffix for arrow in arrows for suffix in suffixes}
     for _, alike in groupby(sorted(words, key=len), len):
         yield np.array(list(alike))
-
-
-def _refuse(machine: Any, limit: int) -> None:
-    words: list[Word] = sorted((state.prefix for state in machine.states), key=len)
-    deepest = len(words[-1])
-    raise RunError(
-        f"the language does not close: more than {limit} states; {sum(len(word) == deepest for word in words)} of them "
-        f"are new with strings of {deepest} symbols, the last one with {write_runs(words[-1], most=24)}; --states "
-        "allows more"
-    )

@@ -27,7 +27,7 @@ def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = No
     if not isinstance(model, LDRU):
         raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
     if is_row_stochastic(model):
-        return certify_stochastic(soft_automaton(model), task.automaton, "raw", _states(limits))
+        return certify_stochastic(soft_automaton(model), task.automaton, "raw", (limits and limits.states) or STATES)
     from lengthwise.certificates.bounds import certify_bounded
 
     return certify_bounded(model, task, limits)
@@ -35,7 +35,7 @@ def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = No
 
 def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
     """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`."""
-    return certify_stochastic(soft_automaton(model), task.automaton, "rounded", _states(limits))
+    return certify_stochastic(soft_automaton(model), task.automaton, "rounded", (limits and limits.states) or STATES)
 
 
 def soft_automaton(model: StringModel) -> SoftAutomaton:
@@ -44,10 +44,6 @@ def soft_automaton(model: StringModel) -> SoftAutomaton:
         raise InputError(f"only units with the operator 'stochastic' can be rounded, not a {type(model).__name__}")
     tensors = {name: np.asarray(tensor.detach().cpu()) for name, tensor in model.state_dict().items()}
     return read_unit(tensors, model.config.model_dump(mode="json"))
-
-
-def _states(limits: Limits | None) -> int:
-    return (limits and limits.states) or STATES
 
 
 def is_row_stochastic(model: LDRU) -> bool:

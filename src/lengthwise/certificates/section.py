@@ -88,7 +88,7 @@ def automata_figure(results: Results) -> Figure | None:
         results: the runs.
     """
     found = [(run.head.trained_on, one.certificate) for run, one in _certified(results)]
-    proved = [(task, one) for task, one in found if one.verdict in PROVED]
+    proved = [(task, one) for task, one in found if one.verdict in PROVED and one.minimal]
     automata = {task: one.minimal.automaton() for task, one in proved if one.minimal}
     drawn = {task: automaton for task, automaton in automata.items() if can_be_drawn(automaton)}
     if not drawn:

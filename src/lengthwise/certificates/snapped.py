@@ -43,7 +43,8 @@ class SnappedUnit(StringModel):
 
     Example:
         >>> from lengthwise.models.tree.ldru import LDRUConfig
-        >>> unit = LDRUConfig(width=4).build(vocabulary=2, classes=2).eval()
+        >>> _ = torch.manual_seed(1)
+        >>> unit = LDRUConfig(width=4).build(2, 2).eval()
         >>> snapped = SnappedUnit(extract_algebra(unit))
         >>> snapped.string_logits(torch.tensor([[0, 1, 1]])).shape
         torch.Size([1, 2])

@@ -54,8 +54,8 @@ def diagnose(
     for folder in folders:
         if getattr(read_run(folder)[0].evaluation, "perplexity", None) is None:
             raise InputError(
-                f"run {folder.path} is not of a language model, nor of another task that measures the loss by position; "
-                "'lengthwise evaluate' measures it"
+                f"run {folder.path} is not of a language model, nor of another task that measures the loss by "
+                "position; 'lengthwise evaluate' measures it"
             )
     for folder in folders:
         say(f"{folder.path}: {measure(folder, again)}")

@@ -14,7 +14,10 @@ from lengthwise.errors import InputError
 from lengthwise.registry import Registry
 
 DEFAULT_RUNS = Path("runs")
-
+Members = Literal["models", "interventions", "objectives", "curricula", "metrics", "diagnostics", "sections"]
+"""What is listed as the members of registries."""
+What = Literal[Members, "tasks", "recipes", "runs"]
+"""What can be listed."""
 
 _REGISTRIES = {
     "models": ("lengthwise.models:MODELS", "lengthwise.models:MIXERS", "lengthwise.models:OPERATORS"),
@@ -25,19 +28,7 @@ _REGISTRIES = {
     "diagnostics": ("lengthwise.evaluation:DIAGNOSTICS",),
     "sections": ("lengthwise.report.parts:SECTIONS",),
 }
-"""What is listed as the members of registries, and where these are."""
-What = Literal[
-    "models",
-    "interventions",
-    "objectives",
-    "curricula",
-    "metrics",
-    "diagnostics",
-    "sections",
-    "tasks",
-    "recipes",
-    "runs",
-]
+"""Where the registries are."""
 
 
 def list_(

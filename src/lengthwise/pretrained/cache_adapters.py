@@ -48,8 +48,9 @@ class CacheAdapter(ABC):
         self.model: Any = model
         self.family = family
         self.patched = patched
-        self.takes = set(inspect.signature(self.model.forward).parameters)
-        self.positions = "position_ids" in self.takes
+        takes = inspect.signature(self.model.forward).parameters
+        self.positions = "position_ids" in takes
+        self.keyword = "cache_params" if "cache_params" in takes else "past_key_values"
 
     def blank(self) -> State:
         """Return the state of one row before any token: zeros of the shapes after one, and no keys."""
@@ -96,23 +97,22 @@ class DynamicCacheAdapter(CacheAdapter):
 
     def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
         super().__init__(model, family, patched)
-        self._keyword = "cache_params" if "cache_params" in self.takes else "past_key_values"
         self._module = modules[type(self.model).__module__]
         if patched and family.scan:
             check_present(self._module, family.scan)
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
-        cache = self._new_cache(state)
-        options: dict[str, Any] = {} if mask_BT is None else {"attention_mask": mask_BT}
+        cache = self._new_cache(self.patched and state is not None)
+        if state is not None:
+            # The library writes in place: its copy is its own, like the cache of a user.
+            self._load(cache, state if self.patched else state.map(Tensor.clone))
+        options: dict[str, Any] = {self.keyword: cache} | ({} if mask_BT is None else {"attention_mask": mask_BT})
         if self.patched and self.positions:
             options["position_ids"] = self._position_ids(tokens_BT, state, mask_BT)
         with self._patches(cache):
-            logits_BTV = self._call(tokens_BT, cache, options)
+            logits_BTV = self.model(input_ids=tokens_BT, use_cache=True, **options).logits
         return Output(logits_BTV, self._unload(cache, self._next_position(tokens_BT, state)))
-
-    def _call(self, tokens_BT: Tensor, cache: Any, options: Mapping[str, Any]) -> Tensor:
-        return self.model(input_ids=tokens_BT, use_cache=True, **{self._keyword: cache}, **options).logits
 
     @contextmanager
     def _patches(self, cache: Any) -> Generator[None]:
@@ -124,13 +124,8 @@ class DynamicCacheAdapter(CacheAdapter):
             yield
         cache.check_all_taken()
 
-    def _new_cache(self, state: State | None) -> Any:
-        config = self.model.config
-        cache = PatchedCache(config) if self.patched and state is not None else DynamicCache(config=config)
-        if state is not None:
-            # The library writes in place: its copy is its own, like the cache of a user.
-            self._load(cache, state if self.patched else state.map(Tensor.clone))
-        return cache
+    def _new_cache(self, patched: bool) -> Any:
+        return (PatchedCache if patched else DynamicCache)(config=self.model.config)
 
     def _load(self, cache: Any, state: State) -> None:
         for number, layer in enumerate(cache.layers):

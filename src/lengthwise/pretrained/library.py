@@ -48,9 +48,9 @@ class LibraryFinding(NamedTuple):
     """One clause, with the library alone and with the patch."""
 
     clause: str
-    alone: Cell | None
+    alone: Cell | None = None
     """None where the clause cannot be asked of this family."""
-    patched: Cell | None
+    patched: Cell | None = None
 
     @property
     def holds(self) -> bool:
@@ -94,9 +94,7 @@ def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFind
         subject = _Subject(model, seed)
         masks = family_of(model.family).masks
         findings = [
-            LibraryFinding(clause, *(_cell(measure, reader) for reader in readers))
-            if masks or clause != "left padding"
-            else LibraryFinding(clause, None, None)
+            LibraryFinding(clause, *(_cell(measure, reader) for reader in readers if masks or clause != "left padding"))
             for clause, measure in zip(CLAUSES, subject.clauses(), strict=True)
         ]
         model.zero_grad(set_to_none=True)

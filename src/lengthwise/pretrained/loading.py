@@ -91,14 +91,19 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
         InputError: the family or a setting is unknown, or transformers is not installed or does not have it.
     """
     _require_transformers()
+    import transformers
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.patches import SEEN_RIGHT
 
     tiny = tiny_settings(family)
     model_type = FAMILIES[family].model_type or family
     if model_type not in CONFIG_MAPPING:
-        raise InputError(f"the installed transformers has no {model_type!r}; {_version()}")
+        raise InputError(
+            f"the installed transformers has no {model_type!r}; it is {transformers.__version__}, and "
+            f"{', '.join(SEEN_RIGHT)} was seen right"
+        )
     config = CONFIG_MAPPING[model_type]
     known = list(config().to_dict())
     if unknown := [name for name in settings if name not in known]:
@@ -114,14 +119,6 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
 def _require_transformers() -> None:
     if find_spec("transformers") is None:
         raise InputError("models of Hugging Face need the package transformers: pip install 'lengthwise[hf]'")
-
-
-def _version() -> str:
-    import transformers
-
-    from lengthwise.pretrained.patches import SEEN_RIGHT
-
-    return f"it is {transformers.__version__}, and {', '.join(SEEN_RIGHT)} was seen right"
 
 
 def _settings(folder: Path) -> dict[str, Any]:

@@ -32,11 +32,9 @@ class MiniMaxAdapter(DynamicCacheAdapter):
         with replaced((attention, "forward", _lightning(attention, cache)) for attention in linear):
             yield
 
-    def _new_cache(self, state: State | None) -> Any:
-        cache = self._module.MiniMaxCache()
-        if state is not None:
-            self._load(cache, state if self.patched else state.map(Tensor.clone))
-        return cache
+    def _new_cache(self, patched: bool) -> Any:
+        del patched
+        return self._module.MiniMaxCache()
 
     def _load(self, cache: Any, state: State) -> None:
         for number, kind in enumerate(self.model.config.layer_types):

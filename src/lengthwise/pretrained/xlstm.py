@@ -72,18 +72,11 @@ class XLSTMAdapter(CacheAdapter):
 
 
 def _matrix_memories(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    igate: Tensor,
-    fgate: Tensor,
-    c_initial: Tensor,
-    n_initial: Tensor,
-    m_initial: Tensor,
+    query: Tensor, key: Tensor, value: Tensor, igate: Tensor, fgate: Tensor, **initial: Tensor
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Stand in for the forward pass of the library's ``xLSTMBackend``, whose tensors have heads before tokens."""
     q_BTHK, k_BTHK, v_BTHV, input_BTH, forget_BTH = (x.transpose(1, 2) for x in (query, key, value, igate, fgate))
-    start = MatrixMemory(c_initial, n_initial, m_initial[..., 0])
+    start = MatrixMemory(initial["c_initial"], initial["n_initial"], initial["m_initial"][..., 0])
     q_BTHK = q_BTHK * q_BTHK.shape[-1] ** -0.5
     y_BTHV, after = mlstm_scan(q_BTHK, k_BTHK, v_BTHV, input_BTH, F.logsigmoid(forget_BTH.float()), start, chunk=CHUNK)
     return y_BTHV.transpose(1, 2), (after.matrix_BHKV, after.normaliser_BHK, after.stabiliser_BH[..., None])
@@ -94,10 +87,5 @@ def _xlstm_layer(state: State, layer: int) -> tuple[Tensor, ...]:
 
 
 def _xlstm_state(layers: list[tuple[Tensor, ...]]) -> State:
-    return State(
-        {
-            f"layers.{number}.{name}": entry
-            for number, entries in enumerate(layers)
-            for name, entry in zip(_XLSTM, entries, strict=True)
-        }
-    )
+    memories = [State(dict(zip(_XLSTM, entries, strict=True))) for entries in layers]
+    return State.nested({f"layers.{number}": memory for number, memory in enumerate(memories)})

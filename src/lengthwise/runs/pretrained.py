@@ -13,7 +13,7 @@ from typing import Any
 from lengthwise.errors import InputError
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
-from lengthwise.runs.migrate_recipe import TEXT_OPTIMISER
+from lengthwise.runs.migrate_recipe import FORMAT, TEXT_OPTIMISER
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.repair import changed_recipe
@@ -70,6 +70,7 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
     text: dict[str, Any] = {"source": _source(data), "tokenizer": str(checkpoint.tokenizer)}
     text["separator"] = None if separated else checkpoint.separator
     settings = _DEFAULTS | {
+        "format": FORMAT,
         "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", checkpoint.path.resolve().name),
         "makes": "a diagnosis of a pretrained model",
         "task": {"name": "language_modelling", "text": text, "context": 512},

@@ -48,12 +48,17 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
+"""A path of folders below that of all runs."""
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct), Field(min_length=1)]
+
+
 class Recipe(Settings):
     """A model is trained on a task and measured, once a seed."""
 
     format: Literal[2] = FORMAT
     """Of recipes; older ones are migrated as they are read."""
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+    name: Name
     """The folder of its runs, below that of all runs; by default where the recipe was found."""
     makes: str = ""
     """The figure or table that it makes."""
@@ -76,7 +81,7 @@ class Recipe(Settings):
     """How it is trained."""
     evaluation: Evaluation = Evaluation()
     """What is measured: a section for each diagnostic; those of the task by default."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct)] = Field((0,), min_length=1)
+    seeds: Seeds = (0,)
     """One run each."""
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     """``auto`` takes the fastest there is."""

@@ -7,19 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from lengthwise.errors import InputError
 from lengthwise.evaluation.rows import Row
+from lengthwise.settings import Settings
 
 
-class Head(BaseModel):
+class Head(Settings):
     """What all rows of a run share; the digest of its recipe and the seed are the key of the run.
 
     A field that is added here is a column of every table, without a change elsewhere.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str
     """The name of the recipe."""

@@ -34,16 +34,12 @@ def summarise(table: Table) -> pl.DataFrame:
     elsewhere the mean of the first metric that there is. It is null where a run did not measure it.
     """
     rows = table.rows.partition_by(KEY, as_dict=True)
-
-    def line(run: Run) -> tuple[Any, ...]:
-        head = run.head
-        task = head.data.rpartition(" ")[0] or head.trained_on
-        own = (head.model, task, head.recipe, head.digest, head.parameters, head.seed)
-        return (*own, *_score(rows[run.key], run))
-
-    lines = [line(run) for run in table.runs]
-    order = ("model", "task", "recipe", "digest", "seed")
-    return pl.DataFrame(lines, schema=_OF_SUMMARY, orient="row").sort(order)
+    lines: list[dict[str, Any]] = []
+    for run in table.runs:
+        quantity, value = _score(rows[run.key], run)
+        task = run.head.data.rpartition(" ")[0] or run.head.trained_on
+        lines.append(run.head.model_dump() | {"task": task, "quantity": quantity, "value": value})
+    return pl.DataFrame(lines, schema=_OF_SUMMARY).sort("model", "task", "recipe", "digest", "seed")
 
 
 def longest_in_a_row(lengths: pl.Series, settings: dict[str, Any]) -> int:

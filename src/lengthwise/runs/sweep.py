@@ -18,7 +18,7 @@ from lengthwise.registry import nearest_name
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.problems import explain
-from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
+from lengthwise.runs.recipe import Name, Recipe, Seeds, load_recipe, validate_recipe
 from lengthwise.runs.shipped import default_name, find_sweep, read_settings
 from lengthwise.settings import Settings
 
@@ -41,6 +41,22 @@ def _changes(changes: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+def _spelt_out(axes: Any) -> Any:
+    """Return axes with labels and changes where a list of values stands for them."""
+    return {str(axis): _points(str(axis), points) for axis, points in axes.items()} if isinstance(axes, dict) else axes
+
+
+def _points(axis: str, points: Any) -> Any:
+    if isinstance(points, list):
+        counts = [str(value) for value in points]
+        if len(set(counts)) < len(counts):
+            raise ValueError(f"axis {axis} lists the same value twice")
+        return {str(value): {axis: value} for value in points}
+    if isinstance(points, dict):
+        return {str(label): {} if changes is None else changes for label, changes in points.items()}
+    return points
+
+
 Selector = dict[str, Annotated[tuple[str, ...], BeforeValidator(_labels)]]
 """Axis -> the label, or the labels, that are meant; of axes that are not named, all."""
 Changes = Annotated[dict[str, Any], AfterValidator(_changes)]
@@ -59,29 +75,21 @@ class Rule(Settings):
 class Sweep(Settings):
     """A grid of runs."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+    name: Name
     """The folder of its runs, below that of all runs; by default where the sweep was found."""
     makes: str = ""
     """The figure or table that it makes."""
     base: str | None = None
     """The recipe that every run starts from: a shipped one, or a YAML file, whose path counts from that of the
     sweep. An axis in braces, as in ``fast/{task}``, stands for its label."""
-    axes: dict[str, dict[str, Changes]] = Field(min_length=1)
+    axes: Annotated[dict[str, dict[str, Changes]], BeforeValidator(_spelt_out), Field(min_length=1)]
     """Axis -> label -> changes. A list of values instead of labels makes the axis itself the path that they are for."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
+    seeds: Seeds = (0,)
     """One run each."""
     exclude: tuple[Selector, ...] = ()
     """Combinations that are left out."""
     override: tuple[Rule, ...] = ()
     """Changes for some combinations, made after those of the axes, in order."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spell_out(cls, settings: Any) -> Any:
-        axes = settings.get("axes") if isinstance(settings, dict) else None
-        if not isinstance(axes, dict):
-            return settings
-        return settings | {"axes": {str(axis): _spelt_out(str(axis), points) for axis, points in axes.items()}}
 
     @model_validator(mode="after")
     def _check(self) -> Sweep:
@@ -90,8 +98,6 @@ class Sweep(Settings):
             raise ValueError(f"{wrong[0]!r} cannot be part of a folder's name; give it a label of letters and digits")
         if empty := [axis for axis, points in self.axes.items() if not points]:
             raise ValueError(f"axis {empty[0]} has no labels")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("the same seed is listed twice")
         for selector in (*self.exclude, *(rule.where for rule in self.override)):
             if problem := _selector_problem(selector, self.axes):
                 raise ValueError(problem)
@@ -215,17 +221,6 @@ def select(sweep: Sweep, runs: Sequence[SweepRun], only: Sequence[str]) -> list[
                 chosen.add(step.key)
                 step = by_key.get(step.start) if step.start else None
     return [run for run in runs if run.key in chosen]
-
-
-def _spelt_out(axis: str, points: Any) -> Any:
-    if isinstance(points, list):
-        counts = [str(value) for value in points]
-        if len(set(counts)) < len(counts):
-            raise ValueError(f"axis {axis} lists the same value twice")
-        return {str(value): {axis: value} for value in points}
-    if isinstance(points, dict):
-        return {str(label): {} if changes is None else changes for label, changes in points.items()}
-    return points
 
 
 def _all_labels(sweep: Sweep) -> list[str]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -56,10 +56,7 @@ class Journal:
             "recipe": run.recipe.name,
             "seed": run.seed,
             "digest": run.recipe.digest(),
-            "ending": result.ending.value,
-            "seconds": None if result.seconds is None else round(result.seconds, 3),
-            "message": result.message,
-            "trace": result.trace,
+            **asdict(result),
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,7 @@ def do(work: Work, stop: Callable[[], bool] = lambda: False, patience: float = P
     except Exception as error:
         ending, trace = Ending.FAILED, traceback.format_exc()
         message = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
-    return Result(ending, time.process_time() - began, message, trace)
+    return Result(ending, round(time.process_time() - began, 3), message, trace)
 
 
 def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
