@@ -16,7 +16,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from lengthwise.training.strings import string_objective
 from record import Options, processor, write_record
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
@@ -27,10 +26,11 @@ from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.level import Nodes
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.runs.environment import describe_environment
-from lengthwise.tasks import get_task
-from lengthwise.tasks.base import Batch, Ints
-from lengthwise.training import nodes
+from lengthwise.tasks.base import Batch, Ints, Point
+from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
+from lengthwise.training.objectives import nodes
+from lengthwise.training.objectives.tree import TreeConfig
 from lengthwise.training.optimisation import build_optimisers, prepare_gradients
 
 SEEDS = 3
@@ -38,21 +38,16 @@ LENGTHS = (8, 16, 24, 32, 40)
 PROGRESS = 0.5
 """Halfway, a stochastic operator is neither soft nor rounded, and all terms of its loss are there."""
 
-TASK = get_task("parity")
+TASK = Regular(language="parity", mixture={"standard": 0.5, "near_miss": 0.25, "hard": 0.25})
 UNITS = {
     "stochastic, width 1024": LDRUConfig(width=1024, operator=StochasticOperatorConfig(), level="plain"),
     "stochastic, width 256": LDRUConfig(width=256, operator=StochasticOperatorConfig(), level="plain"),
     "MLP, width 64": LDRUConfig(width=64),
 }
-BRACKETINGS = {"stochastic": "shifted", "mlp": "random"}
+OBJECTIVES = {"stochastic": TreeConfig(bracketing="shifted"), "mlp": TreeConfig(bracketing="random")}
 """As the recipes have them."""
 OPTIMISER = OptimiserConfig(centralise=False)
-TRAINING = TrainingConfig(
-    batch_size=128,
-    supervision="nodes",
-    mixture={"standard": 0.5, "near_miss": 0.25, "hard": 0.25},
-    optimiser=OPTIMISER,
-)
+TRAINING = TrainingConfig(batch_size=128, optimiser=OPTIMISER)
 
 
 def look_up(level: Nodes, spans_BTT: Ints) -> Ints:
@@ -73,26 +68,25 @@ class Objective(nn.Module):
     def __init__(self, model: LDRU) -> None:
         super().__init__()
         self.model = model
-        config = TRAINING.model_copy(update={"bracketing": BRACKETINGS[model.config.operator.name]})
-        self.objective = string_objective(model, TASK.automaton, config)
+        self.objective = OBJECTIVES[model.config.operator.name].build(model, TASK, TRAINING)
 
     def forward(self, batch: Batch, seed: int) -> Tensor:
         """Return the loss; the seed is that of the brackets."""
         generator = torch.Generator().manual_seed(seed)
-        return self.objective.loss(batch, PROGRESS, generator).total
+        return self.objective.loss(batch, None, PROGRESS, generator).total
 
 
 def build(config: LDRUConfig, seed: int) -> Objective:
     """Return a unit in training, halfway."""
     torch.manual_seed(seed)
-    model = config.build(TASK.vocabulary, TASK.classes).train()
+    model = config.build(TASK.inputs, TASK.outputs).train()
     model.anneal(PROGRESS)
     return Objective(model)
 
 
 def strings(rng: np.random.Generator, length: int) -> Batch:
     """Draw a training batch."""
-    return TASK.sample_training(rng, TRAINING.batch_size, length, TRAINING.mixture)
+    return TASK.sample(rng, TRAINING.batch_size, Point({"length": length}))
 
 
 class OneByOne:

@@ -32,7 +32,7 @@ def sweep(runs: int, steps: int) -> list[SweepRun]:
         "name": "benchmark",
         "base": "demo/parity",
         "axes": {"training.steps": [steps]},
-        "override": [{"where": {}, "set": {"evaluation.longest": 100, "evaluation.long_lengths": []}}],
+        "override": [{"where": {}, "set": {"task.test.longest": 100, "task.test.long_lengths": []}}],
         "seeds": tuple(range(runs)),
     }
     return expand(Sweep.model_validate(settings))
