@@ -345,6 +345,9 @@ def test_options_and_folders_that_do_not_fit_are_refused(mamba2: Path, texts: Pa
     assert "is the checkpoint itself" in refused("post-train", model, "--data", texts, "--out", mamba2)
     assert "not of an earlier post-training" in refused("post-train", model, "--data", texts, "--out", texts)
     assert "does not exist" in refused("diagnose", model, "--data", tmp_path / "lost", "--out", tmp_path / "page")
+    old = refused("diagnose", model, "--data", texts, "--set", "evaluation.remembrance_starts=8")
+    assert "evaluation.remembrance_starts: unknown key" in old
+    assert "regular" not in old
     short = refused("post-train", model, "--data", texts, "--out", tmp_path / "out", "--context", 5000)
     assert "text" in short
     assert "did you mean" in refused(

@@ -63,15 +63,11 @@ def check_contract(
     return [Finding(clause, difference, tolerance) for clause, difference in clauses]
 
 
-def _cuts(length: int) -> list[tuple[int, ...]]:
-    middle = length // 2
-    return [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
-
-
 def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, float]]:
-    before = model(tokens[:, :5]).state.detach()
+    before, length, middle = model(tokens[:, :5]).state.detach(), tokens.shape[1], tokens.shape[1] // 2
+    cuts = [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
     whole = _read(model, tokens, before, ())
-    pieces = [_read(model, tokens, before, cuts) for cuts in _cuts(tokens.shape[1])]
+    pieces = [_read(model, tokens, before, places) for places in cuts]
     for clause, expected in whole.items():
         worst = max(_difference(expected, piece[clause]) for piece in pieces)
         if clause == _OF_STATE and _gradient_is_missing(model, tokens, before):

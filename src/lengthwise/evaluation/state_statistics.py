@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import torch
@@ -150,17 +151,8 @@ def _check_finite(model: SequenceModel, tokens_BT: Tensor, piece: Piece) -> None
     """Raise for a recurrent state that is not finite, at the first token after which it is not."""
     if non_finite_entry(piece.output.state, [Kind.RECURRENT]) is None:
         return
-    finite, broken = piece.begin, piece.end
-    entry = non_finite_entry(piece.before, [Kind.RECURRENT])
-    if entry is not None:
-        raise RunError(f"the entry {entry!r} of the state is not finite after {finite} tokens")
-    state = piece.output.state
-    while broken - finite > 1:
-        middle = (finite + broken) // 2
-        tried = model(tokens_BT[:, piece.begin : middle], piece.before).state
-        if non_finite_entry(tried, [Kind.RECURRENT]) is None:
-            finite = middle
-        else:
-            broken, state = middle, tried
-    entry = non_finite_entry(state, [Kind.RECURRENT])
-    raise RunError(f"the entry {entry!r} of the state is not finite after {broken} tokens")
+    one_by_one = read(model, tokens_BT[:, piece.begin : piece.end], 1, state=piece.before)
+    states = ((piece.begin + each.end, each.output.state) for each in one_by_one)
+    for tokens, state in chain([(piece.begin, piece.before)], states, [(piece.end, piece.output.state)]):
+        if entry := non_finite_entry(state, [Kind.RECURRENT]):
+            raise RunError(f"the entry {entry!r} of the state is not finite after {tokens} tokens")

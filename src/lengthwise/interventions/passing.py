@@ -140,7 +140,7 @@ class StatePassing(Passing):
 
     Example:
         >>> from lengthwise.models.backbone import BackboneConfig
-        >>> model = BackboneConfig(width=16).build(vocabulary=5, classes=5)
+        >>> model = BackboneConfig(width=16).build(5, 5)
         >>> passing, rng = StatePassingConfig().build(), torch.Generator().manual_seed(0)
         >>> for tokens in torch.randint(5, (3, 4, 10)):
         ...     state = passing.begin(model, batch_size=4, rng=rng)

@@ -167,11 +167,9 @@ class SequenceModel(StringModel):
         """
         read = tokens[:, : lengths[-1]]
         asked = ends_asked(read, lengths)
-        if self.gives_every_prefix():
-            logits_XC = self.asked_logits(read, asked)
-        else:
-            logits_XC = self._answers_in_pieces(read, asked, None).logits
-        return logits_XC.unflatten(0, (len(tokens), -1))
+        every = self.gives_every_prefix()
+        found = self._asked_in_chunks(read, asked) if every else self._answers_in_pieces(read, asked, None).logits
+        return found.unflatten(0, (len(tokens), -1))
 
     def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
         """Return the logits [N, C] at the positions where something is asked, rows first, read in chunks.
@@ -180,8 +178,12 @@ class SequenceModel(StringModel):
             inputs: [B, T] symbols or [B, T, F] values.
             asked: [B, T] booleans, N of them true.
         """
-        if not self.gives_every_prefix():
-            return super().asked_logits(inputs, asked)
+        return (
+            self._asked_in_chunks(inputs, asked) if self.gives_every_prefix() else super().asked_logits(inputs, asked)
+        )
+
+    def _asked_in_chunks(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """Return what `asked_logits` does, of a model that gives logits after every token."""
         last = int(asked.any(0).nonzero()[-1]) + 1
         found, rows = list[Tensor](), list[Tensor]()
         for start, logits_BTC in self._chunks(inputs[:, :last]):

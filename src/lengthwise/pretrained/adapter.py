@@ -41,7 +41,7 @@ class HuggingFaceModel(SequenceModel):
 
     Example:
         >>> from lengthwise.pretrained import HuggingFaceConfig
-        >>> model = HuggingFaceConfig(family="mamba2").build(vocabulary=48, classes=48)
+        >>> model = HuggingFaceConfig(family="mamba2").build(48, 48)
         >>> logits, state = model(torch.tensor([[3, 4, 5]]))
         >>> logits.shape, sorted(state)[:2]
         (torch.Size([1, 3, 48]), ['layers.0.conv', 'layers.0.recurrent'])

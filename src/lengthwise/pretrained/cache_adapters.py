@@ -22,13 +22,7 @@ from lengthwise.pretrained.families import Family
 from lengthwise.pretrained.patches import SCANS, PatchedCache, check_present, replaced
 from lengthwise.state import Kind, State
 
-_KINDS = {
-    "conv": Kind.CONV,
-    "shift": Kind.CONV,
-    "keys": Kind.CACHE,
-    "values": Kind.CACHE,
-    "position": Kind.POSITION,
-}
+_KINDS = {"conv": Kind.CONV, "shift": Kind.CONV, "keys": Kind.CACHE, "values": Kind.CACHE, "position": Kind.POSITION}
 
 
 class CacheAdapter(ABC):

@@ -37,7 +37,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, remote_code: bool = False) -> None:
-        self.path, self.remote_code = path, remote_code
+        self.path, self.remote_code, self._checked = path, remote_code, False
         self.vocabulary: int = check_folder(path, remote_code)
         """V, the rows of the embedding; a tokenizer may use fewer."""
 
@@ -56,21 +56,18 @@ class Checkpoint:
         Raises:
             InputError: the weights cannot be used, or the family breaks the contract.
         """
-        assert self._rightly_carried
+        from lengthwise.pretrained.library import require_contract
+
+        if not self._checked:
+            # On a copy: reading changes the weights of some families.
+            require_contract(self._copy().float())
+            self._checked = True
         return self._copy().float()
 
     def _copy(self) -> HuggingFaceModel:
         from lengthwise.pretrained.adapter import HuggingFaceModel
 
         return HuggingFaceModel(copy.deepcopy(self.loaded.model), self.path)
-
-    @cached_property
-    def _rightly_carried(self) -> bool:
-        from lengthwise.pretrained.library import require_contract
-
-        # On a copy: reading changes the weights of some families.
-        require_contract(self._copy().float())
-        return True
 
     def export(self, weights: Mapping[str, Tensor], out: Path) -> None:
         """Write an ordinary checkpoint with other parameters, in the dtypes of this one.

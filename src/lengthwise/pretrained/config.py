@@ -48,15 +48,14 @@ class HuggingFaceConfig(ModelConfig):
         read, answered = as_space(inputs), as_space(outputs)
         if read != answered or not isinstance(read, Tokens):
             raise InputError(f"a causal language model has as many classes as symbols, not {answered} for {read}")
-        vocabulary = read.size
         if self.path is None:
-            return tiny_model(self.family, vocab_size=vocabulary)
+            return tiny_model(self.family, vocab_size=read.size)
         checkpoint: Checkpoint = self._checkpoint or Checkpoint(self.path, self.remote_code)
         symbols = checkpoint.vocabulary
         # Tables are rounded up, but not to twice their size.
-        if vocabulary > symbols or 2 * vocabulary < symbols:
+        if read.size > symbols or 2 * read.size < symbols:
             raise InputError(
-                f"the text has {vocabulary:,} tokens and the model {symbols:,} symbols: they do not belong together; "
+                f"the text has {read.size:,} tokens and the model {symbols:,} symbols: they do not belong together; "
                 f"give {self.path} the tokenizer.json that it was trained with"
             )
         return checkpoint.model()

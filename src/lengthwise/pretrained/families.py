@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from lengthwise.errors import InputError
-from lengthwise.registry import Registry, nearest_name
+from lengthwise.registry import Registry
 
 CACHE_ADAPTERS: Registry = Registry(
     "cache_adapter",
@@ -47,6 +47,8 @@ class Family:
 
 _TABLE: dict[str, Any] = yaml.safe_load(files("lengthwise.pretrained").joinpath("families.yaml").read_text("utf-8"))
 
+SHARED: dict[str, Any] = _TABLE["every"]
+"""Settings that small models of all families have, by transformers' names."""
 FAMILIES: Mapping[str, Family] = {name: Family(**fields) for name, fields in _TABLE["families"].items()}
 """Family -> how it is read. The name is the ``model_type`` of a checkpoint's config.json."""
 
@@ -59,10 +61,3 @@ def family_of(model_type: str) -> Family:
     raise InputError(
         f"architecture {model_type!r} has no recurrent state that can be carried; supported: {', '.join(FAMILIES)}"
     )
-
-
-def tiny_settings(name: str) -> dict[str, Any]:
-    """Return the settings of a small model of a family, by transformers' names."""
-    if name not in FAMILIES:
-        raise InputError(f"unknown family {name!r}; {nearest_name(name, list(FAMILIES))}")
-    return _TABLE["every"] | FAMILIES[name].tiny

@@ -160,8 +160,7 @@ class _Subject:
     def _initial_state_gradient(self, model: HuggingFaceModel) -> float:
         before = model(self.tokens_BT[:, :FIRST]).state.detach()
         splits = [SECOND], [SECOND // 2, SECOND - SECOND // 2]
-        whole, pieces = (_state_gradient(model, self.tokens_BT[:, FIRST:], before, sizes) for sizes in splits)
-        return float("inf") if whole is None or pieces is None else _difference(whole, pieces)
+        return _difference(*(_state_gradient(model, self.tokens_BT[:, FIRST:], before, sizes) for sizes in splits))
 
     @torch.no_grad()
     def _rows(self, model: HuggingFaceModel) -> float:
@@ -189,14 +188,14 @@ def _read(
     return torch.cat(logits, 1)
 
 
-def _state_gradient(model: HuggingFaceModel, tokens_BT: Tensor, before: State, sizes: list[int]) -> Tensor | None:
-    """Return the gradient to the recurrent entries of a state, none where one of them gets none."""
+def _state_gradient(model: HuggingFaceModel, tokens_BT: Tensor, before: State, sizes: list[int]) -> Tensor:
+    """Return the gradient to the recurrent entries of a state, NaN where one of them gets none."""
     start = before.map(lambda t: t.clone().requires_grad_(), [Kind.RECURRENT])
     entries = [start[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT]
     total = _weighted(_read(model, tokens_BT, sizes, start))
     found: list[Tensor | None] = list(torch.autograd.grad(total, entries, allow_unused=True))
-    present = [gradient.flatten() for gradient in found if gradient is not None]
-    return torch.cat(present) if len(present) == len(found) else None
+    nothing = [torch.full_like(entry, float("nan")) for entry in entries]
+    return torch.cat([(n if g is None else g).flatten() for n, g in zip(nothing, found, strict=True)])
 
 
 def _weighted(logits: Tensor) -> Tensor:

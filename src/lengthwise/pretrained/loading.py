@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import safetensors
 
 from lengthwise.errors import InputError, reason_of
-from lengthwise.pretrained.families import FAMILIES, family_of, tiny_settings
+from lengthwise.pretrained.families import FAMILIES, SHARED, family_of
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
@@ -60,11 +60,25 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
 def check_folder(folder: Path, remote_code: bool = False) -> int:
     """Refuse what is no checkpoint of a supported architecture, before any weights are read; return its symbols."""
     _require_transformers()
+    from transformers import AutoConfig
+
     settings = _settings(folder)
-    _check_code(folder, settings, remote_code)
+    if settings.get("auto_map") and not remote_code:
+        files = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "its auto_map"
+        raise InputError(
+            f"{folder} brings code of its own ({files}), which would be run; read it and allow it with "
+            "remote_code: true (--remote-code), or delete auto_map from config.json to use transformers' own"
+        )
     family_of(str(settings["model_type"]))
     _check_weights(folder)
-    return _config(folder, remote_code).get_text_config(decoder=True).vocab_size
+    try:
+        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
+    except Exception as error:
+        raise InputError(
+            f"{folder / 'config.json'} has values that transformers does not take: {_complaint(error)}; "
+            "the right ones are those that the weights were saved with"
+        ) from error
+    return config.get_text_config(decoder=True).vocab_size
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -97,7 +111,8 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     from lengthwise.pretrained.adapter import HuggingFaceModel
     from lengthwise.pretrained.patches import SEEN_RIGHT
 
-    tiny = tiny_settings(family)
+    if family not in FAMILIES:
+        raise InputError(f"unknown family {family!r}; {nearest_name(family, list(FAMILIES))}")
     model_type = FAMILIES[family].model_type or family
     if model_type not in CONFIG_MAPPING:
         raise InputError(
@@ -109,7 +124,7 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     if unknown := [name for name in settings if name not in known]:
         raise InputError(f"{family} has no setting {unknown[0]!r}; {nearest_name(unknown[0], known)}")
     try:
-        model = AutoModelForCausalLM.from_config(config(**tiny | settings))
+        model = AutoModelForCausalLM.from_config(config(**SHARED | FAMILIES[family].tiny | settings))
     # Settings are anybody's, and the library checks them by errors of its own, or not at all.
     except Exception as error:
         raise InputError(f"transformers builds no {family} with {settings}: {_complaint(error)}") from error
@@ -135,15 +150,6 @@ def _settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def _check_code(folder: Path, settings: dict[str, Any], remote_code: bool) -> None:
-    if settings.get("auto_map") and not remote_code:
-        files = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "its auto_map"
-        raise InputError(
-            f"{folder} brings code of its own ({files}), which would be run; read it and allow it with "
-            "remote_code: true (--remote-code), or delete auto_map from config.json to use transformers' own"
-        )
-
-
 def _check_weights(folder: Path) -> None:
     if any(folder.glob("*.safetensors")):
         return
@@ -154,18 +160,6 @@ def _check_weights(folder: Path) -> None:
             "use_safetensors=False).save_pretrained(NEW_FOLDER)"
         )
     raise InputError(f"{folder} has a config.json but no weights; *.safetensors are read")
-
-
-def _config(folder: Path, remote_code: bool) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
-    except Exception as error:
-        raise InputError(
-            f"{folder / 'config.json'} has values that transformers does not take: {_complaint(error)}; "
-            "the right ones are those that the weights were saved with"
-        ) from error
 
 
 def _complaint(error: Exception) -> str:

@@ -7,47 +7,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
-from lengthwise.runs.migrate_recipe import FORMAT, TEXT_OPTIMISER
+from lengthwise.runs.migrate_recipe import FORMAT
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.repair import changed_recipe
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
-_DEFAULTS: dict[str, Any] = {
-    "training": {"batch_size": 8, "optimiser": TEXT_OPTIMISER | {"learning_rate": 3e-4}, "steps": 0},
-    "evaluation": {
-        "perplexity": {"reach": 16, "rows": 32},
-        "remembrance": {"rows": 32, "starts": 12},
-        "state_statistics": {"reach": 16, "rows": 8},
-    },
-}
-_OPTIONS = {
-    "context": "task.context={}",
-    "reach": "evaluation.perplexity.reach={0} evaluation.state_statistics.reach={0}",
-    "rows": "evaluation.perplexity.rows={0} evaluation.remembrance.rows={0}",
-    "device": "device={}",
-    "seed": "seeds=[{}]",
-    "batch_size": "training.batch_size={}",
-    "learning_rate": "training.optimiser.learning_rate={}",
-    "accumulation": "training.accumulation={}",
-    "gradient_checkpointing": "training.recompute={}",
-    "bfloat16": "training.precision=bfloat16",
-}
+_SETTINGS: dict[str, Any] = yaml.safe_load(files("lengthwise.runs").joinpath("pretrained.yaml").read_text("utf-8"))
 _OF_BOTH = ("task.", "evaluation.", "device=", "seeds=")
 """How settings begin that the measurement before post-training shares."""
 
 
 def overrides_of(options: Mapping[str, Any]) -> list[str]:
     """Return what options of the command line stand for, as ``path=value`` each."""
-    forms = [form.format(options[name]) for name, form in _OPTIONS.items() if name in options]
-    return [override for form in forms for override in form.split(" ")]
+    forms: dict[str, list[str]] = _SETTINGS["options"]
+    return [form.format(options[name]) for name in forms if name in options for form in forms[name]]
 
 
 def shared_overrides(overrides: Sequence[str]) -> list[str]:
@@ -69,7 +53,7 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
     separated = any(override.startswith("task.text.separator=") for override in overrides)
     text: dict[str, Any] = {"source": _source(data), "tokenizer": str(checkpoint.tokenizer)}
     text["separator"] = None if separated else checkpoint.separator
-    settings = _DEFAULTS | {
+    settings = _SETTINGS["defaults"] | {
         "format": FORMAT,
         "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", checkpoint.path.resolve().name),
         "makes": "a diagnosis of a pretrained model",

@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, D channels, W taps.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,9 +31,7 @@ def depthwise_convolution(context_BXD: Tensor, weight_WD: Tensor, bias_D: Tensor
         >>> depthwise_convolution(torch.arange(5.0)[None, :, None], torch.tensor([[1.0], [10.0]])).flatten().tolist()
         [10.0, 21.0, 32.0, 43.0]
     """
-    y_BTD = _Depthwise.apply(context_BXD, weight_WD, bias_D)
-    assert isinstance(y_BTD, Tensor)
-    return y_BTD
+    return cast(Tensor, _Depthwise.apply(context_BXD, weight_WD, bias_D))
 
 
 _BLOCK = 1 << 17

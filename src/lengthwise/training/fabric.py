@@ -84,5 +84,4 @@ class FabricProcesses(Processes):
 
     def agree(self, wish: bool) -> bool:
         """Return whether any process wishes it."""
-        wishes = torch.tensor(float(wish), device=self.device)
-        return float(self._fabric.all_reduce(wishes, reduce_op="sum")) > 0
+        return float(self.mean(torch.tensor(float(wish), device=self.device))) > 0

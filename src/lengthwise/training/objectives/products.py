@@ -9,6 +9,7 @@ Shape letters: N products, E elements, M elements of the monoid, K contexts, C c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -221,51 +222,32 @@ def word_values(unit: LDRU, words: Sequence[Word], rng: np.random.Generator) -> 
         words: the strings, of one symbol or more.
         rng: where each substring is cut in two: anywhere but in its outer quarters.
     """
-    forest = _Forest(rng)
-    for word in words:
-        forest.grow(word)
-    device = unit.classifier.weight.device
-    numbers = forest.numbers()
-    leaves, *levels = forest.levels
-    values_ED = unit.join.dropout(unit.encoder(torch.tensor([symbol for (symbol,) in leaves], device=device)))
-    for level in levels:
-        halves = [[numbers[half] for half in forest.halves[word]] for word in level]
-        pairs_E2D = values_ED[torch.tensor(halves, device=device)]
-        values_ED = torch.cat([values_ED, unit.join(pairs_E2D[:, 0], pairs_E2D[:, 1])])
-    return values_ED[torch.tensor([numbers[word] for word in words], device=device)]
+    heights, halves = dict[Word, int](), dict[Word, tuple[Word, Word]]()
 
-
-class _Forest:
-    """Trees over strings that share equal substrings.
-
-    Args:
-        rng: where each substring is cut in two.
-    """
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.levels: list[list[Word]] = [[]]
-        self.halves: dict[Word, tuple[Word, Word]] = {}
-        self._rng = rng
-        self._heights: dict[Word, int] = {}
-
-    def grow(self, word: Word) -> int:
+    def grow(word: Word) -> int:
         """Add a string and the substrings it is made of; return its height above the leaves."""
-        if word not in self._heights:
+        if word not in heights:
             height = 0
             if len(word) > 1:
                 quarter = max(len(word) // 4, 1)
-                cut = int(self._rng.integers(quarter, len(word) - quarter + 1))
-                self.halves[word] = word[:cut], word[cut:]
-                height = 1 + max(self.grow(half) for half in self.halves[word])
-            if height == len(self.levels):
-                self.levels.append([])
-            self.levels[height].append(word)
-            self._heights[word] = height
-        return self._heights[word]
+                cut = int(rng.integers(quarter, len(word) - quarter + 1))
+                halves[word] = word[:cut], word[cut:]
+                height = 1 + max(grow(half) for half in halves[word])
+            heights[word] = height
+        return heights[word]
 
-    def numbers(self) -> dict[Word, int]:
-        """Return the number of each string, counted from the leaves up."""
-        return {word: number for number, word in enumerate(word for level in self.levels for word in level)}
+    for word in words:
+        grow(word)
+    # From the leaves up; the sort is stable.
+    ordered = sorted(heights, key=heights.__getitem__)
+    numbers = {word: number for number, word in enumerate(ordered)}
+    leaves, *levels = (list(level) for _, level in groupby(ordered, heights.__getitem__))
+    device = unit.classifier.weight.device
+    values_ED = unit.join.dropout(unit.encoder(torch.tensor([symbol for (symbol,) in leaves], device=device)))
+    for level in levels:
+        pairs_E2D = values_ED[torch.tensor([[numbers[half] for half in halves[word]] for word in level], device=device)]
+        values_ED = torch.cat([values_ED, unit.join(pairs_E2D[:, 0], pairs_E2D[:, 1])])
+    return values_ED[torch.tensor([numbers[word] for word in words], device=device)]
 
 
 def _with_own_start(task: Automaton) -> Automaton:
