@@ -106,8 +106,10 @@ def say_difference(before: RunFolder, after: RunFolder) -> None:
     from lengthwise.report.comparison import comparison_table
     from lengthwise.runs.rows import read_evaluation
 
-    print_drawn(comparison_table(*(read_evaluation(folder.evaluation) for folder in (before, after))))
-    say(f"the charts: lengthwise diagnose {before.path} {after.path}")
+    measured = [read_evaluation(folder.evaluation) for folder in (before, after)]
+    print_drawn(comparison_table(*measured))
+    by_position = any(row.metric == "loss" for row in measured[1][1])
+    say(f"the charts: lengthwise {'diagnose' if by_position else 'report'} {before.path} {after.path}")
 
 
 def _check_out(out: Path, source: Path) -> None:
