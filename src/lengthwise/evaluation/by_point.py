@@ -131,20 +131,28 @@ def _apart(
     model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate each point on sequences of its own."""
-    found: list[list[list[Tensor]]] = [[] for _ in points]
+    found: list[list[_Scores]] = [[] for _ in points]
+    waiting = iter(enumerate(points))
+    number, point = next(waiting, (0, None))
     for pieces in _together(model, task, _drawn(task, points, rng)):
         batch = Batch.joined([piece for _, piece in pieces])
         inputs, targets, asked_BT = on_device(model, batch.inputs, batch.targets, batch.asked)
         answers = model.asked_logits(inputs, asked_BT)
         scores = _score(task, answers, targets[asked_BT], asked_BT.nonzero()[:, 0], len(batch))
-        split = [scores[name].split([len(piece) for _, piece in pieces]) for name in task.metrics]
-        for (number, _), *parts in zip(pieces, *split, strict=True):
-            found[number].append(parts)
-    for point, parts in zip(points, found, strict=True):
-        scores = {name: torch.cat(each) for name, each in zip(task.metrics, zip(*parts, strict=True), strict=False)}
-        if not all(len(scores.get(name, ())) == point.samples for name in task.metrics):
-            raise InputError(f"{task.label} has other than {point.samples} samples at {dict(point.axes)}")
-        yield point, scores
+        end = 0
+        for place, piece in pieces:
+            begin, end = end, end + len(piece)
+            found[place].append({name: each[begin:end] for name, each in scores.items()})
+        # As soon as it is whole, so that an evaluation can be watched, and left, at every row.
+        while point is not None and _count(found[number]) == point.samples:
+            yield point, {name: torch.cat([scores[name] for scores in found[number]]) for name in task.metrics}
+            number, point = next(waiting, (0, None))
+    if point is not None:
+        raise InputError(f"{task.label} has other than {point.samples} samples at {dict(point.axes)}")
+
+
+def _count(parts: Sequence[_Scores]) -> int:
+    return sum(len(next(iter(scores.values()), ())) for scores in parts)
 
 
 def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
