@@ -98,6 +98,13 @@ def test_packages_are_listed_once_with_their_versions(install: Install) -> None:
     assert plugins() == dict(sorted((before | {"outer": "1.0", "another": "2.0"}).items()))
 
 
+@pytest.mark.parametrize("target", ["no_such_module:thing", "fractions:NoSuchThing"])
+def test_a_package_that_cannot_be_imported_is_named(install: Install, target: str) -> None:
+    install("broken", "1.0", test_things=f"new = {target}")
+    with pytest.raises(InputError, match=r"'new' of package broken \(1.0\) cannot be imported: .*mend the package"):
+        Registry("test thing", TARGETS).load("new")
+
+
 @given(place=st.integers(0, 2), at=st.integers(0, 6), letter=st.characters(categories=["Ll"]))
 def test_one_wrong_letter_still_finds_the_name(place: int, at: int, letter: str) -> None:
     name = list(TARGETS)[place]

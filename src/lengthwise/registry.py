@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, reason_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler, SerializationInfo
@@ -83,12 +83,20 @@ class Registry:
         """Import and return the object behind a name.
 
         Raises:
-            InputError: the name is unknown; the message offers the nearest known one.
+            InputError: the name is unknown, and the message offers the nearest known one; or it is that of another
+                package, which cannot be imported.
         """
         self._check(name)
-        target = self._added[name].value if name in self._added else self._builtin[name]
-        module, _, attribute = target.partition(":")
-        return getattr(import_module(module), attribute)
+        if name not in self._added:
+            module, _, attribute = self._builtin[name].partition(":")
+            return getattr(import_module(module), attribute)
+        try:
+            return self._added[name].load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"{self.kind} {name!r} of package {_package(self._added[name])} cannot be imported: "
+                f"{reason_of(error)}; mend the package, or uninstall it"
+            ) from error
 
     def origin(self, name: str) -> str | None:
         """Return the package that declares a name, as ``package==version``; None for a built-in.

@@ -13,11 +13,12 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
+from lengthwise.models.reading import on_device
 from lengthwise.spaces import Tokens
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
 from lengthwise.training.config import TrainingConfig
-from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, on_device
+from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy
 
 
 class SmoothedConfig(ObjectiveConfig):
