@@ -11,6 +11,7 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(lengthwise, name).__module__.startswith("lengthwise.")
 
 
+@pytest.mark.slow
 def test_names_are_imported_when_they_are_used() -> None:
     told = "print('torch' in sys.modules)"
     program = f"import lengthwise, sys; dir(lengthwise); {told}; lengthwise.LDRU; {told}"

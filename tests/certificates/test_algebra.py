@@ -79,6 +79,7 @@ def test_an_algebra_that_does_not_close_says_how_far_it_grew(limits: Budget, mes
         extract_algebra(exact_reading(task), task.automaton, limits)
 
 
+@pytest.mark.slow
 def test_an_algebra_as_large_as_that_of_prefix_4_4_closes_by_default() -> None:
     task = get_language("prefix_4_4")
     algebra = extract_algebra(exact_reading(task, width=64), task.automaton)

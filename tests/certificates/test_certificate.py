@@ -86,6 +86,7 @@ def rewrite(run: Path, **changes: Any) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_trained_unit_is_proved_and_its_certificate_holds(trained: dict[str, Path]) -> None:
     certificate, weights = verify_certificate(trained["rounded"])
     assert weights
@@ -164,6 +165,7 @@ def test_tampering_is_found_though_the_seal_is_renewed(run: Path) -> None:
             verify_certificate(rewrite(shutil.copytree(run, run.parent / message[:20]), **change))
 
 
+@pytest.mark.slow
 def test_a_proof_up_to_a_length_cannot_be_made_into_more(trained: dict[str, Path], tmp_path: Path) -> None:
     certificate = read_certificate(trained["soft"] / FILE_NAME)
     table = certificate.model_dump(mode="json")

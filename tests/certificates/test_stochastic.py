@@ -126,6 +126,7 @@ def soft_units(draw: st.DrawFn) -> tuple[SoftAutomaton, Automaton]:
     return unit, Automaton(machine.transitions_SA, machine.start, outputs)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(soft_units(), st.integers(0, 2**32 - 1))
 def test_no_answer_changes_up_to_the_bound(pair: tuple[SoftAutomaton, Automaton], seed: int) -> None:

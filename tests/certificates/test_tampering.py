@@ -77,6 +77,7 @@ def test_checking_a_table_needs_no_torch(right: Certificate, tmp_path: Path) -> 
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+@pytest.mark.slow
 def test_every_entry_of_the_table_is_checked(right: Certificate) -> None:
     assert right.algebra is not None
     size = len(right.algebra.outputs)

@@ -67,6 +67,7 @@ def mamba2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_diagnosed(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     shown = ok("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
     assert "perplexity at" in shown
@@ -78,11 +79,13 @@ def test_a_checkpoint_is_diagnosed(mamba2: Path, texts: Path, tmp_path: Path) ->
     assert not RunFolder(recipe.parent).checkpoint.exists()
 
 
+@pytest.mark.slow
 def test_a_single_file_is_cut_into_documents(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "all.txt").write_text("".join(file.read_text() for file in sorted(texts.iterdir())))
     ok("diagnose", f"hf:{mamba2}", "--data", tmp_path / "all.txt", "--out", tmp_path / "page", *FEW)
 
 
+@pytest.mark.slow
 def test_each_command_loads_and_checks_once(
     mamba2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +110,7 @@ def test_each_command_loads_and_checks_once(
     assert counted == {"from_pretrained": 1, "check_library": 1, "model_validate": 2}
 
 
+@pytest.mark.slow
 def test_what_was_post_trained_is_what_was_measured(texts: Path, tmp_path: Path) -> None:
     """transformers holds other weights of RWKV-4 while it evaluates than while it trains."""
     source, out = checkpoint(tmp_path / "rwkv", "rwkv"), tmp_path / "out"
@@ -120,6 +124,7 @@ def test_what_was_post_trained_is_what_was_measured(texts: Path, tmp_path: Path)
     assert trained == pytest.approx(written, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mamba2", "mamba", "bamba"])
 def test_what_is_given_back_is_an_ordinary_checkpoint(family: str, texts: Path, tmp_path: Path) -> None:
     source, out = checkpoint(tmp_path / family, family), tmp_path / "out"
@@ -157,6 +162,7 @@ def test_the_model_card_is_kept_and_extended(mamba2: Path, texts: Path, tmp_path
     assert (tmp_path / "out" / "README.md").read_text() == card
 
 
+@pytest.mark.slow
 def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "half", "mamba2", torch.bfloat16)
     options = ("--bfloat16", "--gradient-checkpointing", 3, "--accumulation", 2)
@@ -187,6 +193,7 @@ def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Pat
         assert torch.equal(tensor, other[name]), name
 
 
+@pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     """States pass as they come, so that each process's own memory holds what the rows of the one would pass."""
     passing = ("--set", "intervention.permute=false", "--set", "intervention.zero_probability=0")
@@ -239,6 +246,7 @@ with processes_here("cpu") as processes:
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_of_two_processes_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     (tmp_path / "resumed.py").write_text(RESUMED)
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

@@ -32,6 +32,7 @@ def sources(state: State, seen: State) -> list[int]:
     return same[0].long().argmax(1).tolist()
 
 
+@pytest.mark.slow
 @given(rows=st.integers(2, 12), seed=st.integers(0, 999))
 def test_every_row_gets_the_state_of_another_row_and_none_is_lost(rows: int, seed: int) -> None:
     model = Shifted()
@@ -41,6 +42,7 @@ def test_every_row_gets_the_state_of_another_row_and_none_is_lost(rows: int, see
     assert all(source != row for row, source in enumerate(found))
 
 
+@pytest.mark.slow
 def test_every_other_row_is_equally_likely() -> None:
     rows, draws, rng = 5, 4000, generator(1)
     model = Shifted()

@@ -43,6 +43,7 @@ def test_no_width_comes_nearer_to_the_budget(name: str, budget: int) -> None:
     assert abs(sizes[width] - budget) == nearest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixer", MIXERS.names())
 def test_every_mixer_can_be_brought_to_a_budget(mixer: str) -> None:
     config = BackboneConfig(layers=2, mixer=MIXERS.load(mixer)())

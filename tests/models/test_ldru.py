@@ -43,6 +43,7 @@ def test_the_state_contract_holds(operator: str, readout: str, odd: str) -> None
     assert [finding for finding in findings if not finding.holds] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["residual", "plain"])
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("operator", ["mlp", "stochastic"])

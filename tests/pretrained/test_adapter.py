@@ -113,6 +113,7 @@ def test_every_recurrent_entry_gets_a_gradient_and_gives_one(family: str) -> Non
     assert all(g is not None for g in final)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mamba2", "jamba", "falcon_h1", "minimax", "recurrent_gemma"])
 def test_the_whole_contract(family: str) -> None:
     findings = check_contract(model_of(family), 48, length=13, batch_size=2)
@@ -154,6 +155,7 @@ def test_the_unpatched_model_is_what_a_user_of_the_library_gets(family: str) -> 
     assert torch.equal(torch.cat(logits, 1), unpatched)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(transformers.__version__ not in SEEN_RIGHT, reason="faults of another version of transformers")
 @pytest.mark.parametrize(("family", "clause"), UNPATCHED_FAULTS.items())
 def test_the_check_sees_what_the_library_does_wrong_alone(family: str, clause: str) -> None:
@@ -351,6 +353,7 @@ def test_a_state_that_no_scan_reads_is_an_error() -> None:
         cache.check_all_taken()
 
 
+@pytest.mark.slow
 def test_a_broken_contract_is_refused_with_the_measured_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("mamba2")
     require_contract(model)
@@ -360,6 +363,7 @@ def test_a_broken_contract_is_refused_with_the_measured_difference(monkeypatch: 
     assert CliRunner().invoke(app, ["check", "hf-config:mamba2"]).exit_code == 1
 
 
+@pytest.mark.slow
 def test_the_command_checks_a_checkpoint_and_a_family(checkpoint: Path) -> None:
     for subject in (f"hf:{checkpoint}", "hf-config:mamba2"):
         ended = CliRunner().invoke(app, ["check", subject])

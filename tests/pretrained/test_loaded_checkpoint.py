@@ -22,6 +22,7 @@ def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32) ->
     return Checkpoint(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["mamba2", "rwkv"])
 def test_copies_are_apart_and_as_they_were_saved(family: str, tmp_path: Path) -> None:
     source = checkpoint(tmp_path, family)

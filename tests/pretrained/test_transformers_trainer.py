@@ -44,6 +44,7 @@ def losses(trainer: Any) -> list[float]:
     return [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_the_control_trains_as_trainer_does(tmp_path: Path, accumulation: int) -> None:
     given = {"gradient_accumulation_steps": accumulation}

@@ -71,6 +71,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_the_page_is_drawn_without_complaint_and_fits(report: Path, page: Page, width: int, scheme: str) -> None:
     page.open(report, width, scheme)

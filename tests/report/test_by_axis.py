@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import pytest
 import vl_convert
 import yaml
 from certificates import write_certificate
@@ -136,6 +137,7 @@ def test_before_and_after_of_any_task_stand_side_by_side(tmp_path: Path) -> None
     assert ["adding", "squared", "error,", "beyond", "T", "0.125", "0.250"] in lines
 
 
+@pytest.mark.slow
 def test_charts_follow_the_schema_of_vega_lite(tmp_path: Path) -> None:
     write_certificate(write_run(tmp_path, "parity"))
     for number in range(7):

@@ -60,6 +60,7 @@ def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(read_table([runs]), tmp_path_factory.mktemp("report"))
 
 
+@pytest.mark.slow
 def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(page: Path) -> None:
     text = page.read_text()
     assert text.index(">Accuracy in percent<") < text.index(">Certificates<") < text.index(">Proved automata<")

@@ -139,6 +139,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(read_table([root]), root / "out")
 
 
+@pytest.mark.slow
 def test_the_page_says_what_became_of_every_series(page: Path) -> None:
     text = " ".join(Outline(page.read_text()).text.split())
     for words in (

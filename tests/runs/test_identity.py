@@ -106,6 +106,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     sys.modules.pop("own_plugin", None)
 
 
+@pytest.mark.slow
 def test_the_digest_changes_with_the_version_of_a_plug_in(install: Install, tiny: Recipe) -> None:
     from own_plugin import OwnTask, StartConfig
 

@@ -64,6 +64,7 @@ class Ended(BaseException):
     """The end of a process that still runs what it has to clean up."""
 
 
+@pytest.mark.slow
 def test_a_fault_anywhere_leaves_the_old_set_or_the_new_one(folders: tuple[Path, Path], tmp_path: Path) -> None:
     kept, runs = folders
     old, new = both_sets(kept, runs)
@@ -93,6 +94,7 @@ def test_a_fault_anywhere_leaves_the_old_set_or_the_new_one(folders: tuple[Path,
             assert ends[:-1] == sorted(ends[:-1])
 
 
+@pytest.mark.slow
 def test_a_fault_in_an_empty_folder_leaves_nothing_or_all(folders: tuple[Path, Path], tmp_path: Path) -> None:
     runs = folders[1]
     keep([runs], tmp_path / "whole")

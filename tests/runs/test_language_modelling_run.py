@@ -17,6 +17,7 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_words(tmp_path_factory.mktemp("text"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intervention", ["state_passing", "tbptt", "fitted_noise"])
 def test_an_interrupted_run_ends_bit_equal(intervention: str, text_folder: Path, tmp_path: Path) -> None:
     recipe = tiny_text(text_folder, intervention={"name": intervention})

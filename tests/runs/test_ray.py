@@ -67,6 +67,7 @@ class Axe(Watcher):
             self.cluster.remove_node(self.cluster.lost, allow_graceful=False)
 
 
+@pytest.mark.slow
 def test_a_node_dies_and_every_run_ends_exactly_once(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_recipe_that_is_not_there(name: str) -> None:
         load_recipe(name)
 
 
+@pytest.mark.slow
 def test_a_budget_of_parameters_solves_for_the_width(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump({"task": "parity", "model": {"name": "ldru"}, "parameters": 160_000}))

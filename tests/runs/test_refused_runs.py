@@ -145,6 +145,7 @@ def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monke
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_a_finished_run_with_a_damaged_checkpoint_is_not_called_done(tiny: Recipe, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     train_run(tiny, 0, run.path)

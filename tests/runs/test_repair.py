@@ -19,6 +19,7 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_words(tmp_path_factory.mktemp("text"))
 
 
+@pytest.mark.slow
 def test_post_training_goes_on_from_the_trained_parameters(text_folder: Path, tmp_path: Path) -> None:
     base = tiny_text(text_folder)
     folder = run_path(tmp_path, base.name, 0)
@@ -57,6 +58,7 @@ def test_a_moved_run_is_refused(text_folder: Path, tmp_path: Path) -> None:
         runs_folder(tmp_path / "elsewhere", tiny_text(text_folder), 0)
 
 
+@pytest.mark.slow
 def test_a_run_knows_the_recipe_of_the_run_that_it_starts_from(text_folder: Path, tmp_path: Path) -> None:
     base = tiny_text(text_folder)
     folder = run_path(tmp_path, base.name, 0)

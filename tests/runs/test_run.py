@@ -58,12 +58,14 @@ def test_a_run_explains_itself(tiny: Recipe, tmp_path: Path) -> None:
     assert run.ending == "all 24 steps"
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_seed_are_equal_and_of_two_seeds_are_not(tiny: Recipe, tmp_path: Path) -> None:
     first, second, other = (trained(tiny, tmp_path / str(i), seed) for i, seed in enumerate((1, 1, 2)))
     assert_equal_runs(first, second)
     assert first.metrics_rows()[0]["loss"] != other.metrics_rows()[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(tiny: Recipe, tmp_path: Path) -> None:
     run = trained(tiny, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -158,6 +160,7 @@ def test_settings_that_are_not_used_do_not_change_what_a_recipe_is(tiny: Recipe,
     assert load_recipe(str(tiny_file), ["training.stop.loss_below=0.1"]).digest() != tiny.digest()
 
 
+@pytest.mark.slow
 def test_a_torn_last_row_of_metrics_is_made_again(tiny: Recipe, tmp_path: Path) -> None:
     calls = itertools.count(1)
     train_run(tiny, 0, tmp_path / "torn", stop=lambda: next(calls) == 13)
@@ -209,6 +212,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tiny_file: Pat
     load_checkpoint(run.checkpoint)
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_recipe_is_refused(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     trained(tiny, tmp_path / "run")
     other = load_recipe(str(tiny_file), ["training.steps=99", "model.width=16"])
@@ -245,6 +249,7 @@ def test_a_corrupt_checkpoint_is_named_and_kept(tiny: Recipe, tmp_path: Path) ->
     assert checkpoint.stat().st_size == 1000
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_where_its_rows_come_from(tiny: Recipe, tmp_path: Path) -> None:
     run = trained(tiny, tmp_path)
     rows = evaluate_run(tmp_path)
@@ -343,6 +348,7 @@ def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path)
         load_run(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_model_is_named(tiny: Recipe, tiny_file: Path, tmp_path: Path) -> None:
     trained(tiny, tmp_path / "one")
     trained(load_recipe(str(tiny_file), ["model.width=16"]), tmp_path / "two")

@@ -66,6 +66,7 @@ def parameters(run: RunFolder) -> dict[str, torch.Tensor]:
     return load_checkpoint(run.checkpoint)[0]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_done_once(tmp_path: Path) -> None:
     grid, runs = write_sweep(tmp_path, seeds=[0]), tmp_path / "runs"
     first = cli(grid, "--runs", runs)
@@ -91,6 +92,7 @@ def test_a_sweep_is_done_once(tmp_path: Path) -> None:
     assert "training.steps: 2, now 3\nand 3 more" in other.stderr
 
 
+@pytest.mark.slow
 def test_what_fails_is_tried_again_and_listed_and_the_others_go_on(tmp_path: Path) -> None:
     wild = {"training.optimiser.learning_rate": 1e38, "training.optimiser.warm_up": 0, "training.steps": 9}
     grid = write_sweep(tmp_path, axes={"rate": {"wild": wild, "tame": {}}}, seeds=[0])
@@ -122,6 +124,7 @@ class Killer(Watcher):
         self.endings.append(result.ending)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_noticed_and_its_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lengthwise.runs.sweep_schedule.TICK", 0.05)
     runs = expanded(tmp_path, *LONG, seeds=[0])[:2]
@@ -142,6 +145,7 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on(tmp_path: Path, monkeypa
     assert len(environment["resumed"]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_driver_that_ends_takes_its_workers_along_and_the_next_goes_on(
     tmp_path: Path, number: signal.Signals, code: int

@@ -138,6 +138,7 @@ def test_extreme_decays_are_finite_and_near_the_loop(kind, extreme, dtype):
         assert float((one - other).abs().max()) <= gradient_tolerance * max(1.0, float(other.abs().max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_slow_decays_do_not_drift(kind):
     inputs = make(kind, 4096, rows=1, heads=2, steepness=1e-4, dtype=torch.float32)

@@ -103,6 +103,7 @@ def test_the_papers_operator_in_every_function():
     assert_same(tree_reduce_prefixes(operator, x, lengths), reduce_prefixes_reference(operator, x, lengths), inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS)
 @given(lengths=st.lists(st.integers(2, 70), min_size=1, max_size=4), seed=st.integers(0, 9))
 @settings(max_examples=15, deadline=None)
@@ -136,6 +137,7 @@ def test_random_brackets(length, seed):
     assert_same(fast, reduce_reference(operator, x, carry_first=flags), [x, *operator.parameters()])
 
 
+@pytest.mark.slow
 @given(
     cuts=st.lists(st.integers(1, 16), min_size=2, max_size=5),
     reading=st.sampled_from(READINGS),

@@ -126,6 +126,7 @@ def test_a_monoid_beyond_the_limit_is_refused():
         symmetric.transition_monoid(limit=119)
 
 
+@pytest.mark.slow
 def test_a_million_symbols_end_where_one_step_at_a_time_ends():
     automaton = Automaton(np.array([[1, 2], [0, 2], [2, 1]]), 0, np.array([0, 1, 0]))
     tokens = strings(automaton, 1, 1_000_003, 5)

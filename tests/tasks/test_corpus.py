@@ -58,6 +58,7 @@ def test_every_document_is_on_one_side_whole_and_opened_by_a_separator(tmp_path:
     assert (corpus.vocabulary, corpus.separator) == (257, SEPARATOR)
 
 
+@pytest.mark.slow
 @given(
     present=st.sets(st.integers(0, 999), min_size=30, max_size=60),
     added=st.integers(1000, 1999),

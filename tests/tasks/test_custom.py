@@ -25,6 +25,7 @@ PATTERNS = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(PATTERNS)
 def test_regular_expressions_mean_what_re_means(pattern: str):

@@ -15,6 +15,7 @@ def runs_of(tokens):
     return 1 + (np.diff(tokens, axis=1) != 0).sum(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "length"), [("tomita_3", 7), ("dyck_3", 8), ("tomita_5", 6)])
 def test_the_number_of_runs_is_uniform_and_so_is_the_string_given_it(name, length):
     language = get_language(name)

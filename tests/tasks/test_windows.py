@@ -83,6 +83,7 @@ def test_rows_of_packed_windows_walk_through_the_text(
     assert [batch.fresh.tolist() for batch in found] == [[number == 0] * batch_size for number in range(steps)]
 
 
+@pytest.mark.slow
 @given(**sizes, batch_size=st.integers(1, 5), steps=st.integers(1, 30), reset=st.booleans())
 def test_rows_of_separate_windows_walk_through_one_document_after_the_other(
     lengths: list[int], length: int, seed: int, batch_size: int, steps: int, reset: bool

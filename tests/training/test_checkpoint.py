@@ -41,6 +41,7 @@ def test_comes_back_bit_equal(saved: Path) -> None:
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
 
 
+@pytest.mark.slow
 @given(
     array=arrays.arrays(arrays.scalar_dtypes().filter(lambda d: d.kind in "fiu" and d.byteorder != ">"), (3, 2)),
     number=st.floats(allow_nan=False, allow_infinity=False),
@@ -68,6 +69,7 @@ def test_replacing_a_file_leaves_loaded_tensors_alone(saved: Path) -> None:
     assert_same(tensors, TENSORS)
 
 
+@pytest.mark.slow
 @given(fraction=st.floats(0, 1, exclude_max=True))
 def test_truncated_anywhere(tmp_path_factory: pytest.TempPathFactory, fraction: float) -> None:
     path = tmp_path_factory.mktemp("truncated") / "checkpoint.safetensors"
@@ -78,6 +80,7 @@ def test_truncated_anywhere(tmp_path_factory: pytest.TempPathFactory, fraction: 
         load_checkpoint(path)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_no_flipped_bit_goes_unseen(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("flipped") / "checkpoint.safetensors"

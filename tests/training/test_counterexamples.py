@@ -112,6 +112,7 @@ def test_training_with_counterexamples_ends_in_a_unit_that_is_right_once_rounded
     assert certify_rounded(made.model.eval(), get_language("tomita_4")).verdict == "every_length"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_remembers_its_counterexamples() -> None:
     whole, first, second = (counterexample_trainer("dyck_3", 60, seed=1) for _ in range(3))
     losses = [whole.train_step()["loss"] for _ in range(60)]

@@ -120,6 +120,7 @@ def test_every_part_that_can_be_chosen_has_a_case() -> None:
     assert tasks >= {*TASKS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 7])
 def test_a_restored_trainer_goes_on_bit_equal(case: str, cut: int, tmp_path: Path) -> None:
     whole, first = trainer(case, tmp_path), trainer(case, tmp_path)

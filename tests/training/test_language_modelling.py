@@ -53,6 +53,7 @@ def test_an_intervention_changes_nothing_but_the_initial_state(task: LanguageMod
     assert losses[1][0] != losses[1][1]
 
 
+@pytest.mark.slow
 def test_it_learns(task: LanguageModelling) -> None:
     made = trainer(task, "zero", steps=150, optimiser={"learning_rate": 0.02, "warm_up": 0.1})
     losses = [made.train_step()["loss"] for _ in range(150)]

@@ -60,6 +60,7 @@ def test_bfloat16_keeps_parameters_and_states_in_float32(task: LanguageModelling
     assert not [name for name, value in tensors.items() if value.dtype == torch.bfloat16]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_change_no_gradient_of_a_family_of_transformers(task: LanguageModelling, family: str) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
@@ -93,6 +94,7 @@ class Scattered(Regular):
         return Batch(batch.inputs, np.where(kept, batch.targets, IGNORE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", list(SHAPES.values()), ids=list(SHAPES))
 @pytest.mark.parametrize("parts", [3, 7])
 def test_a_part_counts_by_how_much_it_is_asked(parts: int, shape: ModelConfig) -> None:

@@ -56,6 +56,7 @@ def test_every_pair_of_elements_is_drawn_and_told_apart_by_its_contexts() -> Non
     assert len(pairs) == (len(products.words) - 1) ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "longest"), [("dyck_2", 40), ("dyck_2", 10), ("prefix_1_2", 40)])
 def test_classes_that_a_product_can_be_given_are_drawn_equally_often(name: str, longest: int) -> None:
     """Each count lies within six standard deviations; fewer than one seed in a million fails by chance."""
