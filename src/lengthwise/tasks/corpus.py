@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.registry import OneOf
+from lengthwise.settings import Settings
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.sources import SOURCES, Document, SourceConfig, StdlibSource
 from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
@@ -23,15 +24,13 @@ from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
 Split = Literal["train", "validation"]
 
 
-class TextConfig(BaseModel, frozen=True):
+class TextConfig(Settings, frozen=True):
     """Which text, as which symbols, and how it is split.
 
     Example:
         >>> TextConfig.model_validate({"source": {"name": "stdlib", "tests": False}}).tokenizer
         'bytes'
     """
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     source: Annotated[SourceConfig, OneOf(SOURCES)] = StdlibSource()
     """Where the documents come from."""
@@ -253,17 +252,14 @@ def _encode(documents: Sequence[Document], tokenizer: Tokenizer, limit: int | No
     separator = np.array([tokenizer.separator], dtype=tokenizer.dtype)
     pieces: list[Symbols] = []
     names: list[str] = []
-    starts: list[int] = []
-    total = 0
+    starts = [0]
     for document, symbols in _encoded(documents, tokenizer):
-        if limit is not None and total >= limit:
+        if limit is not None and starts[-1] >= limit:
             break
         names.append(document.name)
-        starts.append(total)
         pieces += [separator, symbols.astype(tokenizer.dtype)]
-        total += 1 + len(symbols)
-    tokens_N = np.concatenate(pieces)[:limit]
-    starts_D = np.array(starts, dtype=np.int64)
+        starts.append(starts[-1] + 1 + len(symbols))
+    tokens_N, starts_D = np.concatenate(pieces)[:limit], np.array(starts[:-1], dtype=np.int64)
     for shared in (tokens_N, starts_D):
         shared.setflags(write=False)
     return Text(tokens_N, starts_D, tuple(names))
