@@ -18,7 +18,6 @@ from lengthwise.settings import Settings
 from lengthwise.spaces import Space
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
 IGNORE = -1

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import InputError
 from lengthwise.registry import OneOf
-from lengthwise.settings import Settings
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.sources import SOURCES, Document, SourceConfig, StdlibSource
 from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
@@ -24,13 +23,15 @@ from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
 Split = Literal["train", "validation"]
 
 
-class TextConfig(Settings, frozen=True):
+class TextConfig(BaseModel, frozen=True):
     """Which text, as which symbols, and how it is split.
 
     Example:
         >>> TextConfig.model_validate({"source": {"name": "stdlib", "tests": False}}).tokenizer
         'bytes'
     """
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     source: Annotated[SourceConfig, OneOf(SOURCES)] = StdlibSource()
     """Where the documents come from."""

@@ -198,9 +198,9 @@ class AlignedWindows(Windows):
     def _rows_of(self, values: Mapping[str, object], name: str) -> Ints | None:
         if name not in values:
             raise InputError(f"the state of aligned windows has no {name!r}; was it made by random windows?")
-        if values[name] is None:
+        if (rows := values[name]) is None:
             return None
-        rows_B = np.array(cast("list[int]", values[name]), dtype=np.int64)
+        rows_B = np.array(cast("list[int]", rows), dtype=np.int64)
         if len(rows_B) != self.batch_size:
             raise InputError(f"the state of the windows has {len(rows_B)} rows, the batch has {self.batch_size}")
         return rows_B
