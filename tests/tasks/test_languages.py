@@ -14,7 +14,6 @@ from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.languages import (
     build_modular_arithmetic,
-    build_modular_arithmetic_precedence,
     build_tomita,
 )
 
@@ -143,7 +142,7 @@ def test_arithmetic_monoids_before_and_after_minimisation():
     plain = build_modular_arithmetic()
     assert (plain.states, plain.transition_monoid().size) == (21, 522)
     assert (plain.minimal().states, plain.minimal().transition_monoid().size) == (19, 518)
-    precedence = build_modular_arithmetic_precedence().minimal()
+    precedence = build_modular_arithmetic(precedence=True).minimal()
     assert (precedence.states, precedence.transition_monoid().size) == (51, 518)
 
 

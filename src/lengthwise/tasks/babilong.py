@@ -6,11 +6,9 @@ Shape letters: B rows, T positions.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -19,8 +17,8 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Point, Stage, Task
-from lengthwise.tasks.filler import Filler
-from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.filler import Filler, numbered, read_text
+from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 _PERSONS = ("mary", "john", "sandra", "daniel")
 _WENT = ("went to the", "moved to the", "journeyed to the", "travelled to the")
@@ -72,10 +70,7 @@ class BabiLong(Task):
 
     @cached_property
     def _text(self) -> str:
-        try:
-            return Path(self.story).read_text(encoding="utf-8") if self.story else ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the stories {self.story} as UTF-8 text: {error}") from error
+        return read_text(self.story, "stories") if self.story else ""
 
     @cached_property
     def _stories(self) -> list[Story]:
@@ -96,8 +91,7 @@ class BabiLong(Task):
         told = [*_PERSONS, *_WENT, *_PLACES, "where is ?", "."]
         if self.story:
             told = [text for story in self._stories for text in (*story.facts, story.question)]
-        words = dict.fromkeys([*self._prose.words, *sorted({word for text in told for word in text.split()})])
-        return {word: number for number, word in enumerate(words)}
+        return numbered([*self._prose.words, *sorted({word for text in told for word in text.split()})])
 
     @property
     def inputs(self) -> Tokens:
@@ -120,10 +114,7 @@ class BabiLong(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length in training, and one for each length and number of facts in measurement."""
-        if stage == "train":
-            return [Point({"length": n}, self.samples) for n in range(self.train.minimum, self.train.maximum + 1)]
-        places = itertools.product(sorted(set(self.lengths)), self.test_facts)
-        return [Point({"length": n, "facts": facts}, self.samples) for n, facts in places]
+        return points_by_length(stage, self.train, self.lengths, self.samples, facts=self.test_facts)
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw stories, and the prose around their facts."""

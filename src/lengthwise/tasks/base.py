@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -18,7 +18,6 @@ from lengthwise.settings import Settings
 from lengthwise.spaces import Space
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
 IGNORE = -1
@@ -115,23 +114,22 @@ class Batch:
             rows: the inputs [T] or [T, F] of each row.
             targets: the targets [T] or [T, F] of each row.
         """
-        longest = max(len(row) for row in rows)
         lengths_B = np.array([len(row) for row in rows], dtype=np.int64)
         nothing = np.nan if targets[0].ndim > 1 else IGNORE
-        return Batch(_stacked(rows, longest, 0), _stacked(targets, longest, nothing), lengths_B)
+        return Batch(side_by_side(rows), side_by_side(targets, nothing), lengths_B)
 
     @staticmethod
     def joined(batches: Sequence[Batch]) -> Batch:
         """Return all rows of several batches in one, padded to the longest."""
         if len(batches) == 1:
             return batches[0]
-        longest = max(batch.inputs.shape[1] for batch in batches)
-        nothing = np.nan if batches[0].targets.ndim > 2 else IGNORE
-        return Batch(
-            np.concatenate([_wider(batch.inputs, longest, 0) for batch in batches]),
-            np.concatenate([_wider(batch.targets, longest, nothing) for batch in batches]),
-            np.concatenate([batch.lengths for batch in batches]),
-            np.concatenate([batch.fresh for batch in batches]),
+        padded = Batch.padded(
+            [row for batch in batches for row in batch.inputs], [row for batch in batches for row in batch.targets]
+        )
+        return replace(
+            padded,
+            lengths=np.concatenate([batch.lengths for batch in batches]),
+            fresh=np.concatenate([batch.fresh for batch in batches]),
         )
 
 
@@ -288,13 +286,10 @@ class Stream:
             raise InputError(f"the samples of {self.task.label} have no place to go on from; got {', '.join(values)}")
 
 
-def _stacked(rows: Sequence[NDArray[Any]], longest: int, fill: float) -> NDArray[Any]:
+def side_by_side(rows: Sequence[NDArray[Any]], fill: float = 0) -> NDArray[Any]:
+    """Return rows of different lengths as one array, filled on the right to the longest."""
+    longest = max(len(row) for row in rows)
     stacked = np.full((len(rows), longest, *rows[0].shape[1:]), fill, dtype=rows[0].dtype)
     for place, row in enumerate(rows):
         stacked[place, : len(row)] = row
     return stacked
-
-
-def _wider(array: NDArray[Any], longest: int, fill: float) -> NDArray[Any]:
-    widths = [(0, 0), (0, longest - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
-    return np.pad(array, widths, constant_values=fill)

@@ -6,11 +6,9 @@ Shape letters: B rows, T positions.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +20,9 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task
+from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task, side_by_side
+from lengthwise.tasks.filler import UNKNOWN, most_common, numbered
+from lengthwise.tasks.sources import read_bytes
 
 
 class Text(NamedTuple):
@@ -84,9 +84,8 @@ class Classification(Task):
     @cached_property
     def _numbers(self) -> dict[str, int]:
         """Word -> its symbol."""
-        counts = Counter(word for text in self.splits["train"] for word in _words(text.text))
-        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return {word: number for number, (word, _) in enumerate(ranked[: self.common], start=1)}
+        words = (word for text in self.splits["train"] for word in _words(text.text))
+        return numbered([UNKNOWN, *most_common(words, self.common)])
 
     @cached_property
     def _encoded(self) -> dict[str, tuple[list[Ints], Ints]]:
@@ -109,7 +108,7 @@ class Classification(Task):
     @property
     def inputs(self) -> Tokens:
         """The words or bytes."""
-        return Tokens(256 if self.tokens == "byte" else len(self._numbers) + 1)
+        return Tokens(256 if self.tokens == "byte" else len(self._numbers))
 
     @property
     def outputs(self) -> Tokens:
@@ -159,10 +158,7 @@ class Classification(Task):
     def _batch(self, point: Point, index: Ints) -> Batch:
         rows, classes = self._split(point)
         lengths_B = np.array([len(rows[row]) for row in index], dtype=np.int64)
-        tokens_BT = np.zeros((len(index), lengths_B.max()), dtype=np.int64)
-        for place, row in enumerate(index):
-            tokens_BT[place, : lengths_B[place]] = rows[row]
-        return Batch.classified(tokens_BT, classes[index], lengths_B)
+        return Batch.classified(side_by_side([rows[row] for row in index]), classes[index], lengths_B)
 
     def _files(self) -> dict[str, list[Path]]:
         """Return the files of each split."""
@@ -199,10 +195,7 @@ class Classification(Task):
 
 
 def _contents(path: Path) -> str:
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
+    content = read_bytes(path)
     try:
         return content.decode()
     except UnicodeDecodeError:

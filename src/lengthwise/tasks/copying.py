@@ -14,7 +14,7 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import IGNORE, Batch, Point, Stage, Task
-from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
 class Copying(Task):
@@ -54,9 +54,7 @@ class Copying(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length."""
-        if stage == "train":
-            return [Point({"length": n}, self.samples) for n in range(self.train.minimum, self.train.maximum + 1)]
-        return [Point({"length": n}, self.samples) for n in sorted(set(self.lengths))]
+        return points_by_length(stage, self.train, self.lengths, self.samples)
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw strings, every letter alike."""

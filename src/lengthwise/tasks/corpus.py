@@ -253,17 +253,14 @@ def _encode(documents: Sequence[Document], tokenizer: Tokenizer, limit: int | No
     separator = np.array([tokenizer.separator], dtype=tokenizer.dtype)
     pieces: list[Symbols] = []
     names: list[str] = []
-    starts: list[int] = []
-    total = 0
+    starts = [0]
     for document, symbols in _encoded(documents, tokenizer):
-        if limit is not None and total >= limit:
+        if limit is not None and starts[-1] >= limit:
             break
         names.append(document.name)
-        starts.append(total)
         pieces += [separator, symbols.astype(tokenizer.dtype)]
-        total += 1 + len(symbols)
-    tokens_N = np.concatenate(pieces)[:limit]
-    starts_D = np.array(starts, dtype=np.int64)
+        starts.append(starts[-1] + 1 + len(symbols))
+    tokens_N, starts_D = np.concatenate(pieces)[:limit], np.array(starts[:-1], dtype=np.int64)
     for shared in (tokens_N, starts_D):
         shared.setflags(write=False)
     return Text(tokens_N, starts_D, tuple(names))

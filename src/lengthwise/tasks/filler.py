@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +41,13 @@ class Filler:
     """
 
     def __init__(self, path: str, common: int = 400) -> None:
-        text = _read(path) if path else _own()
+        text = read_text(path, "filler") if path else _own()
         words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.,;:?!]", text.lower())
         if not words:
             raise InputError(f"the filler {path} holds no words")
-        ranked = sorted(Counter(words).items(), key=lambda item: (-item[1], item[0]))
-        self.words = (UNKNOWN, *(word for word, _ in ranked[:common]))
+        self.words = (UNKNOWN, *most_common(words, common))
         """The words that have symbols, by their number."""
-        numbers = {word: number for number, word in enumerate(self.words)}
+        numbers = numbered(self.words)
         self.text_N: Ints = np.array([numbers.get(word, 0) for word in words], dtype=np.int64)
         """The whole text."""
         self.identity = hashlib.sha256(text.encode()).hexdigest()[:16] if path else ""
@@ -67,8 +67,20 @@ def _own() -> str:
     return " ".join(_SENTENCES[number] for number in drawn)
 
 
-def _read(path: str) -> str:
+def read_text(path: str, what: str) -> str:
+    """Return the text of a file; ``what`` it is, the error message says."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the filler {path} as UTF-8 text: {error}") from error
+        raise InputError(f"cannot read the {what} {path} as UTF-8 text: {error}") from error
+
+
+def most_common(words: Iterable[str], most: int) -> list[str]:
+    """Return the words that occur most often, those that occur as often in the order of the alphabet."""
+    counts = Counter(words)
+    return sorted(counts, key=lambda word: (-counts[word], word))[:most]
+
+
+def numbered(words: Iterable[str]) -> dict[str, int]:
+    """Return the number of each word, in the order in which they first occur."""
+    return {word: number for number, word in enumerate(dict.fromkeys(words))}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from lengthwise.settings import Settings
+from lengthwise.tasks.base import Axis, Point, Stage
 
 Length = Annotated[int, Field(ge=1)]
 
@@ -25,6 +28,11 @@ class TrainLengths(Settings):
             raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
         return self
 
+    @property
+    def lengths(self) -> range:
+        """All of them."""
+        return range(self.minimum, self.maximum + 1)
+
 
 def _odd(every: int) -> int:
     if every % 2 == 0:
@@ -32,10 +40,8 @@ def _odd(every: int) -> int:
     return every
 
 
-class TestLengths(Settings):
-    """Which lengths are measured, and on how many sequences."""
-
-    __test__ = False
+class RegularTestLengths(Settings):
+    """Which lengths are measured, with near misses."""
 
     longest: int = Field(default=500, ge=0)
     """Every length from 1 to this one is measured, or a grid of them."""
@@ -51,8 +57,20 @@ class TestLengths(Settings):
     """Lengths of the points of a learning curve."""
     curve_samples: int = Field(default=128, ge=1)
     """Sequences a length of those points."""
+    near_misses: tuple[Length, ...] = tuple(range(50, 501, 50))
+    """Lengths at which near misses alone are measured."""
 
     @property
     def grid(self) -> range:
         """The lengths that are measured one after another."""
         return range(1, self.longest + 1, self.every)
+
+
+def points_by_length(
+    stage: Stage, train: TrainLengths, lengths: Iterable[int], samples: int, **axes: Iterable[Axis]
+) -> list[Point]:
+    """Return a point a length in training, and one for each length and value of the other axes in measurement."""
+    if stage == "train":
+        return [Point({"length": length}, samples) for length in train.lengths]
+    places = itertools.product(sorted(set(lengths)), *axes.values())
+    return [Point(dict(zip(("length", *axes), place, strict=True)), samples) for place in places]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from statistics import median
 from typing import Annotated, Literal
 
 import numpy as np
@@ -22,12 +23,12 @@ TOKENS = (*"0123456789", "[MAX", "[MIN", "[MED", "[SM", "]")
 """The standard ones, in the order of their numbers; the parentheses of the published files say nothing more."""
 
 
-def _median(values: list[int]) -> int:
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(values) % 2 else (ordered[middle - 1] + ordered[middle]) // 2
-
-
-OPERATORS: tuple[Callable[[list[int]], int], ...] = (max, min, _median, lambda values: sum(values) % 10)
+OPERATORS: tuple[Callable[[list[int]], int], ...] = (
+    max,
+    min,
+    lambda values: int(median(values)),
+    lambda values: sum(values) % 10,
+)
 """Largest, smallest, median rounded down, and sum modulo 10, in the order of their tokens."""
 
 
@@ -74,7 +75,7 @@ class ListOps(Task):
         if stage != "test":
             arguments, depths = (self.arguments,), (self.depth,)
         if stage == "train":
-            lengths = range(self.train.minimum, self.train.maximum + 1)
+            lengths = self.train.lengths
         found = [
             Point({"length": n, "arguments": most, "depth": depth}, self.samples)
             for n, most, depth in itertools.product(lengths, arguments, depths)

@@ -5,7 +5,6 @@ Shape letters: B rows, T positions, N digits.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal, Self
@@ -16,8 +15,8 @@ from pydantic import Field, model_validator
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import IGNORE, Batch, Ints, Point, Stage, Task
-from lengthwise.tasks.filler import Filler
-from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.filler import Filler, numbered
+from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 _SAID = ("the", "pass", "key", "is")
 
@@ -65,8 +64,7 @@ class Passkey(Task):
     @cached_property
     def _numbers(self) -> dict[str, int]:
         """Word -> its symbol."""
-        words = dict.fromkeys([*self._prose.words, *_SAID, ".", *"0123456789"])
-        return {word: number for number, word in enumerate(words)}
+        return numbered([*self._prose.words, *_SAID, ".", *"0123456789"])
 
     @property
     def _least(self) -> int:
@@ -93,10 +91,7 @@ class Passkey(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length in training, and one for each length and depth in measurement."""
-        if stage == "train":
-            return [Point({"length": n}, self.samples) for n in range(self.train.minimum, self.train.maximum + 1)]
-        places = itertools.product(sorted(set(self.lengths)), self.depths)
-        return [Point({"length": n, "depth": depth}, self.samples) for n, depth in places]
+        return points_by_length(stage, self.train, self.lengths, self.samples, depth=self.depths)
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw keys, and the prose around them."""

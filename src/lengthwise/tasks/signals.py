@@ -15,7 +15,7 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.spaces import Values
 from lengthwise.tasks.base import Batch, Point, Stage, Task
-from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
 class Signals(Task):
@@ -61,9 +61,7 @@ class Signals(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length."""
-        if stage == "train":
-            return [Point({"length": n}, self.samples) for n in range(self.train.minimum, self.train.maximum + 1)]
-        return [Point({"length": n}, self.samples) for n in sorted(set(self.lengths))]
+        return points_by_length(stage, self.train, self.lengths, self.samples)
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw rows, each of which begins anywhere in its sines."""

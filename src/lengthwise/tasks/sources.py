@@ -67,15 +67,14 @@ class StdlibSource(SourceConfig):
         root = Path(sysconfig.get_paths()["stdlib"])
         excluded = {"site-packages", "dist-packages", "__pycache__"}
         excluded |= set() if self.tests else {"test", "tests", "idle_test"}
-        found = False
-        for path in _files_below(root, excluded):
-            if path.suffix == ".py" and not path.name.startswith("_sysconfigdata"):
-                text = _read(path)
-                found = True
-                if _is_utf8(text):
-                    yield Document(path.relative_to(root).as_posix(), text)
-        if not found:
+        files = [path for path in _files_below(root, excluded) if path.suffix == ".py"]
+        modules = [path for path in files if not path.name.startswith("_sysconfigdata")]
+        if not modules:
             raise InputError(f"the standard library of this Python has no source files in {root}; use source 'files'")
+        for path in modules:
+            text = read_bytes(path, "the text file ")
+            if text.decode(errors="ignore").encode() == text:
+                yield Document(path.relative_to(root).as_posix(), text)
 
 
 class FilesSource(SourceConfig):
@@ -116,7 +115,7 @@ class FilesSource(SourceConfig):
             for name, file in self._find(path):
                 names.setdefault(file.resolve(), name)
         for file, name in sorted(names.items(), key=lambda item: (item[1], item[0])):
-            yield from self._split(Document(name, _read(file)))
+            yield from self._split(Document(name, read_bytes(file, "the text file ")))
 
     def _find(self, path: str) -> list[tuple[str, Path]]:
         """Return the files of one path, each with its name relative to what does not vary."""
@@ -229,17 +228,18 @@ def _files_below(root: Path, excluded: set[str]) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files))
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path, what: str = "") -> bytes:
+    """Return what a file holds, or what it holds compressed by gzip.
+
+    Args:
+        path: the file.
+        what: what it is, as the error message says it before its path.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read the text file {path}: {error}") from error
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        raise InputError(f"cannot read {what}{path}: {error}") from error

@@ -43,7 +43,7 @@ class Windows(Stream, ABC):
         InputError: no window of this length fits.
     """
 
-    def __init__(self, corpus: Corpus, split: Split, length: int, batch_size: int) -> None:
+    def __init__(self, corpus: Corpus, split: Split, length: int, batch_size: int = 1) -> None:
         if length < 1 or batch_size < 1:
             raise InputError(f"length and batch_size are at least 1, not {length} and {batch_size}")
         self.corpus = corpus
@@ -85,7 +85,7 @@ class Windows(Stream, ABC):
                 "use the same files and, for source 'stdlib', the same version of Python"
             )
 
-    def _read(self, positions_B: Ints, fresh_B: Bools) -> Batch:
+    def _read(self, positions_B: Ints, fresh_B: Bools | None = None) -> Batch:
         return predicted(self.corpus.read(self.split, positions_B, self.length + 1), fresh_B)
 
 
@@ -108,9 +108,6 @@ class RandomWindows(Windows):
         (8, 64)
     """
 
-    def __init__(self, corpus: Corpus, split: Split, length: int, batch_size: int = 1) -> None:
-        super().__init__(corpus, split, length, batch_size)
-
     def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return `batch_size` windows."""
         del point
@@ -124,7 +121,7 @@ class RandomWindows(Windows):
             batch_size: B.
         """
         index_B = rng.integers(self._stretches.count(), size=batch_size)
-        return self._read(self._stretches.positions(index_B), np.ones(batch_size, dtype=np.bool_))
+        return self._read(self._stretches.positions(index_B))
 
 
 class AlignedWindows(Windows):
@@ -164,10 +161,15 @@ class AlignedWindows(Windows):
     def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return the next window of every row."""
         del point
-        first_B = np.full(self.batch_size, self._positions_B is None)
-        positions_B, begun_B = (self._packed if self.corpus.documents == "packed" else self._separate)(rng)
+        fresh_B = np.full(self.batch_size, self._positions_B is None)
+        if self.corpus.documents == "separate":
+            positions_B, begun_B = self._separate(rng)
+            fresh_B = begun_B if self.reset else fresh_B
+        else:
+            size = len(self.corpus.text(self.split).tokens_N)
+            before_B = self._positions_B
+            positions_B = rng.integers(size, size=self.batch_size) if before_B is None else before_B % size
         self._positions_B = positions_B + self.length
-        fresh_B = begun_B if self.reset else first_B
         if self.loose:
             places = rng.integers(self._stretches.count(), size=self.loose)
             positions_B = np.concatenate([self._stretches.positions(places), positions_B[self.loose :]])
@@ -196,32 +198,22 @@ class AlignedWindows(Windows):
     def _rows_of(self, values: Mapping[str, object], name: str) -> Ints | None:
         if name not in values:
             raise InputError(f"the state of aligned windows has no {name!r}; was it made by random windows?")
-        if values[name] is None:
+        if (rows := values[name]) is None:
             return None
-        rows_B = np.array(cast("list[int]", values[name]), dtype=np.int64)
+        rows_B = np.array(cast("list[int]", rows), dtype=np.int64)
         if len(rows_B) != self.batch_size:
             raise InputError(f"the state of the windows has {len(rows_B)} rows, the batch has {self.batch_size}")
         return rows_B
 
-    def _packed(self, rng: np.random.Generator) -> tuple[Ints, Bools]:
-        size = len(self.corpus.text(self.split).tokens_N)
-        begun_B = np.full(self.batch_size, self._positions_B is None)
-        if self._positions_B is None:
-            return rng.integers(size, size=self.batch_size), begun_B
-        return self._positions_B % size, begun_B
-
     def _separate(self, rng: np.random.Generator) -> tuple[Ints, Bools]:
         """Return where each row goes on, and which rows begin a document there."""
         if self._positions_B is None or self._ends_B is None:
-            positions_B = self._ends_B = np.zeros(self.batch_size, dtype=np.int64)
-        else:
-            positions_B = self._positions_B
-        ended_B = positions_B + self.length >= self._ends_B
+            self._positions_B, self._ends_B = np.zeros((2, self.batch_size), dtype=np.int64)
+        ended_B = self._positions_B + self.length >= self._ends_B
         drawn_B = rng.integers(len(self._stretches.starts_D), size=int(ended_B.sum()))
-        positions_B, self._ends_B = positions_B.copy(), self._ends_B.copy()
-        positions_B[ended_B] = self._stretches.starts_D[drawn_B]
-        self._ends_B[ended_B] = positions_B[ended_B] + self._stretches.lengths_D[drawn_B]
-        return positions_B, ended_B
+        self._positions_B[ended_B] = self._stretches.starts_D[drawn_B]
+        self._ends_B[ended_B] = self._positions_B[ended_B] + self._stretches.lengths_D[drawn_B]
+        return self._positions_B, ended_B
 
 
 def _values(rows_B: Ints | None) -> list[int] | None:

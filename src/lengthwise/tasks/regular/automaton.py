@@ -5,20 +5,16 @@ Shape letters: A alphabet, S states, B batch rows, T tokens, K symbols of a word
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.monoid import TransitionMonoid, generate_monoid
-from lengthwise.tasks.regular.writing import describe_growth
-
-StateT = TypeVar("StateT", bound=Hashable)
+from lengthwise.tasks.regular.search import Search, StateT
 
 Word = tuple[int, ...]
 """A string, symbol by symbol."""
@@ -79,10 +75,9 @@ class Automaton:
             raise InputError(f"the start {self.start} is not one of the states 0 to {states - 1}")
         if outputs.min() < IGNORE:
             raise InputError(f"classes are at least 0, or {IGNORE} for no class; got {outputs.min()}")
-        transitions.setflags(write=False)
-        outputs.setflags(write=False)
-        object.__setattr__(self, "transitions_SA", transitions)
-        object.__setattr__(self, "outputs_S", outputs)
+        for name, array in (("transitions_SA", transitions), ("outputs_S", outputs)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
 
     @staticmethod
     def explore(
@@ -107,26 +102,14 @@ class Automaton:
         Raises:
             InputError: there are more states than the limit; the message says which strings led to the last ones.
         """
-        numbers: dict[StateT, int] = {start: 0}
-        parents, letters = [-1], [-1]
-        queue = deque([start])
-        rows: list[list[int]] = []
-        while queue:
-            state = queue.popleft()
-            row: list[int] = []
-            for symbol in range(vocabulary):
-                successor = step(state, symbol)
-                if successor not in numbers:
-                    if len(numbers) >= limit:
-                        grown = describe_growth(parents, letters)
-                        raise InputError(f"the automaton has more than {limit} states: {grown}")
-                    numbers[successor] = len(numbers)
-                    parents.append(len(rows))
-                    letters.append(symbol)
-                    queue.append(successor)
-                row.append(numbers[successor])
-            rows.append(row)
-        return Automaton(np.array(rows), 0, np.array([output(state) for state in numbers]))
+        search = Search(
+            start,
+            lambda state: (step(state, symbol) for symbol in range(vocabulary)),
+            limit,
+            "the automaton has more than {} states: {}",
+        )
+        outputs = [output(state) for state in list(search)]
+        return Automaton(np.array(search.rows), 0, np.array(outputs))
 
     @property
     def states(self) -> int:
@@ -146,10 +129,12 @@ class Automaton:
     @cached_property
     def word_length(self) -> int:
         """How many symbols the tables of words advance at once."""
-        length = 1
-        while length < LONGEST_WORD and self.states * self.vocabulary ** (length + 1) <= WORD_TABLE_ENTRIES:
-            length += 1
-        return length
+        return self.fitting_length(WORD_TABLE_ENTRIES, LONGEST_WORD)
+
+    def fitting_length(self, entries: int, longest: int) -> int:
+        """Return the length of the longest words of which a table with an entry a state and word has so many."""
+        lengths = range(2, longest + 1)
+        return sum((self.states * self.vocabulary**length <= entries for length in lengths), start=1)
 
     def words(self, length: int) -> Ints:
         """Return the state after each word, from each state.
@@ -161,11 +146,10 @@ class Automaton:
             [S, A ** K] the states; a word is its symbols read as a number, the first one most significant.
         """
         if length not in self._words:
-            shorter = self.words(length - 1) if length else None
             self._words[length] = (
-                np.arange(self.states)[:, None]
-                if shorter is None
-                else self.transitions_SA[shorter].reshape(self.states, -1)
+                self.transitions_SA[self.words(length - 1)].reshape(self.states, -1)
+                if length
+                else np.arange(self.states)[:, None]
             )
         return self._words[length]
 
@@ -182,13 +166,8 @@ class Automaton:
         Raises:
             InputError: the tokens have another shape, or a symbol is outside the alphabet.
         """
-        tokens = self._checked(tokens_BT)
-        states = self._initial(len(tokens), states_B)
-        codes_NB, rest_BR = self._split(tokens)
-        table = self.words(self.word_length)
-        flat, width = table.ravel(), table.shape[1]
-        for codes_B in codes_NB:
-            states = flat[states * width + codes_B]
+        _, entered_NB, rest_BR = self._by_words(self._checked(tokens_BT), states_B)
+        states = entered_NB[-1]
         for symbols_B in rest_BR.T:
             states = self.transitions_SA[states, symbols_B]
         return states
@@ -200,17 +179,10 @@ class Automaton:
             [B, T] entry t is the state after t + 1 symbols.
         """
         tokens = self._checked(tokens_BT)
-        states = self._initial(len(tokens), states_B)
-        codes_NB, rest_BR = self._split(tokens)
-        table = self.words(self.word_length)
-        flat, width = table.ravel(), table.shape[1]
-        entered_NB = np.empty_like(codes_NB)
-        for block, codes_B in enumerate(codes_NB):
-            entered_NB[block] = states
-            states = flat[states * width + codes_B]
-        traced = np.empty_like(tokens)
+        codes_NB, entered_NB, rest_BR = self._by_words(tokens, states_B)
+        traced, states = np.empty_like(tokens), entered_NB[-1]
         cut = len(codes_NB) * self.word_length
-        traced[:, :cut] = self._paths[entered_NB.T, codes_NB.T].reshape(len(tokens), cut)
+        traced[:, :cut] = self._paths[entered_NB[:-1].T, codes_NB.T].reshape(len(tokens), cut)
         for position, symbols_B in enumerate(rest_BR.T, start=cut):
             states = self.transitions_SA[states, symbols_B]
             traced[:, position] = states
@@ -262,16 +234,12 @@ class Automaton:
             strings, the empty one included, have equal arrays.
         """
         reached = self._reached()
-        _, blocks = np.unique(reached.outputs_S, return_inverse=True)
-        count = int(blocks.max()) + 1
-        while True:
+        refined = np.unique(reached.outputs_S, return_inverse=True)[1]
+        blocks = np.zeros_like(refined)
+        while refined.max() > blocks.max():
+            blocks = refined
             signatures = np.column_stack([blocks, blocks[reached.transitions_SA]])
-            _, refined = np.unique(signatures, axis=0, return_inverse=True)
-            refined = refined.reshape(-1)
-            refined_count = int(refined.max()) + 1
-            if refined_count == count:
-                break
-            blocks, count = refined, refined_count
+            refined = np.unique(signatures, axis=0, return_inverse=True)[1].reshape(-1)
         _, members = np.unique(blocks, return_index=True)
         merged = Automaton(
             blocks[reached.transitions_SA[members]], int(blocks[reached.start]), reached.outputs_S[members]
@@ -292,19 +260,15 @@ class Automaton:
         """
         if self.vocabulary != other.vocabulary:
             raise InputError(f"automata over {self.vocabulary} and {other.vocabulary} symbols cannot be compared")
-        start = (self.start, other.start)
-        origins: dict[tuple[int, int], tuple[tuple[int, int], int] | None] = {start: None}
-        queue = deque([start])
         mine, theirs = self.transitions_SA.tolist(), other.transitions_SA.tolist()
-        while queue:
-            pair = queue.popleft()
-            if self.outputs_S[pair[0]] != other.outputs_S[pair[1]]:
-                return _trace_back(origins, pair)
-            for symbol in range(self.vocabulary):
-                successor = (mine[pair[0]][symbol], theirs[pair[1]][symbol])
-                if successor not in origins:
-                    origins[successor] = (pair, symbol)
-                    queue.append(successor)
+        search = Search(
+            (self.start, other.start),
+            lambda pair: zip(mine[pair[0]], theirs[pair[1]], strict=True),
+            self.states * other.states,
+        )
+        for place, (state, of_other) in enumerate(search):
+            if self.outputs_S[state] != other.outputs_S[of_other]:
+                return search.path(place)
         return None
 
     def equivalent(self, other: Automaton) -> bool:
@@ -335,21 +299,21 @@ class Automaton:
             axis=-1,
         )
 
-    def _split(self, tokens_BT: Ints) -> tuple[Ints, Ints]:
-        """Return the whole words of the strings as numbers [N, B], and the symbols left over [B, R]."""
+    def _by_words(self, tokens_BT: Ints, states_B: Ints | None) -> tuple[Ints, Ints, Ints]:
+        """Return strings as numbers of whole words [N, B], the states before each and after all, and what is left."""
         length = self.word_length
-        blocks = tokens_BT.shape[1] // length
-        cut = blocks * length
-        codes_BN = np.zeros((len(tokens_BT), blocks), dtype=np.int64)
+        (rows, symbols), table = tokens_BT.shape, self.words(length)
+        blocks = symbols // length
+        codes_BN = np.zeros((rows, blocks), dtype=np.int64)
         for offset in range(length):
             codes_BN *= self.vocabulary
-            codes_BN += tokens_BT[:, offset:cut:length]
-        return np.ascontiguousarray(codes_BN.T), tokens_BT[:, cut:]
-
-    def _initial(self, rows: int, states_B: Ints | None) -> Ints:
-        if states_B is None:
-            return np.full(rows, self.start, dtype=np.int64)
-        return np.asarray(states_B, dtype=np.int64)
+            codes_BN += tokens_BT[:, offset : blocks * length : length]
+        codes_NB = np.ascontiguousarray(codes_BN.T)
+        entered_NB = np.empty((blocks + 1, rows), dtype=np.int64)
+        entered_NB[0] = self.start if states_B is None else states_B
+        for block, codes_B in enumerate(codes_NB):
+            entered_NB[block + 1] = table.ravel()[entered_NB[block] * table.shape[1] + codes_B]
+        return codes_NB, entered_NB, tokens_BT[:, blocks * length :]
 
     def _checked(self, tokens_BT: Ints) -> Ints:
         tokens = np.asarray(tokens_BT)
@@ -363,32 +327,8 @@ class Automaton:
             )
         return tokens.astype(np.int64, copy=False)
 
-    def _order(self) -> Ints:
-        """Return the place of each state in breadth-first order, -1 for those never reached."""
-        order = np.full(self.states, -1, dtype=np.int64)
-        order[self.start] = 0
-        queue = deque([self.start])
-        count = 1
-        while queue:
-            for successor in self.transitions_SA[queue.popleft()].tolist():
-                if order[successor] < 0:
-                    order[successor] = count
-                    count += 1
-                    queue.append(successor)
-        return order
-
     def _reached(self) -> Automaton:
         """Return the reachable part, numbered breadth first."""
-        order = self._order()
-        kept = np.argsort(order)[int((order < 0).sum()) :]
-        return Automaton(order[self.transitions_SA[kept]], 0, self.outputs_S[kept])
-
-
-def _trace_back(origins: dict[tuple[int, int], tuple[tuple[int, int], int] | None], pair: tuple[int, int]) -> list[int]:
-    symbols: list[int] = []
-    origin = origins[pair]
-    while origin is not None:
-        pair, symbol = origin
-        symbols.append(symbol)
-        origin = origins[pair]
-    return symbols[::-1]
+        search = Search(self.start, self.transitions_SA.tolist().__getitem__, self.states)
+        kept = list(search)
+        return Automaton(np.array(search.rows), 0, self.outputs_S[kept])

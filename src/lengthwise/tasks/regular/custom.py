@@ -69,15 +69,11 @@ def regex_language(pattern: str) -> Language:
 
 def regex_alphabet(pattern: str) -> list[str]:
     """Return the symbols of a pattern in the order of their numbers; errors as in `regex_language`."""
-    symbols: set[str] = set()
-    for match in _tokens(pattern):
-        if match.lastgroup == "symbol":
-            symbols.add(match.group())
-        elif match.lastgroup == "set":
-            symbols |= _set_symbols(match.group().strip("[]^"))
+    kinds = [match.group().replace("^", "") for match in _tokens(pattern) if match.lastgroup in ("symbol", "set")]
+    symbols = [symbol for symbol in SYMBOLS if any(re.fullmatch(kind, symbol) for kind in kinds)]
     if not symbols:
         raise InputError(f"the regular expression {pattern!r} has no symbol (0 to 9, a to z)")
-    return sorted(symbols)
+    return symbols
 
 
 def automaton_from_regex(pattern: str) -> Automaton:
@@ -119,23 +115,17 @@ def dfa_language(path: str | Path) -> Language:
     Raises:
         InputError: the file cannot be read, is not YAML, or does not describe an automaton.
     """
-    automaton = automaton_from_yaml(path)
-    rule = f"the class of the state that the automaton in {path} ends in"
-    return Language(f"dfa:{path}", rule, (), automaton, Sampling.BALANCED)
-
-
-def automaton_from_yaml(path: str | Path) -> Automaton:
-    """Return the minimal form of an automaton in a YAML file; arguments and errors as in `dfa_language`."""
     try:
         content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        automaton = _automaton_from_mapping(content).minimal()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the automaton {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise InputError(f"the automaton {path} is not YAML: {error}") from error
-    try:
-        return _automaton_from_mapping(content).minimal()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+    rule = f"the class of the state that the automaton in {path} ends in"
+    return Language(f"dfa:{path}", rule, (), automaton, Sampling.BALANCED)
 
 
 def _tokens(pattern: str) -> list[re.Match[str]]:
@@ -150,15 +140,13 @@ def _tokens(pattern: str) -> list[re.Match[str]]:
     position = 0
     while position < len(pattern):
         match = _TOKEN.match(pattern, position)
-        after_repeat = bool(matches) and matches[-1].lastgroup == "repeat"
-        if match is None or (match.lastgroup == "repeat" and (after_repeat or matches[-1].group() == "(")):
+        repeats = match is not None and match.lastgroup == "repeat"
+        if match is None or (repeats and (matches[-1].lastgroup == "repeat" or matches[-1].group() == "(")):
             raise InputError(
                 f"the regular expression {pattern!r} does not parse: {pattern[position]!r} at position "
                 f"{position} is not understood there; use 0 to 9, a to z, ( ) | * + ? . {{m,n}} and [ ]"
             )
-        if match.lastgroup == "repeat" and any(
-            int(number) > LARGEST_REPETITION for number in re.findall(r"\d+", match.group())
-        ):
+        if repeats and any(int(number) > LARGEST_REPETITION for number in re.findall(r"\d+", match.group())):
             raise InputError(
                 f"the repetition {match.group()} at position {position} of {pattern!r} is larger than "
                 f"{LARGEST_REPETITION}"
@@ -168,13 +156,6 @@ def _tokens(pattern: str) -> list[re.Match[str]]:
     return matches
 
 
-def _set_symbols(content: str) -> set[str]:
-    symbols: set[str] = set()
-    for first, last in re.findall(r"([0-9a-z])(?:-([0-9a-z]))?", content):
-        symbols |= {symbol for symbol in SYMBOLS if first <= symbol <= (last or first)}
-    return symbols
-
-
 def _automaton_from_mapping(content: object) -> Automaton:
     if not isinstance(content, Mapping):
         raise InputError(f"an automaton is a mapping with the keys {', '.join(KEYS)}")
@@ -182,18 +163,22 @@ def _automaton_from_mapping(content: object) -> Automaton:
     for key in fields:
         if key not in KEYS:
             raise InputError(f"unknown key {key!r}; {nearest_name(str(key), list(KEYS))}")
-    for key in ("alphabet", "start", "transitions"):
-        if key not in fields:
-            raise InputError(f"the key {key!r} is missing")
+    if missing := [key for key in ("alphabet", "start", "transitions") if key not in fields]:
+        raise InputError(f"the key {missing[0]!r} is missing")
     alphabet = _alphabet(fields["alphabet"])
-    rows = fields["transitions"]
-    if not isinstance(rows, Mapping) or not rows:
+    table = _named(fields["transitions"])
+    if not table:
         raise InputError("'transitions' maps each state to its next states")
-    table = {str(state): row for state, row in cast("Mapping[object, object]", rows).items()}
     numbers = {state: number for number, state in enumerate(table)}
     transitions = [_row(state, row, alphabet, numbers) for state, row in table.items()]
     start = _state(fields["start"], numbers, "'start'")
     return Automaton(np.array(transitions), start, np.array(_outputs(fields, numbers)))
+
+
+def _named(given: object) -> dict[str, object]:
+    """Return a mapping by the names of its keys, empty where it is none."""
+    fields = cast("Mapping[object, object]", given) if isinstance(given, Mapping) else {}
+    return {str(name): value for name, value in fields.items()}
 
 
 def _alphabet(given: object) -> list[str]:
@@ -208,24 +193,23 @@ def _alphabet(given: object) -> list[str]:
 
 def _row(state: str, row: object, alphabet: list[str], numbers: Mapping[str, int]) -> list[int]:
     """Return the next states of one state by symbol."""
-    if isinstance(row, Mapping):
-        named = {str(symbol): target for symbol, target in cast("Mapping[object, object]", row).items()}
-    elif isinstance(row, list):
+    if isinstance(row, list):
         listed = cast("list[object]", row)
         if len(listed) > len(alphabet):
             raise InputError(
                 f"state {state!r} has {len(listed)} transitions for {len(alphabet)} symbols ({', '.join(alphabet)})"
             )
         named = dict(zip(alphabet, listed, strict=False))
+    elif isinstance(row, Mapping):
+        named = _named(row)
     else:
         raise InputError(f"the transitions of state {state!r} are a list or a mapping, not {row!r}")
-    for symbol in named:
+    for symbol in [*named, *alphabet]:
         if symbol not in alphabet:
             raise InputError(
                 f"state {state!r} has a transition for an unknown symbol {symbol!r}; "
                 f"the alphabet is {', '.join(alphabet)}"
             )
-    for symbol in alphabet:
         if symbol not in named:
             raise InputError(f"state {state!r} has no transition for symbol {symbol!r}")
     return [_state(named[symbol], numbers, f"the transition of {state!r} for symbol {symbol!r}") for symbol in alphabet]
@@ -241,14 +225,14 @@ def _outputs(fields: Mapping[object, object], numbers: Mapping[str, int]) -> lis
             raise InputError(f"'accepting' is a list of at least one state, not {accepting!r}")
         chosen = {_state(name, numbers, "'accepting'") for name in cast("list[object]", accepting)}
         return [int(number in chosen) for number in numbers.values()]
-    classes = fields["classes"]
-    if not isinstance(classes, Mapping) or not classes:
-        raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {classes!r}")
+    classes = _named(fields["classes"])
+    if not classes:
+        raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {fields['classes']!r}")
     outputs = [IGNORE] * len(numbers)
-    for name, label in cast("Mapping[object, object]", classes).items():
+    for name, label in classes.items():
         number = _state(name, numbers, "'classes'")
         if not isinstance(label, int) or isinstance(label, bool) or label < 0:
-            raise InputError(f"the class of state {str(name)!r} is a number of at least 0, not {label!r}")
+            raise InputError(f"the class of state {name!r} is a number of at least 0, not {label!r}")
         outputs[number] = label
     return outputs
 

@@ -11,20 +11,7 @@ from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton, Strings
 from lengthwise.tasks.regular.language import Example, Language, Sampling, mix
-from lengthwise.tasks.regular.sampling import CountingSampler, describe
-
-
-def build_dyck(depth: int) -> Automaton:
-    """Return the automaton of the balanced, non-empty strings of 0 (open) and 1 (close) up to a depth."""
-    dead, empty = -1, -2
-
-    def step(state: int, symbol: int) -> int:
-        if state == dead:
-            return dead
-        level = max(state, 0) + (1 if symbol == 0 else -1)
-        return level if 0 <= level <= depth else dead
-
-    return Automaton.explore(empty, step, lambda state: int(state == 0), 2)
+from lengthwise.tasks.regular.sampling import CountingSampler
 
 
 def build_depths(largest: int) -> Automaton:
@@ -54,10 +41,15 @@ class Dyck(Language):
     """
 
     def __init__(self, name: str, rule: str, examples: tuple[Example, ...], depth: int) -> None:
-        super().__init__(name, rule, examples, build_dyck(depth).minimal(), Sampling.BALANCED)
+        depths = build_depths(depth + 1)
+        accepted_S = (depths.outputs_S > 0) & (depths.outputs_S <= depth)
+        automaton = Automaton(depths.transitions_SA, depths.start, accepted_S.astype(np.int64)).minimal()
+        super().__init__(name, rule, examples, automaton, Sampling.BALANCED)
         self.depth = depth
-        self._depths = build_depths(depth + 1)
-        self._depth_samplers: dict[int, CountingSampler] = {}
+        self._by_depth = {
+            deepest: CountingSampler(depths, depths.outputs_S == deepest, f"has depth {deepest}", "balanced string")
+            for deepest in range(1, depth + 2)
+        }
 
     def sample_boundary(self, rng: np.random.Generator, batch_size: int, length: int, depth: int) -> Strings:
         """Draw uniformly among the balanced strings of exactly one depth.
@@ -76,13 +68,8 @@ class Dyck(Language):
         """
         if not 1 <= depth <= self.depth + 1:
             raise InputError(f"depths for {self.name} go from 1 to {self.depth + 1}, not {depth}")
-        sampler = self._depth_sampler(depth)
-        if length < 1 or not sampler.exists(length):
-            raise InputError(
-                f"no balanced string of length {length} has depth {depth}; {describe(sampler.nearest_lengths(length))}"
-            )
-        label = int(depth <= self.depth)
-        return Strings(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
+        tokens_BT = self._by_depth[depth].sample(rng, batch_size, length)
+        return Strings(tokens_BT, np.full(batch_size, int(depth <= self.depth), dtype=np.int64))
 
     def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw balanced strings, half of them of exactly the largest accepted depth and half one deeper.
@@ -98,13 +85,8 @@ class Dyck(Language):
             rng,
             [
                 self.sample_boundary(rng, count, length, depth)
-                if self._depth_sampler(depth).exists(length)
+                if self._by_depth[depth].exists(length)
                 else otherwise(rng, count, length)
                 for depth, count in halves
             ],
         )
-
-    def _depth_sampler(self, depth: int) -> CountingSampler:
-        if depth not in self._depth_samplers:
-            self._depth_samplers[depth] = CountingSampler(self._depths, self._depths.outputs_S == depth)
-        return self._depth_samplers[depth]

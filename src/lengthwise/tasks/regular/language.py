@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import ClassVar
 
 import numpy as np
@@ -16,10 +16,10 @@ import numpy as np
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.tasks.base import IGNORE, Bools, Ints
-from lengthwise.tasks.regular import near_misses
 from lengthwise.tasks.regular.automaton import Automaton, Strings
+from lengthwise.tasks.regular.near_misses import Draw, NearMisses
 from lengthwise.tasks.regular.runs import RunSampler, redraw_one
-from lengthwise.tasks.regular.sampling import CountingSampler, count_classes, describe
+from lengthwise.tasks.regular.sampling import CountingSampler
 
 ACCEPTED = 1
 """The class of the accepted strings of a language with two classes."""
@@ -47,6 +47,7 @@ class Example:
     label: int
 
 
+@dataclass(eq=False, repr=False)
 class Language:
     """A regular language, sampled and labelled exactly at every length.
 
@@ -63,27 +64,19 @@ class Language:
     version: ClassVar[int] = 1
     """Raised whenever the same seed gives other samples or labels."""
 
-    def __init__(
-        self,
-        name: str,
-        rule: str,
-        examples: tuple[Example, ...],
-        automaton: Automaton,
-        sampling: Sampling,
-        draw: Callable[[np.random.Generator, int, int], Ints] | None = None,
-    ) -> None:
-        self.name = name
-        self.rule = rule
-        self.examples = examples
-        self.automaton = automaton
-        self.sampling = sampling
-        self.vocabulary = automaton.vocabulary
-        self.classes = automaton.classes
-        self.prefixes_are_fair = sampling is Sampling.UNIFORM
-        self._draw = draw
+    name: str
+    rule: str
+    examples: tuple[Example, ...]
+    automaton: Automaton
+    sampling: Sampling
+    draw: Draw | None = None
+
+    def __post_init__(self) -> None:
+        self.vocabulary = self.automaton.vocabulary
+        self.classes = self.automaton.classes
+        self.prefixes_are_fair = self.sampling is Sampling.UNIFORM
         self._samplers: dict[int | None, CountingSampler] = {}
-        self._horizon = near_misses.horizon(automaton)
-        self._probed: dict[int, bool] = {}
+        self._near_misses = NearMisses(self.automaton, self._draw_to_edit)
 
     def __repr__(self) -> str:
         return f"Language({self.name!r})"
@@ -100,13 +93,11 @@ class Language:
         """
         if length < 1:
             raise InputError(f"{self.name} has strings of 1 symbol or more, not of {length}")
-        domain = self._domain()
+        domain = self._sampler(None)
         for candidate in (length, length - 1):
             if candidate and domain.exists(candidate):
                 return candidate
-        raise InputError(
-            f"no string of length {length} has a class in {self.name}; {describe(domain.nearest_lengths(length))}"
-        )
+        raise InputError(domain.missing(length))
 
     def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw strings of one length from the standard distribution; see `Sampling`."""
@@ -123,12 +114,12 @@ class Language:
     def sample_uniform(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw uniformly among all strings of the domain; arguments and errors as in `sample`."""
         length = self.nearest_length(length)
-        if self._draw:
-            tokens = self._draw(rng, batch_size, length)
+        if self.draw:
+            tokens = self.draw(rng, batch_size, length)
         elif (self.automaton.outputs_S != IGNORE).all():
             tokens = rng.integers(self.vocabulary, size=(batch_size, length))
         else:
-            tokens = self._domain().sample(rng, batch_size, length)
+            tokens = self._sampler(None).sample(rng, batch_size, length)
         return Strings(tokens, self.label(tokens))
 
     def sample_class(self, rng: np.random.Generator, batch_size: int, length: int, label: int) -> Strings:
@@ -148,17 +139,18 @@ class Language:
         """
         if not 0 <= label < self.classes:
             raise InputError(f"{self.name} has the classes 0 to {self.classes - 1}, not {label}")
-        sampler = self._sampler(label)
-        if length < 1 or not sampler.exists(length):
-            raise InputError(
-                f"no string of length {length} in {self.name} has class {label}; "
-                f"{describe(sampler.nearest_lengths(length))}"
-            )
-        return Strings(sampler.sample(rng, batch_size, length), np.full(batch_size, label, dtype=np.int64))
+        tokens_BT = self._sampler(label).sample(rng, batch_size, length)
+        return Strings(tokens_BT, np.full(batch_size, label, dtype=np.int64))
 
     def class_counts(self, length: int) -> list[int]:
-        """Return how many strings of a length have each class, exactly; see `count_classes`."""
-        return count_classes(self.automaton, length)
+        """Return how many strings of a length have each class, exactly; the work grows with the length's square."""
+        counts_S = np.zeros(self.automaton.states, dtype=object)
+        counts_S[self.automaton.start] = 1
+        for _ in range(length):
+            following_S = np.zeros(self.automaton.states, dtype=object)
+            np.add.at(following_S, self.automaton.transitions_SA, counts_S[:, None])
+            counts_S = following_S
+        return [sum(counts_S[self._ends(label)]) for label in range(self.classes)]
 
     def has_accepted(self, length: int) -> bool:
         """Return whether strings of exactly this length are accepted; never where there are more classes than two."""
@@ -172,7 +164,7 @@ class Language:
         """
         if self.classes != 2 or self.has_accepted(length):
             return None
-        nearest = describe(self._sampler(ACCEPTED).nearest_lengths(length))
+        _, _, nearest = self._sampler(ACCEPTED).missing(length).partition("; ")
         return f"{self.name} has no accepted string of length {length}; {nearest}"
 
     def sample_near_miss(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
@@ -196,7 +188,7 @@ class Language:
         length = self.nearest_length(length)
         if not self.has_near_misses(length):
             raise InputError(f"no near miss of length {length} was found in {self.name}")
-        return near_misses.collect(rng, self.automaton, self._near_miss_source(length), batch_size, self._horizon)
+        return self._near_misses.sample(rng, batch_size, length)
 
     def has_near_misses(self, length: int) -> bool:
         """Return whether near misses of a length turn up; see `sample_near_miss`.
@@ -208,12 +200,7 @@ class Language:
             InputError: no string of the length exists.
         """
         length = self.nearest_length(length)
-        if length not in self._probed:
-            possible = self.classes != 2 or self.has_accepted(length)
-            self._probed[length] = possible and near_misses.probe(
-                self.automaton, self._near_miss_source(length), length, self._horizon
-            )
-        return self._probed[length]
+        return (self.classes != 2 or self.has_accepted(length)) and self._near_misses.exist(length)
 
     def sample_hard(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw the strings that are hardest to tell apart: near misses, unless a language knows better.
@@ -288,9 +275,6 @@ class Language:
     def _parts(self, length: int) -> dict[str, Callable[[np.random.Generator, int, int], Strings] | None]:
         """Return the distributions that can be mixed, None for those without a string of the length."""
 
-        def accepted(rng: np.random.Generator, batch_size: int, length: int) -> Strings:
-            return self.sample_class(rng, batch_size, length, ACCEPTED)
-
         def runs(rng: np.random.Generator, batch_size: int, length: int) -> Strings:
             # The sampler is made on first use only: its tables are of no use to other mixtures.
             possible = self._run_sampler.possible(length)
@@ -299,7 +283,7 @@ class Language:
         return {
             "standard": self.sample,
             "uniform": self.sample_uniform,
-            "accepted": accepted if self.has_accepted(length) else None,
+            "accepted": partial(self.sample_class, label=ACCEPTED) if self.has_accepted(length) else None,
             "near_miss": self.sample_near_miss if self.has_near_misses(length) else None,
             "hard": self.sample_hard,
             "runs": runs,
@@ -307,22 +291,22 @@ class Language:
 
     @cached_property
     def _run_sampler(self) -> RunSampler:
-        outputs_S = self.automaton.outputs_S
-        return RunSampler(self.automaton, outputs_S == ACCEPTED if self.classes == 2 else outputs_S != IGNORE)
+        return RunSampler(self.automaton, self._ends(ACCEPTED if self.classes == 2 else None))
 
-    def _near_miss_source(self, length: int) -> near_misses.Draw:
-        if self.classes == 2:
-            return lambda rng, rows: self.sample_class(rng, rows, length, ACCEPTED).tokens
-        return lambda rng, rows: self.sample_uniform(rng, rows, length).tokens
-
-    def _domain(self) -> CountingSampler:
-        return self._sampler(None)
+    def _draw_to_edit(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        accepted = self.classes == 2
+        strings = self.sample_class(rng, rows, length, ACCEPTED) if accepted else self.sample_uniform(rng, rows, length)
+        return strings.tokens
 
     def _sampler(self, label: int | None) -> CountingSampler:
         if label not in self._samplers:
-            wanted: Bools = self.automaton.outputs_S != IGNORE if label is None else self.automaton.outputs_S == label
-            self._samplers[label] = CountingSampler(self.automaton, wanted)
+            which = f"has a class in {self.name}" if label is None else f"in {self.name} has class {label}"
+            self._samplers[label] = CountingSampler(self.automaton, self._ends(label), which)
         return self._samplers[label]
+
+    def _ends(self, label: int | None) -> Bools:
+        """Return [S] where the strings of a class end, or all strings that have one."""
+        return self.automaton.outputs_S != IGNORE if label is None else self.automaton.outputs_S == label
 
 
 def mix(rng: np.random.Generator, parts: list[Strings]) -> Strings:

@@ -10,9 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from lengthwise.errors import InputError
 from lengthwise.tasks.base import Ints
-from lengthwise.tasks.regular.writing import describe_growth
+from lengthwise.tasks.regular.search import Search
+from lengthwise.tasks.regular.writing import path_to
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,7 @@ class TransitionMonoid:
 
     def word(self, element: int) -> list[int]:
         """Return the shortest string, first in the order of the alphabet, that performs an element."""
-        letters: list[int] = []
-        while element:
-            letters.append(int(self.letters_M[element]))
-            element = int(self.parents_M[element])
-        return letters[::-1]
+        return path_to(self.parents_M, self.letters_M, element)
 
 
 def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
@@ -73,31 +69,16 @@ def generate_monoid(transitions_SA: Ints, limit: int) -> TransitionMonoid:
     Raises:
         InputError: there are more elements than the limit; the message says which strings led to the last ones.
     """
-    states, symbols = transitions_SA.shape
-    elements = [np.arange(states)]
-    known = {elements[0].tobytes(): 0}
-    parents, letters = [-1], [-1]
-    right: list[list[int]] = []
-    current = 0
-    while current < len(elements):
-        successors_VS = transitions_SA[elements[current]].T.copy()
-        row: list[int] = []
-        for symbol in range(symbols):
-            key = successors_VS[symbol].tobytes()
-            index = known.setdefault(key, len(elements))
-            if index == len(elements):
-                if index >= limit:
-                    raise InputError(
-                        f"the transition monoid has more than {limit} elements: {describe_growth(parents, letters)}; "
-                        "raise the limit to list them"
-                    )
-                elements.append(successors_VS[symbol])
-                parents.append(current)
-                letters.append(symbol)
-            row.append(index)
-        right.append(row)
-        current += 1
-    return TransitionMonoid(np.stack(elements), np.array(right, dtype=np.int64), np.array(parents), np.array(letters))
+    search = Search(
+        np.arange(len(transitions_SA)).tobytes(),
+        lambda image: (row.tobytes() for row in transitions_SA[np.frombuffer(image, dtype=np.int64)].T),
+        limit,
+        "the transition monoid has more than {} elements: {}; raise the limit to list them",
+    )
+    elements = [np.frombuffer(image, dtype=np.int64) for image in list(search)]
+    return TransitionMonoid(
+        np.stack(elements), np.array(search.rows), np.array(search.parents), np.array(search.letters)
+    )
 
 
 def separating_contexts(outputs_S: Ints, start: int, maps_ES: Ints, monoid_MS: Ints) -> tuple[Ints, Ints]:

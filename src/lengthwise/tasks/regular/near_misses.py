@@ -12,7 +12,8 @@ import numpy as np
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Strings
 
-Draw = Callable[[np.random.Generator, int], Ints]
+Draw = Callable[[np.random.Generator, int, int], Ints]
+"""Makes [B, T] strings from a generator, B and T."""
 
 PROBES = 64
 PROBE_ROWS = 64
@@ -64,77 +65,57 @@ def _exchange(rng: np.random.Generator, tokens_BT: Ints, rows: Ints, within: int
     if not len(rows):
         return
     places = rng.integers(within - 1, size=len(rows))
-    tokens_BT[rows, places], tokens_BT[rows, places + 1] = (
-        tokens_BT[rows, places + 1],
-        tokens_BT[rows, places],
-    )
+    both = places[:, None] + np.arange(2)
+    tokens_BT[rows[:, None], both] = tokens_BT[rows[:, None], both[:, ::-1]]
 
 
-def attempt(rng: np.random.Generator, automaton: Automaton, draw: Draw, rows: int, settled: int | None) -> Strings:
-    """Edit fresh strings once and keep those whose class became another one.
-
-    Args:
-        rng: the only source of randomness.
-        automaton: gives the classes.
-        draw: makes the strings to edit.
-        rows: the number of strings to edit.
-        settled: the horizon of the automaton.
-
-    Returns:
-        At most so many strings, with their new classes.
-    """
-    tokens = draw(rng, rows)
-    within = tokens.shape[1] if settled is None else min(settled, tokens.shape[1])
-    if automaton.vocabulary < 2 or not within:
-        return Strings(tokens[:0], np.zeros(0, dtype=np.int64))
-    before = automaton.label(tokens)
-    tokens = edit(rng, tokens, automaton.vocabulary, within)
-    after = automaton.label(tokens)
-    kept = (after != before) & (after != IGNORE)
-    return Strings(tokens[kept], after[kept])
-
-
-def probe(automaton: Automaton, draw: Draw, length: int, settled: int | None) -> bool:
-    """Return whether near misses turn up, by trials of a fixed seed, so that no caller's generator moves.
+class NearMisses:
+    """Draws strings, edits them and keeps those whose class became another one.
 
     Args:
         automaton: gives the classes.
-        draw: makes the strings to edit.
-        length: the number of their symbols.
-        settled: the horizon of the automaton.
-
-    Returns:
-        Whether one was found among 4,096 strings, or fewer where they are longer than 16,384 symbols.
+        draw: makes [B, T] strings to edit from a generator, B and T.
     """
-    rng = np.random.default_rng(0)
-    rows = max(1, min(PROBE_ROWS, PROBE_SYMBOLS // length))
-    return any(len(attempt(rng, automaton, draw, rows, settled).targets) for _ in range(PROBES))
 
+    def __init__(self, automaton: Automaton, draw: Draw) -> None:
+        self._automaton, self._draw = automaton, draw
+        self._horizon = horizon(automaton)
+        self._exist: dict[int, bool] = {}
 
-def collect(
-    rng: np.random.Generator, automaton: Automaton, draw: Draw, batch_size: int, settled: int | None
-) -> Strings:
-    """Edit strings until enough of them have another class; such strings must exist (`probe`).
+    def exist(self, length: int) -> bool:
+        """Return whether one turns up among 4,096 strings, or fewer where they are longer than 16,384 symbols.
 
-    Args:
-        rng: the only source of randomness.
-        automaton: gives the classes.
-        draw: makes the strings to edit.
-        batch_size: the number of near misses.
-        settled: the horizon of the automaton.
+        The trials have a fixed seed, so that no caller's generator moves.
+        """
+        if length not in self._exist:
+            rng = np.random.default_rng(0)
+            rows = max(1, min(PROBE_ROWS, PROBE_SYMBOLS // length))
+            self._exist[length] = any(len(self._attempt(rng, rows, length).targets) for _ in range(PROBES))
+        return self._exist[length]
 
-    Returns:
-        The near misses with their classes.
-    """
-    parts: list[Strings] = []
-    missing = batch_size
-    rows = 2 * batch_size
-    while missing > 0 or not parts:
-        part = attempt(rng, automaton, draw, rows, settled)
-        parts.append(part)
-        missing -= len(part.targets)
-        rows = min(4 * rows, 4096) if 8 * len(part.targets) < rows else rows
-    return Strings(
-        np.concatenate([part.tokens for part in parts])[:batch_size],
-        np.concatenate([part.targets for part in parts])[:batch_size],
-    )
+    def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
+        """Draw strings with their new classes; they must exist."""
+        parts: list[Strings] = []
+        missing = batch_size
+        rows = 2 * batch_size
+        while missing > 0 or not parts:
+            part = self._attempt(rng, rows, length)
+            parts.append(part)
+            missing -= len(part.targets)
+            rows = min(4 * rows, 4096) if 8 * len(part.targets) < rows else rows
+        return Strings(
+            np.concatenate([part.tokens for part in parts])[:batch_size],
+            np.concatenate([part.targets for part in parts])[:batch_size],
+        )
+
+    def _attempt(self, rng: np.random.Generator, rows: int, length: int) -> Strings:
+        """Edit so many strings once and return those that are near misses."""
+        tokens = self._draw(rng, rows, length)
+        within = length if self._horizon is None else min(self._horizon, length)
+        if self._automaton.vocabulary < 2 or not within:
+            return Strings(tokens[:0], np.zeros(0, dtype=np.int64))
+        before = self._automaton.label(tokens)
+        tokens = edit(rng, tokens, self._automaton.vocabulary, within)
+        after = self._automaton.label(tokens)
+        kept = (after != before) & (after != IGNORE)
+        return Strings(tokens[kept], after[kept])

@@ -90,11 +90,8 @@ def _draw(rng: np.random.Generator, weights_BA: NDArray[np.float64]) -> Ints:
     """Draw one index a row, in proportion to the weights; one of weight zero is never drawn."""
     sums_BA = np.cumsum(weights_BA, 1)
     draws_B = rng.random(len(weights_BA)) * sums_BA[:, -1]
-    return np.minimum((sums_BA <= draws_B[:, None]).sum(1), _last_positive(weights_BA))
-
-
-def _last_positive(weights_BA: NDArray[np.float64]) -> Ints:
-    return weights_BA.shape[1] - 1 - (weights_BA[:, ::-1] > 0).argmax(1)
+    last_B = weights_BA.shape[1] - 1 - (weights_BA[:, ::-1] > 0).argmax(1)
+    return np.minimum((sums_BA <= draws_B[:, None]).sum(1), last_B)
 
 
 def redraw_one(rng: np.random.Generator, tokens_BT: Ints, vocabulary: int) -> Ints:

@@ -11,7 +11,6 @@ Shape letters: S states, A alphabet, B batch rows, K symbols of a word, N words,
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +35,15 @@ class CountingSampler:
     Args:
         automaton: reads the strings.
         wanted_S: [S] whether a string may end there.
+        which: what is wanted of strings, as messages say it.
+        kind: what messages call a string.
     """
 
-    def __init__(self, automaton: Automaton, wanted_S: Bools) -> None:
+    def __init__(self, automaton: Automaton, wanted_S: Bools, which: str = "is wanted", kind: str = "string") -> None:
         self.automaton = automaton
+        self._which, self._kind = which, kind
         self._wanted_S = np.asarray(wanted_S, dtype=np.bool_)
-        self._word_length = _word_length(automaton)
+        self._word_length = automaton.fitting_length(STEP_ENTRIES, longest=8)
         with np.errstate(divide="ignore"):
             self._first_S: Logs = np.log(self._wanted_S.astype(np.float64))
         self._checkpoints: list[Logs] = [self._first_S]
@@ -55,8 +57,8 @@ class CountingSampler:
         """Return whether any wanted string of this length exists."""
         return bool(self._ends(length)[self.automaton.start])
 
-    def nearest_lengths(self, length: int) -> list[int]:
-        """Return the nearest shorter and longer lengths that have wanted strings, where there are any."""
+    def missing(self, length: int) -> str:
+        """Return a sentence on a length without wanted strings: the nearest shorter and longer ones that have some."""
         window = 2 * self.automaton.states + 2
         lowest = max(1, length - window)
         ends_S = self._ends(lowest)
@@ -65,9 +67,13 @@ class CountingSampler:
             if ends_S[self.automaton.start]:
                 lengths.append(candidate)
             ends_S = np.asarray(ends_S[self.automaton.transitions_SA].any(axis=1))
-        below = [candidate for candidate in lengths if candidate < length]
-        above = [candidate for candidate in lengths if candidate > length]
-        return below[-1:] + above[:1]
+        nearest = [n for n in lengths if n < length][-1:] + [n for n in lengths if n > length][:1]
+        found = {
+            0: "no length near it does",
+            1: "the nearest length that does is {}",
+            2: "the nearest lengths that do are {} and {}",
+        }
+        return f"no {self._kind} of length {length} {self._which}; {found[len(nearest)].format(*nearest)}"
 
     def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Ints:
         """Draw strings uniformly, with replacement.
@@ -83,8 +89,8 @@ class CountingSampler:
         Raises:
             InputError: no wanted string has this length.
         """
-        if not self.exists(length):
-            raise InputError(f"no string of length {length} is wanted; {describe(self.nearest_lengths(length))}")
+        if length < 1 or not self.exists(length):
+            raise InputError(self.missing(length))
         words, first = divmod(length, self._word_length)
         states_B = np.full(batch_size, self.automaton.start, dtype=np.int64)
         tokens = np.empty((batch_size, length), dtype=np.int64)
@@ -177,48 +183,6 @@ class CountingSampler:
         steps_SS = np.zeros((self.automaton.states,) * 2, dtype=np.float32)
         np.put_along_axis(steps_SS, self.automaton.transitions_SA, 1, axis=1)
         return steps_SS
-
-
-def count_classes(automaton: Automaton, length: int) -> list[int]:
-    """Count the strings of a length by class, exactly.
-
-    Args:
-        automaton: gives the classes.
-        length: the number of symbols; the work grows with its square.
-
-    Returns:
-        One count a class; strings without a class are not counted.
-    """
-    counts = {automaton.start: 1}
-    transitions = automaton.transitions_SA.tolist()
-    for _ in range(length):
-        following: dict[int, int] = {}
-        for state, count in counts.items():
-            for successor in transitions[state]:
-                following[successor] = following.get(successor, 0) + count
-        counts = following
-    totals = [0] * automaton.classes
-    for state, count in counts.items():
-        label = int(automaton.outputs_S[state])
-        if label >= 0:
-            totals[label] += count
-    return totals
-
-
-def describe(lengths: Sequence[int]) -> str:
-    """Return a phrase that offers the nearest possible lengths."""
-    if not lengths:
-        return "no length near it does"
-    if len(lengths) == 1:
-        return f"the nearest length that does is {lengths[0]}"
-    return f"the nearest lengths that do are {lengths[0]} and {lengths[1]}"
-
-
-def _word_length(automaton: Automaton) -> int:
-    length = 1
-    while automaton.states * automaton.vocabulary ** (length + 1) <= STEP_ENTRIES and length < 8:
-        length += 1
-    return length
 
 
 def _shares(logs_SW: Logs) -> Logs:

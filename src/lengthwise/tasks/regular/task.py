@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -17,8 +18,8 @@ from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.base import Batch, Point, Stage, Task
-from lengthwise.tasks.lengths import Length, TestLengths, TrainLengths
-from lengthwise.tasks.regular.automaton import Automaton, Strings
+from lengthwise.tasks.lengths import RegularTestLengths, TrainLengths
+from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Language
 
 
@@ -28,13 +29,6 @@ def _known(name: str) -> str:
     except InputError as error:
         raise ValueError(str(error)) from error
     return name
-
-
-class RegularTestLengths(TestLengths):
-    """Which lengths are measured, with near misses."""
-
-    near_misses: tuple[Length, ...] = tuple(range(50, 501, 50))
-    """Lengths at which near misses alone are measured."""
 
 
 class Regular(Task):
@@ -95,8 +89,7 @@ class Regular(Task):
         """Return a point a length: of training each asked length, by the nearest that exists."""
         test = self.test
         if stage == "train":
-            lengths = range(self.train.minimum, self.train.maximum + 1)
-            return [Point({"length": self.definition.nearest_length(length)}) for length in lengths]
+            return [Point({"length": self.definition.nearest_length(length)}) for length in self.train.lengths]
         if stage == "curve":
             return self._standard(test.curve_lengths, test.curve_samples)
         near = [n for n in self._existing(test.near_misses) if self.definition.has_near_misses(n)]
@@ -108,8 +101,7 @@ class Regular(Task):
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw strings: standard ones or near misses, or the mixture of training where the point does not say."""
-        length = point.length
-        if length is None:
+        if (length := point.length) is None:
             raise InputError(f"a string of {self.language} has a length; the point says {dict(point.axes)}")
         match point.axes.get("distribution"):
             case None:
@@ -120,7 +112,7 @@ class Regular(Task):
                 strings = self.definition.sample_near_miss(rng, rows, length)
             case other:
                 raise InputError(f"{self.language} has no distribution {other!r}; there are standard and near_miss")
-        return _asked_at_the_end(strings)
+        return Batch.classified(strings.tokens, strings.targets)
 
     def label_prefixes(self, batch: Batch) -> Batch:
         """Return the strings with the class of every prefix that has one."""
@@ -134,19 +126,17 @@ class Regular(Task):
     def notes(self) -> list[str]:
         """Return a sentence for lengths that others take the place of, and for each part of the mixture at some."""
         task = self.definition
-        asked = range(self.train.minimum, self.train.maximum + 1)
-        read = [task.nearest_length(length) for length in asked]
+        read = [task.nearest_length(length) for length in self.train.lengths]
         sentences = list[str]()
-        if missing := [length for length, nearest in zip(asked, read, strict=True) if nearest != length]:
+        if missing := [length for length, nearest in zip(self.train.lengths, read, strict=True) if nearest != length]:
             sentences.append(
                 f"{task.name} has no strings of length {_listed(missing)}: "
                 "training reads strings that are one symbol shorter in their place"
             )
         parts = {"accepted": task.has_accepted, "near_miss": task.has_near_misses}
         for part, exists in parts.items():
-            if not self.mixture.get(part):
-                continue
-            if missing := [length for length in dict.fromkeys(read) if not exists(length)]:
+            missing = [length for length in dict.fromkeys(read) if self.mixture.get(part) and not exists(length)]
+            if missing:
                 sentences.append(
                     f"{task.name} has no strings of the mixture's part {part!r} of length {_listed(missing)}: "
                     "training reads standard ones in their place"
@@ -158,19 +148,11 @@ class Regular(Task):
 
     def _existing(self, lengths: Iterable[int]) -> list[int]:
         """Return the lengths at which there are strings; others give way to the nearest that has, once."""
-        found: list[int] = []
+        found = dict[int, None]()
         for length in lengths:
-            try:
-                nearest = self.definition.nearest_length(length)
-            except InputError:
-                continue
-            if nearest not in found:
-                found.append(nearest)
-        return found
-
-
-def _asked_at_the_end(strings: Strings) -> Batch:
-    return Batch.classified(strings.tokens, strings.targets)
+            with suppress(InputError):
+                found[self.definition.nearest_length(length)] = None
+        return list(found)
 
 
 def _listed(lengths: Sequence[int]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lengthwise.tasks.base import Ints
+
 _LONGEST_BLOCK = 8
 """Symbols of a block whose repetitions are counted, at most."""
 _LEAST_SAVED = 4
@@ -52,7 +54,8 @@ def describe_growth(parents: Sequence[int], letters: Sequence[int]) -> str:
         depths.append(0 if parent < 0 else depths[parent] + 1)
     deepest = depths[-1]
     last = [
-        write_runs(_path(parents, letters, place), most=24) or "the empty string" for place in range(len(parents))[-3:]
+        write_runs(path_to(parents, letters, place), most=24) or "the empty string"
+        for place in range(len(parents))[-3:]
     ]
     return (
         f"{depths.count(deepest)} of them are new with strings of {deepest} symbols, "
@@ -73,9 +76,10 @@ def _repeated(symbols: Sequence[int], place: int) -> tuple[int, int]:
     return best
 
 
-def _path(parents: Sequence[int], letters: Sequence[int], place: int) -> list[int]:
+def path_to(parents: Sequence[int] | Ints, letters: Sequence[int] | Ints, place: int) -> list[int]:
+    """Return the symbols by which a search found something; arguments as in `describe_growth`."""
     symbols: list[int] = []
     while parents[place] >= 0:
-        symbols.append(letters[place])
-        place = parents[place]
+        symbols.append(int(letters[place]))
+        place = int(parents[place])
     return symbols[::-1]
