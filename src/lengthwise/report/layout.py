@@ -13,9 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from lengthwise.report.panels import MOST_LABELS, Panel
+from lengthwise.report.axes import Axis
+from lengthwise.report.panels import MOST_LABELS, Panel, curves
 from lengthwise.report.results import BY_POSITION, Results, natural
 from lengthwise.runs.table import Run
+
+HEIGHT = 240
+"""Of a panel, in pixels."""
+NUMBER = ",.4~g"
+"""How tooltips format what is measured by position."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Layout:
         """Whether a panel has more series than names can stand beside."""
         return max(map(len, self.groups)) > MOST_LABELS
 
+    def panel(self, title: str, x: Axis, y: Axis, spread: pl.DataFrame, quantity: str, height: int = HEIGHT) -> Panel:
+        """Return a panel with lines; see `curves`."""
+        look = {"quantity": quantity, "number": NUMBER, "height": height}
+        return curves(title, self.kinds, x, y, spread, self.crowded, **look)
+
 
 def arranged(
     results: Results, rows: pl.DataFrame, draw: Callable[[Layout, str, int, pl.DataFrame], Panel | None]
@@ -59,8 +70,9 @@ def arranged(
     layout = arrange(results)
     named = rows.with_columns(kind=pl.col("series").replace(layout.names))
     drawn = [
-        draw(layout, title, group["context"][0], named.filter(pl.col("series").is_in(group["series"].implode())))
+        draw(layout, title, group["context"][0], own)
         for title, group in zip(layout.titles, layout.groups, strict=True)
+        if not (own := named.filter(pl.col("series").is_in(group["series"].implode()))).is_empty()
     ]
     return [panel for panel in drawn if panel is not None]
 
@@ -94,9 +106,11 @@ def intervention_in_words(run: Run) -> str:
 
 
 def _member(run: Run, series: str) -> dict[str, Any]:
-    head = run.head
-    said = {"series": series, "model": head.model, "intervention": intervention_in_words(run)}
-    return said | {"plain": head.intervention, "context": head.training_length or 0, "data": head.data}
+    said = run.head.model_dump(include={"model", "data"}) | {
+        "series": series,
+        "intervention": intervention_in_words(run),
+    }
+    return said | {"plain": run.head.intervention, "context": run.head.training_length or 0}
 
 
 def _title(group: pl.DataFrame, shown: Sequence[str]) -> str:

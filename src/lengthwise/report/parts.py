@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,11 +18,16 @@ from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
 from lengthwise.report.theme import DARK, LIGHT, Theme
+from lengthwise.report.words import shipped
 
 REASONS = "What decided each verdict"
 ROWS = "rows.csv"
 """The file beside the page that holds every row."""
 _MOST_ROWS = 60
+_NOTE = 110
+"""Most letters in a line of the note of a file."""
+WORDS: dict[str, dict[str, Any]] = shipped("words.yaml")
+"""Name of a figure or table -> what is said of it."""
 
 SECTIONS: Registry = Registry(
     "section",
@@ -107,6 +112,28 @@ class Piece(ABC):
         """Write it beside the page."""
 
 
+class Picture(Piece):
+    """A piece that files show as Vega-Lite draws it."""
+
+    @abstractmethod
+    def specification(self, theme: Theme) -> dict[str, Any]:
+        """Return the Vega-Lite specification of what files show."""
+
+    def framed(self, drawn: dict[str, Any], theme: Theme) -> dict[str, Any]:
+        """Return a specification with the heading above it, in the colours of a theme."""
+        title = {"text": self.heading, "subtitle": textwrap.wrap(self.note, _NOTE), "fontSize": 15, "offset": 18}
+        config = theme.config() | {"background": theme.ground}
+        return drawn | {"title": title, "config": config, "padding": 20}
+
+    def write(self, out: Path) -> None:
+        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
+        light, dark = (vl_convert.vegalite_to_svg(self.specification(theme)) for theme in (LIGHT, DARK))
+        (out / f"{self.name}.svg").write_text(light, encoding="utf-8")
+        (out / f"{self.name}-dark.svg").write_text(dark, encoding="utf-8")
+        (out / f"{self.name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
+        (out / f"{self.name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+
+
 @dataclass(frozen=True)
 class Cell:
     """What one cell says.
@@ -180,7 +207,7 @@ _STYLES = {"good": "green", "bad": "red", "open": "yellow"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure(Piece):
+class Figure(Picture):
     """A figure of one or more panels.
 
     Args:
@@ -223,36 +250,26 @@ class Figure(Piece):
         ]
 
     def specification(self, theme: Theme) -> dict[str, Any]:
-        """Return the Vega-Lite specification of all panels, as files have them."""
-        panels = self.drawings
-        return {
-            **({"params": [PICKED]} if self.crowded else {}),
-            "title": {"text": self.heading, "subtitle": self.note, "fontSize": 15, "offset": 18},
+        """Return the specification of all panels."""
+        shared = {"legend": {"color": "shared", "strokeDash": "shared"}}
+        drawn = {
+            **({"params": [PICKED], "resolve": shared} if self.crowded else {}),
             "concat": [
                 panel.specification() | {"title": panel.title, "width": self.width, "height": panel.height}
-                for panel in panels
+                for panel in self.drawings
             ],
-            "columns": min(3, len(panels)),
-            "resolve": {"legend": {"color": "shared", "strokeDash": "shared"}} if self.crowded else {},
-            "datasets": {name: rows for panel in panels for name, rows in panel.data.items()},
-            "config": theme.config() | {"background": theme.ground},
-            "padding": 20,
+            "columns": min(3, len(self.drawings)),
+            "datasets": {name: rows for panel in self.drawings for name, rows in panel.data.items()},
         }
-
-    def write(self, out: Path) -> None:
-        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
-        write_files(self.name, self.specification, out)
+        return self.framed(drawn, theme)
 
 
 class FigureSection(Section):
     """A section of one figure, which applies where the figure has panels."""
 
     name: ClassVar[str]
-    heading: ClassVar[str]
-    note: ClassVar[str]
-    caption: ClassVar[str] = ""
-    crowded_note: ClassVar[str] = ""
-    """What marks mean where a legend names the lines; the same as elsewhere by default."""
+    words: ClassVar[Mapping[str, Mapping[str, Any]]] = WORDS
+    """Name of a figure -> heading, note and caption; and `crowded_note`, the note where a legend names the lines."""
     alone: ClassVar[int] = COLUMN
     """Width of a panel that is the only one, in the files, in pixels."""
 
@@ -268,36 +285,20 @@ class FigureSection(Section):
         """Return the figure."""
         return Drawn([self.figure(results, self.panels(results))])
 
-    def figure(self, results: Results, panels: Sequence[Drawing], **other: str) -> Figure:
-        """Return the figure of some panels; `other` are words that are not those of the class."""
-        crowded = any(panel.crowded for panel in panels)
-        said = {name: getattr(self, name) for name in ("name", "heading", "note", "caption")} | other
-        said["name"] = results.prefix + said["name"]
-        said["note"] = (crowded and self.crowded_note) or said["note"]
-        return Figure(**said, drawings=panels, width=self.alone if len(panels) == 1 else COLUMN)
-
-
-def write_files(name: str, specify: Callable[[Theme], dict[str, Any]], out: Path) -> None:
-    """Write a drawing as SVG on light and on dark ground, as PNG and as PDF.
-
-    Args:
-        name: of the files.
-        specify: gives the Vega-Lite specification in the colours of a theme.
-        out: an existing folder.
-    """
-    light, dark = (vl_convert.vegalite_to_svg(specify(theme)) for theme in (LIGHT, DARK))
-    (out / f"{name}.svg").write_text(light, encoding="utf-8")
-    (out / f"{name}-dark.svg").write_text(dark, encoding="utf-8")
-    (out / f"{name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
-    (out / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+    def figure(self, results: Results, panels: Sequence[Drawing], name: str = "", **other: str) -> Figure:
+        """Return the figure of some panels, which has the words of its name and others."""
+        name = name or self.name
+        said = dict(self.words[name]) | other
+        crowded = said.pop("crowded_note", said["note"])
+        said["note"] = crowded if any(panel.crowded for panel in panels) else said["note"]
+        width = self.alone if len(panels) == 1 else COLUMN
+        return Figure(name=results.prefix + name, **said, drawings=panels, width=width)
 
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
     for row in rows:
-        words = {name: value for name, value in row.items() if isinstance(value, str)}
-        numbers = {name: value for name, value in row.items() if name not in words}
-        key = json.dumps([words, list(numbers)])
-        group = groups.setdefault(key, {"words": words, "names": list(numbers), "rows": []})
-        group["rows"].append(list(numbers.values()))
-    return list(groups.values())
+        words = tuple((name, value) for name, value in row.items() if isinstance(value, str))
+        numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
+        groups.setdefault((words, tuple(numbers)), []).append(list(numbers.values()))
+    return [{"words": dict(words), "names": names, "rows": rows} for (words, names), rows in groups.items()]

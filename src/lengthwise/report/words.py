@@ -1,14 +1,23 @@
-"""Numbers in words, as tables and sentences have them; light, for what runs without the libraries of charts."""
+"""Words: numbers as tables and sentences have them, and what ships as data beside the code; light, without charts."""
 
 from __future__ import annotations
 
 import math
+from importlib.resources import files
+from typing import Any
+
+import yaml
 
 NONE = "\N{EN DASH}"
 """What a cell says where there is nothing to say."""
 TO = "\N{EN DASH}"
 """Between the ends of a span."""
 _EXACT = 1.0
+
+
+def shipped(name: str) -> Any:
+    """Return what is in a YAML file beside this one."""
+    return yaml.safe_load(files("lengthwise.report").joinpath(name).read_text(encoding="utf-8"))
 
 
 def number(value: float | None) -> str:

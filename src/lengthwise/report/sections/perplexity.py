@@ -18,20 +18,15 @@ from lengthwise.evaluation.verdict import Judgement, OctaveRatio
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
 from lengthwise.report.layout import intervention_in_words, positional
 from lengthwise.report.panels import Panel
-from lengthwise.report.parts import REASONS, Cell, Drawn, TableText
+from lengthwise.report.parts import REASONS, WORDS, Cell, Drawn, TableText
 from lengthwise.report.results import BY_POSITION, Results
-from lengthwise.report.sections.by_position import INTERVAL, OfPosition, by_position
+from lengthwise.report.sections.by_position import OfPosition, by_position
 from lengthwise.report.words import NONE, TO, number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
 VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
-_NOTE = (
-    "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
-    "octave that ends at T. Means over seeds are geometric; below each stands the span from the lowest seed to the "
-    "highest, or the 95 % interval of the ratio where there is one seed. 'Then': post-trained from another run."
-)
 
 
 @dataclass(frozen=True)
@@ -83,8 +78,6 @@ class Perplexity(OfPosition):
 
     shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & BY_POSITION
     name: ClassVar[str] = "perplexity"
-    heading: ClassVar[str] = "Perplexity by position"
-    note: ClassVar[str] = INTERVAL
 
     def applies(self, results: Results) -> bool:
         """Whether ratios of perplexities were measured."""
@@ -144,12 +137,9 @@ def text_table(summaries: Sequence[TextSummary]) -> TableText:
     reasons = {summary.series: [f"{summary.verdict}: {summary.reason}."] for summary in summaries}
     return TableText(
         name="perplexity-table",
-        heading="Perplexity beyond the training context",
-        note=_NOTE,
+        **WORDS["perplexity-table"],
         columns=["recipe", "verdict", "perplexity to T", "octave at T", *ratios, "T", "training symbols", "model"],
         rows=[_row(summary, multiples) for summary in summaries],
-        footnote="The verdict is the worst over seeds. Every row: ",
-        printed="perplexity; ratio: of the octave that ends there to that at the training context T",
         folds={REASONS: reasons},
     )
 
