@@ -18,7 +18,8 @@ from lengthwise.runs.rows import Head, Row
 
 MULTIPLES = (4, 16, 64)
 """The multiples of T that tables name, where they were reached."""
-_FROM_BEST_TO_WORST: tuple[Judgement, ...] = ("holds", "undecided", "drifts", "fails")
+VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+"""Verdict -> the style of its cell, from the best to the worst."""
 
 
 class Diagnosed:
@@ -107,7 +108,7 @@ def _span(row: Row) -> tuple[int, int]:
 
 def worst(names: Iterable[Judgement]) -> Judgement:
     """Return the worst of some verdicts: fails, then drifts, then undecided, then holds."""
-    return max(names, key=_FROM_BEST_TO_WORST.index)
+    return max(names, key=list(VERDICT_STYLES).index)
 
 
 def as_perplexity(nats: float | None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 import vl_convert
@@ -18,7 +18,7 @@ from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
 from lengthwise.report.theme import DARK, LIGHT, Theme
-from lengthwise.report.words import shipped
+from lengthwise.report.words import NONE, TERMINAL, TO, number, shipped
 
 REASONS = "What decided each verdict"
 ROWS = "rows.csv"
@@ -149,6 +149,29 @@ class Cell:
     style: str = ""
 
 
+class Spread(NamedTuple):
+    """A number over seeds and its ends: those of an interval, or the lowest and the highest seed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def spread_cell(spread: Spread | None, said: Callable[[float], str] = number, best: float | None = None) -> Cell:
+    """Return what a cell says of a number over seeds, below it the span where it has one.
+
+    Args:
+        spread: None where nothing was measured.
+        said: puts numbers in words.
+        best: the number that stands out.
+    """
+    if spread is None:
+        return Cell(NONE)
+    same = spread.low == spread.value == spread.high
+    span = "" if same else f"{said(spread.low)}{TO}{said(spread.high)}"
+    return Cell(said(spread.value), span, "good" if spread.value == best else "")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TableText(Piece):
     """A table, on the page and in a terminal.
@@ -198,12 +221,8 @@ class TableText(Piece):
         for index in shown:
             table.add_column(self.columns[index], justify="right" if index else "left", no_wrap=not index)
         for row in self.rows:
-            table.add_row(*(Text(row[index].text, _STYLES.get(row[index].style, "")) for index in shown))
+            table.add_row(*(Text(row[index].text, TERMINAL.get(row[index].style, "")) for index in shown))
         return table
-
-
-_STYLES = {"good": "green", "bad": "red", "open": "yellow"}
-"""How a terminal shows what stands out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +240,7 @@ class Figure(Picture):
     caption: str
     drawings: Sequence[Drawing]
     width: int = COLUMN
+    dashes: ClassVar[Sequence[Sequence[int]]] = DASHES
 
     @property
     def panels(self) -> dict[str, dict[str, Any]]:
@@ -240,14 +260,6 @@ class Figure(Picture):
     def crowded(self) -> bool:
         """Whether a legend names its lines, instead of names beside them."""
         return any(panel.crowded for panel in self.drawings)
-
-    @property
-    def legend(self) -> list[tuple[str, int, str]]:
-        """Name, number of the colour, and dashes of each line of crowded panels."""
-        return [
-            (name, number % len(LIGHT.series), " ".join(map(str, DASHES[number % len(DASHES)])))
-            for number, name in enumerate(self.drawings[0].kinds if self.crowded else [])
-        ]
 
     def specification(self, theme: Theme) -> dict[str, Any]:
         """Return the specification of all panels."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
 
 import polars as pl
 
 from lengthwise.evaluation.intervals import wilson_interval
+from lengthwise.report.parts import Spread
 from lengthwise.report.results import Results, known_language, model_name, ordered_tasks, setting
 from lengthwise.runs.summary import longest_in_a_row
 from lengthwise.runs.table import Run
@@ -17,15 +17,6 @@ from lengthwise.runs.table import Run
 _EXACT = 1.0
 _REACH = 500
 """The longest length of the published tables."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracy over some strings, and its 95 % Wilson interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Summary:
@@ -104,7 +95,7 @@ def summarise(results: Results) -> list[Summary]:
     return [Summary(rows, results.of(series)) for (_, series), rows in ordered]
 
 
-def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
+def _score(rows: pl.DataFrame, shared: bool) -> Spread | None:
     """Mean over lengths and seeds; with `shared`, only strings of different seeds count as independent."""
     if rows.is_empty():
         return None
@@ -113,4 +104,4 @@ def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
     # From counts, so that a flawless series is exactly 1.
     value = _EXACT if (right == of).all() else float((right / of).mean())
     strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
-    return Score(value, *wilson_interval(value, int(strings["samples"].sum())))
+    return Spread(value, *wilson_interval(value, int(strings["samples"].sum())))

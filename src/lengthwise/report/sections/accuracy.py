@@ -9,10 +9,10 @@ import polars as pl
 
 from lengthwise.report.axes import ACCURACIES, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
-from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText
+from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText, spread_cell
 from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
-from lengthwise.report.summary import Score, Summary, summarise
-from lengthwise.report.words import NONE, TO, percent
+from lengthwise.report.summary import Summary, summarise
+from lengthwise.report.words import TO, percent
 
 _MOST_CLASSES = 10
 """From as many on the line of guessing cannot be told from the axis."""
@@ -23,10 +23,6 @@ class Accuracy(FigureSection):
 
     shown: ClassVar[pl.Expr] = BY_LENGTH
     name: ClassVar[str] = "accuracy"
-
-    def applies(self, results: Results) -> bool:
-        """Whether accuracy was measured by length and nothing else."""
-        return not results.accuracy.is_empty()
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a task."""
@@ -107,19 +103,12 @@ def accuracy_table(results: Results) -> TableText:
 
 def _row(summary: Summary, far: list[int]) -> list[Cell]:
     length, lowest = summary.worst
+    scores = [summary.beyond, summary.beyond_next, summary.even, summary.near_misses, *map(summary.far.get, far)]
     return [
         Cell(summary.series, title(summary.task)),
-        *map(_score, (summary.beyond, summary.beyond_next, summary.even, summary.near_misses)),
-        *(_score(summary.far.get(length)) for length in far),
+        *(spread_cell(score, percent, best=1) for score in scores),
         Cell("none", style="good") if lowest == 1 else Cell(f"{length:,}", percent(lowest)),
         Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
         Cell(", ".join(map(str, summary.seeds))),
         Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
     ]
-
-
-def _score(score: Score | None) -> Cell:
-    if score is None:
-        return Cell(NONE)
-    span = f"{percent(score.low)}{TO}{percent(score.high)}"
-    return Cell(percent(score.value), span, "good" if score.value == 1 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import altair as alt
 import polars as pl
@@ -136,7 +137,7 @@ def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: s
     x, accuracy = plain_axis(_words(axis), spread[axis].to_list()), _of_accuracy(metric)
     y = ACCURACIES if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
     kinds = [family for family in results.families if family in set(spread["kind"])]
-    look = {"quantity": _words(metric), "number": ".4~%" if accuracy else ",.4~g"}
+    look: dict[str, Any] = {"quantity": _words(metric), "number": ".4~%" if accuracy else ",.4~g"}
     panel = curves(name, kinds, x, y, spread, **look)
     trained = rows["training_length"].drop_nulls().unique().sort().to_list() if axis == "length" else []
     shown = [length for length in trained if x.extent[0] <= length <= x.extent[1]]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import altair as alt
 
-from lengthwise.report.parts import WORDS, Drawn, Picture, Section
+from lengthwise.report.parts import WORDS, Drawn, Picture, Section, Spread
 from lengthwise.report.results import Results, title
-from lengthwise.report.summary import Score, Summary, summarise
+from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.theme import Theme
 from lengthwise.report.words import TO, percent
 
@@ -164,7 +164,7 @@ def _points(deviation: float) -> str:
     return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
 
 
-def _details(summary: Summary, mean: Score) -> list[tuple[str, str]]:
+def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
     head, (first, last, count) = summary.head, (summary.lengths[0], summary.lengths[-1], len(summary.lengths))
     every = "" if count == last - first + 1 else f", {count} of them"
     scores = {"near misses": summary.near_misses, "even lengths": summary.even}

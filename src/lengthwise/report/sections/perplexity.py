@@ -6,7 +6,6 @@ T is the training context in symbols.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, geometric_mean
 from typing import ClassVar
@@ -15,30 +14,17 @@ import polars as pl
 
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.verdict import Judgement, OctaveRatio
-from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
+from lengthwise.report.diagnosed import MULTIPLES, VERDICT_STYLES, Diagnosed, worst
 from lengthwise.report.layout import intervention_in_words, positional
 from lengthwise.report.panels import Panel
-from lengthwise.report.parts import REASONS, WORDS, Cell, Drawn, TableText
+from lengthwise.report.parts import REASONS, WORDS, Cell, Drawn, Spread, TableText, spread_cell
 from lengthwise.report.results import BY_POSITION, Results
 from lengthwise.report.sections.by_position import OfPosition, by_position
-from lengthwise.report.words import NONE, TO, number
+from lengthwise.report.words import number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over seeds: the mean, and the lowest and the highest seed.
-
-    A ratio of a single seed has its 95 % confidence interval for `low` and `high`.
-    """
-
-    mean: float
-    low: float
-    high: float
 
 
 class TextSummary:
@@ -119,10 +105,10 @@ def text_caption(summaries: Sequence[TextSummary]) -> str:
     verdicts = [summary.verdict for summary in summaries]
     counts = {name: verdicts.count(name) for name in _PLURAL}
     said = ", ".join(f"{count} {name if count == 1 else _PLURAL[name]}" for name, count in counts.items() if count)
-    highest = max(summaries, key=lambda summary: summary.last.mean)
+    highest = max(summaries, key=lambda summary: summary.last.value)
     return (
         f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is "
-        f"{number(highest.last.mean)}, of {highest.series}."
+        f"{number(highest.last.value)}, of {highest.series}."
     )
 
 
@@ -177,18 +163,10 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     millions = summary.symbols >= 1_000_000
     return [
         Cell(summary.series, f"{summary.intervention}; {seeds}"),
-        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES.get(summary.verdict, "")),
-        _spread(summary.inside),
-        _spread(summary.at_context),
-        *(_spread(summary.ratios.get(multiple)) for multiple in multiples),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        *map(spread_cell, (summary.inside, summary.at_context)),
+        *(spread_cell(summary.ratios.get(multiple)) for multiple in multiples),
         Cell(f"{summary.context:,}"),
         Cell(f"{summary.symbols / 1e6:.3g}M" if millions else f"{summary.symbols:,}", f"{seconds:,.0f} s"),
         Cell(head.model, ", ".join(model)),
     ]
-
-
-def _spread(spread: Spread | None) -> Cell:
-    if spread is None:
-        return Cell(NONE)
-    same = spread.low == spread.mean == spread.high
-    return Cell(number(spread.mean), "" if same else f"{number(spread.low)}{TO}{number(spread.high)}")

@@ -91,7 +91,7 @@ def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequenc
         return None
     rows = [
         {"line": number, "kind": kind, "series": kind, "setting": _along(path, settings[s.series])}
-        | {"mean": s.last.mean, "low": s.last.low, "high": s.last.high}
+        | {"mean": s.last.value, "low": s.last.low, "high": s.last.high}
         for number, (line, kind) in enumerate(zip(swept, _kinds(swept), strict=True))
         for s in line
     ]
