@@ -87,10 +87,8 @@ def arrange(results: Results) -> Layout:
         if max(map(len, groups)) > MOST_LABELS and len(members.partition_by(*keys, key)) > len(groups):
             keys.append(key)
     groups = members.partition_by(keys)
-    shown = [
-        *(["intervention"] if "intervention" in keys else []),
-        *(["data"] if members["data"].n_unique() > 1 else []),
-    ]
+    shown = ["intervention"] if "intervention" in keys else []
+    shown += ["data"] if members["data"].n_unique() > 1 else []
     return Layout(groups, [_title(group, shown) for group in groups], _names(members, groups, "intervention" in keys))
 
 
@@ -106,11 +104,9 @@ def intervention_in_words(run: Run) -> str:
 
 
 def _member(run: Run, series: str) -> dict[str, Any]:
-    said = run.head.model_dump(include={"model", "data"}) | {
-        "series": series,
-        "intervention": intervention_in_words(run),
-    }
-    return said | {"plain": run.head.intervention, "context": run.head.training_length or 0}
+    head = run.head
+    said = {"series": series, "model": head.model, "intervention": intervention_in_words(run)}
+    return said | {"plain": head.intervention, "context": head.training_length or 0, "data": head.data}
 
 
 def _title(group: pl.DataFrame, shown: Sequence[str]) -> str:

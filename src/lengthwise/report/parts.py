@@ -23,7 +23,6 @@ from lengthwise.report.words import NONE, TERMINAL, TO, number, shipped
 REASONS = "What decided each verdict"
 ROWS = "rows.csv"
 """The file beside the page that holds every row."""
-_MOST_ROWS = 60
 _NOTE = 110
 """Most letters in a line of the note of a file."""
 WORDS: dict[str, dict[str, Any]] = shipped("words.yaml")
@@ -201,11 +200,6 @@ class TableText(Piece):
     folds: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict[str, Mapping[str, Sequence[str]]])
     link: str = ""
     compact: bool = False
-
-    @property
-    def folded(self) -> bool:
-        """Whether it is so long that it is shown on demand only."""
-        return len(self.rows) > _MOST_ROWS and not self.compact
 
     def write(self, out: Path) -> None:
         """Write the file that holds every row."""

@@ -24,11 +24,8 @@ _KNOWN_AXES = {"length": pl.Int64, "distribution": pl.String, "start": pl.Int64,
 _NOT_AXES = RESERVED | {"series", "family", "kind"}
 
 _OTHER_AXES = cs.exclude(*_NOT_AXES, "length", "distribution")
-BY_LENGTH = (
-    (pl.col("metric") == "accuracy")
-    & pl.all_horizontal(pl.col("length", "training_length").is_not_null())
-    & pl.all_horizontal(pl.lit(value=True), _OTHER_AXES.is_null())
-)
+_ALONG_LENGTH = (pl.col("metric") == "accuracy", pl.col("length", "training_length").is_not_null())
+BY_LENGTH = pl.all_horizontal(*_ALONG_LENGTH, _OTHER_AXES.is_null())
 BY_POSITION = pl.col("end").is_not_null()
 """Rows of what was measured from one position of a sequence to another."""
 

@@ -44,10 +44,8 @@ def by_length(results: Results, task: str) -> Panel:
         results: the runs.
         task: a task whose accuracy was measured by length.
     """
-    rows = results.accuracy.filter(pl.col("task") == task).with_columns(kind="family")
-    standard, near = (
-        over_seeds(rows.filter(pl.col("distribution") == name), "length") for name in ("standard", "near_miss")
-    )
+    rows = results.accuracy.filter(task=task).with_columns(kind="family")
+    standard, near = (over_seeds(rows.filter(distribution=name), "length") for name in ("standard", "near_miss"))
     longest = max(summary.longest for summary in summarise(results) if summary.task == task)
     axis = count_axis("length in symbols", [1, *rows["length"]])
     crowded = len(results.families) > MOST_LABELS
@@ -75,10 +73,10 @@ def caption(summaries: Sequence[Summary]) -> str:
     if len(summaries) == flawless:
         start = "Every string was classified right" + ("" if flawless == 1 else f", by all {flawless} {count}")
     lows = [(summary.worst[1], f"{summary.series} at length {summary.worst[0]:,}") for summary in summaries]
-    lows += [
-        (summary.near_misses.value, f"{summary.series} on near misses") for summary in summaries if summary.near_misses
+    near = [
+        (score.value, f"{summary.series} on near misses") for summary in summaries if (score := summary.near_misses)
     ]
-    value, place = min(lows)
+    value, place = min([*lows, *near])
     return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
 
 

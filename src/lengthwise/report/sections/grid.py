@@ -145,16 +145,16 @@ def build_grid(results: Results) -> Grid:
         return GridCell(mean.value, text, ", ".join(notes), _details(summary, mean))
 
     seeds = _seeds(usual_seeds)
-    pairs = [[(family, task) for task in tasks] for family in families]
     titles = [title(task) for task in tasks]
+    cells = [[cell(family, task) for task in tasks] for family in families]
+    sides: dict[str, Any] = {"corner": "variant", "rows": families, "columns": titles, "cells": cells}
+    if not results.variants:
+        sides = {"corner": "task", "rows": titles, "columns": families, "cells": list(zip(*cells, strict=True))}
     return Grid(
         name=f"{results.prefix}table",
         heading=f"{results.heading} by task",
         note=WORDS["table"]["note"].format(seeds=seeds.capitalize(), length=usual_length, elsewhere=_ELSEWHERE),
-        corner="variant" if results.variants else "task",
-        rows=families if results.variants else titles,
-        columns=titles if results.variants else families,
-        cells=[[cell(*pair) for pair in row] for row in (pairs if results.variants else zip(*pairs, strict=True))],
+        **sides,
     )
 
 

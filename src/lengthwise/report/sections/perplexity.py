@@ -106,10 +106,8 @@ def text_caption(summaries: Sequence[TextSummary]) -> str:
     counts = {name: verdicts.count(name) for name in _PLURAL}
     said = ", ".join(f"{count} {name if count == 1 else _PLURAL[name]}" for name, count in counts.items() if count)
     highest = max(summaries, key=lambda summary: summary.last.value)
-    return (
-        f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is "
-        f"{number(highest.last.value)}, of {highest.series}."
-    )
+    worst_ratio = f"{number(highest.last.value)}, of {highest.series}"
+    return f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is {worst_ratio}."
 
 
 def text_table(summaries: Sequence[TextSummary]) -> TableText:
