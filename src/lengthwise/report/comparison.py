@@ -108,9 +108,8 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
         words = [value for value in row.axes.values() if isinstance(value, str)]
         length, trained = row.axes.get("length", row.axes.get("end")), head.training_length
         where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
-        found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
-            row.value
-        )
+        name = ", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where])
+        found.setdefault(name, []).append(row.value)
     return {name: number(fmean(values)) for name, values in found.items()}
 
 

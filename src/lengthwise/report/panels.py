@@ -238,10 +238,8 @@ def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.Da
         "low": pl.when(alone).then(low.min().fill_null(value.min())).otherwise(value.min()),
         "high": pl.when(alone).then(high.max().fill_null(value.max())).otherwise(value.max()),
     }
-    spread = rows.group_by("series", "kind", *keys).agg(
-        **{name: number.round_sig_figs(_DIGITS) for name, number in numbers.items()}
-    )
-    return spread.sort("series", *keys)
+    spread = rows.group_by("series", "kind", *keys).agg(**numbers).sort("series", *keys)
+    return spread.with_columns(pl.col(*numbers).round_sig_figs(_DIGITS))
 
 
 def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:

@@ -84,8 +84,8 @@ class Results:
 
     def curve(self, value: str, place: str) -> pl.DataFrame:
         """Return the points of learning curves, which are logged as ``<value>_<place>``."""
-        points = self.metrics.select("series", "family", "task", "seed", "sequences", cs.starts_with(f"{value}_"))
         keys = ["series", "family", "task", "seed", "sequences"]
+        points = self.metrics.select(*keys, cs.starts_with(f"{value}_"))
         points = points.unpivot(index=keys, variable_name=place, value_name=value).drop_nulls()
         numbers = pl.col(place).str.strip_prefix(f"{value}_").cast(pl.Int64, strict=False)
         return points.with_columns(numbers, pl.col(value).cast(pl.Float64)).drop_nulls()

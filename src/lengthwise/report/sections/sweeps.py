@@ -32,12 +32,10 @@ class Sweep:
 
     Args:
         setting: its path in the recipe.
-        heading: the setting in words, with its unit.
         points: with `kind`, `series`, `setting`, `mean`, `low`, `high` (ratios of perplexities).
     """
 
     setting: str
-    heading: str
     points: pl.DataFrame
 
 
@@ -72,10 +70,11 @@ def sweeps(results: Results) -> list[Sweep]:
 
 def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
-    points, title = sweep.points, f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
+    points, mixer = sweep.points, sweep.setting.removeprefix(_MIXER).replace("_", " ")
+    heading = _HEADINGS.get(sweep.setting, f"{mixer} of the mixer")
     kinds = points["kind"].unique(maintain_order=True).to_list()
-    x = setting_axis(sweep.heading, points["setting"].to_list())
-    panel = ratio_panel(title, kinds, x, points)
+    x = setting_axis(heading, points["setting"].to_list())
+    panel = ratio_panel(f"{heading[0].upper()}{heading[1:]}", kinds, x, points)
     panel.add_points(points)
     return panel
 
@@ -95,9 +94,7 @@ def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequenc
         for number, (line, kind) in enumerate(zip(swept, _kinds(swept), strict=True))
         for s in line
     ]
-    mixer = path.removeprefix(_MIXER).replace("_", " ")
-    points = pl.DataFrame(rows).sort("line", "setting").drop("line")
-    return Sweep(path, _HEADINGS.get(path, f"{mixer} of the mixer"), points)
+    return Sweep(path, pl.DataFrame(rows).sort("line", "setting").drop("line"))
 
 
 def _along(path: str, settings: Mapping[str, Any]) -> float:
