@@ -40,12 +40,11 @@ def figure(lines: list[dict[str, Any]]) -> Figure:
     ]
     rows = pl.DataFrame(points).with_columns(kind="series")
     spread = over_seeds(rows, "position")
-    places = spread["position"].to_numpy()
     panel = Panel(
         "",
         list(dict.fromkeys(rows["series"])),
         key="position",
-        x=position_axis(CONTEXT, (int(places.min()), int(places.max()))),
+        x=position_axis(CONTEXT, spread["position"]),
         y=value_axis([*spread["low"], *spread["high"]]),
         quantity="bits per character",
         number=".3f",

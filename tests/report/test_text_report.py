@@ -82,9 +82,9 @@ def test_a_summary_gathers_the_seeds(tmp_path: Path) -> None:
     assert summary.verdict == "fails"
     assert summary.verdicts == ["holds", "fails"]
     assert summary.inside is not None
-    assert summary.inside.mean == pytest.approx(math.exp(LOSS))
+    assert summary.inside.value == pytest.approx(math.exp(LOSS))
     far = summary.ratios[16]
-    assert (far.mean, far.low, far.high) == pytest.approx((math.exp(0.6), 1, math.exp(1.2)))
+    assert (far.value, far.low, far.high) == pytest.approx((math.exp(0.6), 1, math.exp(1.2)))
     assert summary.last == summary.ratios[64]
     assert (summary.symbols, summary.context) == (800 * 64, 64)
     assert summary.runs[0].head.parameters == 12_345

@@ -6,12 +6,13 @@ T is the training context in symbols.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 
+_Number = TypeVar("_Number", int, float)
 _SHARES = (0, 0.25, 0.5, 0.75, 1)
 _MOST_TICKS = 6
 _MANTISSAS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
@@ -40,13 +41,11 @@ class Axis:
 
     def x(self, field: str) -> alt.X:
         """Return the encoding of a field along this axis, left to right."""
-        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, grid=False, labelFlush=False)
-        return alt.X(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
+        return alt.X(f"{field}:Q", **self._drawn)
 
     def y(self, field: str) -> alt.Y:
         """Return the encoding of a field along this axis, from below."""
-        axis = alt.Axis(values=self._ticks, labelExpr=self.labels, ticks=False)
-        return alt.Y(f"{field}:Q", title=self.heading, scale=self._scale(), axis=axis)
+        return alt.Y(f"{field}:Q", **self._drawn)
 
     def fraction(self, value: float) -> float:
         """Return where a value lies between the ends, from 0 to 1."""
@@ -59,37 +58,34 @@ class Axis:
         return low * (high / low) ** fraction if self.log else low + fraction * (high - low)
 
     @property
-    def _ticks(self) -> Any:
-        return alt.Undefined if self.ticks is None else list(self.ticks)
-
-    def _scale(self) -> alt.Scale:
-        return alt.Scale(type="log" if self.log else "linear", domain=list(self.extent), nice=False)
-
-
-def accuracy_axis() -> Axis:
-    """Return the y axis of accuracies."""
-    return Axis(None, (0, 1.03), _SHARES, log=False, labels="format(datum.value, '.0%')")
+    def _drawn(self) -> dict[str, Any]:
+        ticks = alt.Undefined if self.ticks is None else list(self.ticks)
+        scale = alt.Scale(type="log" if self.log else "linear", domain=list(self.extent), nice=False)
+        return {"title": self.heading, "scale": scale, "axis": alt.Axis(values=ticks, labelExpr=self.labels)}
 
 
-def share_axis() -> Axis:
-    """Return the y axis of what lies between 0 and 1."""
-    return Axis(None, (0, 1), _SHARES, log=False)
+ACCURACIES = Axis(None, (0, 1.03), _SHARES, log=False, labels="format(datum.value, '.0%')")
+SHARES = Axis(None, (0, 1), _SHARES, log=False)
+"""The y axis of what lies between 0 and 1."""
 
 
-def count_axis(heading: str, extent: tuple[int, int]) -> Axis:
-    """Return a logarithmic x axis of counts, with ticks at powers of ten, or finer ones where those are few."""
-    powers = [10**power for power in range(len(str(extent[1])))]
+def count_axis(heading: str, counts: Iterable[int]) -> Axis:
+    """Return a logarithmic x axis around counts, with ticks at powers of ten, or finer ones where those are few."""
+    low, high = _ends(counts)
+    powers = [10**power for power in range(len(str(high)))]
     between = [factor * power for power in powers for factor in (1, 2, 5)]
-    fine, coarse = ([tick for tick in ticks if extent[0] <= tick <= extent[1]] for ticks in (between, powers))
-    return Axis(heading, extent, coarse if len(coarse) > 2 else fine, log=True, labels="format(datum.value, '~s')")
+    fine, coarse = ([tick for tick in ticks if low <= tick <= high] for ticks in (between, powers))
+    ticks = coarse if len(coarse) > 2 else fine
+    return Axis(heading, (low, high), ticks, log=True, labels="format(datum.value, '~s')")
 
 
-def position_axis(context: int, extent: tuple[int, int]) -> Axis:
-    """Return a logarithmic x axis of positions, with ticks at powers of two times T."""
-    stride = max(1, math.ceil(math.log2(extent[1] / extent[0]) / _MOST_TICKS))
+def position_axis(context: int, positions: Iterable[int]) -> Axis:
+    """Return a logarithmic x axis around positions, with ticks at powers of two times T."""
+    low, high = _ends(positions)
+    stride = max(1, math.ceil(math.log2(high / low) / _MOST_TICKS))
     ticks = [context * 2.0 ** (stride * power) for power in range(-40, 41)]
-    ticks = [tick for tick in ticks if extent[0] <= tick <= extent[1] and tick == int(tick)]
-    return Axis("position in symbols", extent, ticks, log=True, labels=_in_contexts(context))
+    ticks = [tick for tick in ticks if low <= tick <= high and tick == int(tick)]
+    return Axis("position in symbols", (low, high), ticks, log=True, labels=_in_contexts(context))
 
 
 def dropped_axis(context: int, read: int) -> Axis:
@@ -115,15 +111,9 @@ def setting_axis(heading: str, values: Sequence[float]) -> Axis:
     return Axis(heading, (ticks[0] / 1.08, ticks[-1] * 1.08), ticks, log=True)
 
 
-def value_axis(values: Sequence[float], include: Sequence[float] = ()) -> Axis:
-    """Return a logarithmic y axis around some values.
-
-    Args:
-        values: positive.
-        include: further values that must lie on it.
-    """
-    finite = [value for value in (*values, *include) if 0 < value < math.inf]
-    low, high = min(finite), max(finite)
+def value_axis(values: Iterable[float]) -> Axis:
+    """Return a logarithmic y axis around some values; those that are not positive and finite are left out."""
+    low, high = _ends(value for value in values if 0 < value < math.inf)
     margin = max(1.02, (high / low) ** 0.06)
     low, high = low / margin, high * margin
     return Axis(None, (low, high), log_ticks(low, high), log=True)
@@ -131,8 +121,7 @@ def value_axis(values: Sequence[float], include: Sequence[float] = ()) -> Axis:
 
 def plain_axis(heading: str | None, values: Sequence[float]) -> Axis:
     """Return an axis around numbers of any kind, logarithmic where they are positive and far apart."""
-    finite = [value for value in values if math.isfinite(value)] or [0.0]
-    low, high = min(finite), max(finite)
+    low, high = _ends([value for value in values if math.isfinite(value)] or [0.0])
     if low > 0 and high / low >= _WIDE_RATIO:
         return Axis(heading, (low, high), log_ticks(low, high), log=True)
     margin = 0.04 * (high - low) or 0.5
@@ -153,6 +142,11 @@ def log_ticks(low: float, high: float) -> list[float]:
     step = 10 ** math.floor(math.log10((high - low) / 4))
     step *= max(factor for factor in (1, 2, 5) if factor * step <= (high - low) / 3)
     return [float(f"{step * count:.12g}") for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _ends(values: Iterable[_Number]) -> tuple[_Number, _Number]:
+    found = list(values)
+    return min(found), max(found)
 
 
 def _in_contexts(context: int) -> str:

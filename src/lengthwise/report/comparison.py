@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from rich.table import Table
 from rich.text import Text
 
 from lengthwise.evaluation.verdict import OctaveRatio
-from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, as_perplexity
-from lengthwise.report.words import NONE, TO, number
+from lengthwise.report.diagnosed import MULTIPLES, VERDICT_STYLES, Diagnosed, as_perplexity
+from lengthwise.report.words import NONE, TERMINAL, TO, number
 from lengthwise.runs.rows import Head, Row
 
-VERDICT_STYLES: Mapping[str, str] = {"holds": "green", "undecided": "yellow", "drifts": "yellow", "fails": "red"}
-"""How a terminal colours a verdict."""
+_STYLES = {name: TERMINAL[style] for name, style in VERDICT_STYLES.items()}
 _REACH = 500
 """The longest length of the published tables."""
 
@@ -36,7 +35,7 @@ def comparison_table(before: Measured, after: Measured) -> Table:
     for name, (head, _) in (("before", before), ("after", after)):
         table.add_column(f"{name}\n[dim]{head.intervention.replace('_', ' ')}", justify="right")
     for name, one, other in side_by_side(before, after):
-        styled = (Text(cell, VERDICT_STYLES.get(cell, "")) for cell in (one, other))
+        styled = (Text(cell, _STYLES.get(cell, "")) for cell in (one, other))
         table.add_row(name, *styled)
     return table
 
@@ -109,9 +108,8 @@ def _means(head: Head, rows: Sequence[Row]) -> dict[str, str]:
         words = [value for value in row.axes.values() if isinstance(value, str)]
         length, trained = row.axes.get("length", row.axes.get("end")), head.training_length
         where = [] if length is None or trained is None else ["to T" if float(length) <= trained else "beyond T"]
-        found.setdefault(", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where]), []).append(
-            row.value
-        )
+        name = ", ".join([f"{row.task} {row.metric.replace('_', ' ')}", *words, *where])
+        found.setdefault(name, []).append(row.value)
     return {name: number(fmean(values)) for name, values in found.items()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cached_property
+from operator import attrgetter
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.losses import perplexity
@@ -17,7 +18,8 @@ from lengthwise.runs.rows import Head, Row
 
 MULTIPLES = (4, 16, 64)
 """The multiples of T that tables name, where they were reached."""
-_FROM_BEST_TO_WORST: tuple[Judgement, ...] = ("holds", "undecided", "drifts", "fails")
+VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+"""Verdict -> the style of its cell, from the best to the worst."""
 
 
 class Diagnosed:
@@ -45,7 +47,7 @@ class Diagnosed:
 
         Bins that the span cuts count with the part of their width that lies in it.
         """
-        bins = [(int(row.axes["start"]), int(row.axes["end"]), row.value) for row in self._of("loss")]
+        bins = [(*_span(row), row.value) for row in self._of("loss")]
         parts = [(min(last, end) - max(first, start), value) for first, last, value in bins]
         width = sum(part for part, _ in parts if part > 0)
         return sum(part * value for part, value in parts if part > 0) / width if width else None
@@ -64,16 +66,8 @@ class Diagnosed:
     def ratios(self) -> list[OctaveRatio]:
         """Perplexity in each octave beyond T over that in the octave that ends at T, in order of position."""
         # JSON has no infinity: an interval without an upper end is written without it.
-        return [
-            OctaveRatio(
-                int(row.axes["start"]) + 1,
-                int(row.axes["end"]),
-                row.value,
-                0.0 if row.low is None else row.low,
-                math.inf if row.high is None else row.high,
-            )
-            for row in sorted(self._of("ratio"), key=lambda row: int(row.axes["end"]))
-        ]
+        found = [(*_span(row), row.value, row.low or 0.0, row.high or math.inf) for row in self._of("ratio")]
+        return sorted((OctaveRatio(start + 1, end, *ratio) for start, end, *ratio in found), key=attrgetter("end"))
 
     def ratio(self, multiple: int) -> OctaveRatio | None:
         """Return the ratio of the octave that ends at a multiple of T; None where no octave ends there."""
@@ -95,22 +89,26 @@ class Diagnosed:
     @property
     def remembrance(self) -> Row | None:
         """Effective remembrance when about half of what was read is dropped; None where it was not measured."""
-        rows = self._of("remembrance")
-        return min(rows, key=lambda row: abs(2 * int(row.axes["start"]) - int(row.axes["end"])), default=None)
+        return min(self._of("remembrance"), key=lambda row: abs(2 * _span(row)[0] - _span(row)[1]), default=None)
 
     @property
     def deviations(self) -> tuple[Row, Row] | None:
         """Standard deviation of the state after about T symbols and after all; None where it was not followed."""
-        rows = sorted(self._of("state_std"), key=lambda row: int(row.axes["end"]))
-        return (min(rows, key=lambda row: abs(int(row.axes["end"]) - self.context)), rows[-1]) if rows else None
+        rows = sorted(self._of("state_std"), key=lambda row: _span(row)[1])
+        return (min(rows, key=lambda row: abs(_span(row)[1] - self.context)), rows[-1]) if rows else None
 
     def _of(self, metric: str) -> list[Row]:
         return self._by_metric.get(metric, [])
 
 
+def _span(row: Row) -> tuple[int, int]:
+    """Return between which positions a row was measured."""
+    return int(row.axes["start"]), int(row.axes["end"])
+
+
 def worst(names: Iterable[Judgement]) -> Judgement:
     """Return the worst of some verdicts: fails, then drifts, then undecided, then holds."""
-    return max(names, key=_FROM_BEST_TO_WORST.index)
+    return max(names, key=list(VERDICT_STYLES).index)
 
 
 def as_perplexity(nats: float | None) -> str:

@@ -13,9 +13,15 @@ from typing import Any
 
 import polars as pl
 
-from lengthwise.report.panels import MOST_LABELS, Panel
+from lengthwise.report.axes import Axis
+from lengthwise.report.panels import MOST_LABELS, Panel, curves
 from lengthwise.report.results import BY_POSITION, Results, natural
 from lengthwise.runs.table import Run
+
+HEIGHT = 240
+"""Of a panel, in pixels."""
+NUMBER = ",.4~g"
+"""How tooltips format what is measured by position."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Layout:
         """Whether a panel has more series than names can stand beside."""
         return max(map(len, self.groups)) > MOST_LABELS
 
+    def panel(self, title: str, x: Axis, y: Axis, spread: pl.DataFrame, quantity: str, height: int = HEIGHT) -> Panel:
+        """Return a panel with lines; see `curves`."""
+        look = {"quantity": quantity, "number": NUMBER, "height": height}
+        return curves(title, self.kinds, x, y, spread, self.crowded, **look)
+
 
 def arranged(
     results: Results, rows: pl.DataFrame, draw: Callable[[Layout, str, int, pl.DataFrame], Panel | None]
@@ -59,8 +70,9 @@ def arranged(
     layout = arrange(results)
     named = rows.with_columns(kind=pl.col("series").replace(layout.names))
     drawn = [
-        draw(layout, title, group["context"][0], named.filter(pl.col("series").is_in(group["series"].implode())))
+        draw(layout, title, group["context"][0], own)
         for title, group in zip(layout.titles, layout.groups, strict=True)
+        if not (own := named.filter(pl.col("series").is_in(group["series"].implode()))).is_empty()
     ]
     return [panel for panel in drawn if panel is not None]
 
@@ -75,10 +87,8 @@ def arrange(results: Results) -> Layout:
         if max(map(len, groups)) > MOST_LABELS and len(members.partition_by(*keys, key)) > len(groups):
             keys.append(key)
     groups = members.partition_by(keys)
-    shown = [
-        *(["intervention"] if "intervention" in keys else []),
-        *(["data"] if members["data"].n_unique() > 1 else []),
-    ]
+    shown = ["intervention"] if "intervention" in keys else []
+    shown += ["data"] if members["data"].n_unique() > 1 else []
     return Layout(groups, [_title(group, shown) for group in groups], _names(members, groups, "intervention" in keys))
 
 

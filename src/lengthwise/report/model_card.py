@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lengthwise.report.comparison import side_by_side
+from lengthwise.report.words import template
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_evaluation
 
@@ -28,13 +27,7 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
     first, second = (read_evaluation(folder.evaluation) for folder in (before, after))
     intervention = dict(settings["intervention"])
     name = intervention.pop("name")
-    environment = Environment(
-        loader=PackageLoader("lengthwise.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("model_card.md.j2").render(
+    return template("model_card.md.j2").render(
         title=source.rstrip() or f"# {settings['name']}",
         name=name,
         listed=", ".join(f"{setting} {value}" for setting, value in intervention.items()),

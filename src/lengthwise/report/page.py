@@ -10,7 +10,6 @@ from typing import Any
 
 import polars as pl
 import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table as Printed
 
 from lengthwise.errors import RunError
@@ -18,6 +17,7 @@ from lengthwise.report.parts import ROWS, SECTIONS, Drawn, Piece, Section
 from lengthwise.report.provenance import describe_provenance
 from lengthwise.report.results import BY_POSITION, Results, axes_of, comparable, title
 from lengthwise.report.theme import DARK, FONT, LIGHT
+from lengthwise.report.words import template
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Table
 
@@ -74,20 +74,17 @@ class Report:
         return page
 
     def _render(self, provenance: dict[str, list[str]]) -> str:
-        loader = PackageLoader("lengthwise.report")
-        environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
         # A page has one legend for all panels of a figure, in its own words.
         configs = {name: theme.config() | {"legend": {"disable": True}} for name, theme in _THEMES.items()}
         panels = {piece.name: drawn for piece in self.pieces if (drawn := piece.panels)}
         details = {piece.name: told for piece in self.pieces if (told := piece.details)}
-        return environment.get_template("page.html.j2").render(
+        return template("page.html.j2").render(
             title=_titles([part for part, _ in self.parts]),
             heads=[run.head for run in self.table.runs],
             parts=self.parts,
             provenance=provenance,
             font=FONT,
-            light=LIGHT,
-            dark=DARK,
+            **_THEMES,
             panels=_script(panels),
             details=_script(details),
             themes=json.dumps(configs),

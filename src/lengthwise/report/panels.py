@@ -109,7 +109,7 @@ class Panel(Drawing):
         self._probes: list[alt.Chart] = []
         self._scale = alt.Scale(domain=self.kinds)
         # A page leaves legends out and has one of its own for all panels of a figure.
-        self._legend = _key() if self.crowded else None
+        self._legend = alt.Legend(title=None) if self.crowded else None
         self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
         faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
         self._opacity = faint if self.crowded else alt.value(1)
@@ -145,18 +145,17 @@ class Panel(Drawing):
         sizes = {kind: _SIZES[number % len(_SIZES)] for number, kind in enumerate(self.kinds)}
         sized = spread.with_columns(size=pl.col("kind").replace_strict(sizes if len(sizes) > 1 else {}, default=46))
         base = self.chart(sized.to_dicts()).encode(x=self.x.x(self.key))
-        reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
-        stroke = alt.Stroke("kind:N", scale=self._scale, legend=None)
-        if hollow:
-            marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5).encode(stroke=stroke)
-        else:
-            fill = alt.Fill("kind:N", scale=self._scale, legend=None)
+        if not self.crowded:
+            reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
+            self._layers.append(reach.encode(y=self.y.y("low"), y2="high:Q"))
+        look: dict[str, Any] = {"scale": self._scale, "legend": None}
+        marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5)
+        if not hollow:
             # Not by a scale of the kinds: it would decide the lengths of the legend's dashes.
             size = alt.Size("size:Q", scale=None, legend=None)
-            marks = base.mark_point(shape="circle", filled=True).encode(stroke=stroke, fill=fill, size=size)
-        if not self.crowded:
-            self._layers.append(reach.encode(y=self.y.y("low"), y2="high:Q"))
-        self._layers.append(marks.encode(y=self.y.y("mean"), opacity=self._opacity, tooltip=self._tooltip()))
+            marks = base.mark_point(shape="circle", filled=True).encode(fill=alt.Fill("kind:N", **look), size=size)
+        marks = marks.encode(stroke=alt.Stroke("kind:N", **look), opacity=self._opacity, tooltip=self._tooltip())
+        self._layers.append(marks.encode(y=self.y.y("mean")))
 
     def add_labels(self, spread: pl.DataFrame) -> None:
         """Add the kind of each series at the end of the axis, pushed apart where they would overlap."""
@@ -184,24 +183,41 @@ class Panel(Drawing):
         """
         field = self.key if axis == "x" else "value"
         chart = self.chart([{field: value, "text": text.format(value)} for value in values])
-        chart = chart.encode(x=self.x.x(self.key)) if axis == "x" else chart.encode(y=self.y.y(field))
-        baseline = "top" if upper else "bottom"
+        place: dict[str, Any] = {"x": self.x.x(self.key)} if axis == "x" else {"y": self.y.y(field)}
         if axis == "x":
-            note = chart.mark_text(style="note", align="right", dx=-6, baseline=baseline)
-            note = note.encode(y=alt.value(_NOTE_GAP if upper else self.height - _NOTE_GAP), text="text:N")
+            beside = {"y": alt.value(_NOTE_GAP if upper else self.height - _NOTE_GAP)}
+            look: dict[str, Any] = {"align": "right", "dx": -6}
         else:
-            note = chart.mark_text(style="note", align="left", dx=4, dy=4 if upper else -4, baseline=baseline)
-            note = note.encode(x=alt.value(0), text="text:N")
-        self._guides += [chart.mark_rule(style="guide", strokeDash=dash), note]
+            beside, look = {"x": alt.value(0)}, {"align": "left", "dx": 4, "dy": 4 if upper else -4}
+        note = chart.mark_text(style="note", baseline="top" if upper else "bottom", **look)
+        rule = chart.mark_rule(style="guide", strokeDash=dash)
+        self._guides += [rule.encode(**place), note.encode(**place, **beside, text="text:N")]
 
     def _tooltip(self) -> list[alt.Tooltip]:
-        return [
-            alt.Tooltip("series:N", title="recipe"),
-            alt.Tooltip(f"{self.key}:Q", format=","),
-            alt.Tooltip("mean:Q", format=self.number),
-            alt.Tooltip("low:Q", title="lowest seed", format=self.number),
-            alt.Tooltip("high:Q", title="highest seed", format=self.number),
-        ]
+        where = [alt.Tooltip("series:N", title="recipe"), alt.Tooltip(f"{self.key}:Q", format=",")]
+        numbers = {"mean": "mean", "low": "lowest seed", "high": "highest seed"}
+        return [*where, *(alt.Tooltip(f"{name}:Q", title=said, format=self.number) for name, said in numbers.items())]
+
+
+def curves(
+    title: str, kinds: list[str], x: Axis, y: Axis, spread: pl.DataFrame, crowded: bool | None = None, **look: Any
+) -> Panel:
+    """Return a panel with lines, whose place along the x axis is the third column of the numbers.
+
+    Args:
+        title: of the panel.
+        kinds: what tells series apart.
+        x: the axis of the third column.
+        y: the axis of what is measured.
+        spread: as `over_seeds` returns it.
+        crowded: whether a legend names the lines; where there are many kinds by default.
+        look: further fields of the panel.
+    """
+    many = len(kinds) > MOST_LABELS if crowded is None else crowded
+    panel = Panel(title, kinds, key=spread.columns[2], x=x, y=y, crowded=many, **look)
+    panel.add_series(spread)
+    panel.add_labels(spread)
+    return panel
 
 
 def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.DataFrame:
@@ -222,16 +238,8 @@ def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.Da
         "low": pl.when(alone).then(low.min().fill_null(value.min())).otherwise(value.min()),
         "high": pl.when(alone).then(high.max().fill_null(value.max())).otherwise(value.max()),
     }
-    spread = rows.group_by("series", "kind", *keys).agg(
-        **{name: number.round_sig_figs(_DIGITS) for name, number in numbers.items()}
-    )
-    return spread.sort("series", *keys)
-
-
-def _key() -> alt.Legend:
-    return alt.Legend(
-        orient="bottom", title=None, columns=6, labelLimit=220, symbolType="stroke", symbolSize=400, symbolOpacity=1
-    )
+    spread = rows.group_by("series", "kind", *keys).agg(**numbers).sort("series", *keys)
+    return spread.with_columns(pl.col(*numbers).round_sig_figs(_DIGITS))
 
 
 def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:

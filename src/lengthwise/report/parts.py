@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import polars as pl
 import vl_convert
@@ -18,11 +18,15 @@ from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
 from lengthwise.report.theme import DARK, LIGHT, Theme
+from lengthwise.report.words import NONE, TERMINAL, TO, number, shipped
 
 REASONS = "What decided each verdict"
 ROWS = "rows.csv"
 """The file beside the page that holds every row."""
-_MOST_ROWS = 60
+_NOTE = 110
+"""Most letters in a line of the note of a file."""
+WORDS: dict[str, dict[str, Any]] = shipped("words.yaml")
+"""Name of a figure or table -> what is said of it."""
 
 SECTIONS: Registry = Registry(
     "section",
@@ -107,6 +111,28 @@ class Piece(ABC):
         """Write it beside the page."""
 
 
+class Picture(Piece):
+    """A piece that files show as Vega-Lite draws it."""
+
+    @abstractmethod
+    def specification(self, theme: Theme) -> dict[str, Any]:
+        """Return the Vega-Lite specification of what files show."""
+
+    def framed(self, drawn: dict[str, Any], theme: Theme) -> dict[str, Any]:
+        """Return a specification with the heading above it, in the colours of a theme."""
+        title = {"text": self.heading, "subtitle": textwrap.wrap(self.note, _NOTE), "fontSize": 15, "offset": 18}
+        config = theme.config() | {"background": theme.ground}
+        return drawn | {"title": title, "config": config, "padding": 20}
+
+    def write(self, out: Path) -> None:
+        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
+        light, dark = (vl_convert.vegalite_to_svg(self.specification(theme)) for theme in (LIGHT, DARK))
+        (out / f"{self.name}.svg").write_text(light, encoding="utf-8")
+        (out / f"{self.name}-dark.svg").write_text(dark, encoding="utf-8")
+        (out / f"{self.name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
+        (out / f"{self.name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+
+
 @dataclass(frozen=True)
 class Cell:
     """What one cell says.
@@ -120,6 +146,29 @@ class Cell:
     text: str
     note: str = ""
     style: str = ""
+
+
+class Spread(NamedTuple):
+    """A number over seeds and its ends: those of an interval, or the lowest and the highest seed."""
+
+    value: float
+    low: float
+    high: float
+
+
+def spread_cell(spread: Spread | None, said: Callable[[float], str] = number, best: float | None = None) -> Cell:
+    """Return what a cell says of a number over seeds, below it the span where it has one.
+
+    Args:
+        spread: None where nothing was measured.
+        said: puts numbers in words.
+        best: the number that stands out.
+    """
+    if spread is None:
+        return Cell(NONE)
+    same = spread.low == spread.value == spread.high
+    span = "" if same else f"{said(spread.low)}{TO}{said(spread.high)}"
+    return Cell(said(spread.value), span, "good" if spread.value == best else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +201,6 @@ class TableText(Piece):
     link: str = ""
     compact: bool = False
 
-    @property
-    def folded(self) -> bool:
-        """Whether it is so long that it is shown on demand only."""
-        return len(self.rows) > _MOST_ROWS and not self.compact
-
     def write(self, out: Path) -> None:
         """Write the file that holds every row."""
         if self.data is not None:
@@ -171,16 +215,12 @@ class TableText(Piece):
         for index in shown:
             table.add_column(self.columns[index], justify="right" if index else "left", no_wrap=not index)
         for row in self.rows:
-            table.add_row(*(Text(row[index].text, _STYLES.get(row[index].style, "")) for index in shown))
+            table.add_row(*(Text(row[index].text, TERMINAL.get(row[index].style, "")) for index in shown))
         return table
 
 
-_STYLES = {"good": "green", "bad": "red", "open": "yellow"}
-"""How a terminal shows what stands out."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Figure(Piece):
+class Figure(Picture):
     """A figure of one or more panels.
 
     Args:
@@ -194,6 +234,7 @@ class Figure(Piece):
     caption: str
     drawings: Sequence[Drawing]
     width: int = COLUMN
+    dashes: ClassVar[Sequence[Sequence[int]]] = DASHES
 
     @property
     def panels(self) -> dict[str, dict[str, Any]]:
@@ -214,45 +255,27 @@ class Figure(Piece):
         """Whether a legend names its lines, instead of names beside them."""
         return any(panel.crowded for panel in self.drawings)
 
-    @property
-    def legend(self) -> list[tuple[str, int, str]]:
-        """Name, number of the colour, and dashes of each line of crowded panels."""
-        return [
-            (name, number % len(LIGHT.series), " ".join(map(str, DASHES[number % len(DASHES)])))
-            for number, name in enumerate(self.drawings[0].kinds if self.crowded else [])
-        ]
-
     def specification(self, theme: Theme) -> dict[str, Any]:
-        """Return the Vega-Lite specification of all panels, as files have them."""
-        panels = self.drawings
-        return {
-            **({"params": [PICKED]} if self.crowded else {}),
-            "title": {"text": self.heading, "subtitle": self.note, "fontSize": 15, "offset": 18},
+        """Return the specification of all panels."""
+        shared = {"legend": {"color": "shared", "strokeDash": "shared"}}
+        drawn = {
+            **({"params": [PICKED], "resolve": shared} if self.crowded else {}),
             "concat": [
                 panel.specification() | {"title": panel.title, "width": self.width, "height": panel.height}
-                for panel in panels
+                for panel in self.drawings
             ],
-            "columns": min(3, len(panels)),
-            "resolve": {"legend": {"color": "shared", "strokeDash": "shared"}} if self.crowded else {},
-            "datasets": {name: rows for panel in panels for name, rows in panel.data.items()},
-            "config": theme.config() | {"background": theme.ground},
-            "padding": 20,
+            "columns": min(3, len(self.drawings)),
+            "datasets": {name: rows for panel in self.drawings for name, rows in panel.data.items()},
         }
-
-    def write(self, out: Path) -> None:
-        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
-        write_files(self.name, self.specification, out)
+        return self.framed(drawn, theme)
 
 
 class FigureSection(Section):
     """A section of one figure, which applies where the figure has panels."""
 
     name: ClassVar[str]
-    heading: ClassVar[str]
-    note: ClassVar[str]
-    caption: ClassVar[str] = ""
-    crowded_note: ClassVar[str] = ""
-    """What marks mean where a legend names the lines; the same as elsewhere by default."""
+    words: ClassVar[Mapping[str, Mapping[str, Any]]] = WORDS
+    """Name of a figure -> heading, note and caption; and `crowded_note`, the note where a legend names the lines."""
     alone: ClassVar[int] = COLUMN
     """Width of a panel that is the only one, in the files, in pixels."""
 
@@ -268,36 +291,20 @@ class FigureSection(Section):
         """Return the figure."""
         return Drawn([self.figure(results, self.panels(results))])
 
-    def figure(self, results: Results, panels: Sequence[Drawing], **other: str) -> Figure:
-        """Return the figure of some panels; `other` are words that are not those of the class."""
-        crowded = any(panel.crowded for panel in panels)
-        said = {name: getattr(self, name) for name in ("name", "heading", "note", "caption")} | other
-        said["name"] = results.prefix + said["name"]
-        said["note"] = (crowded and self.crowded_note) or said["note"]
-        return Figure(**said, drawings=panels, width=self.alone if len(panels) == 1 else COLUMN)
-
-
-def write_files(name: str, specify: Callable[[Theme], dict[str, Any]], out: Path) -> None:
-    """Write a drawing as SVG on light and on dark ground, as PNG and as PDF.
-
-    Args:
-        name: of the files.
-        specify: gives the Vega-Lite specification in the colours of a theme.
-        out: an existing folder.
-    """
-    light, dark = (vl_convert.vegalite_to_svg(specify(theme)) for theme in (LIGHT, DARK))
-    (out / f"{name}.svg").write_text(light, encoding="utf-8")
-    (out / f"{name}-dark.svg").write_text(dark, encoding="utf-8")
-    (out / f"{name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
-    (out / f"{name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+    def figure(self, results: Results, panels: Sequence[Drawing], name: str = "", **other: str) -> Figure:
+        """Return the figure of some panels, which has the words of its name and others."""
+        name = name or self.name
+        said = dict(self.words[name]) | other
+        crowded = said.pop("crowded_note", said["note"])
+        said["note"] = crowded if any(panel.crowded for panel in panels) else said["note"]
+        width = self.alone if len(panels) == 1 else COLUMN
+        return Figure(name=results.prefix + name, **said, drawings=panels, width=width)
 
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
+    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
     for row in rows:
-        words = {name: value for name, value in row.items() if isinstance(value, str)}
-        numbers = {name: value for name, value in row.items() if name not in words}
-        key = json.dumps([words, list(numbers)])
-        group = groups.setdefault(key, {"words": words, "names": list(numbers), "rows": []})
-        group["rows"].append(list(numbers.values()))
-    return list(groups.values())
+        words = tuple((name, value) for name, value in row.items() if isinstance(value, str))
+        numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
+        groups.setdefault((words, tuple(numbers)), []).append(list(numbers.values()))
+    return [{"words": dict(words), "names": names, "rows": rows} for (words, names), rows in groups.items()]

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from polars import selectors as cs
 
+from lengthwise.errors import InputError
 from lengthwise.runs.rows import RESERVED
 from lengthwise.runs.table import Run, Table
-from lengthwise.tasks import LANGUAGES
+from lengthwise.tasks import LANGUAGES, get_language
+
+if TYPE_CHECKING:
+    from lengthwise.tasks.regular.language import Language
 
 _KNOWN_AXES = {"length": pl.Int64, "distribution": pl.String, "start": pl.Int64, "end": pl.Int64, "part": pl.String}
 """Axes that sections name; tables without them have them empty."""
 _NOT_AXES = RESERVED | {"series", "family", "kind"}
 
 _OTHER_AXES = cs.exclude(*_NOT_AXES, "length", "distribution")
-BY_LENGTH = (
-    (pl.col("metric") == "accuracy")
-    & pl.all_horizontal(pl.col("length", "training_length").is_not_null())
-    & pl.all_horizontal(pl.lit(value=True), _OTHER_AXES.is_null())
-)
+_ALONG_LENGTH = (pl.col("metric") == "accuracy", pl.col("length", "training_length").is_not_null())
+BY_LENGTH = pl.all_horizontal(*_ALONG_LENGTH, _OTHER_AXES.is_null())
 BY_POSITION = pl.col("end").is_not_null()
 """Rows of what was measured from one position of a sequence to another."""
 
@@ -66,11 +66,6 @@ class Results:
         return self.called["family"].unique(maintain_order=True).to_list()
 
     @cached_property
-    def _by_series(self) -> dict[str, list[Run]]:
-        names: dict[str, str] = dict(self.called.select("digest", "series").iter_rows())
-        return {name: [run for run in self.runs if names[run.head.digest] == name] for name in names.values()}
-
-    @cached_property
     def accuracy(self) -> pl.DataFrame:
         """The rows of accuracy by length, with the number `correct`."""
         correct = (pl.col("value") * pl.col("samples")).round().cast(pl.Int64)
@@ -79,7 +74,8 @@ class Results:
 
     def of(self, series: str) -> list[Run]:
         """Return the runs of a series."""
-        return self._by_series[series]
+        digests = set(self.called.filter(series=series)["digest"])
+        return [run for run in self.runs if run.head.digest in digests]
 
     def within(self, tasks: Iterable[str], longest: int) -> Results:
         """Return the runs with the rows on some tasks alone, on sequences of at most so many symbols."""
@@ -88,8 +84,8 @@ class Results:
 
     def curve(self, value: str, place: str) -> pl.DataFrame:
         """Return the points of learning curves, which are logged as ``<value>_<place>``."""
-        points = self.metrics.select("series", "family", "task", "seed", "sequences", cs.starts_with(f"{value}_"))
         keys = ["series", "family", "task", "seed", "sequences"]
+        points = self.metrics.select(*keys, cs.starts_with(f"{value}_"))
         points = points.unpivot(index=keys, variable_name=place, value_name=value).drop_nulls()
         numbers = pl.col(place).str.strip_prefix(f"{value}_").cast(pl.Int64, strict=False)
         return points.with_columns(numbers, pl.col(value).cast(pl.Float64)).drop_nulls()
@@ -104,6 +100,14 @@ def ordered_tasks(rows: pl.DataFrame) -> list[str]:
 def axes_of(rows: pl.DataFrame) -> list[str]:
     """Return the axes along which some rows were measured."""
     return [name for name in rows.columns if name not in _NOT_AXES and rows[name].null_count() < rows.height]
+
+
+def known_language(task: str) -> Language | None:
+    """Return the regular language of a task; None where it is another, or one from a file that is gone."""
+    try:
+        return get_language(task)
+    except InputError:
+        return None
 
 
 def title(name: str) -> str:
@@ -137,23 +141,20 @@ def comparable(table: Table) -> list[Results]:
     Args:
         table: as `read_table` reads it.
     """
-    absent = [pl.lit(None, dtype).alias(name) for name, dtype in _KNOWN_AXES.items() if name not in table.rows.columns]
-    rows = table.rows.with_columns(*absent)
-    series = _series(table.runs)
-    family = _families(table.runs, series)
+    rows = pl.concat([table.rows, pl.DataFrame(schema=_KNOWN_AXES)], how="diagonal_relaxed")
+    called = _called(table.runs)
+    family: dict[str, str] = dict(called.select("digest", "family").iter_rows())
     positional = set(rows.filter(BY_POSITION)["digest"])
 
     def part(runs: list[Run], heading: str, name: str = "", variants: bool = False) -> Results:
-        digests = {run.head.digest: run.head.trained_on for run in runs}
-        short = _short([family[digest] for digest in digests])
-        called = pl.DataFrame(
-            [(digest, series[digest], short[family[digest]], task) for digest, task in digests.items()],
-            schema=["digest", "series", "family", "task"],
-            orient="row",
-        )
-        own = rows.join(called.drop("task"), on="digest", maintain_order="left")
-        metrics = table.metrics.join(called, on="digest", maintain_order="left")
-        return Results(runs, own, metrics, called, name, heading, variants)
+        digests = pl.DataFrame({"digest": list(dict.fromkeys(run.head.digest for run in runs))})
+        own = digests.join(called, on="digest", maintain_order="left")
+        last = pl.col("family").str.split("/").list.last()
+        alone = pl.col("family").n_unique().over(last) == 1
+        own = own.with_columns(family=pl.when(alone).then(last).otherwise("family"))
+        measured = rows.join(own.drop("task"), on="digest", maintain_order="left")
+        logged = table.metrics.join(own, on="digest", maintain_order="left")
+        return Results(runs, measured, logged, own, name, heading, variants)
 
     folders: dict[str, list[Run]] = {}
     for run in table.runs:
@@ -175,19 +176,20 @@ def comparable(table: Table) -> list[Results]:
     return [*found, part(texts, "Language modelling")] if texts else found
 
 
-def _series(runs: Sequence[Run]) -> dict[str, str]:
-    """Return digest -> the recipe's name, told apart by the digest where recipes of one name differ."""
-    recipes = {run.head.digest: run.head.recipe for run in runs}
-    counts = Counter(recipes.values())
-    return {digest: name if counts[name] == 1 else f"{name} {digest[:6]}" for digest, name in recipes.items()}
+def _called(runs: Sequence[Run]) -> pl.DataFrame:
+    """Return `digest`, `series`, `family` and `task` of each recipe.
 
-
-def _families(runs: Sequence[Run], series: Mapping[str, str]) -> dict[str, str]:
-    """Return digest -> the family, which is the series itself where one task has several of a family."""
-    tasks = {run.head.digest: run.head.trained_on for run in runs}
-    found = {digest: (task, _family(series[digest], task)) for digest, task in tasks.items()}
-    counts = Counter(found.values())
-    return {digest: key[1] if counts[key] == 1 else series[digest] for digest, key in found.items()}
+    A series is the recipe's name, told apart by the digest where recipes of one name differ; its family is the series
+    itself where one task has several of a family.
+    """
+    heads = {run.head.digest: (run.head.digest, run.head.recipe, run.head.trained_on) for run in runs}
+    called = pl.DataFrame(list(heads.values()), schema=["digest", "series", "task"], orient="row")
+    apart = pl.when(pl.col("series").is_duplicated()).then(pl.lit(" ") + pl.col("digest").str.head(6))
+    called = called.with_columns(pl.col("series") + apart.otherwise(pl.lit("")))
+    families = [_family(series, task) for series, task in called.select("series", "task").iter_rows()]
+    several = pl.struct("task", "family").is_duplicated()
+    called = called.with_columns(family=pl.Series(families, dtype=pl.String))
+    return called.with_columns(family=pl.when(several).then("series").otherwise("family"))
 
 
 def _family(series: str, task: str) -> str:
@@ -196,9 +198,3 @@ def _family(series: str, task: str) -> str:
     without = re.sub(rf"(^|[/-]){re.escape(task)}(?=$|[/-])", "", name).strip("/-")
     family = name.rpartition("/")[0] if without == name else without
     return " ".join(part for part in (family or name, digest) if part)
-
-
-def _short(families: Sequence[str]) -> dict[str, str]:
-    """Return family -> its last part, where that alone tells it from the others."""
-    counts = Counter(family.rpartition("/")[2] for family in dict.fromkeys(families))
-    return {family: last if counts[last := family.rpartition("/")[2]] == 1 else family for family in families}

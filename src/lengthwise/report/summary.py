@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
 
 import polars as pl
 
-from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
-from lengthwise.report.results import Results, model_name, ordered_tasks, setting
+from lengthwise.report.parts import Spread
+from lengthwise.report.results import Results, known_language, model_name, ordered_tasks, setting
 from lengthwise.runs.summary import longest_in_a_row
 from lengthwise.runs.table import Run
-from lengthwise.tasks import get_language
 
 _EXACT = 1.0
 _REACH = 500
 """The longest length of the published tables."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracy over some strings, and its 95 % Wilson interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Summary:
@@ -46,7 +35,9 @@ class Summary:
         standard = rows.filter(pl.col("distribution") == "standard")
         self.longest = longest_in_a_row(standard["length"], self.runs[0].settings)
         """The longest of the lengths that were evaluated without a gap, or on a grid."""
-        shared = _prefixes_are_fair(self.task)
+        language = known_language(self.task)
+        # Of another task, or a language from a file that is gone, the cautious reading.
+        shared = language is None or language.prefixes_are_fair
         dense = standard.filter(pl.col("length").is_between(trained + 1, self.longest))
         later = dense.filter(pl.col("length") > trained + 1)
         self.beyond = _score(dense, shared)
@@ -63,7 +54,8 @@ class Summary:
         shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
         self.mean = _score(shown, shared)
         """Over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one."""
-        self.by_seed = _by_seed(shown)
+        seeds = sorted(shown.partition_by("seed", as_dict=True).items())
+        self.by_seed = {seed: score.value for (seed,), own in seeds if (score := _score(own, shared))}
         """Seed -> the same of each run."""
         self.lengths: list[int] = shown["length"].unique().sort().to_list()
         """Those of `mean`."""
@@ -103,7 +95,7 @@ def summarise(results: Results) -> list[Summary]:
     return [Summary(rows, results.of(series)) for (_, series), rows in ordered]
 
 
-def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
+def _score(rows: pl.DataFrame, shared: bool) -> Spread | None:
     """Mean over lengths and seeds; with `shared`, only strings of different seeds count as independent."""
     if rows.is_empty():
         return None
@@ -112,22 +104,4 @@ def _score(rows: pl.DataFrame, shared: bool) -> Score | None:
     # From counts, so that a flawless series is exactly 1.
     value = _EXACT if (right == of).all() else float((right / of).mean())
     strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
-    return Score(value, *wilson_interval(value, int(strings["samples"].sum())))
-
-
-def _by_seed(rows: pl.DataFrame) -> dict[int, float]:
-    """Return the mean over lengths of each seed, exactly 1 where no string was misclassified."""
-    means = (
-        rows.sort("length")
-        .group_by("seed")
-        .agg(value=pl.when((pl.col("correct") == pl.col("samples")).all()).then(1.0).otherwise(pl.col("value").mean()))
-    )
-    return dict(sorted(means.select("seed", "value").iter_rows()))
-
-
-def _prefixes_are_fair(task: str) -> bool:
-    try:
-        return get_language(task).prefixes_are_fair
-    except InputError:
-        # Another task, or a language from a file that is gone: the cautious reading.
-        return True
+    return Spread(value, *wilson_interval(value, int(strings["samples"].sum())))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Any
 
-import yaml
+from lengthwise.report.words import shipped
 
 INK = "ink"
 """The style of text that is read like that of the page."""
-_SAID = yaml.safe_load(files("lengthwise.report").joinpath("theme.yaml").read_text(encoding="utf-8"))
+_SAID = shipped("theme.yaml")
 FONT: str = _SAID["font"]
 
 

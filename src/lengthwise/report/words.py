@@ -1,14 +1,36 @@
-"""Numbers in words, as tables and sentences have them; light, for what runs without the libraries of charts."""
+"""Words: numbers as tables and sentences have them, and what ships as data beside the code; light, without charts."""
 
 from __future__ import annotations
 
 import math
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 NONE = "\N{EN DASH}"
 """What a cell says where there is nothing to say."""
 TO = "\N{EN DASH}"
 """Between the ends of a span."""
+TERMINAL = {"good": "green", "bad": "red", "open": "yellow"}
+"""Style of a cell -> how a terminal shows what stands out."""
 _EXACT = 1.0
+
+
+def shipped(name: str) -> Any:
+    """Return what is in a YAML file beside this one."""
+    return yaml.safe_load(files("lengthwise.report").joinpath(name).read_text(encoding="utf-8"))
+
+
+def template(name: str) -> Template:
+    """Return a template of this package; those of pages escape what they are given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader, html = PackageLoader("lengthwise.report"), name.endswith(".html.j2")
+    return Environment(loader=loader, undefined=StrictUndefined, autoescape=html, trim_blocks=True).get_template(name)
 
 
 def number(value: float | None) -> str:

@@ -7,27 +7,15 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.errors import InputError
-from lengthwise.report.axes import accuracy_axis, count_axis
+from lengthwise.report.axes import ACCURACIES, count_axis
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
-from lengthwise.report.parts import Cell, Drawn, FigureSection, TableText
-from lengthwise.report.results import BY_LENGTH, Results, ordered_tasks, title
-from lengthwise.report.summary import Score, Summary, summarise
-from lengthwise.report.words import NONE, TO, percent
-from lengthwise.tasks import get_language
+from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText, spread_cell
+from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
+from lengthwise.report.summary import Summary, summarise
+from lengthwise.report.words import TO, percent
 
-_MARKS = "dots: single long lengths; diamonds: near misses."
-_NOTE = (
-    "Mean over lengths and seeds, rounded down: 100.0 says that no string at all was misclassified. Below each "
-    "score stands its 95 % Wilson interval, below the worst length its mean."
-)
-_FOOTNOTE = (
-    "The intervals speak of these trained models and fresh strings, not of other seeds. Where all lengths are "
-    "prefixes of the same strings, they are not independent of each other, and the interval counts each string "
-    "once. Near misses are strings one or two edits away from another class. Every row: "
-)
-_LEAST_CHANCE = 0.1
-"""Below it the line of guessing cannot be told from the axis."""
+_MOST_CLASSES = 10
+"""From as many on the line of guessing cannot be told from the axis."""
 
 
 class Accuracy(FigureSection):
@@ -35,13 +23,6 @@ class Accuracy(FigureSection):
 
     shown: ClassVar[pl.Expr] = BY_LENGTH
     name: ClassVar[str] = "accuracy"
-    heading: ClassVar[str] = "Accuracy against length"
-    note: ClassVar[str] = f"Line: mean over seeds; band: lowest to highest seed; {_MARKS}"
-    crowded_note: ClassVar[str] = f"Line: mean over seeds and neighbouring lengths; {_MARKS}"
-
-    def applies(self, results: Results) -> bool:
-        """Whether accuracy was measured by length and nothing else."""
-        return not results.accuracy.is_empty()
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a task."""
@@ -63,17 +44,16 @@ def by_length(results: Results, task: str) -> Panel:
         results: the runs.
         task: a task whose accuracy was measured by length.
     """
-    rows = results.accuracy.filter(pl.col("task") == task).with_columns(kind="family")
-    standard, near = (
-        over_seeds(rows.filter(pl.col("distribution") == name), "length") for name in ("standard", "near_miss")
-    )
+    rows = results.accuracy.filter(task=task).with_columns(kind="family")
+    standard, near = (over_seeds(rows.filter(distribution=name), "length") for name in ("standard", "near_miss"))
     longest = max(summary.longest for summary in summarise(results) if summary.task == task)
-    axis = count_axis("length in symbols", (1, int(rows["length"].to_numpy().max())))
+    axis = count_axis("length in symbols", [1, *rows["length"]])
     crowded = len(results.families) > MOST_LABELS
-    panel = Panel(title(task), results.families, key="length", x=axis, y=accuracy_axis(), crowded=crowded)
+    panel = Panel(title(task), results.families, key="length", x=axis, y=ACCURACIES, crowded=crowded)
     panel.add_rule("x", sorted(set(rows["training_length"])), "trained to {}", [4, 3])
-    if (chance := _chance(task)) > _LEAST_CHANCE:
-        panel.add_rule("y", [chance], "chance", [1, 3])
+    language = known_language(task)
+    if language and language.classes < _MOST_CLASSES:
+        panel.add_rule("y", [1 / language.classes], "chance", [1, 3])
     panel.add_series(standard.filter(pl.col("length") <= longest))
     panel.add_points(standard.filter(pl.col("length") > longest))
     panel.add_points(near, hollow=True)
@@ -93,10 +73,10 @@ def caption(summaries: Sequence[Summary]) -> str:
     if len(summaries) == flawless:
         start = "Every string was classified right" + ("" if flawless == 1 else f", by all {flawless} {count}")
     lows = [(summary.worst[1], f"{summary.series} at length {summary.worst[0]:,}") for summary in summaries]
-    lows += [
-        (summary.near_misses.value, f"{summary.series} on near misses") for summary in summaries if summary.near_misses
+    near = [
+        (score.value, f"{summary.series} on near misses") for summary in summaries if (score := summary.near_misses)
     ]
-    value, place = min(lows)
+    value, place = min([*lows, *near])
     return f"{start}." if value == 1 else f"{start}; the lowest mean is {percent(value)} %, of {place}."
 
 
@@ -113,39 +93,20 @@ def accuracy_table(results: Results) -> TableText:
     lengths = [f"{length:,}" for length in far]
     return TableText(
         name=f"{results.prefix}accuracy-table",
-        heading="Accuracy in percent",
-        note=_NOTE,
+        **WORDS["accuracy-table"],
         columns=["recipe", *spans, "near misses", *lengths, "worst length", "model", "seeds", "training strings"],
         rows=[_row(summary, far) for summary in summaries],
-        footnote=_FOOTNOTE,
-        printed="accuracy in %; 100.0 only where no string was misclassified",
-        page_only=("model", "seeds"),
     )
 
 
 def _row(summary: Summary, far: list[int]) -> list[Cell]:
     length, lowest = summary.worst
+    scores = [summary.beyond, summary.beyond_next, summary.even, summary.near_misses, *map(summary.far.get, far)]
     return [
         Cell(summary.series, title(summary.task)),
-        *map(_score, (summary.beyond, summary.beyond_next, summary.even, summary.near_misses)),
-        *(_score(summary.far.get(length)) for length in far),
+        *(spread_cell(score, percent, best=1) for score in scores),
         Cell("none", style="good") if lowest == 1 else Cell(f"{length:,}", percent(lowest)),
         Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
         Cell(", ".join(map(str, summary.seeds))),
         Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
     ]
-
-
-def _score(score: Score | None) -> Cell:
-    if score is None:
-        return Cell(NONE)
-    span = f"{percent(score.low)}{TO}{percent(score.high)}"
-    return Cell(percent(score.value), span, "good" if score.value == 1 else "")
-
-
-def _chance(task: str) -> float:
-    """Return what guessing among the classes of a language reaches; 0 where the task is none that is known here."""
-    try:
-        return 1 / get_language(task).classes
-    except InputError:
-        return 0.0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Any
 
 import altair as alt
 import polars as pl
 
-from lengthwise.report.axes import accuracy_axis, plain_axis
-from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
-from lengthwise.report.parts import SECTIONS, Cell, Drawn, Figure, Section, TableText
+from lengthwise.report.axes import ACCURACIES, plain_axis
+from lengthwise.report.panels import Drawing, Panel, curves, over_seeds
+from lengthwise.report.parts import SECTIONS, WORDS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, axes_of, title
 from lengthwise.report.words import NONE, TO, number, percent
 
@@ -134,17 +135,14 @@ def _independent(rows: pl.DataFrame) -> list[str]:
 def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: str) -> Panel:
     spread = over_seeds(rows, axis)
     x, accuracy = plain_axis(_words(axis), spread[axis].to_list()), _of_accuracy(metric)
-    y = accuracy_axis() if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
+    y = ACCURACIES if accuracy else plain_axis(None, [*spread["low"], *spread["high"]])
     kinds = [family for family in results.families if family in set(spread["kind"])]
-    crowded, number_form = len(kinds) > MOST_LABELS, ".4~%" if accuracy else ",.4~g"
-    panel = Panel(name, kinds, key=axis, x=x, y=y, quantity=_words(metric), number=number_form, crowded=crowded)
+    look: dict[str, Any] = {"quantity": _words(metric), "number": ".4~%" if accuracy else ",.4~g"}
+    panel = curves(name, kinds, x, y, spread, **look)
     trained = rows["training_length"].drop_nulls().unique().sort().to_list() if axis == "length" else []
-    panel.add_rule(
-        "x", [length for length in trained if x.extent[0] <= length <= x.extent[1]], "trained to {}", [4, 3], upper=True
-    )
-    panel.add_series(spread)
+    shown = [length for length in trained if x.extent[0] <= length <= x.extent[1]]
+    panel.add_rule("x", shown, "trained to {}", [4, 3], upper=True)
     panel.add_points(spread)
-    panel.add_labels(spread)
     return panel
 
 
@@ -152,13 +150,8 @@ def _table(results: Results, groups: Sequence[pl.DataFrame]) -> TableText:
     """Return a row a series, metric, and value of the axes that are words."""
     return TableText(
         name=f"{results.prefix}measures",
-        heading="Means by task and metric",
-        note="Means over seeds and over all points along the axes; below them the span of the seeds' means. Accuracies "
-        "in percent, rounded down.",
-        columns=["recipe", "task", "metric", "at", "mean", "lowest", "highest", "samples"],
+        **WORDS["measures"],
         rows=[row for rows in groups for row in _rows(rows)],
-        footnote="Every row: ",
-        printed="means over seeds and points; accuracies in percent",
     )
 
 

@@ -10,24 +10,21 @@ from typing import ClassVar
 import polars as pl
 
 from lengthwise.evaluation.verdict import FAILS_ABOVE
-from lengthwise.report.axes import Axis, count_axis, dropped_axis, position_axis, share_axis, value_axis
-from lengthwise.report.layout import Layout, arrange, arranged
-from lengthwise.report.panels import Panel, over_seeds
+from lengthwise.report.axes import SHARES, Axis, count_axis, dropped_axis, position_axis, value_axis
+from lengthwise.report.layout import HEIGHT, NUMBER, Layout, arrange, arranged
+from lengthwise.report.panels import Panel, curves, over_seeds
 from lengthwise.report.parts import Drawn, FigureSection
 from lengthwise.report.results import Results, natural
 
-HEIGHT = 240
 _ENTRY_HEIGHT = 150
 _BEFORE = 8
 """Curves begin at T / 8: what lies before is far above and would press the rest flat."""
 _MOST_ENTRIES = 24
-INTERVAL = "Line: mean over seeds; band: lowest to highest seed, or the 95 % interval of a single one."
 
 
 class OfPosition(FigureSection):
     """A figure of language models: a panel a text and training context."""
 
-    note: ClassVar[str] = "Line: mean over seeds; band: lowest to highest seed."
     alone: ClassVar[int] = 560
 
 
@@ -36,23 +33,14 @@ class Remembrance(OfPosition):
 
     shown: ClassVar[pl.Expr] = pl.col("metric") == "remembrance"
     name: ClassVar[str] = "remembrance"
-    heading: ClassVar[str] = "Effective remembrance"
-    note: ClassVar[str] = INTERVAL
-    caption: ClassVar[str] = (
-        "How far the next prediction moves, from 0 to 1, when the first symbols are dropped. A healthy curve is low at "
-        "first and rises only towards the end."
-    )
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a group."""
 
-        def panel(layout: Layout, title: str, context: int, rows: pl.DataFrame) -> Panel | None:
-            if rows.is_empty():
-                return None
-            x = dropped_axis(context, int(rows["end"].to_numpy().max()))
-            return curves_panel(
-                title, layout.kinds, x, share_axis(), "effective remembrance", over_seeds(rows, "start"), layout.crowded
-            )
+        def panel(layout: Layout, title: str, context: int, rows: pl.DataFrame) -> Panel:
+            x = dropped_axis(context, max(rows["end"]))
+            spread = over_seeds(rows, "start")
+            return layout.panel(title, x, SHARES, spread, "effective remembrance")
 
         return arranged(results, results.rows.filter(self.shown), panel)
 
@@ -62,11 +50,6 @@ class State(OfPosition):
 
     shown: ClassVar[pl.Expr] = pl.col("metric").str.starts_with("state_")
     name: ClassVar[str] = "state"
-    heading: ClassVar[str] = "Standard deviation of the state by position"
-    caption: ClassVar[str] = (
-        "Over all elements of the recurrent state. A curve that still rises beyond T leads to states that training "
-        "never saw."
-    )
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a group, of the whole state."""
@@ -80,11 +63,7 @@ class State(OfPosition):
         if len(arrange(results).groups) > 1 or not 1 < len(parts) <= _MOST_ENTRIES:
             return whole
         panels = [panel for part in parts for panel in self._panels(results, pl.col("part") == part, part)]
-        caption = "One panel an entry of the recurrent state, layers in order. The axes differ from panel to panel."
-        heading = "Standard deviation of each entry of the state by position"
-        return Drawn(
-            [*whole.pieces, self.figure(results, panels, name="state-entries", heading=heading, caption=caption)]
-        )
+        return Drawn([*whole.pieces, self.figure(results, panels, "state-entries")])
 
     def _panels(self, results: Results, entry: pl.Expr, part: str = "") -> list[Panel]:
         rows = results.rows.filter((pl.col("metric") == "state_std") & entry)
@@ -95,8 +74,6 @@ class LearningCurve(OfPosition):
     """Perplexity far beyond T over that in the octave that ends at T, as training went on."""
 
     name: ClassVar[str] = "perplexity-learning"
-    heading: ClassVar[str] = "Perplexity far beyond T over that at T, as training went on"
-    caption: ClassVar[str] = "Of the last octave that was read, against the training symbols seen."
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a group in which losses by position were logged more than once."""
@@ -108,10 +85,9 @@ class LearningCurve(OfPosition):
             rows = ends.drop_nulls().with_columns(symbols=pl.col("sequences") * context)
             if rows["symbols"].n_unique() < 2:
                 return None
-            curves = over_seeds(rows, "symbols", geometric=True)
-            seen = curves["symbols"].to_numpy()
-            x = count_axis("training symbols seen", (int(seen.min()), int(seen.max())))
-            return ratio_panel(title, layout.kinds, x, curves, layout.crowded)
+            spread = over_seeds(rows, "symbols", geometric=True)
+            x = count_axis("training symbols seen", spread["symbols"])
+            return ratio_panel(title, layout.kinds, x, spread, layout.crowded)
 
         return arranged(results, results.curve("loss", "position"), panel)
 
@@ -130,40 +106,20 @@ def by_position(results: Results, rows: pl.DataFrame, quantity: str, part: str =
         rows = rows.filter((pl.col("end") >= context / _BEFORE) & (pl.col("value") > 0))
         if rows["end"].n_unique() < 2:
             return None
-        curves = over_seeds(rows.with_columns(position="end"), "position", geometric=True)
-        places = curves["position"].to_numpy()
-        x = position_axis(context, (int(places.min()), int(places.max())))
-        y = value_axis([*curves["low"], *curves["high"]])
-        height = _ENTRY_HEIGHT if part else HEIGHT
-        drawn = curves_panel(part or title, layout.kinds, x, y, quantity, curves, layout.crowded, height)
+        spread = over_seeds(rows.with_columns(position="end"), "position", geometric=True)
+        x, y = position_axis(context, spread["position"]), value_axis([*spread["low"], *spread["high"]])
+        drawn = layout.panel(part or title, x, y, spread, quantity, _ENTRY_HEIGHT if part else HEIGHT)
         drawn.add_rule("x", [context], "T = {}", [4, 3], upper=True)
         return drawn
 
     return arranged(results, rows, panel)
 
 
-def ratio_panel(title: str, kinds: list[str], x: Axis, curves: pl.DataFrame, crowded: bool) -> Panel:
+def ratio_panel(title: str, kinds: list[str], x: Axis, spread: pl.DataFrame, crowded: bool | None = None) -> Panel:
     """Return a panel of ratios of perplexities, with that of no change and that above which a rise is a failure."""
-    y = value_axis([*curves["low"], *curves["high"]], include=(0.93, FAILS_ABOVE))
-    panel = curves_panel(title, kinds, x, y, "ratio of perplexities", curves, crowded)
+    y = value_axis([*spread["low"], *spread["high"], 0.93, FAILS_ABOVE])
+    look = {"quantity": "ratio of perplexities", "number": NUMBER, "height": HEIGHT}
+    panel = curves(title, kinds, x, y, spread, crowded, **look)
     panel.add_rule("y", [1], "as at T", [1, 3], upper=True)
     panel.add_rule("y", [FAILS_ABOVE], f"fails above {FAILS_ABOVE:g}", [1, 3])
-    return panel
-
-
-def curves_panel(
-    title: str,
-    kinds: list[str],
-    x: Axis,
-    y: Axis,
-    quantity: str,
-    curves: pl.DataFrame,
-    crowded: bool,
-    height: int = HEIGHT,
-) -> Panel:
-    """Return a panel with lines, whose place along the x axis is the third column of the curves."""
-    look = {"quantity": quantity, "number": ",.4~g"}
-    panel = Panel(title, kinds, key=curves.columns[2], x=x, y=y, **look, height=height, crowded=crowded)
-    panel.add_series(curves)
-    panel.add_labels(curves)
     return panel

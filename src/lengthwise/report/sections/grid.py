@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import statistics
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import altair as alt
 
-from lengthwise.report.parts import Drawn, Piece, Section, write_files
+from lengthwise.report.parts import WORDS, Drawn, Picture, Section, Spread
 from lengthwise.report.results import Results, title
-from lengthwise.report.summary import Score, Summary, summarise
+from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.theme import Theme
 from lengthwise.report.words import TO, percent
 
@@ -47,7 +45,7 @@ class GridCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid(Piece):
+class Grid(Picture):
     """Cells by rows and columns.
 
     Args:
@@ -77,7 +75,7 @@ class Grid(Piece):
         return [[("", f"{column}, {row}"), *cell.details] for row, column, cell in self._places()]
 
     def specification(self, theme: Theme) -> dict[str, Any]:
-        """Return the Vega-Lite specification of the table as a drawing in the colours of a theme."""
+        """Return the specification of the table as a drawing."""
         rows = [
             {"row": row, "column": column, "text": cell.text, "note": cell.note, "ground": ground, "ink": ink}
             for row, column, cell in self._places()
@@ -98,13 +96,7 @@ class Grid(Piece):
             width=_COLUMN_WIDTH * len(self.columns),
             height=_ROW_HEIGHT * len(self.rows),
         )
-        said = {"text": self.heading, "subtitle": textwrap.wrap(self.note, 110), "fontSize": 15, "offset": 18}
-        return chart.to_dict() | {
-            "title": said,
-            "datasets": {"cells": rows},
-            "config": theme.config() | {"background": theme.ground},
-            "padding": 20,
-        }
+        return self.framed(chart.to_dict() | {"datasets": {"cells": rows}}, theme)
 
     def _places(self) -> list[tuple[str, str, GridCell]]:
         """Return row, column and cell, row by row, of cells that there are."""
@@ -112,10 +104,6 @@ class Grid(Piece):
         return [
             (row, column, cell) for row, line in lines for column, cell in zip(self.columns, line, strict=True) if cell
         ]
-
-    def write(self, out: Path) -> None:
-        """Write it as SVG on light and on dark ground, as PNG and as PDF."""
-        write_files(self.name, self.specification, out)
 
 
 class GridSection(Section):
@@ -147,33 +135,27 @@ def build_grid(results: Results) -> Grid:
         summary = known.get((family, task))
         if summary is None or summary.mean is None:
             return None
-        own = [f"to {summary.training_length}"] if summary.training_length != usual_length else []
-        own += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
-        return _cell(summary, summary.mean, own)
+        mean, values = summary.mean, list(summary.by_seed.values())
+        notes = [f"± {_points(statistics.stdev(values))}"] if len(values) > 1 else []
+        notes += [f"to {summary.training_length}"] if summary.training_length != usual_length else []
+        notes += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
+        others = [score.value for score in (summary.near_misses, *summary.far.values()) if score]
+        elsewhere = mean.value == 1 and min(others, default=1) < 1
+        text = percent(mean.value, 1) + _ELSEWHERE * elsewhere
+        return GridCell(mean.value, text, ", ".join(notes), _details(summary, mean))
 
-    pairs = [[(family, task) for task in tasks] for family in families]
+    seeds = _seeds(usual_seeds)
     titles = [title(task) for task in tasks]
+    cells = [[cell(family, task) for task in tasks] for family in families]
+    sides: dict[str, Any] = {"corner": "variant", "rows": families, "columns": titles, "cells": cells}
+    if not results.variants:
+        sides = {"corner": "task", "rows": titles, "columns": families, "cells": list(zip(*cells, strict=True))}
     return Grid(
         name=f"{results.prefix}table",
         heading=f"{results.heading} by task",
-        note=f"Mean accuracy in percent over the lengths beyond training, rounded down; 100.0 only where no string was "
-        f"misclassified. Below it the standard deviation over seeds. {_seeds(usual_seeds).capitalize()}, trained to "
-        f"length {usual_length}, unless the cell says otherwise. {_ELSEWHERE}: errors on near misses or on "
-        "longer strings.",
-        corner="variant" if results.variants else "task",
-        rows=families if results.variants else titles,
-        columns=titles if results.variants else families,
-        cells=[[cell(*pair) for pair in row] for row in (pairs if results.variants else zip(*pairs, strict=True))],
+        note=WORDS["table"]["note"].format(seeds=seeds.capitalize(), length=usual_length, elsewhere=_ELSEWHERE),
+        **sides,
     )
-
-
-def _cell(summary: Summary, mean: Score, own: list[str]) -> GridCell:
-    seeds = list(summary.by_seed.values())
-    spread = [f"± {_points(statistics.stdev(seeds))}"] if len(seeds) > 1 else []
-    others = [score for score in (summary.near_misses, *summary.far.values()) if score]
-    elsewhere = mean.value == 1 and any(score.value < 1 for score in others)
-    text = percent(mean.value, 1) + (_ELSEWHERE if elsewhere else "")
-    return GridCell(mean.value, text, ", ".join([*spread, *own]), _details(summary, mean))
 
 
 def _points(deviation: float) -> str:
@@ -182,21 +164,20 @@ def _points(deviation: float) -> str:
     return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
 
 
-def _details(summary: Summary, mean: Score) -> list[tuple[str, str]]:
+def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
     head, (first, last, count) = summary.head, (summary.lengths[0], summary.lengths[-1], len(summary.lengths))
     every = "" if count == last - first + 1 else f", {count} of them"
-    scores = {f"lengths {first}{TO}{last}{every}": mean.value}
-    scores |= {f"seed {seed}": value for seed, value in summary.by_seed.items()}
-    others = {"near misses": summary.near_misses, "even lengths": summary.even}
-    others |= {f"length {length:,}": score for length, score in summary.far.items()}
-    scores |= {name: score.value for name, score in others.items() if score}
-    counts = {"trained to length": summary.training_length, "training strings": head.sequences}
+    scores = {"near misses": summary.near_misses, "even lengths": summary.even}
+    scores |= {f"length {length:,}": score for length, score in summary.far.items()}
     sizes = {"parameters": head.parameters, "state size": head.state_size}
     length, lowest = summary.worst
     return [
-        *((name, percent(value)) for name, value in scores.items()),
+        (f"lengths {first}{TO}{last}{every}", percent(mean.value)),
+        *((f"seed {seed}", percent(value)) for seed, value in summary.by_seed.items()),
+        *((name, percent(score.value)) for name, score in scores.items() if score),
         *([("worst length", f"{length:,}: {percent(lowest)}")] if lowest < 1 else []),
-        *((name, f"{count:,}") for name, count in counts.items()),
+        ("trained to length", f"{summary.training_length:,}"),
+        ("training strings", f"{head.sequences:,}"),
         *([("ended early", f"{summary.stopped[0]:,} of {summary.stopped[1]:,} steps")] if summary.stopped else []),
         *((name, f"{size:,}") for name, size in sizes.items() if size is not None),
         ("recipe", summary.series),

@@ -6,7 +6,6 @@ T is the training context in symbols.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean, geometric_mean
 from typing import ClassVar
@@ -15,35 +14,17 @@ import polars as pl
 
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.verdict import Judgement, OctaveRatio
-from lengthwise.report.diagnosed import MULTIPLES, Diagnosed, worst
+from lengthwise.report.diagnosed import MULTIPLES, VERDICT_STYLES, Diagnosed, worst
 from lengthwise.report.layout import intervention_in_words, positional
 from lengthwise.report.panels import Panel
-from lengthwise.report.parts import REASONS, Cell, Drawn, TableText
+from lengthwise.report.parts import REASONS, WORDS, Cell, Drawn, Spread, TableText, spread_cell
 from lengthwise.report.results import BY_POSITION, Results
-from lengthwise.report.sections.by_position import INTERVAL, OfPosition, by_position
-from lengthwise.report.words import NONE, TO, number
+from lengthwise.report.sections.by_position import OfPosition, by_position
+from lengthwise.report.words import number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
-_NOTE = (
-    "Perplexity to T: over the positions 1 to T. Ratio: perplexity of the octave that ends there over that of the "
-    "octave that ends at T. Means over seeds are geometric; below each stands the span from the lowest seed to the "
-    "highest, or the 95 % interval of the ratio where there is one seed. 'Then': post-trained from another run."
-)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over seeds: the mean, and the lowest and the highest seed.
-
-    A ratio of a single seed has its 95 % confidence interval for `low` and `high`.
-    """
-
-    mean: float
-    low: float
-    high: float
 
 
 class TextSummary:
@@ -83,8 +64,6 @@ class Perplexity(OfPosition):
 
     shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & BY_POSITION
     name: ClassVar[str] = "perplexity"
-    heading: ClassVar[str] = "Perplexity by position"
-    note: ClassVar[str] = INTERVAL
 
     def applies(self, results: Results) -> bool:
         """Whether ratios of perplexities were measured."""
@@ -126,11 +105,9 @@ def text_caption(summaries: Sequence[TextSummary]) -> str:
     verdicts = [summary.verdict for summary in summaries]
     counts = {name: verdicts.count(name) for name in _PLURAL}
     said = ", ".join(f"{count} {name if count == 1 else _PLURAL[name]}" for name, count in counts.items() if count)
-    highest = max(summaries, key=lambda summary: summary.last.mean)
-    return (
-        f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is "
-        f"{number(highest.last.mean)}, of {highest.series}."
-    )
+    highest = max(summaries, key=lambda summary: summary.last.value)
+    worst_ratio = f"{number(highest.last.value)}, of {highest.series}"
+    return f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is {worst_ratio}."
 
 
 def text_table(summaries: Sequence[TextSummary]) -> TableText:
@@ -144,12 +121,9 @@ def text_table(summaries: Sequence[TextSummary]) -> TableText:
     reasons = {summary.series: [f"{summary.verdict}: {summary.reason}."] for summary in summaries}
     return TableText(
         name="perplexity-table",
-        heading="Perplexity beyond the training context",
-        note=_NOTE,
+        **WORDS["perplexity-table"],
         columns=["recipe", "verdict", "perplexity to T", "octave at T", *ratios, "T", "training symbols", "model"],
         rows=[_row(summary, multiples) for summary in summaries],
-        footnote="The verdict is the worst over seeds. Every row: ",
-        printed="perplexity; ratio: of the octave that ends there to that at the training context T",
         folds={REASONS: reasons},
     )
 
@@ -187,18 +161,10 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     millions = summary.symbols >= 1_000_000
     return [
         Cell(summary.series, f"{summary.intervention}; {seeds}"),
-        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES.get(summary.verdict, "")),
-        _spread(summary.inside),
-        _spread(summary.at_context),
-        *(_spread(summary.ratios.get(multiple)) for multiple in multiples),
+        Cell(summary.verdict, ", ".join(counts) if len(counts) > 1 else "", VERDICT_STYLES[summary.verdict]),
+        *map(spread_cell, (summary.inside, summary.at_context)),
+        *(spread_cell(summary.ratios.get(multiple)) for multiple in multiples),
         Cell(f"{summary.context:,}"),
         Cell(f"{summary.symbols / 1e6:.3g}M" if millions else f"{summary.symbols:,}", f"{seconds:,.0f} s"),
         Cell(head.model, ", ".join(model)),
     ]
-
-
-def _spread(spread: Spread | None) -> Cell:
-    if spread is None:
-        return Cell(NONE)
-    same = spread.low == spread.mean == spread.high
-    return Cell(number(spread.mean), "" if same else f"{number(spread.low)}{TO}{number(spread.high)}")

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any
 
-import yaml
-
-from lengthwise.report.parts import Cell, Drawn, Section, TableText
+from lengthwise.report.parts import WORDS, Cell, Drawn, Section, TableText
 from lengthwise.report.results import Results, setting, title
 from lengthwise.report.summary import Summary, summarise
-from lengthwise.report.words import NONE, percent
+from lengthwise.report.words import NONE, percent, shipped
 from lengthwise.tasks import get_language
 
-_COLUMNS = ("task", "published model", "our recipes", "published", "ours", "our best seed", "points apart")
 _NEAR = 5.0
 """Points up to which a gap is not pointed out."""
 
@@ -47,8 +43,7 @@ class Source:
 @cache
 def read_sources() -> tuple[Source, ...]:
     """Return the publications that ship with the package."""
-    text = files("lengthwise.report").joinpath("published.yaml").read_text(encoding="utf-8")
-    return tuple(Source(**source) for source in yaml.safe_load(text)["sources"])
+    return tuple(Source(**source) for source in shipped("published.yaml")["sources"])
 
 
 class Published(Section):
@@ -65,12 +60,9 @@ class Published(Section):
             TableText(
                 name=f"{results.prefix}published-{number}",
                 heading=source.citation,
-                note=f"Published: {source.measure}. Ours: mean over seeds, and over the lengths of the tables here up "
-                f"to {source.longest} symbols. *: more than 5 points apart.",
-                columns=_COLUMNS,
+                **WORDS["published"] | {"note": WORDS["published"]["note"].format(**vars(source))},
                 rows=rows,
                 link=source.link,
-                compact=True,
             )
             for number, (source, rows) in enumerate(beside(results), start=1)
         ]

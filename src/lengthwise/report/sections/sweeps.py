@@ -10,15 +10,17 @@ from typing import Any, ClassVar
 import polars as pl
 
 from lengthwise.report.axes import setting_axis
-from lengthwise.report.panels import MOST_LABELS, Panel
+from lengthwise.report.panels import Panel
 from lengthwise.report.results import Results
 from lengthwise.report.sections.by_position import OfPosition, ratio_panel
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
 from lengthwise.runs.table import Run
 
-_UNRELATED = ("format", "base", "name", "makes", "seeds", "device", "threads", "evaluation", "start")
-"""Sections that do not decide what is trained; `start` names a recipe, whose own settings are compared."""
-_UNRELATED_TRAINING = ("training.checkpoint_every", "training.log_every")
+_UNRELATED = (
+    *("format", "base", "name", "makes", "seeds", "device", "threads", "evaluation", "start"),
+    *("training.checkpoint_every", "training.log_every"),
+)
+"""What does not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _MIXER = "model.mixer."
 _CONTEXT, _STEPS = "task.context", "training.steps"
 _HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
@@ -30,12 +32,10 @@ class Sweep:
 
     Args:
         setting: its path in the recipe.
-        heading: the setting in words, with its unit.
         points: with `kind`, `series`, `setting`, `mean`, `low`, `high` (ratios of perplexities).
     """
 
     setting: str
-    heading: str
     points: pl.DataFrame
 
 
@@ -43,11 +43,6 @@ class Sweeps(OfPosition):
     """The ratio of perplexities in the last octave against each setting in which some series differ."""
 
     name: ClassVar[str] = "sweep"
-    heading: ClassVar[str] = "What a setting does far beyond T"
-    note: ClassVar[str] = (
-        "Dot: mean over seeds; bar and band: lowest to highest seed, or the 95 % interval of a single one."
-    )
-    caption: ClassVar[str] = "Perplexity of the last octave that was read over that of the octave that ends at T."
 
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a setting."""
@@ -68,18 +63,18 @@ def sweeps(results: Results) -> list[Sweep]:
     summaries = summarise_text(results)
     runs = {run.head.recipe: run for run in results.runs}
     settings = {summary.series: _settings(summary.runs[0], runs) for summary in summaries}
-    candidates = [_CONTEXT, _STEPS]
-    candidates += sorted({path for flat in settings.values() for path in flat if path.startswith(_MIXER)})
-    found = [_sweep(path, settings, summaries) for path in candidates]
+    mixers = sorted({path for flat in settings.values() for path in flat if path.startswith(_MIXER)})
+    found = [_sweep(path, settings, summaries) for path in (_CONTEXT, _STEPS, *mixers)]
     return [sweep for sweep in found if sweep is not None]
 
 
 def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
-    points, title = sweep.points, f"{sweep.heading[0].upper()}{sweep.heading[1:]}"
+    points, mixer = sweep.points, sweep.setting.removeprefix(_MIXER).replace("_", " ")
+    heading = _HEADINGS.get(sweep.setting, f"{mixer} of the mixer")
     kinds = points["kind"].unique(maintain_order=True).to_list()
-    x = setting_axis(sweep.heading, points["setting"].to_list())
-    panel = ratio_panel(title, kinds, x, points, crowded=len(kinds) > MOST_LABELS)
+    x = setting_axis(heading, points["setting"].to_list())
+    panel = ratio_panel(f"{heading[0].upper()}{heading[1:]}", kinds, x, points)
     panel.add_points(points)
     return panel
 
@@ -87,21 +82,19 @@ def _panel(sweep: Sweep) -> Panel:
 def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequence[TextSummary]) -> Sweep | None:
     lines: dict[str, list[TextSummary]] = {}
     for summary in summaries:
-        value: Any = settings[summary.series].get(path)
-        if type(value) in {int, float} and value > 0:
-            lines.setdefault(_others(settings[summary.series], path), []).append(summary)
+        own = settings[summary.series]
+        if type(own.get(path)) in {int, float} and own[path] > 0:
+            lines.setdefault(_others(own, path), []).append(summary)
     swept = [line for line in lines.values() if len({settings[s.series][path] for s in line}) > 1]
     if not swept:
         return None
     rows = [
         {"line": number, "kind": kind, "series": kind, "setting": _along(path, settings[s.series])}
-        | {"mean": s.last.mean, "low": s.last.low, "high": s.last.high}
+        | {"mean": s.last.value, "low": s.last.low, "high": s.last.high}
         for number, (line, kind) in enumerate(zip(swept, _kinds(swept), strict=True))
         for s in line
     ]
-    mixer = path.removeprefix(_MIXER).replace("_", " ")
-    points = pl.DataFrame(rows).sort("line", "setting").drop("line")
-    return Sweep(path, _HEADINGS.get(path, f"{mixer} of the mixer"), points)
+    return Sweep(path, pl.DataFrame(rows).sort("line", "setting").drop("line"))
 
 
 def _along(path: str, settings: Mapping[str, Any]) -> float:
@@ -133,25 +126,20 @@ def _settings(run: Run, runs: Mapping[str, Run]) -> dict[str, Any]:
     A post-trained run has the context and steps of the run that it started from under their own names, since these are
     what is swept, and its own steps under ``post.``.
     """
-    flat = _flat({key: value for key, value in run.settings.items() if key not in _UNRELATED})
-    flat = {path: value for path, value in flat.items() if path not in _UNRELATED_TRAINING}
-    flat = {path: value for path, value in flat.items() if not path.endswith(".context")}
+    flat = {path: value for path, value in _flat(run.settings).items() if not path.endswith(".context")}
     flat[_CONTEXT] = run.head.training_length
     start = run.settings.get("start")
     if not start:
         return flat
     if start not in runs:
         return flat | {"post.start": "of a run that is not in the report"}
-    post = {
-        f"post.{path}": value
-        for path, value in flat.items()
-        if path.startswith((_CONTEXT, "training.", "intervention."))
-    }
-    return _settings(runs[start], runs) | post
+    own = [path for path in flat if path.startswith((_CONTEXT, "training.", "intervention."))]
+    return _settings(runs[start], runs) | {f"post.{path}": flat[path] for path in own}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    for path, value in ((f"{prefix}{key}", value) for key, value in settings.items()):
+        if path not in _UNRELATED:
+            flat |= _flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
     return flat

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import polars as pl
 
-from lengthwise.report.axes import accuracy_axis, count_axis
-from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
+from lengthwise.report.axes import ACCURACIES, count_axis
+from lengthwise.report.panels import Panel, curves, over_seeds
 from lengthwise.report.parts import Drawn, FigureSection
 from lengthwise.report.results import BY_POSITION, Results, ordered_tasks, title
 
@@ -16,10 +16,6 @@ class Training(FigureSection):
     """Accuracy on the training batches of each task."""
 
     name: ClassVar[str] = "training"
-    heading: ClassVar[str] = "Accuracy in training"
-    note: ClassVar[str] = "Line: mean over seeds; band: lowest to highest seed."
-    crowded_note: ClassVar[str] = "Line: mean over seeds and neighbouring points."
-    caption: ClassVar[str] = "Accuracy on the training batches, each of one length, against the training strings seen."
 
     def points(self, results: Results) -> pl.DataFrame:
         """Return what was logged, with the accuracy as `value`."""
@@ -36,7 +32,6 @@ class Learning(Training):
     """Accuracy on fresh strings of the longest length of the curves of each task."""
 
     name: ClassVar[str] = "learning"
-    heading: ClassVar[str] = "Accuracy beyond the training length, as training went on"
 
     def points(self, results: Results) -> pl.DataFrame:
         """Return the points of learning curves."""
@@ -46,16 +41,11 @@ class Learning(Training):
     def draw(self, results: Results) -> Drawn:
         """Return the figure."""
         lengths = " or ".join(map(str, self.points(results)["length"].unique().sort()))
-        caption = f"Accuracy on fresh strings of length {lengths} against the training strings seen."
+        caption = self.words[self.name]["caption"].format(lengths=lengths)
         return Drawn([self.figure(results, self.panels(results), caption=caption)])
 
 
 def _panel(results: Results, points: pl.DataFrame, task: str) -> Panel:
     spread = over_seeds(points.filter(pl.col("task") == task).with_columns(kind="family"), "sequences")
-    seen = spread["sequences"].to_numpy()
-    axis = count_axis("training strings seen", (int(seen.min()), int(seen.max())))
-    crowded = len(results.families) > MOST_LABELS
-    panel = Panel(title(task), results.families, key="sequences", x=axis, y=accuracy_axis(), crowded=crowded)
-    panel.add_series(spread)
-    panel.add_labels(spread)
-    return panel
+    x = count_axis("training strings seen", spread["sequences"])
+    return curves(title(task), results.families, x, ACCURACIES, spread)
