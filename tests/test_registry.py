@@ -91,6 +91,20 @@ def test_two_packages_cannot_share_a_name(registry: Registry, install: Install) 
     assert "other (2.0)" in str(error.value)
 
 
+@pytest.mark.parametrize("entry", ["fractions:Fractoin", "no_such_module:Thing"])
+def test_a_name_that_cannot_be_imported_tells_whose_it_is(registry: Registry, install: Install, entry: str) -> None:
+    install("outer", "1.0", test_things=f"new = {entry}")
+    with pytest.raises(InputError, match=rf"package outer \(1\.0\) declares test thing 'new' as {entry}, which cannot"):
+        registry.load("new")
+
+
+@pytest.mark.parametrize("entry", ["new = fractions:Fraction", f"new = {__name__}:Square"])
+def test_settings_of_a_package_have_the_class_and_the_name_of_their_kind(install: Install, entry: str) -> None:
+    install("outer", "1.0", shapes=entry)
+    with pytest.raises(InputError, match=r"package outer==1\.0 declares shape 'new', which is no Shape with name"):
+        TypeAdapter(Annotated[Shape, OneOf(Registry("shape", {"square": f"{__name__}:Square"}))])
+
+
 def test_packages_are_listed_once_with_their_versions(install: Install) -> None:
     before = plugins()
     install("outer", "1.0", test_things="new = fractions:Fraction", tasks="new = fractions:Fraction")

@@ -86,8 +86,15 @@ class Registry:
             InputError: the name is unknown; the message offers the nearest known one.
         """
         self._check(name)
-        target = self._added[name].value if name in self._added else self._builtin[name]
-        module, _, attribute = target.partition(":")
+        if point := self._added.get(name):
+            try:
+                return point.load()
+            except (ImportError, AttributeError) as error:
+                raise InputError(
+                    f"package {_package(point)} declares {self.kind} {name!r} as {point.value}, "
+                    f"which cannot be imported: {error}"
+                ) from error
+        module, _, attribute = self._builtin[name].partition(":")
         return getattr(import_module(module), attribute)
 
     def origin(self, name: str) -> str | None:
@@ -136,12 +143,24 @@ class OneOf:
         def accept(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:
             return value if isinstance(value, source) else read(value)
 
-        choices = {name: handler.generate_schema(self.registry.load(name)) for name in self.registry}
+        choices = {name: handler.generate_schema(self._settings(name, source)) for name in self.registry}
         return core_schema.no_info_wrap_validator_function(
             accept,
             core_schema.tagged_union_schema(choices, discriminator="name"),
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
+
+    def _settings(self, name: str, source: Any) -> Any:
+        """Return the class of a member's settings, whose ``name`` is that of the registry."""
+        found = self.registry.load(name)
+        field = getattr(found, "model_fields", {}).get("name")
+        if not (isinstance(found, type) and issubclass(found, source) and field and field.default == name):
+            origin = self.registry.origin(name) or "lengthwise"
+            raise InputError(
+                f"package {origin} declares {self.registry.kind} {name!r}, which is no {source.__name__} with "
+                f"name: Literal[{name!r}] = {name!r}"
+            )
+        return found
 
 
 def _dump(settings: BaseModel, info: SerializationInfo) -> dict[str, Any]:
