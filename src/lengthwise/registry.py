@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lengthwise.errors import InputError, reason_of
+from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler, SerializationInfo
@@ -83,20 +83,19 @@ class Registry:
         """Import and return the object behind a name.
 
         Raises:
-            InputError: the name is unknown, and the message offers the nearest known one; or it is that of another
-                package, which cannot be imported.
+            InputError: the name is unknown; the message offers the nearest known one.
         """
         self._check(name)
-        if name not in self._added:
-            module, _, attribute = self._builtin[name].partition(":")
-            return getattr(import_module(module), attribute)
-        try:
-            return self._added[name].load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"{self.kind} {name!r} of package {_package(self._added[name])} cannot be imported: "
-                f"{reason_of(error)}; mend the package, or uninstall it"
-            ) from error
+        if point := self._added.get(name):
+            try:
+                return point.load()
+            except (ImportError, AttributeError) as error:
+                raise InputError(
+                    f"package {_package(point)} declares {self.kind} {name!r} as {point.value}, "
+                    f"which cannot be imported: {error}"
+                ) from error
+        module, _, attribute = self._builtin[name].partition(":")
+        return getattr(import_module(module), attribute)
 
     def origin(self, name: str) -> str | None:
         """Return the package that declares a name, as ``package==version``; None for a built-in.
@@ -144,12 +143,24 @@ class OneOf:
         def accept(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:
             return value if isinstance(value, source) else read(value)
 
-        choices = {name: handler.generate_schema(self.registry.load(name)) for name in self.registry}
+        choices = {name: handler.generate_schema(self._settings(name, source)) for name in self.registry}
         return core_schema.no_info_wrap_validator_function(
             accept,
             core_schema.tagged_union_schema(choices, discriminator="name"),
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
+
+    def _settings(self, name: str, source: Any) -> Any:
+        """Return the class of a member's settings, whose ``name`` is that of the registry."""
+        found = self.registry.load(name)
+        field = getattr(found, "model_fields", {}).get("name")
+        if not (isinstance(found, type) and issubclass(found, source) and field and field.default == name):
+            origin = self.registry.origin(name) or "lengthwise"
+            raise InputError(
+                f"package {origin} declares {self.registry.kind} {name!r}, which is no {source.__name__} with "
+                f"name: Literal[{name!r}] = {name!r}"
+            )
+        return found
 
 
 def _dump(settings: BaseModel, info: SerializationInfo) -> dict[str, Any]:

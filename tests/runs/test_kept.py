@@ -1,6 +1,8 @@
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -138,15 +140,18 @@ def test_a_run_without_metrics_is_kept(runs: Path, tmp_path: Path) -> None:
 
 def test_long_training_keeps_its_end_its_curve_and_evenly_spaced_steps(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs")
-    rows = [{"step": s, "sequences": s, "seconds": s / 10, "accuracy": 1.0} for s in range(10, 12_010, 10)]
+    every = {"accuracy": 1.0, "learning_rate": 0.1, "gradient_norm": 1.0, "length": 9, "mean_loss": 1.0}
+    rows = [every | {"step": s, "sequences": s, "seconds": s / 10} for s in range(10, 12_010, 10)]
     rows[700]["accuracy_100"] = 0.5
+    rows[706]["margin_100_0.5"] = 0.25
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     write_run(tmp_path / "runs", seed=1)
     keep([tmp_path / "runs"], tmp_path / "kept")
     metrics = read_kept(tmp_path / "kept").metrics
     kept = metrics.filter(pl.col("seed") == 0)["step"].to_list()
     assert kept[-1] == 12_000
-    assert set(kept) - {7010} == set(range(30, 12_010, 30))
+    assert set(kept) - {7010, 7070} == set(range(30, 12_010, 30))
+    assert metrics.filter(pl.col("margin_100_0.5") == 0.25)["step"].to_list() == [7070]
     assert metrics.filter(pl.col("accuracy_100") == 0.5)["sequences"].to_list() == [7010]
     assert metrics.filter(pl.col("seed") == 1)["step"].to_list() == [1, 2, 4]
     before = files(tmp_path / "kept")
@@ -186,6 +191,28 @@ def test_an_index_of_something_else_is_refused(tmp_path: Path, text: str) -> Non
     (tmp_path / "runs.json").write_text(text)
     with pytest.raises(InputError, match=r"runs\.json"):
         read_table([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [
+        (lambda index: index.pop("files"), "files"),
+        (lambda index: index["files"].pop("rows"), "rows"),
+        (lambda index: index["runs"][0].pop("head"), "head"),
+        (lambda index: index["files"]["rows"].pop("sha256"), "sha256"),
+    ],
+    ids=["files", "rows", "head", "hash"],
+)
+def test_an_index_with_something_missing_is_refused(
+    runs: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], lacks: str
+) -> None:
+    keep([runs], tmp_path / "kept")
+    path = tmp_path / "kept" / "runs.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+    with pytest.raises(InputError, match=f"{path} is not the index of kept results: .*'{lacks}'; keep the runs again"):
+        read_kept(tmp_path / "kept")
 
 
 def test_a_place_that_cannot_be_written_is_named(runs: Path, tmp_path: Path) -> None:

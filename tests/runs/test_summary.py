@@ -108,3 +108,12 @@ def test_keep_says_what_changes_before_it_does(runs: Path, tmp_path: Path) -> No
     assert lines(str(tmp_path / "again"), "--replace")[0].startswith("replace fast/parity/seed-0 (other head")
     both = ["keep", str(runs), "--remove", "fast", "--out", str(tmp_path / "kept")]
     assert "name runs to keep, or runs to take away" in CliRunner().invoke(app, both).output
+
+
+def test_a_task_without_distributions_or_accuracy_is_summarised_beside_others(runs: Path) -> None:
+    for recipe, metric in (("copying", "accuracy"), ("signals", "squared_error")):
+        measured = [Row(task=recipe, metric=metric, value=n / 100, samples=9, axes={"length": n}) for n in (40, 50, 60)]
+        write_run(runs, recipe, rows=measured, trained_on=recipe)
+    found = {row["recipe"]: (row["quantity"], row["value"]) for row in summarise(read_table([runs])).to_dicts()}
+    assert found["copying"] == ("accuracy in %, lengths 41 to 60", pytest.approx(0.55))
+    assert found["signals"] == ("mean squared_error", pytest.approx(0.5))

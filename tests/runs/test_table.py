@@ -27,6 +27,21 @@ def test_a_run_without_evaluation_is_named_with_the_command_that_makes_it(tmp_pa
         read_table([waiting])
 
 
+@pytest.mark.parametrize("text", ["a: [", "", "[1]"])
+def test_a_recipe_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    path = write_run(tmp_path) / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"recipe {path} "):
+        read_table([tmp_path])
+
+
+def test_an_evaluation_of_another_run_is_refused(tmp_path: Path) -> None:
+    own, other = write_run(tmp_path), write_run(tmp_path, "fast/tomita_3")
+    (other / "evaluation.jsonl").replace(own / "evaluation.jsonl")
+    with pytest.raises(InputError, match=f"is of fast/tomita_3, seed 0, and not of .* evaluate --again {own}$"):
+        read_table([own])
+
+
 def test_an_empty_evaluation_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path, rows=[])
     with pytest.raises(InputError, match="holds no rows"):

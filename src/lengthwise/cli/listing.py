@@ -47,7 +47,7 @@ def list_(
 
 
 def _first_line(thing: object) -> str:
-    return str(thing.__doc__).partition("\n")[0]
+    return (thing.__doc__ or "").partition("\n")[0]
 
 
 def _tasks() -> None:

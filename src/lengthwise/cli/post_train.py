@@ -18,7 +18,7 @@ def post_train(
     run: Annotated[
         Path,
         typer.Argument(
-            help="The folder of a trained run on text, or hf:PATH for a checkpoint of transformers.", show_default=False
+            help="The folder of a trained run, or hf:PATH for a checkpoint of transformers.", show_default=False
         ),
     ],
     intervention: Annotated[
@@ -56,7 +56,7 @@ def post_train(
     device: Annotated[str | None, hf.DEVICE] = None,
     remote_code: Annotated[bool, hf.REMOTE_CODE] = False,
 ) -> None:
-    """Repair a language model that falls apart on long inputs, measured before and after.
+    """Repair a model that falls apart on long inputs, measured before and after.
 
     A run gets a new run beside it. A checkpoint of transformers is written to --out as an ordinary checkpoint; under
     torchrun several processes train it together. The same command goes on with what was interrupted.

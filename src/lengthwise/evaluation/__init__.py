@@ -19,5 +19,7 @@ DIAGNOSTICS: Registry = Registry(
         "remembrance": "lengthwise.evaluation.beyond:EffectiveRemembrance",
         "state_statistics": "lengthwise.evaluation.beyond:StateStatistics",
     },
+    # What else stands where their sections do.
+    reserved=("curve_every", "diagnostics", "filled"),
 )
 """Diagnostic name -> its class, a `lengthwise.evaluation.diagnostic.Diagnostic`."""

@@ -21,7 +21,7 @@ from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.reading import on_device
 from lengthwise.state import Kind
-from lengthwise.tasks.base import IGNORE, Batch, Point, Task
+from lengthwise.tasks.base import IGNORE, Batch, Point, Task, checked
 from lengthwise.tasks.capabilities import FairPrefixes, PrefixLabels
 
 ELEMENTS = 16_000_000
@@ -46,6 +46,12 @@ class ByPoint(Diagnostic):
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield a row for each point and metric, in the order of the task's points."""
         yield from evaluate_points(model, task, task.points("test"), np.random.default_rng([seed, 0x1E57]))
+
+    def check(self, model: StringModel, task: Task) -> None:
+        """Refuse metrics that there are not, before anything is trained."""
+        del model
+        for name in task.metrics:
+            METRICS.load(name)
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return each metric at the points of a learning curve, as ``<metric>_<length>``.
@@ -96,6 +102,11 @@ def _others(point: Point) -> list[tuple[str, Any]]:
 
 def _rows(task: Task, point: Point, scores: _Scores) -> Iterator[Row]:
     for metric, scores_B in scores.items():
+        if wrong := int(scores_B.isnan().sum()):
+            raise InputError(
+                f"metric {metric!r} of {task.label} at {dict(point.axes)} is not a number for {wrong} of "
+                f"{len(scores_B)} sequences; a sequence that is asked nothing has no score"
+            )
         low = high = None
         # The interval of a proportion follows from its value and the samples.
         if not bool(((scores_B == 0) | (scores_B == 1)).all()):
@@ -156,7 +167,12 @@ def _count(parts: Sequence[_Scores]) -> int:
 
 
 def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
-    return {name: METRICS.load(name)(answers, targets, rows, count).cpu() for name in task.metrics}
+    found = {name: METRICS.load(name)(answers, targets, rows, count) for name in task.metrics}
+    for name, scores in found.items():
+        if not isinstance(scores, Tensor) or scores.shape != (count,):
+            what = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise InputError(f"metric {name!r} gives one score a sequence, [{count}], not {what}")
+    return {name: scores.cpu() for name, scores in found.items()}
 
 
 def _drawn(task: Task, points: Sequence[Point], rng: np.random.Generator) -> Iterator[tuple[int, Batch]]:
@@ -164,7 +180,7 @@ def _drawn(task: Task, points: Sequence[Point], rng: np.random.Generator) -> Ite
     for number, point in enumerate(points):
         rows = max(1, ELEMENTS // (2 * max(point.length or ROWS, 1)))
         for batch in task.batches(rng, point, rows):
-            yield number, batch
+            yield number, checked(batch, task, point)
 
 
 def _together(

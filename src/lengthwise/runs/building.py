@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 
 from lengthwise.errors import InputError
@@ -11,9 +14,10 @@ from lengthwise.models.budget import count_parameters
 from lengthwise.runs.environment import source_commit
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.recipe import Recipe
-from lengthwise.runs.rows import Head
+from lengthwise.runs.rows import Head, refuse_reserved
 from lengthwise.spaces import Values
 from lengthwise.state import Kind
+from lengthwise.tasks.base import Point
 from lengthwise.training.checkpoint import load_checkpoint, misfit
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
@@ -36,6 +40,10 @@ def build_trainer(recipe: Recipe, seed: int, processes: Processes = ALONE) -> Tr
     torch.manual_seed(seed)
     model = recipe.model.build(recipe.task.inputs, recipe.task.outputs)
     model.to(processes.device or pick_device(recipe.device))
+    points = recipe.task.points("test")
+    if wrong := [point for point in cast("Sequence[object]", points) if not isinstance(point, Point)]:
+        raise InputError(f"points of {recipe.task.label} are a Point of lengthwise.tasks.base each, not {wrong[0]!r}")
+    refuse_reserved(axis for point in points for axis in point.axes)
     for diagnostic in recipe.evaluation.diagnostics:
         diagnostic.check(model, recipe.task)
     intervention = recipe.intervention.build()

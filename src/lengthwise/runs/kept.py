@@ -37,8 +37,8 @@ from lengthwise.runs.table import (
 
 __all__ = ["keep", "read_kept", "remove", "write_kept"]
 
-_POINTS = ("accuracy_", "loss_")
-"""How the names of metrics start that are points of a learning curve."""
+_EVERY_STEP = {*METRICS, "mean_loss", "learning_rate", "gradient_norm", "length"}
+"""What is logged of every step; all else is a point of a learning curve, of whatever metric."""
 _ORDER = " order"
 _MOST_STEPS = 500
 """Logged steps kept of a run; more cannot be told apart in a figure."""
@@ -181,7 +181,7 @@ def _thinned(table: Table) -> Table:
     stride = (count + _MOST_STEPS - 1) // _MOST_STEPS
     # Counted from the end, because the last row holds the time that training took.
     evenly = (count - 1 - place) % stride == 0
-    points = [pl.col(name).is_not_null() for name in table.metrics.columns if name.startswith(_POINTS)]
+    points = [pl.col(name).is_not_null() for name in table.metrics.columns if name not in _EVERY_STEP]
     rows = table.rows
     if "part" in rows.columns:
         rows = rows.filter(~pl.col("part").cast(pl.String).fill_null("").str.contains("/", literal=True))

@@ -60,10 +60,15 @@ def dump_evaluation(head: Head, rows: Iterable[Row]) -> bytes:
         InputError: an axis is called like a column that every table has.
     """
     rows = list(rows)
-    if taken := sorted(RESERVED & {axis for row in rows for axis in row.axes}):
-        raise InputError(f"an axis cannot be called {taken[0]!r}: every table has a column of that name")
+    refuse_reserved(axis for row in rows for axis in row.axes)
     first = json.dumps({"format": _FORMAT, **head.model_dump()})
     return "".join(f"{line}\n" for line in (first, *(row.model_dump_json() for row in rows))).encode()
+
+
+def refuse_reserved(axes: Iterable[str]) -> None:
+    """Refuse axes that are called like a column that every table has."""
+    if taken := sorted(RESERVED & set(axes)):
+        raise InputError(f"an axis cannot be called {taken[0]!r}: every table has a column of that name")
 
 
 def read_head(path: Path) -> Head:

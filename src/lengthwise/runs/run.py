@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.rows import Row
@@ -154,7 +155,9 @@ def evaluate_run(
         trainer = _loaded(run, recipe, seed)
         head, rows = head_of(recipe, seed, trainer), list[Row]()
         for diagnostic in recipe.evaluation.diagnostics:
-            for row in diagnostic.measure(trainer.model, recipe.task, seed):
+            for row in diagnostic.measure(trainer.model, recipe.task, seed) or ():
+                if not isinstance(cast("object", row), Row):
+                    raise InputError(f"{type(diagnostic).__name__} measures a {type(row).__name__}, and not a Row")
                 rows.append(row)
                 if progress:
                     progress(row)

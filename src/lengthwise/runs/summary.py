@@ -95,12 +95,13 @@ def _score(rows: pl.DataFrame, run: Run) -> tuple[str, float | None]:
         last = ratios.filter(pl.col("part").is_null() if "part" in rows.columns else True).sort("end")[-1]
         return f"ratio of perplexities up to {last['end'][0]:,}", last["value"][0]
     trained = run.head.training_length
-    if trained is None or "length" not in rows.columns or not rows["length"].count():
-        metric = str(rows["metric"][0])
-        return f"mean {metric}", statistics.fmean(rows.filter(pl.col("metric") == metric)["value"].to_list())
     accuracy = rows.filter(pl.col("metric") == "accuracy")
     if "distribution" in rows.columns:
-        accuracy = accuracy.filter(pl.col("distribution") == "standard")
+        # Null where the task of another run of the table is the one with distributions.
+        accuracy = accuracy.filter(pl.col("distribution").fill_null("standard") == "standard")
+    if trained is None or "length" not in rows.columns or not accuracy["length"].count():
+        metric = str(rows["metric"][0])
+        return f"mean {metric}", statistics.fmean(rows.filter(pl.col("metric") == metric)["value"].to_list())
     longest = longest_in_a_row(accuracy["length"], run.settings)
     values = accuracy.filter(pl.col("length").is_between(trained + 1, longest))["value"].to_list()
     if not values:

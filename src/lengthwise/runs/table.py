@@ -13,13 +13,13 @@ from typing import Any, TypeAlias, get_args
 
 import polars as pl
 import safetensors
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, reason_of
 from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import RunFolder, find_runs, no_run
 from lengthwise.runs.rows import Head, Row, read_evaluation
+from lengthwise.runs.shipped import read_settings
 
 INDEX = "runs.json"
 """The file that marks a folder of kept results."""
@@ -175,6 +175,12 @@ def read_run(folder: RunFolder) -> Table:
         raise InputError(
             f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
         )
+    settings = read_settings(folder.recipe, "recipe")
+    if (settings.get("name", head.recipe), settings.get("seeds", [head.seed])) != (head.recipe, [head.seed]):
+        raise InputError(
+            f"{folder.evaluation} is of {head.recipe}, seed {head.seed}, and not of the recipe beside it; "
+            f"make its own with: lengthwise evaluate --again {folder.path}"
+        )
     if head.parameters is None:
         head = head.model_copy(update={"parameters": _count_parameters(folder.checkpoint)})
     values = [row.model_dump(exclude={"axes"}) | row.axes for row in measured]
@@ -188,7 +194,7 @@ def read_run(folder: RunFolder) -> Table:
     run = Run(
         path=folder.path,
         head=head,
-        settings=yaml.safe_load(folder.recipe.read_text(encoding="utf-8")),
+        settings=settings,
         environment=json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {},
         attachments={name: value for name, value in found.items() if value is not None},
         seconds=float(seconds[-1]) if len(seconds) else 0.0,
@@ -209,6 +215,15 @@ def read_kept(folder: Path) -> Table:
         InputError: files are missing, changed, or not those of kept results.
     """
     index = _read_index(folder / INDEX)
+    try:
+        return _indexed(folder, index)
+    except (KeyError, TypeError, pl.exceptions.ComputeError) as error:
+        what = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
+        raise InputError(f"{folder / INDEX} is not the index of kept results: {what}; keep the runs again") from error
+
+
+def _indexed(folder: Path, index: dict[str, Any]) -> Table:
+    """Return the runs that an index lists."""
     files = {role: _checked(folder, **file) for role, file in index["files"].items()}
     rows, metrics = (pl.read_parquet(io.BytesIO(files.pop(role))) for role in ("rows", "metrics"))
     attached: dict[Key, dict[str, Any]] = {}

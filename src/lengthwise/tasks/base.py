@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
 from lengthwise.settings import Settings
-from lengthwise.spaces import Space
+from lengthwise.spaces import Space, Values
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -38,6 +38,12 @@ class Point:
 
     axes: Mapping[str, Axis]
     samples: int = 512
+
+    def __post_init__(self) -> None:
+        plain = {name: axis.item() if isinstance(axis, np.generic) else axis for name, axis in self.axes.items()}
+        if wrong := [name for name, axis in plain.items() if not isinstance(axis, (int, float, str))]:
+            raise InputError(f"axis {wrong[0]!r} of a point is a number or a word, not {plain[wrong[0]]!r}")
+        object.__setattr__(self, "axes", plain)
 
     @property
     def length(self) -> int | None:
@@ -66,6 +72,9 @@ class Batch:
     fresh: Bools = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
 
     def __post_init__(self) -> None:
+        for name, array in (("inputs", self.inputs), ("targets", self.targets)):
+            if np.ndim(array) < 2 or not hasattr(array, "dtype"):
+                raise InputError(f"{name} are an array of numpy of rows and positions, not {_described(array)}")
         rows = len(self.inputs)
         if self.targets.shape[:2] != self.inputs.shape[:2]:
             raise InputError(f"inputs {self.inputs.shape} and targets {self.targets.shape} differ in rows or positions")
@@ -284,6 +293,37 @@ class Stream:
         """
         if values:
             raise InputError(f"the samples of {self.task.label} have no place to go on from; got {', '.join(values)}")
+
+
+def checked(batch: object, task: Task, point: Point) -> Batch:
+    """Return what a task drew at a point.
+
+    Raises:
+        InputError: it is no batch of what the task says it reads and answers.
+    """
+    where = f"a batch of {task.label} at {dict(point.axes)}"
+    if not isinstance(batch, Batch):
+        raise InputError(f"{where} is a Batch of lengthwise.tasks.base, not {_described(batch)}")
+    for name, array, space, least in (
+        ("inputs", batch.inputs, task.inputs, 0),
+        ("targets", batch.targets, task.outputs, IGNORE),
+    ):
+        if isinstance(space, Values):
+            if array.ndim != 3 or array.shape[2] != space.size or array.dtype.kind != "f":
+                raise InputError(f"{where} has {name} of floats [B, T, {space.size}], not {_described(array)}")
+        elif array.ndim != 2 or array.dtype != np.int64:
+            raise InputError(f"{where} has {name} of int64 [B, T], not {_described(array)}")
+        elif array.size and (array.min() < least or array.max() >= space.size):
+            raise InputError(f"{where} has {name} in {least}..{space.size - 1}, not in {array.min()}..{array.max()}")
+    longest = batch.inputs.shape[1]
+    if not ((batch.lengths > 0) & (batch.lengths <= longest)).all():
+        low, high = int(batch.lengths.min()), int(batch.lengths.max())
+        raise InputError(f"{where} has rows of 1 to {longest} positions, not of {low} to {high}")
+    return batch
+
+
+def _described(thing: object) -> str:
+    return f"{thing.dtype} {list(thing.shape)}" if isinstance(thing, np.ndarray) else f"a {type(thing).__name__}"
 
 
 def side_by_side(rows: Sequence[NDArray[Any]], fill: float = 0) -> NDArray[Any]:
