@@ -3,7 +3,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lengthwise.models.base import ModelConfig, Output, SequenceModel
-from lengthwise.spaces import Space, as_space
+from lengthwise.spaces import Space, Tokens
 from lengthwise.state import State
 
 
@@ -13,7 +13,10 @@ class ForgetfulConfig(ModelConfig):
     name: Literal["forgetful"] = "forgetful"
 
     def build(self, inputs: Space | int, outputs: Space | int) -> SequenceModel:
-        return Forgetful(as_space(inputs).size, as_space(outputs).size)
+        # A model of another package need not take plain numbers.
+        assert isinstance(inputs, Tokens)
+        assert isinstance(outputs, Tokens)
+        return Forgetful(inputs.size, outputs.size)
 
 
 class Forgetful(SequenceModel):

@@ -58,11 +58,12 @@ def _check_own(model: str, overrides: list[str], length: int | None, seed: int) 
 
     from lengthwise.evaluation.contract import check_contract
     from lengthwise.models.base import with_state
+    from lengthwise.spaces import Tokens
 
     vocabulary = 7
     torch.manual_seed(seed)
     config = _model(model, overrides)
-    built = config.build(vocabulary, vocabulary).double()
+    built = config.build(Tokens(vocabulary), Tokens(vocabulary)).double()
     tokens = _default_length(config) if length is None else length
     findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
     rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
