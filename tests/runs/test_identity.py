@@ -176,3 +176,20 @@ def test_a_text_that_changed_since_the_run_is_refused(tmp_path: Path) -> None:
     corpus._load.cache_clear()
     with pytest.raises(InputError, match="stands for something else"):
         load_run(tmp_path / "run")
+
+
+def test_a_recipe_that_is_edited_after_training_is_not_believed(tiny_file: Path, tmp_path: Path) -> None:
+    from lengthwise.runs.table import read_table
+
+    run = RunFolder(tmp_path / "tiny" / "seed-0")
+    train_run(load_recipe(str(tiny_file), ["training.steps=1"]), 0, run.path)
+    evaluate_run(run.path)
+    settings = yaml.safe_load(run.recipe.read_text())
+    settings["training"]["optimiser"]["learning_rate"] = 0.5
+    whole = run.recipe.read_text()
+    run.recipe.write_text(yaml.safe_dump(settings, sort_keys=False))
+    for use in (lambda: evaluate_run(run.path, again=True), lambda: load_run(run.path), lambda: read_table([run.path])):
+        with pytest.raises(InputError, match="was changed after its run began"):
+            use()
+    run.recipe.write_text(whole)
+    assert read_table([run.path]).rows.height

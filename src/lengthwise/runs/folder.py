@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,25 @@ class RunFolder:
         if not self.finished.exists():
             return "unfinished"
         return "evaluated" if self.evaluation.exists() else "finished"
+
+    def recipe_hash(self) -> str:
+        """Return the hash of the recipe's file."""
+        return hashlib.sha256(self.recipe.read_bytes()).hexdigest()
+
+    def check_recipe(self) -> None:
+        """Refuse a recipe that was edited after its run began: its numbers are not those of what stands there now.
+
+        Raises:
+            InputError: the file is not the one that the run began with.
+        """
+        if not (self.environment.exists() and self.recipe.exists()):
+            return
+        then = json.loads(self.environment.read_text(encoding="utf-8")).get("recipe_sha256")
+        if then is not None and then != self.recipe_hash():
+            raise InputError(
+                f"{self.recipe} was changed after its run began, whose numbers are those of the recipe as it was; "
+                "take the change back, or train the changed recipe under a name of its own"
+            )
 
     def metrics_rows(self) -> list[dict[str, Any]]:
         """Return the rows of training metrics; a last line that a kill tore is left out."""

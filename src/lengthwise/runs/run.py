@@ -187,11 +187,12 @@ def read_run(run: RunFolder) -> tuple[Recipe, int]:
     """Return the recipe and the seed of a run.
 
     Raises:
-        InputError: the folder is not that of a run.
+        InputError: the folder is not that of a run, or its recipe was edited since.
     """
     if not run.recipe.exists():
         raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
     recipe = validate_recipe(read_settings(run.recipe, "recipe"), str(run.recipe))
+    run.check_recipe()
     return recipe, recipe.seeds[0]
 
 
@@ -273,7 +274,7 @@ def _check_finished(run: RunFolder) -> None:
 
 def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
-    now = describe_environment(seed) | dict(model)
+    now = describe_environment(seed) | dict(model) | {"recipe_sha256": run.recipe_hash()}
     if run.environment.exists():
         first = json.loads(run.environment.read_text(encoding="utf-8"))
         first["resumed"] = [*first.get("resumed", []), now]

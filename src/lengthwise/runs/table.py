@@ -176,6 +176,7 @@ def read_run(folder: RunFolder) -> Table:
             f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
         )
     settings = read_settings(folder.recipe, "recipe")
+    folder.check_recipe()
     if (settings.get("name", head.recipe), settings.get("seeds", [head.seed])) != (head.recipe, [head.seed]):
         raise InputError(
             f"{folder.evaluation} is of {head.recipe}, seed {head.seed}, and not of the recipe beside it; "
