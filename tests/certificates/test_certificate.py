@@ -29,6 +29,7 @@ from lengthwise.certificates.verification import verify_claims
 from lengthwise.certificates.verify_run import verify_certificate
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError
+from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.run import train_run
 from lengthwise.tasks import get_language
@@ -277,9 +278,17 @@ def test_commands_refuse_what_they_cannot_use(run: Path, tmp_path: Path) -> None
     assert "not trained to its end" in call("certify", run).stderr
 
 
-def test_a_wrong_unit_is_told_by_the_exit_code(run: Path) -> None:
+def say_of_another_task(run: Path, task: str) -> None:
+    """Let a run's folder say that it was trained on a task that it was not trained on, all through."""
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"task": "tomita_6"}))
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"task": task}))
+    environment = json.loads((run / "environment.json").read_text())
+    forged = environment | {"recipe_sha256": RunFolder(run).recipe_hash()}
+    (run / "environment.json").write_text(json.dumps(forged))
+
+
+def test_a_wrong_unit_is_told_by_the_exit_code(run: Path) -> None:
+    say_of_another_task(run, "tomita_6")
     wrong = call("certify", run)
     assert wrong.exit_code == 1
     certificate = read_certificate(run / FILE_NAME)
@@ -295,8 +304,7 @@ def test_a_wrong_unit_is_told_by_the_exit_code(run: Path) -> None:
 
 
 def test_a_black_box_shows_the_states_of_what_was_learned_from_it(run: Path) -> None:
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe | {"task": "tomita_6"}))
+    say_of_another_task(run, "tomita_6")
     assert call("certify", run, "--method", "black_box").exit_code == 1
     certificate, _ = verify_certificate(run)
     assert certificate.counterexample is not None
