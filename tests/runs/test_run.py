@@ -21,7 +21,7 @@ from lengthwise.runs.rows import Row, read_evaluation, read_head
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
 from lengthwise.runs.summary import summarise
 from lengthwise.runs.table import read_table
-from lengthwise.tasks.base import Point
+from lengthwise.tasks.base import Point, Task
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -346,6 +346,19 @@ def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path)
     assert trainer.step == tiny.training.steps
     with pytest.raises(InputError, match="not a run"):
         load_run(tmp_path / "nowhere")
+
+
+def test_the_same_number_is_not_measured_twice(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(tiny, tmp_path)
+    points = tiny.task.points("test")
+
+    def twice(task: Task, purpose: str) -> list[Point]:
+        return [*points, *points]
+
+    monkeypatch.setattr(type(tiny.task), "points", twice)
+    with pytest.raises(InputError, match="accuracy of parity is measured twice at"):
+        evaluate_run(tmp_path)
+    assert not RunFolder(tmp_path).evaluation.exists()
 
 
 @pytest.mark.slow

@@ -142,7 +142,7 @@ def evaluate_run(
 
     Raises:
         InputError: training is not finished, the folder is in use, its checkpoint is corrupt, or its recipe measures
-            nothing.
+            nothing, or the same thing twice.
         StoppedError: the rows cannot be written.
     """
     run = RunFolder(folder)
@@ -153,11 +153,17 @@ def evaluate_run(
         if run.evaluation.exists() and not again:
             return read_evaluation(run.evaluation)[1]
         trainer = _loaded(run, recipe, seed)
-        head, rows = head_of(recipe, seed, trainer), list[Row]()
+        head, rows, places = head_of(recipe, seed, trainer), list[Row](), set[tuple[object, ...]]()
         for diagnostic in recipe.evaluation.diagnostics:
             for row in diagnostic.measure(trainer.model, recipe.task, seed) or ():
                 if not isinstance(cast("object", row), Row):
                     raise InputError(f"{type(diagnostic).__name__} measures a {type(row).__name__}, and not a Row")
+                if (place := (row.task, row.metric, tuple(sorted(row.axes.items())))) in places:
+                    raise InputError(
+                        f"{row.metric} of {row.task} is measured twice at {row.axes}; "
+                        "give one of them an axis that tells them apart"
+                    )
+                places.add(place)
                 rows.append(row)
                 if progress:
                     progress(row)
