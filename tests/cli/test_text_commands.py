@@ -33,6 +33,7 @@ def test_evaluate_says_the_verdict(runs: Path) -> None:
     assert any(f"seed-0: {verdict}: perplexity at" in shown for verdict in ("holds", "drifts", "undecided"))
 
 
+@pytest.mark.slow
 def test_diagnose_makes_a_page_with_charts(runs: Path, tmp_path: Path) -> None:
     shown = ok("diagnose", runs / "small" / "seed-0", "--out", tmp_path / "page")
     assert str(tmp_path / "page" / "index.html") in shown

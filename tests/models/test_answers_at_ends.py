@@ -74,6 +74,7 @@ def gradients(model: SequenceModel, answers: Tensor, final: State) -> dict[str, 
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [True, False], ids=["every", "few"])
 @pytest.mark.parametrize("inputs", [Tokens(4), Values(3)], ids=["tokens", "values"])
 @pytest.mark.parametrize("case", CASES)

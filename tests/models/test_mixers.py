@@ -63,6 +63,7 @@ def read(mixer, x_BTD, state, cuts=()):
     return torch.cat(outputs, 1), state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("length", [CHUNK, CHUNK + 1, 2 * CHUNK - 1, 37])
 def test_every_clause_of_the_contract_holds(name, length):

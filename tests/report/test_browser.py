@@ -83,6 +83,7 @@ def test_the_page_is_drawn_without_complaint_and_fits(report: Path, page: Page, 
     assert lightness > 200 if scheme == "light" else lightness < 60
 
 
+@pytest.mark.slow
 def test_a_change_of_scheme_redraws_the_charts(report: Path, page: Page) -> None:
     page.open(report, 1280, "light")
     colour = "document.querySelector('.chart svg text')?.getAttribute('fill')"

@@ -107,6 +107,7 @@ def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
     assert "its answers only, never a proof" in text
 
 
+@pytest.mark.slow
 def test_a_table_lies_beside_the_page(runs: Path, page: Path) -> None:
     run = next(runs.rglob("finished")).parent
     rows = pl.read_csv(page.with_name("certificates.csv"), schema_overrides={"counterexample": pl.String})

@@ -152,6 +152,7 @@ def test_the_page_says_what_became_of_every_series(page: Path) -> None:
         assert words in text
 
 
+@pytest.mark.slow
 def test_a_page_of_both_kinds_has_both_parts(page: Path) -> None:
     outline = Outline(page.read_text())
     text = " ".join(outline.text.split())

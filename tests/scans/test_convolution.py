@@ -8,6 +8,7 @@ from lengthwise.errors import RunError
 from lengthwise.scans.convolution import depthwise_convolution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (3, 2), (5, 300), (40, 9)])
 @pytest.mark.parametrize("taps", [1, 2, 4])
 @pytest.mark.parametrize("biased", [True, False])

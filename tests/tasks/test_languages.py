@@ -104,6 +104,7 @@ def test_worked_examples_follow_the_rule(name: str):
         assert language.label(np.array([example.tokens], dtype=np.int64)).tolist() == [example.label]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(LANGUAGES))
 def test_no_two_states_of_an_automaton_give_all_continuations_the_same_class(name: str):
     automaton = get_language(name).automaton

@@ -51,6 +51,7 @@ def rows_of(recipe: Recipe, folder: Path) -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("intervention", ["zero", "state_passing"])
 @pytest.mark.parametrize("mixer", ["gru", "ldru", "gated_deltanet"])
 @pytest.mark.parametrize("task", TASKS)

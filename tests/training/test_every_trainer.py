@@ -194,6 +194,7 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_changes(case: str, 
     assert broken.step == 1
 
 
+@pytest.mark.slow
 def test_a_seed_decides_training(case: str, tmp_path: Path) -> None:
     one, same, other = (trainer(case, tmp_path, seed) for seed in (0, 0, 1))
     other.model.load_state_dict(one.model.state_dict())
