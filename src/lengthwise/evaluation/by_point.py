@@ -189,7 +189,7 @@ def _together(
     """Cut batches to what a model can read at a time, and join them where it reads many lengths in one pass."""
     own = 2 if _forgets(model) else 2 * _width(model)
     most = ROWS if model.gives_every_prefix() else 0
-    held, symbols = list[tuple[int, Batch]](), ELEMENTS // own
+    held = list[tuple[int, Batch]]()
     for number, batch in batches:
         # Where much is asked, answers are what takes the memory.
         many = int(batch.asked.sum()) > len(batch)
