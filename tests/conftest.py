@@ -41,6 +41,22 @@ TINY = {
 """Every source of randomness that a resumed run must get back is in use."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fuzz-budget",
+        type=int,
+        default=30,
+        metavar="N",
+        help="Inputs that each fuzzer tries; they are the same always.",
+    )
+
+
+@pytest.fixture
+def fuzz_budget(pytestconfig: pytest.Config) -> int:
+    """How many inputs a fuzzer tries, each from a seed of its own: 0 to this."""
+    return int(pytestconfig.getoption("--fuzz-budget"))
+
+
 @pytest.fixture
 def tiny_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.yaml"
