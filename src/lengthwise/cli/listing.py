@@ -59,14 +59,12 @@ def _tasks() -> None:
 
 
 def _recipes() -> None:
-    import yaml
-
-    from lengthwise.runs.shipped import find_recipe, recipe_names
+    from lengthwise.runs.shipped import find_recipe, read_settings, recipe_names
     from lengthwise.tasks import spell_task
 
     rows: list[tuple[str, str, str]] = []
     for name in recipe_names():
-        settings = yaml.safe_load(find_recipe(name).read_text(encoding="utf-8"))
+        settings = read_settings(find_recipe(name), "recipe")
         task = spell_task(settings.get("task"))
         label = task.get("language") or task.get("name") if isinstance(task, dict) else None
         rows.append((name, str(label or settings.get("base", "")), str(settings.get("makes", ""))))

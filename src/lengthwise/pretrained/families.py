@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.registry import Registry
+from lengthwise.yaml_loader import packaged
 
 CACHE_ADAPTERS: Registry = Registry(
     "cache_adapter",
@@ -45,7 +43,7 @@ class Family:
     """Whether an ``attention_mask`` keeps padding out of the recurrent state."""
 
 
-_TABLE: dict[str, Any] = yaml.safe_load(files("lengthwise.pretrained").joinpath("families.yaml").read_text("utf-8"))
+_TABLE: dict[str, Any] = packaged("lengthwise.pretrained", "families.yaml")
 
 SHARED: dict[str, Any] = _TABLE["every"]
 """Settings that small models of all families have, by transformers' names."""

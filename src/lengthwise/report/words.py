@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from lengthwise.yaml_loader import packaged
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -22,7 +21,7 @@ _EXACT = 1.0
 
 def shipped(name: str) -> Any:
     """Return what is in a YAML file beside this one."""
-    return yaml.safe_load(files("lengthwise.report").joinpath(name).read_text(encoding="utf-8"))
+    return packaged("lengthwise.report", name)
 
 
 def template(name: str) -> Template:

@@ -6,10 +6,9 @@ import copy
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-import yaml
-
 from lengthwise.errors import InputError
 from lengthwise.tasks import spell_task
+from lengthwise.yaml_loader import parse_yaml
 
 Change: TypeAlias = str | tuple[str, Any]
 """``path=value`` with the value in YAML, or the path and the value."""
@@ -43,10 +42,7 @@ def _read(override: str) -> tuple[str, Any]:
     path, separator, text = override.partition("=")
     if not separator or not path.strip():
         raise InputError(f"cannot read the setting {override!r}; write it as path=value, such as training.steps=100")
-    try:
-        return path, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"the value in {override!r} is not valid YAML: {error}") from error
+    return path, parse_yaml(text, f"the value in {override!r}")
 
 
 def _replace(settings: dict[str, Any], parts: list[str], value: Any) -> None:

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lengthwise.errors import InputError
 from lengthwise.pretrained.checkpoint import Checkpoint
@@ -20,10 +17,11 @@ from lengthwise.runs.migrate_recipe import FORMAT
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.repair import changed_recipe
+from lengthwise.yaml_loader import packaged
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
-_SETTINGS: dict[str, Any] = yaml.safe_load(files("lengthwise.runs").joinpath("pretrained.yaml").read_text("utf-8"))
+_SETTINGS: dict[str, Any] = packaged("lengthwise.runs", "pretrained.yaml")
 _OF_BOTH = ("task.", "evaluation.", "device=", "seeds=")
 """How settings begin that the measurement before post-training shares."""
 

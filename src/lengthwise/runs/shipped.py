@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import lengthwise
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
+from lengthwise.yaml_loader import parse_yaml
 
 SWEEP = ".sweep"
 """How the names of files end, before ``.yaml``, that hold a sweep instead of a recipe."""
@@ -67,8 +66,8 @@ def read_settings(path: Path, kind: str) -> dict[str, Any]:
         InputError: it cannot be read, is not YAML, or holds no mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        settings = parse_yaml(path.read_text(encoding="utf-8"), f"{kind} {path}")
+    except UnicodeDecodeError as error:
         raise InputError(f"{kind} {path} is not valid YAML: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {kind} {path}: {error.strerror}") from error
