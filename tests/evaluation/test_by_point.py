@@ -153,8 +153,21 @@ def test_a_grid_has_odd_and_even_lengths(language: str) -> None:
     task = task_of(language, every=7, longest=30)
     expected = [1, 7, 15, 21, 29] if language == "modular_arithmetic" else [1, 8, 15, 22, 29]
     assert lengths_of(rows(Oracle(task.definition), task), "standard") == expected
-    with pytest.raises(ValidationError, match="10 steps lead to odd lengths only; write 9 or 11"):
+    with pytest.raises(ValidationError, match="10 steps lead to odd lengths only; write 9 or 11, or pairs: true"):
         task_of(language, every=10)
+
+
+@pytest.mark.parametrize("language", ["parity", "dyck_2", "modular_arithmetic"])
+@pytest.mark.parametrize("longest", [20, 21, 22])
+def test_pairs_stand_beside_each_other_on_strings_of_their_own(language: str, longest: int) -> None:
+    task = task_of(language, every=10, pairs=True, longest=longest)
+    pairs = [1, 2, 11, 12, 21, 22][: 6 if longest == 22 else 4]
+    expected = [length for length in pairs if length % 2 or language != "modular_arithmetic"]
+    points = [point for point in task.points("test") if point.axes["distribution"] == "standard"]
+    assert [point.length for point in points] == expected
+    assert not any(map(task.shares_prefixes, points))
+    with pytest.raises(ValidationError, match="every length is measured already; write every: 2 or more"):
+        task_of(language, pairs=True)
 
 
 def backbone(task: Regular) -> Backbone:

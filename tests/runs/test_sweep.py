@@ -1,6 +1,6 @@
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
@@ -13,6 +13,7 @@ from lengthwise.errors import InputError
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.shipped import find_sweep, recipe_names, sweep_names
 from lengthwise.runs.sweep import Sweep, SweepRun, expand, load_sweep, select
+from lengthwise.tasks.regular.task import Regular
 
 
 def expanded(folder: Path, *overrides: str, **settings: Any) -> list[SweepRun]:
@@ -214,6 +215,19 @@ def test_every_shipped_sweep_is_valid(name: str) -> None:
     assert sweep.makes
     assert max(Counter(run.key for run in expand(sweep, folder)).values()) == 1
     assert yaml.safe_load(find_sweep(name).read_text())["axes"]
+
+
+def test_models_of_one_table_are_measured_on_the_same_strings() -> None:
+    sweep, folder = load_sweep("baselines")
+    longest_of_all, points = 1001, defaultdict[str, set[tuple[Any, ...]]](set)
+    for run in select(sweep, expand(sweep, folder), ["parity", "modular_arithmetic", "dyck_4"]):
+        measured = run.recipe.task.points("test")
+        assert not any(cast("Regular", run.recipe.task).shares_prefixes(point) for point in measured)
+        # Strings are drawn in the order of the points, so that what comes behind changes none of these.
+        common = [(dict(point.axes), point.samples) for point in measured if (point.length or 0) <= longest_of_all]
+        assert [place for place, _ in common] == [dict(point.axes) for point in measured[: len(common)]]
+        points[run.recipe.task.label].add(tuple(map(str, common)))
+    assert {task: len(ways) for task, ways in points.items()} == {"parity": 1, "modular_arithmetic": 1, "dyck_4": 1}
 
 
 def test_the_schema_accepts_what_is_spelt_out() -> None:

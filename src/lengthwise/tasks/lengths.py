@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from lengthwise.settings import Settings
 from lengthwise.tasks.base import Axis, Point, Stage
@@ -34,19 +34,16 @@ class TrainLengths(Settings):
         return range(self.minimum, self.maximum + 1)
 
 
-def _odd(every: int) -> int:
-    if every % 2 == 0:
-        raise ValueError(f"{every} steps lead to odd lengths only; write {every - 1} or {every + 1}")
-    return every
-
-
 class RegularTestLengths(Settings):
     """Which lengths are measured, with near misses."""
 
     longest: int = Field(default=500, ge=0)
     """Every length from 1 to this one is measured, or a grid of them."""
-    every: Annotated[int, AfterValidator(_odd)] = Field(default=1, ge=1)
-    """Steps of that grid, from 1 on; odd, so that it has odd and even lengths alike."""
+    every: int = Field(default=1, ge=1)
+    """Steps of that grid, from 1 on; odd where there are no pairs, so that it has odd and even lengths alike."""
+    pairs: bool = False
+    """Whether each length of the grid is measured beside the one after it, every length on sequences of its own: a
+    language may accept at even lengths alone."""
     samples: int = Field(default=512, ge=1)
     """Sequences a length."""
     long_lengths: tuple[Length, ...] = (1_000, 10_000, 100_000)
@@ -60,9 +57,20 @@ class RegularTestLengths(Settings):
     near_misses: tuple[Length, ...] = tuple(range(50, 501, 50))
     """Lengths at which near misses alone are measured."""
 
+    @model_validator(mode="after")
+    def _serves_both_parities(self) -> Self:
+        if not self.pairs and self.every % 2 == 0:
+            nearest = f"write {self.every - 1} or {self.every + 1}, or pairs: true"
+            raise ValueError(f"every: {self.every} steps lead to odd lengths only; {nearest}")
+        if self.pairs and self.every == 1:
+            raise ValueError("pairs: with every: 1 every length is measured already; write every: 2 or more")
+        return self
+
     @property
-    def grid(self) -> range:
+    def grid(self) -> Sequence[int]:
         """The lengths that are measured one after another."""
+        if self.pairs:
+            return [length for first in range(1, self.longest, self.every) for length in (first, first + 1)]
         return range(1, self.longest + 1, self.every)
 
 

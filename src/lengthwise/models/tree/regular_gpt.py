@@ -134,12 +134,16 @@ class RegularGPT(StringModel):
         return self.asked_logits(read, ends_asked(read, lengths)).unflatten(0, (len(tokens), -1))
 
     def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
-        """Return the logits [N, C] at the positions where something is asked, rows first, from one pass.
+        """Return the logits [N, C] at the positions where something is asked, rows first.
+
+        They come from one pass, but where each row is asked once: whole strings take fewer positions.
 
         Args:
             inputs: [B, T] symbols or [B, T, F] values.
             asked: [B, T] booleans, N of them true.
         """
+        if bool((asked.sum(1) == 1).all()):
+            return super().asked_logits(inputs, asked)
         rows_N, places_N = asked.nonzero(as_tuple=True)
         lengths_N = places_N + 1
         longest = int(lengths_N.max())

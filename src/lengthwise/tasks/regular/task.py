@@ -121,7 +121,8 @@ class Regular(Task):
     def shares_prefixes(self, point: Point) -> bool:
         """Return whether every prefix of a standard string is a standard string: of the lengths on the grid."""
         standard = point.axes.get("distribution") == "standard" and point.samples == self.test.samples
-        return standard and self.definition.prefixes_are_fair and (point.length or 0) <= self.test.longest
+        shared = standard and self.definition.prefixes_are_fair and not self.test.pairs
+        return shared and (point.length or 0) <= self.test.longest
 
     def notes(self) -> list[str]:
         """Return a sentence for lengths that others take the place of, and for each part of the mixture at some."""
