@@ -242,3 +242,31 @@ def slstm_reference(
         hidden = out.sigmoid() * cell / normaliser
         outputs.append(hidden)
     return torch.stack(outputs, 1), cell, normaliser
+
+
+def nested_reference(operator: Operator, x_BTD: Tensor, turn_BT: Tensor, inside: str) -> Tensor:
+    """Reduce each row as `nested_reduce` does: a stack of lists of items, one element at a time."""
+
+    def join(items: list[Tensor]) -> Tensor:
+        while len(items) > 1:
+            if inside == "left":
+                items = [operator(items[0], items[1]), *items[2:]]
+            else:
+                items = [operator(*items[n : n + 2]) if n + 1 < len(items) else items[n] for n in range(0, len(items), 2)]
+        return items[0]
+
+    def reduce(elements: Tensor, turns: list[int]) -> Tensor:
+        stack: list[list[Tensor]] = [[]]
+        for element, turn in zip(elements, turns, strict=True):
+            if turn == 1:
+                stack.append([])
+            stack[-1].append(element[None])
+            if turn == -1 and len(stack) > 1:
+                pair = stack.pop()
+                stack[-1].append(join(pair))
+        while len(stack) > 1:
+            pair = stack.pop()
+            stack[-1].append(join(pair))
+        return join(stack[0])[0]
+
+    return torch.stack([reduce(row, turns) for row, turns in zip(x_BTD, turn_BT.tolist(), strict=True)])

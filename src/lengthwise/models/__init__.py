@@ -6,6 +6,7 @@ MODELS: Registry = Registry(
     "model",
     {
         "ldru": "lengthwise.models.tree.ldru:LDRUConfig",
+        "nested": "lengthwise.models.tree.nested:NestedConfig",
         "backbone": "lengthwise.models.backbone:BackboneConfig",
         "huggingface": "lengthwise.pretrained:HuggingFaceConfig",
         "regular_gpt": "lengthwise.models.tree.regular_gpt:RegularGPTConfig",

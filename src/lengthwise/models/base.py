@@ -98,6 +98,20 @@ class StringModel(nn.Module, ABC):
         """Return the logits [B, T, C] after every token of [B, T], for a model that gives them in one call."""
         return self(tokens).logits
 
+    @property
+    def unlabelled(self) -> int:
+        """Sequences without answers that the model looks at before it is trained; none by default."""
+        return 0
+
+    def look(self, strings: Sequence[Tensor]) -> None:
+        """Take what the settings ask for from sequences without answers, once before training; nothing by default.
+
+        Args:
+            strings: as many as `unlabelled` says, [T] symbols or [T, F] values each. What is found is kept in
+                parameters or buffers, so that a checkpoint has it.
+        """
+        del strings
+
     def penalty(self) -> Tensor | None:
         """Return what the model adds to its training loss for its own sake; nothing by default."""
         return None

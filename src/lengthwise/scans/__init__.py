@@ -7,6 +7,8 @@ from lengthwise.scans.delta import delta_scan as delta_scan
 from lengthwise.scans.gla import gated_linear_scan as gated_linear_scan
 from lengthwise.scans.mamba1 import selective_scan as selective_scan
 from lengthwise.scans.mamba2 import linear_scan as linear_scan
+from lengthwise.scans.nested import Inside as Inside
+from lengthwise.scans.nested import nested_reduce as nested_reduce
 from lengthwise.scans.online import OnlineReduction as OnlineReduction
 from lengthwise.scans.online import reduce_chunks as reduce_chunks
 from lengthwise.scans.online import tree_scan as tree_scan

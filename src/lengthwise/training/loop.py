@@ -83,12 +83,23 @@ class Trainer:
         if not self.points and config.steps:
             raise InputError(f"{task.label} has no points to be trained at")
         self.rng = np.random.default_rng(seed)
+        if model.unlabelled:
+            model.look(self._unlabelled(model.unlabelled, seed))
         self.optimisers = build_optimisers(model, config.optimiser)
         self.stop = EarlyStop(config.stop) if config.stop else None
         self.step = 0
         self.sequences = 0
         self.seconds = 0.0
         """Processor time of all steps, so that runs on a busy machine can be compared."""
+
+    def _unlabelled(self, count: int, seed: int) -> list[Tensor]:
+        """Draw inputs of as many training sequences, from chance of their own so that the batches stay what they are."""
+        rng, found = np.random.default_rng([seed, 0x100C]), list[Tensor]()
+        while len(found) < count:
+            point = self.points[int(rng.integers(len(self.points)))]
+            batch = checked(self.task.sample(rng, min(self.config.batch_size, count - len(found)), point), self.task, point)
+            found += [torch.from_numpy(row[:size]) for row, size in zip(batch.inputs, batch.lengths, strict=True)]
+        return found
 
     @property
     def finished(self) -> bool:

@@ -7,59 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Annotated, Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lengthwise.models import OPERATORS
-from lengthwise.models.base import ModelConfig, Output, SequenceModel, chunk_size
-from lengthwise.models.tree.level import LeafEncoder, Level, Nodes
-from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig
-from lengthwise.registry import OneOf
+from lengthwise.models.base import Output, SequenceModel, chunk_size
+from lengthwise.models.tree.level import Nodes, TreeModel, TreeModelConfig
 from lengthwise.scans import Odd, OnlineReduction, Rounds, SharedNodes, tree_reduce, tree_reduce_prefixes, tree_scan
 from lengthwise.spaces import Space, as_space
 from lengthwise.state import Kind, State
 
 
-class LDRUConfig(ModelConfig):
+class LDRUConfig(TreeModelConfig):
     """Settings of a log-depth recurrent unit."""
 
     name: Literal["ldru"] = "ldru"
-    width: int = Field(default=64, ge=1)
-    """D, the size of the value of a substring."""
-    operator: Annotated[OperatorConfig, OneOf(OPERATORS)] = MLPOperatorConfig()
-    """How two neighbouring substrings are joined."""
-    level: Literal["residual", "plain"] = "residual"
-    """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
     odd: Odd = "carry"
     """What becomes of the lone last element of an odd level."""
     readout: Literal["root", "prefixes"] = "root"
     """Logits for the whole string, brackets as in `tree_reduce`, or for every prefix, brackets as in `tree_scan`."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Chance of zeroing a channel of a leaf or of a join, in training."""
-    noise: float = Field(default=0.0, ge=0)
-    """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
-    noise_warm_up: float = Field(default=0.0, ge=0, le=1)
-    """The fraction of training over which the noise grows to its full size; from the start by default."""
-
-    kernel: Literal["eager", "fused"] = "eager"
-    """``fused``: the products of a level in blocks that stay in cache, for the MLP operator; equal but for rounding."""
-
-    @model_validator(mode="after")
-    def _kernel_fits(self) -> Self:
-        if self.kernel == "fused" and not isinstance(self.operator, MLPOperatorConfig):
-            name = getattr(self.operator, "name", type(self.operator).__name__)
-            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {name!r}; use 'eager'")
-        return self
 
     def build(self, inputs: Space | int, outputs: Space | int) -> LDRU:
         """Return a freshly initialised unit."""
         return LDRU(self, as_space(inputs), as_space(outputs))
 
 
-class LDRU(SequenceModel):
+class LDRU(TreeModel, SequenceModel):
     """Log-depth recurrent unit.
 
     Its state is the stack of partial reductions of the tokens read so far (see `OnlineReduction`); an entry ``left``
@@ -79,27 +53,8 @@ class LDRU(SequenceModel):
     """
 
     def __init__(self, config: LDRUConfig, inputs: Space, outputs: Space) -> None:
-        super().__init__()
+        super().__init__(config, inputs, outputs)
         self.config = config
-        operator = config.operator.build(config.width)
-        self.encoder = LeafEncoder(inputs, operator, config)
-        self.join = Level(operator, config)
-        self.classifier = nn.Linear(operator.feature_width, outputs.size)
-
-    def readout(self, values: Tensor) -> Tensor:
-        """Map values [..., D] of substrings to logits [..., C]."""
-        return self.classifier(self.join.operator.features(values))
-
-    def anneal(self, progress: float) -> None:
-        """Set the noise, and pass the progress of training on to the operator."""
-        ramp = self.config.noise_warm_up
-        self.join.noise = self.config.noise * (min(progress / ramp, 1.0) if ramp else 1.0)
-        self.join.operator.anneal(progress)
-
-    def penalty(self) -> Tensor | None:
-        """Return what the operator adds to the loss for the sake of the symbols' leaves, if anything."""
-        table = self.encoder.embedding
-        return self.join.operator.penalty(table.weight) if isinstance(table, nn.Embedding) else None
 
     def initial_state(self, batch_size: int) -> State:
         """Return the empty stack."""

@@ -1,25 +1,52 @@
-"""Levels of a log-depth unit: its leaves, what joins two nodes, and the nodes of a batch's trees.
+"""Levels of a tree: its leaves, what joins two nodes and reads them out, and the nodes of a batch's trees.
 
-Shape letters: B batch rows, M nodes of a level, D width, V symbols.
+Shape letters: B batch rows, M nodes of a level, D width, V symbols, C classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import Annotated, Literal, Self, cast
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lengthwise.models.base import embed
+from lengthwise.models import OPERATORS
+from lengthwise.models.base import ModelConfig, StringModel, embed
 from lengthwise.models.tree.fused import mlp_operator, residual_feed_forward
-from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator
+from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.registry import OneOf
 from lengthwise.scans import SharedNodes
 from lengthwise.spaces import Space
 
-if TYPE_CHECKING:
-    from lengthwise.models.tree.ldru import LDRUConfig
+
+class TreeModelConfig(ModelConfig):
+    """Settings of a model that joins values along a tree."""
+
+    width: int = Field(default=64, ge=1)
+    """D, the size of the value of a substring."""
+    operator: Annotated[OperatorConfig, OneOf(OPERATORS)] = MLPOperatorConfig()
+    """How two neighbouring substrings are joined."""
+    level: Literal["residual", "plain"] = "residual"
+    """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Chance of zeroing a channel of a leaf or of a join, in training."""
+    noise: float = Field(default=0.0, ge=0)
+    """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
+    noise_warm_up: float = Field(default=0.0, ge=0, le=1)
+    """The fraction of training over which the noise grows to its full size; from the start by default."""
+
+    kernel: Literal["eager", "fused"] = "eager"
+    """``fused``: the products of a level in blocks that stay in cache, for the MLP operator; equal but for rounding."""
+
+    @model_validator(mode="after")
+    def _kernel_fits(self) -> Self:
+        if self.kernel == "fused" and not isinstance(self.operator, MLPOperatorConfig):
+            name = getattr(self.operator, "name", type(self.operator).__name__)
+            raise ValueError(f"kernel 'fused' knows the operator 'mlp' only, not {name!r}; use 'eager'")
+        return self
 
 
 class LeafEncoder(nn.Module):
@@ -28,10 +55,10 @@ class LeafEncoder(nn.Module):
     Args:
         inputs: what it reads: V symbols, or vectors.
         operator: the operator whose domain the leaves must lie in.
-        config: the unit's settings.
+        config: the model's settings.
     """
 
-    def __init__(self, inputs: Space, operator: BinaryOperator, config: LDRUConfig) -> None:
+    def __init__(self, inputs: Space, operator: BinaryOperator, config: TreeModelConfig) -> None:
         super().__init__()
         self.embedding = embed(inputs, config.width)
         self.plain = config.level == "plain"
@@ -74,10 +101,10 @@ class Level(nn.Module):
 
     Args:
         operator: joins two values.
-        config: the unit's settings.
+        config: the model's settings.
     """
 
-    def __init__(self, operator: BinaryOperator, config: LDRUConfig) -> None:
+    def __init__(self, operator: BinaryOperator, config: TreeModelConfig) -> None:
         super().__init__()
         self.operator = operator
         self.plain = config.level == "plain"
@@ -112,6 +139,39 @@ class Level(nn.Module):
         if self.training and self.noise:
             joined = joined + self.noise * torch.randn_like(joined)
         return self.dropout(joined)
+
+
+class TreeModel(StringModel):
+    """A model whose leaves, joins and readout are those of a log-depth unit, whatever the tree.
+
+    Args:
+        config: the settings.
+        inputs: what it reads: V symbols, or vectors.
+        outputs: what it answers: C classes, or vectors of C numbers.
+    """
+
+    def __init__(self, config: TreeModelConfig, inputs: Space, outputs: Space) -> None:
+        super().__init__()
+        operator = config.operator.build(config.width)
+        self.encoder = LeafEncoder(inputs, operator, config)
+        self.join = Level(operator, config)
+        self.classifier = nn.Linear(operator.feature_width, outputs.size)
+        self._noise, self._noise_warm_up = config.noise, config.noise_warm_up
+
+    def readout(self, values: Tensor) -> Tensor:
+        """Map values [..., D] of substrings to logits [..., C]."""
+        return self.classifier(self.join.operator.features(values))
+
+    def anneal(self, progress: float) -> None:
+        """Set the noise, and pass the progress of training on to the operator."""
+        ramp = self._noise_warm_up
+        self.join.noise = self._noise * (min(progress / ramp, 1.0) if ramp else 1.0)
+        self.join.operator.anneal(progress)
+
+    def penalty(self) -> Tensor | None:
+        """Return what the operator adds to the loss for the sake of the symbols' leaves, if anything."""
+        table = self.encoder.embedding
+        return self.join.operator.penalty(table.weight) if isinstance(table, nn.Embedding) else None
 
 
 @dataclass(frozen=True)
