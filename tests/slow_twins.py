@@ -252,7 +252,8 @@ def nested_reference(operator: Operator, x_BTD: Tensor, turn_BT: Tensor, inside:
             if inside == "left":
                 items = [operator(items[0], items[1]), *items[2:]]
             else:
-                items = [operator(*items[n : n + 2]) if n + 1 < len(items) else items[n] for n in range(0, len(items), 2)]
+                pairs = [items[place : place + 2] for place in range(0, len(items), 2)]
+                items = [operator(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
         return items[0]
 
     def reduce(elements: Tensor, turns: list[int]) -> Tensor:

@@ -12,6 +12,7 @@ from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import ModelConfig, Output, SequenceModel, StringModel
 from lengthwise.models.reading import answers_at_ends
 from lengthwise.models.tree.ldru import LDRUConfig
+from lengthwise.models.tree.nested import Given, NestedConfig
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.models.tree.regular_gpt import RegularGPTConfig
 from lengthwise.spaces import Space, Tokens, Values
@@ -55,6 +56,7 @@ CONFIGS: dict[str, ModelConfig] = {
     "ldru padded": LDRUConfig(width=8, odd="pad"),
     "ldru without its tree": STOCHASTIC,
     "regular_gpt": RegularGPTConfig(width=8, heads=2),
+    "nested": NestedConfig(width=8, brackets=Given(opening=(0,), closing=(2,))),
     **{name: BackboneConfig(width=32, layers=1, mixer=MIXERS.load(name)()) for name in ("gru", "mamba2", "attention")},
 }
 MAKERS: dict[str, Callable[[], StringModel]] = {
@@ -107,7 +109,7 @@ def test_answers_are_those_of_each_prefix_alone(name: str, mask: str) -> None:
             torch.testing.assert_close(mine, theirs, rtol=1e-8, atol=1e-10)
 
 
-SEQUENTIAL = [name for name in MAKERS if name not in ("bag", "regular_gpt")]
+SEQUENTIAL = [name for name in MAKERS if name not in ("bag", "regular_gpt", "nested")]
 
 
 @pytest.mark.parametrize("mask", list(masks()))
@@ -148,7 +150,7 @@ def test_padded_rows_end_in_the_state_that_each_has_alone(name: str, given: bool
     torch.testing.assert_close(found.logits, torch.cat(expected), rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "ldru without its tree"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ("ldru without its tree", "nested")])
 def test_values_are_read_and_answered_like_symbols(name: str) -> None:
     torch.manual_seed(0)
     inputs, outputs = Values(2), Values(3)

@@ -111,10 +111,18 @@ def test_a_pair_is_worth_the_same_wherever_it_stands_and_nothing_else_is(inside)
     assert not torch.allclose(together[0], together[1])
 
 
+def test_rows_that_are_reduced_few_at_a_time_have_the_same_logits(monkeypatch):
+    model = NestedConfig(width=8, brackets=Given(opening=(0,), closing=(1,))).build(4, 3).double()
+    tokens = torch.randint(4, (7, 9), generator=torch.Generator().manual_seed(0))
+    together = model.string_logits(tokens)
+    monkeypatch.setattr("lengthwise.models.tree.nested.HELD", 20)
+    torch.testing.assert_close(model.string_logits(tokens), together, rtol=1e-12, atol=1e-12)
+
+
 def test_what_makes_no_nested_unit_is_refused():
     with pytest.raises(InputError, match="reads symbols"):
         NestedConfig().build(Values(3), 2)
-    with pytest.raises(InputError, match="bracket 7 is no symbol"):
+    with pytest.raises(InputError, match=r"bracket 7 .* is no symbol"):
         NestedConfig(brackets=Given(opening=(0,), closing=(7,))).build(3, 2)
     with pytest.raises(ValueError, match="both open and close"):
         Given(opening=(0, 1), closing=(1,))

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_twins import nested_reference
 
 from lengthwise.errors import InputError
 from lengthwise.scans import nested_reduce
 from lengthwise.scans.nested import item_depths
-from slow_twins import nested_reference
 
 INSIDE = ["left", "balanced"]
 

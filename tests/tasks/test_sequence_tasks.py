@@ -82,6 +82,24 @@ def test_expressions_have_their_length_and_their_value(length: int, most: int, d
     assert max(found) <= most
 
 
+def test_every_expression_beyond_training_reaches_what_its_point_says() -> None:
+    task = ListOps(lengths=(4, 40), test_arguments=(10, 15), test_depths=(8,))
+    points = task.points("test")
+    shapes = [(point.axes["length"], point.axes["arguments"], point.axes["depth"]) for point in points]
+    assert shapes == [(4, 5, 4), (40, 5, 4), (40, 10, 4), (40, 15, 4), (40, 5, 8)]
+    for point, wide, deep in zip(points, (1, 1, 5, 10, 1), (0, 0, 0, 0, 4), strict=True):
+        for row in task.sample(rng(), 20, point).inputs:
+            expression = Expression(" ".join(TOKENS[token] for token in row))
+            assert wide < max(expression.counts) <= int(point.axes["arguments"])
+            assert deep < expression.depth <= int(point.axes["depth"])
+
+
+def test_expressions_are_drawn_at_lengths_that_are_hundreds_of_times_as_long() -> None:
+    batch = ListOps().sample(rng(), 2, Point({"length": 10_000, "arguments": 5, "depth": 20}))
+    for row, targets in zip(batch.inputs, batch.targets, strict=True):
+        assert Expression(" ".join(TOKENS[token] for token in row)).value == targets[-1]
+
+
 def test_every_operation_and_digit_is_drawn() -> None:
     batch = ListOps().sample(rng(), 300, Point({"length": 30, "arguments": 5, "depth": 4}))
     assert set(batch.inputs.flatten().tolist()) == set(range(len(TOKENS)))

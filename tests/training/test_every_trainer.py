@@ -27,6 +27,7 @@ STEPS = 10
 GRU: Settings = {"name": "backbone", "width": 8, "layers": 1, "dropout": 0.2, "mixer": {"name": "gru"}}
 GRU["mixer"]["hidden_size"] = 8
 DELTA: Settings = GRU | {"mixer": {"name": "gated_deltanet", "heads": 2}}
+NESTED: Settings = {"name": "nested", "width": 8, "dropout": 0.1}
 CHANCE: Settings = {"name": "ldru", "width": 8, "dropout": 0.2, "noise": 0.1, "noise_warm_up": 0.5}
 STOCHASTIC: Settings = {"name": "ldru", "width": 16, "level": "plain", "noise": 0.01}
 STOCHASTIC |= {"operator": {"name": "stochastic", "determinism": 0.1}}
@@ -68,6 +69,7 @@ CASES: dict[str, tuple[str | Settings, Settings, Settings, Settings, Settings]] 
     "text-tbptt": ("language_modelling", DELTA, {"name": "asked"}, {"name": "tbptt"}, {}),
     "text-fitted": ("language_modelling", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),
     "text-noise": ("language_modelling", GRU, {"name": "asked"}, {"name": "random_noise"}, {}),
+    "listops-nested": ("listops", NESTED, {"name": "asked"}, {"name": "zero"}, {}),
     "listops": ("listops", CHANCE, {"name": "asked"}, {"name": "zero"}, {}),
     "copying": ("copying", DELTA, {"name": "asked"}, PASSING, {}),
     "passkey": ("passkey", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),

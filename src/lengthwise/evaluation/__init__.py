@@ -15,6 +15,7 @@ DIAGNOSTICS: Registry = Registry(
     "diagnostic",
     {
         "by_point": "lengthwise.evaluation.by_point:ByPoint",
+        "floors": "lengthwise.evaluation.floors:Floors",
         "perplexity": "lengthwise.evaluation.beyond:Perplexity",
         "remembrance": "lengthwise.evaluation.beyond:EffectiveRemembrance",
         "state_statistics": "lengthwise.evaluation.beyond:StateStatistics",

@@ -54,9 +54,9 @@ def nested_reduce(operator: Operator, x_BTD: Tensor, turn_BT: Tensor, inside: In
     for level, own_N in reversed(list(enumerate(by_depth))):
         place_N, order_N = torch.cat([own_N, below_S]).sort()
         items = torch.cat([elements[own_N], values])[order_N]
-        # The outermost items of a row stand in a pair of their own; any other pair begins with what opens it.
-        opens_N = (order_N < len(own_N)) & (turn[place_N] == 1) if level else place_N // length != _before(place_N, length)
-        first_S = opens_N.nonzero()[:, 0]
+        # The outermost items of a row are as those of a pair; any other pair begins with what opens it.
+        begins_N = (order_N < len(own_N)) & (turn[place_N] == 1) if level else _new_rows(place_N // length)
+        first_S = begins_N.nonzero()[:, 0]
         size_S = torch.diff(first_S, append=first_S.new_tensor([len(place_N)]))
         values, below_S = fold(operator, items, first_S, size_S), place_N[first_S + size_S - 1]
     return values
@@ -70,9 +70,9 @@ def item_depths(turn_BT: Tensor) -> Tensor:
     return torch.where(turn_BT < 0, before_BT, inside_BT)
 
 
-def _before(place_N: Tensor, length: int) -> Tensor:
-    """Return [N] the row of the item before each; -1 before the first."""
-    return torch.nn.functional.pad(place_N // length, (1, -1), value=-1)
+def _new_rows(row_N: Tensor) -> Tensor:
+    """Return [N] whether an item is of another row than the one before it."""
+    return row_N != torch.nn.functional.pad(row_N, (1, -1), value=-1)
 
 
 def _fold_left(operator: Operator, items: Tensor, first_S: Tensor, size_S: Tensor) -> Tensor:

@@ -5,12 +5,13 @@ Shape letters: B rows, T positions.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import Batch, Point, Task
+from lengthwise.tasks.base import Batch, Ints, Point, Task
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Language
 
@@ -67,6 +68,15 @@ class HeldOut(Protocol):
         Raises:
             InputError: there are not so many, or none so long.
         """
+        ...
+
+
+@runtime_checkable
+class Shortcuts(Protocol):
+    """Knows guesses that are often right without its being understood."""
+
+    def shortcuts(self) -> Mapping[str, Callable[[Ints], Ints]]:
+        """Return functions from tokens [B, T] to classes [B], by their names."""
         ...
 
 

@@ -6,13 +6,15 @@ Shape letters: B rows, T positions, L + 1 sizes.
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
+from scipy.signal import fftconvolve
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
@@ -22,6 +24,9 @@ from lengthwise.tasks.lengths import Length, TrainLengths
 TOKENS = (*"0123456789", "[MAX", "[MIN", "[MED", "[SM", "]")
 """The standard ones, in the order of their numbers; the parentheses of the published files say nothing more."""
 
+
+TRIES = 10_000
+"""Expressions that are drawn, at most, for one that goes beyond training as its point says."""
 
 OPERATORS: tuple[Callable[[list[int]], int], ...] = (
     max,
@@ -38,11 +43,16 @@ class ListOps(Task):
     Every operation has 2 arguments or more, up to ``arguments`` of the point, and operations are nested at most
     ``depth`` deep. Two examples: ``[MAX 2 9 [MIN 4 7 ] 0 ]`` is 9, and ``[SM 8 [MED 1 5 6 ] ]`` is 3.
 
+    Beyond training every expression reaches what its point says: with 5 arguments in training and 10 and 15 measured,
+    those at 15 have an operation of 11 to 15 arguments each, and those at 10 one of 6 to 10. Depths are read alike.
+
     Source: Nangia and Bowman 2018. Expressions of exact lengths are our choice: the number of arguments is drawn evenly
     from those that can be, then the size of each argument.
     """
 
     name: Literal["listops"] = "listops"
+    version: ClassVar[int] = 2
+    diagnostics: ClassVar[tuple[str, ...]] = ("by_point", "floors")
 
     train: TrainLengths = TrainLengths(minimum=4, maximum=40)
     """Tokens of the expressions that are trained on; lengths at which there are none are left out."""
@@ -50,12 +60,12 @@ class ListOps(Task):
     """The most arguments of an operation in training."""
     depth: int = Field(default=4, ge=1)
     """How deep operations are nested at most in training."""
-    lengths: tuple[Length, ...] = (10, 20, 40, 80, 160)
-    """Tokens that are measured, each with every number of arguments and every depth below, where there are any."""
-    test_arguments: tuple[Annotated[int, Field(ge=2)], ...] = (5, 10)
-    """The most arguments that are measured."""
-    test_depths: tuple[Annotated[int, Field(ge=1)], ...] = (4, 8)
-    """The depths that are measured."""
+    lengths: tuple[Length, ...] = (10, 20, 40, 100, 250, 900)
+    """Tokens that are measured: each as in training, with more arguments, and deeper, where there are any."""
+    test_arguments: tuple[Annotated[int, Field(ge=2)], ...] = (10, 15)
+    """The most arguments that are measured beside those of training."""
+    test_depths: tuple[Annotated[int, Field(ge=1)], ...] = (8, 20)
+    """The depths that are measured beside that of training."""
     samples: int = Field(default=256, ge=1)
     """Expressions a point."""
 
@@ -71,15 +81,16 @@ class ListOps(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point for each length, number of arguments and depth that there are expressions of."""
-        lengths, arguments, depths = sorted(set(self.lengths)), self.test_arguments, self.test_depths
-        if stage != "test":
-            arguments, depths = (self.arguments,), (self.depth,)
-        if stage == "train":
-            lengths = self.train.lengths
+        lengths = self.train.lengths if stage == "train" else sorted(set(self.lengths))
+        shapes = [(self.arguments, self.depth)]
+        if stage == "test":
+            shapes += [(most, self.depth) for most in sorted(set(self.test_arguments) - {self.arguments})]
+            shapes += [(self.arguments, depth) for depth in sorted(set(self.test_depths) - {self.depth})]
         found = [
             Point({"length": n, "arguments": most, "depth": depth}, self.samples)
-            for n, most, depth in itertools.product(lengths, arguments, depths)
-            if n > 1 and _sizes(n, most, depth)[depth][1][n]
+            for n, (most, depth) in itertools.product(lengths, shapes)
+            # Shorter expressions that are so deep are drawn once in thousands.
+            if self._exist(n, most, depth) and n >= 5 * (depth if depth > self.depth else 0) / 2
         ]
         if not found:
             raise InputError(f"no expression has {', '.join(map(str, lengths))} tokens with these arguments and depths")
@@ -88,14 +99,38 @@ class ListOps(Task):
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw expressions, every operation and digit alike."""
         length, most, depth = (int(point.axes.get(name, 0)) for name in ("length", "arguments", "depth"))
-        if length < 2 or most < 2 or depth < 1 or not _sizes(length, most, depth)[depth][1][length]:
+        if not self._exist(length, most, depth):
             raise InputError(f"there is no expression at {dict(point.axes)}")
         tokens_BT, values_B = np.empty((rows, length), dtype=np.int64), np.empty(rows, dtype=np.int64)
+        sizes, chance, least = _sizes(length, most, depth), _chance(rng), self._beyond(most, depth)
         for row in range(rows):
-            tokens = list[int]()
-            values_B[row] = _grow(_chance(rng), _sizes(length, most, depth), length, depth, tokens)
+            for _ in range(TRIES):
+                tokens = list[int]()
+                values_B[row] = _grow(chance, sizes, length, depth, tokens)
+                if not any(least) or all(itertools.starmap(operator.gt, zip(_shape(tokens), least, strict=True))):
+                    break
+            else:
+                raise InputError(f"hardly any expression at {dict(point.axes)} goes beyond training as it says")
             tokens_BT[row] = tokens
         return Batch.classified(tokens_BT, values_B)
+
+    def shortcuts(self) -> dict[str, Callable[[Ints], Ints]]:
+        """Return the guess of who applies the first operation to the digits at the top and skips what is nested."""
+        return {"top_digits": lambda tokens_BT: np.array([_value_at_top(row) for row in tokens_BT.tolist()])}
+
+    def _beyond(self, most: int, depth: int) -> tuple[int, int]:
+        """Return the numbers of arguments and of levels that every expression of a point has more than."""
+        reached = ((most, (self.arguments, *self.test_arguments)), (depth, (self.depth, *self.test_depths)))
+        wider, deeper = (max((one for one in known if one < value), default=0) for value, known in reached)
+        return (wider if most > self.arguments else 0, deeper if depth > self.depth else 0)
+
+    def _exist(self, length: int, most: int, depth: int) -> bool:
+        """Return whether there are such expressions."""
+        if length < 2 or most < 2 or depth < 1 or not _sizes(length, most, depth)[depth][1][length]:
+            return False
+        wider, deeper = self._beyond(most, depth)
+        # The smallest are an operation of that many digits, and operations inside each other with a digit each.
+        return length >= max(wider + 3, 3 * (deeper + 1) + 1)
 
 
 @cache
@@ -109,7 +144,8 @@ def _sizes(length: int, most: int, depth: int) -> list[list[Bools]]:
             one[2:] |= np.any([sums[count][: max(length - 1, 0)] for count in range(2, most + 1)], axis=0)
         sums = [np.arange(length + 1) == 0]
         for _ in range(most):
-            sums.append(np.convolve(sums[-1], one)[: length + 1] > 0)
+            # Sums are counts of ways, so that half of one is far from rounding.
+            sums.append(fftconvolve(sums[-1].astype(np.float64), one.astype(np.float64))[: length + 1] > 0.5)
         tables.append(sums)
     return tables
 
@@ -126,13 +162,38 @@ def _grow(chance: Iterator[float], sizes: list[list[Bools]], size: int, depth: i
         possible: Ints = np.flatnonzero(below[1][: left + 1] & below[others][left::-1])
         parts.append(int(_pick(chance, possible)))
         left -= parts[-1]
-    operator = int(next(chance) * len(OPERATORS))
-    tokens.append(10 + operator)
+    chosen = int(next(chance) * len(OPERATORS))
+    tokens.append(10 + chosen)
     # The first sizes that were drawn are the largest on average.
     order = np.argsort([next(chance) for _ in parts])
-    value = OPERATORS[operator]([_grow(chance, sizes, parts[place], depth - 1, tokens) for place in order])
+    value = OPERATORS[chosen]([_grow(chance, sizes, parts[place], depth - 1, tokens) for place in order])
     tokens.append(len(TOKENS) - 1)
     return value
+
+
+def _value_at_top(tokens: list[int]) -> int:
+    """Return what an expression comes to without all that is nested in it; 0 where nothing is left."""
+    depth, digits = 0, list[int]()
+    for token in tokens:
+        depth += (10 <= token < len(TOKENS) - 1) - (token == len(TOKENS) - 1)
+        if token < 10 and depth == 1:
+            digits.append(token)
+    return OPERATORS[tokens[0] - 10](digits) if digits and tokens[0] >= 10 else 0
+
+
+def _shape(tokens: list[int]) -> tuple[int, int]:
+    """Return the most arguments of an operation of an expression, and how deep operations are nested."""
+    counts, widest, deepest = [0], 0, 0
+    for token in tokens:
+        if token < 10:
+            counts[-1] += 1
+        elif token < len(TOKENS) - 1:
+            counts.append(0)
+            deepest = max(deepest, len(counts) - 1)
+        else:
+            widest = max(widest, counts.pop())
+            counts[-1] += 1
+    return widest, deepest
 
 
 def _pick(chance: Iterator[float], choices: Sequence[int] | Ints) -> int:

@@ -93,11 +93,12 @@ class Trainer:
         """Processor time of all steps, so that runs on a busy machine can be compared."""
 
     def _unlabelled(self, count: int, seed: int) -> list[Tensor]:
-        """Draw inputs of as many training sequences, from chance of their own so that the batches stay what they are."""
+        """Draw the inputs of training sequences, from chance of their own: the batches stay what they are."""
         rng, found = np.random.default_rng([seed, 0x100C]), list[Tensor]()
         while len(found) < count:
             point = self.points[int(rng.integers(len(self.points)))]
-            batch = checked(self.task.sample(rng, min(self.config.batch_size, count - len(found)), point), self.task, point)
+            rows = min(self.config.batch_size, count - len(found))
+            batch = checked(self.task.sample(rng, rows, point), self.task, point)
             found += [torch.from_numpy(row[:size]) for row, size in zip(batch.inputs, batch.lengths, strict=True)]
         return found
 

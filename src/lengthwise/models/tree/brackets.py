@@ -99,7 +99,7 @@ def _candidates(counts_NV: NDArray[np.float64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _reduced(null_KV: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return a basis of the same space in which each vector alone has one of K symbols, the first possible in an order."""
+    """Return a basis of the same space: each vector alone has one of K symbols, the first possible in an order."""
     basis = null_KV.copy()
     for place in range(len(basis)):
         rest = np.abs(basis[place:]).max(0)

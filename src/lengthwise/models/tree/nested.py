@@ -22,6 +22,10 @@ from lengthwise.spaces import Space, Tokens, as_space
 Symbol = Annotated[int, Field(ge=0)]
 
 
+HELD = 2**20
+"""Elements of rows that are reduced together: bounds what is held, whatever the length."""
+
+
 class Given(Settings):
     """Brackets that are told: which symbols open a pair, and which close one."""
 
@@ -65,8 +69,8 @@ class NestedConfig(TreeModelConfig):
 class Nested(TreeModel):
     """A log-depth unit that never joins across an unmatched bracket.
 
-    The items of a bracket pair, values of inner pairs among them, are joined among themselves, then the pair is one item
-    of what is around it: T - 1 joins a string of T symbols, as in the flat unit.
+    The items of a bracket pair, values of inner pairs among them, are joined among themselves, then the pair is one
+    item of what is around it: T - 1 joins a string of T symbols, as in the flat unit.
 
     Args:
         config: the settings.
@@ -96,7 +100,7 @@ class Nested(TreeModel):
             opening, closing = config.brackets.opening, config.brackets.closing
             if wrong := [symbol for symbol in (*opening, *closing) if symbol >= inputs.size]:
                 raise InputError(
-                    f"bracket {wrong[0]} is no symbol: this task has the symbols 0 to {inputs.size - 1} (model.brackets)"
+                    f"bracket {wrong[0]} (model.brackets) is no symbol: this task has those from 0 to {inputs.size - 1}"
                 )
             self._turn(opening, closing)
 
@@ -117,9 +121,13 @@ class Nested(TreeModel):
 
     def string_logits(self, tokens: Tensor) -> Tensor:
         """Return the logits [B, C] of whole strings [B, T], T at least 1."""
+        return self.readout(torch.cat([self.roots(few) for few in tokens.split(max(1, HELD // tokens.shape[1]))]))
+
+    def roots(self, tokens: Tensor) -> Tensor:
+        """Return the values [B, D] of whole strings [B, T], T at least 1."""
         symbols, index_BT = torch.unique(tokens, return_inverse=True)
         leaves_BTD = self.join.dropout(self.encoder(symbols)[index_BT])
-        return self.readout(nested_reduce(self.join, leaves_BTD, self.turn_V[tokens], self.config.inside))
+        return nested_reduce(self.join, leaves_BTD, self.turn_V[tokens], self.config.inside)
 
     def _turn(self, opening: Sequence[int], closing: Sequence[int]) -> None:
         self.turn_V[list(opening)], self.turn_V[list(closing)] = 1, -1
