@@ -38,7 +38,9 @@ class Floors(Diagnostic):
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield a row for each guess, point and metric; the model is not looked at."""
         self.check(model, task)
-        guesses = self._counted(task, seed) | (task.shortcuts() if isinstance(task, Shortcuts) else {})
+        guesses = self._counted(task, seed)
+        if isinstance(task, Shortcuts):
+            guesses |= task.shortcuts()
         for name, guess in guesses.items():
             for row in ByPoint().measure(_Guess(guess, task.outputs.size), task, seed):
                 if row.metric == "accuracy":
