@@ -1,23 +1,38 @@
-"""Files that survive whatever ends the process that writes them: whole or not there, or whole but for a last line."""
+"""Files that survive whatever ends the process that writes them, and that are read for what they are.
+
+A file is whole or not there, or whole but for a last line. A folder from elsewhere may hold links, fifos or devices
+where files are expected: nothing is written through them, and only regular files of bounded size are read.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lengthwise.errors import InputError, StoppedError
 
+MOST = 2**30
+"""Bytes that are read of a file as a whole; text to train on is read piece by piece."""
 
-def write_atomically(path: Path, data: bytes, what: str) -> None:
+# Each is missing on some systems. A fifo that nobody writes to is opened at once, and seen to be one.
+_PLAIN: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a fifo", stat.S_IFLNK: "a link", stat.S_IFSOCK: "a socket"}
+
+
+def write_atomically(path: Path, data: bytes, what: str, *, to_disk: bool = True) -> None:
     """Give a file new contents in one step that a crash cannot split.
 
     Args:
-        path: the file to make or replace.
+        path: the file to make or replace; a link in its place is replaced, and not followed.
         data: all of its bytes.
         what: what the file is, as the error message says it.
+        to_disk: whether the contents are on the disk afterwards, which takes its time.
 
     Raises:
         StoppedError: it could not be written; the previous contents are intact.
@@ -25,16 +40,17 @@ def write_atomically(path: Path, data: bytes, what: str) -> None:
     # One fixed name: what a killed process left behind is overwritten, not piled up.
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
+        with _made_anew(partial) as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if to_disk:
+                os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
+        if to_disk:
+            _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        kept = "the previous one is intact" if path.exists() else "there was none before"
+        _take_away(partial)
+        kept = "the previous one is intact" if os.path.lexists(path) else "there was none before"
         raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
 
 
@@ -48,15 +64,107 @@ def append(path: Path, text: str, *, to_disk: bool = False) -> None:
 
     Raises:
         StoppedError: it could not be written.
+        InputError: it is a link, or no regular file.
     """
+    new = not os.path.lexists(path)
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        with open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
+            file.write(text.encode())
             file.flush()
             if to_disk:
                 os.fsync(file.fileno())
     except OSError as error:
+        if new:
+            _take_away(path)
         raise StoppedError(f"cannot write {path}: {error.strerror}; what was written before is intact") from error
+
+
+def make_folder(path: Path, what: str) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Args:
+        path: the folder.
+        what: what it is for, as the error message says it.
+
+    Raises:
+        StoppedError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoppedError(f"cannot write {what} in {path}: {error.strerror or error}") from error
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, *, given: bool = False) -> IO[bytes]:
+    """Open a file without waiting for what is at the other end of it.
+
+    Args:
+        path: the file.
+        flags: as of `os.open`.
+        given: whether the user named it, so that it may be a link; the files of a run, of kept results or of a cache
+            may come from elsewhere, and may not.
+
+    Raises:
+        OSError: it cannot be opened.
+        InputError: it is a link that may not be one, or no regular file.
+    """
+    try:
+        descriptor = os.open(path, flags | _PLAIN | (0 if given else _NO_LINK), 0o666)
+    except OSError as error:
+        mode = os.lstat(path).st_mode if os.path.lexists(path) else stat.S_IFREG
+        # Systems differ in the number of this error.
+        if (stat.S_ISLNK(mode) and not given) or error.errno == errno.ENXIO:
+            raise _irregular(path, mode) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise _irregular(path, mode)
+    modes = {os.O_RDONLY: "rb", os.O_WRONLY: "ab" if flags & os.O_APPEND else "wb", os.O_RDWR: "r+b"}
+    return os.fdopen(descriptor, modes[flags & (os.O_WRONLY | os.O_RDWR)])
+
+
+def read_bytes(path: Path, what: str, *, given: bool = False, most: int = MOST) -> bytes:
+    """Return what is in a file.
+
+    Args:
+        path: the file.
+        what: what it is, as the error message says it.
+        given: as in `open_regular`.
+        most: bytes that it may hold.
+
+    Raises:
+        InputError: it cannot be read, is a link that may not be one, is no regular file, or holds more.
+    """
+    try:
+        with open_regular(path, given=given) as file:
+            if (size := os.fstat(file.fileno()).st_size) > most:
+                raise InputError(f"cannot read the {what} {path}: it has {size:,} bytes, and {most:,} are the most")
+            return file.read()
+    except OSError as error:
+        raise InputError(f"cannot read the {what} {path}: {error.strerror or error}") from error
+
+
+def read_text(path: Path, what: str, *, given: bool = False, most: int = MOST) -> str:
+    """Return the text in a file of UTF-8; arguments and errors as in `read_bytes`."""
+    try:
+        return read_bytes(path, what, given=given, most=most).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"the {what} {path} is not UTF-8: byte {error.start:,} is {error.object[error.start]:#04x}"
+        ) from error
+
+
+def read_object(path: Path, what: str, *, given: bool = False) -> dict[str, Any]:
+    """Return the JSON object in a file; arguments and errors as in `read_bytes`."""
+    try:
+        found = json.loads(read_text(path, what, given=given))
+    # Damage can nest deeper than the parser goes.
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the {what} {path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"the {what} {path} is not a JSON object")
+    return found
 
 
 def read_rows(path: Path, *, whole: bool = True) -> list[dict[str, Any]]:
@@ -64,20 +172,56 @@ def read_rows(path: Path, *, whole: bool = True) -> list[dict[str, Any]]:
 
     Args:
         path: the file.
-        whole: whether lines before the last must be JSON; otherwise those that are not are left out too.
+        whole: whether lines before the last must be JSON objects; otherwise those that are not are left out too.
 
     Raises:
-        InputError: a line that must be JSON is not.
+        InputError: a line that must be a JSON object is not, or the file cannot be read.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = read_text(path, "file of rows").splitlines() if os.path.lexists(path) else []
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("no object")
+            rows.append(row)
+        except (ValueError, RecursionError) as error:
             if whole and number < len(lines):
-                raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+                raise InputError(f"{path}, line {number}: not a JSON object ({error})") from error
     return rows
+
+
+def refuse_irregular(path: Path, *, given: bool = False) -> None:
+    """Refuse what a library that opens files itself must not open; a file that is missing is left to it.
+
+    Args:
+        path: the file.
+        given: as in `open_regular`.
+
+    Raises:
+        InputError: it is a link that may not be one, or no regular file.
+    """
+    with contextlib.suppress(OSError):
+        mode = (os.stat if given else os.lstat)(path).st_mode
+        if not stat.S_ISREG(mode):
+            raise _irregular(path, mode)
+
+
+def _made_anew(path: Path) -> IO[bytes]:
+    """Open a new file for writing; what had its name, a link or a fifo too, loses it and is not touched."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _PLAIN | _NO_LINK, 0o666), "wb")
+
+
+def _irregular(path: Path, mode: int) -> InputError:
+    kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+    mended = "; a copy made with cp -rL has the files that links lead to" if stat.S_ISLNK(mode) else ""
+    return InputError(f"{path} is {kind}, and not a regular file{mended}")
+
+
+def _take_away(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -62,7 +62,7 @@ def test_post_training_tells_paths_as_they_were_given(runs: Path, monkeypatch: p
 def test_a_diagnosis_that_cannot_be_written_is_told(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     result = call("diagnose", runs / "small" / "seed-0", "--out", tmp_path / "afile")
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr == f"error: cannot write the report in {tmp_path / 'afile'}: File exists\n"
 
 

@@ -217,5 +217,5 @@ def test_an_index_with_something_missing_is_refused(
 
 def test_a_place_that_cannot_be_written_is_named(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").touch()
-    with pytest.raises(RunError, match=f"cannot keep results in {tmp_path}/kept"):
+    with pytest.raises(RunError, match=f"cannot write results in {tmp_path}/kept"):
         keep([runs], tmp_path / "kept")

@@ -98,7 +98,7 @@ def test_a_torn_last_line_of_metrics_is_left_out_and_another_is_named(tmp_path: 
     metrics.write_text(metrics.read_text() + '{"step": 5, "sequ')
     assert read_table([tmp_path]).metrics["step"].to_list() == [1, 2, 4]
     metrics.write_text("{\n" + metrics.read_text())
-    with pytest.raises(InputError, match=r"metrics\.jsonl, line 1: not JSON"):
+    with pytest.raises(InputError, match=r"metrics\.jsonl, line 1: not a JSON object"):
         read_table([tmp_path])
 
 

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 from lengthwise.certificates.equivalence import Counterexample, Equal, Number
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
+from lengthwise.files import read_bytes
 from lengthwise.settings import Settings
 from lengthwise.tasks.regular.automaton import Automaton
 
@@ -198,13 +199,15 @@ def read_certificate(path: Path) -> Certificate:
         InputError: the file is missing or is not a certificate; the message says what is wrong in it.
     """
     try:
-        return Certificate.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read certificate {path}: {error.strerror}") from error
+        return Certificate.model_validate_json(read_bytes(path, "certificate"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{path} is not a certificate: {where}: {first['msg']}") from error
+
+
+_LARGEST = 2**36
+"""Bytes of a checkpoint."""
 
 
 def read_weights(path: Path) -> dict[str, Mapping[str, Any]]:
@@ -217,9 +220,7 @@ def read_weights(path: Path) -> dict[str, Mapping[str, Any]]:
         InputError: the file is missing or not a safetensors file.
     """
     try:
-        tensors = dict(safetensors.deserialize(path.read_bytes()))
-    except OSError as error:
-        raise InputError(f"cannot read the weights {path}: {error.strerror}") from error
+        tensors = dict(safetensors.deserialize(read_bytes(path, "checkpoint", most=_LARGEST)))
     except safetensors.SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file: {error}") from error
     own = {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, read_certificate
 from lengthwise.certificates.verification import verify_claims, verify_weights
 from lengthwise.errors import InputError
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.shipped import read_settings
 
 
 def verify_certificate(path: Path, folder: Path | None = None) -> tuple[Certificate, bool]:
@@ -43,9 +42,6 @@ def verify_certificate(path: Path, folder: Path | None = None) -> tuple[Certific
 def _model(run: RunFolder) -> dict[str, Any]:
     """Return the resolved section ``model`` of a run's recipe."""
     try:
-        settings = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-        return dict(settings["model"])
-    except OSError as error:
-        raise InputError(f"{run.path} is not a run: cannot read its recipe.yaml ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        return dict(read_settings(run.recipe, "recipe", given=False)["model"])
+    except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{run.recipe} is not the recipe of a run") from error

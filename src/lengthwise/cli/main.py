@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from lengthwise import __version__
-from lengthwise.errors import LengthwiseError, RunError
+from lengthwise.errors import LengthwiseError, StoppedError
 from lengthwise.registry import Registry
 
 COMMANDS: Registry = Registry(
@@ -80,7 +80,7 @@ def _in_words() -> Generator[None]:
             _drop_output()
         what = "write the output" if error.filename is None else f"use {error.filename}"
         sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
-        raise typer.Exit(RunError.exit_code) from error
+        raise typer.Exit(StoppedError.exit_code) from error
 
 
 def _drop_output() -> None:

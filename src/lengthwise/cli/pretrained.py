@@ -122,7 +122,7 @@ def _check_out(out: Path, source: Path) -> None:
 
 
 def _write(checkpoint: Checkpoint, recipe: Recipe, before: RunFolder, after: RunFolder, out: Path) -> None:
-    from lengthwise.files import write_atomically
+    from lengthwise.files import read_text, write_atomically
     from lengthwise.report.model_card import model_card
     from lengthwise.training.checkpoint import load_checkpoint
 
@@ -131,7 +131,7 @@ def _write(checkpoint: Checkpoint, recipe: Recipe, before: RunFolder, after: Run
     checkpoint.export(weights, out)
     measure(after, recipe=recipe)
     readme = checkpoint.path / "README.md"
-    source = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    source = read_text(readme, "model card", given=True) if readme.is_file() else ""
     card = model_card(source, before, after, recipe.settings())
     write_atomically(out / "README.md", card.encode(), "model card")
     say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")

@@ -11,6 +11,8 @@ from typing import Any
 from rich.progress import Progress, TaskID, TimeElapsedColumn
 
 from lengthwise.cli.progress import bars, say
+from lengthwise.errors import InputError
+from lengthwise.files import read_bytes
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.sweep import SweepRun
 from lengthwise.runs.sweep_schedule import Watcher
@@ -84,7 +86,7 @@ def last_metrics(path: Path) -> dict[str, Any]:
     """Return the last whole row of metrics, without parsing those before; empty where there is none."""
     try:
         # After the last line break comes nothing, or a row that is being written.
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError:
+        lines = read_bytes(path, "metrics").split(b"\n")[:-1]
+    except InputError:
         lines = []
     return json.loads(lines[-1]) if lines else {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import safetensors
 
 from lengthwise.errors import InputError, reason_of
+from lengthwise.files import read_text, refuse_irregular
 from lengthwise.pretrained.families import FAMILIES, SHARED, family_of
 from lengthwise.registry import nearest_name
 
@@ -84,9 +85,7 @@ def check_folder(folder: Path, remote_code: bool = False) -> int:
 def read_settings(file: Path) -> dict[str, Any]:
     """Return the settings in a JSON file of a checkpoint."""
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+        settings = json.loads(read_text(file, "configuration", given=True))
     except ValueError as error:
         raise InputError(f"{file} is not JSON ({error}); copy it again from where the checkpoint came from") from error
     if not isinstance(settings, dict):
@@ -171,6 +170,7 @@ def _complaint(error: Exception) -> str:
 def _check_readable(folder: Path) -> None:
     for file in sorted(folder.glob("*.safetensors")):
         try:
+            refuse_irregular(file, given=True)
             with safetensors.safe_open(file, framework="pt"):
                 pass
         except safetensors.SafetensorError as error:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from lengthwise.files import read_object
 from lengthwise.report.comparison import side_by_side
 from lengthwise.report.words import template
 from lengthwise.runs.folder import RunFolder
@@ -33,6 +33,6 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
         listed=", ".join(f"{setting} {value}" for setting, value in intervention.items()),
         training={"precision": "float32"} | dict(settings["training"]),
         head=second[0],
-        environment=json.loads(after.environment.read_text(encoding="utf-8")),
+        environment=read_object(after.environment, "environment"),
         rows=side_by_side(first, second),
     )

@@ -12,8 +12,8 @@ import polars as pl
 import vl_convert
 from rich.table import Table as Printed
 
-from lengthwise.errors import RunError
-from lengthwise.report.parts import ROWS, SECTIONS, Drawn, Piece, Section
+from lengthwise.files import make_folder
+from lengthwise.report.parts import ROWS, SECTIONS, Drawn, Piece, Section, write_part
 from lengthwise.report.provenance import describe_provenance
 from lengthwise.report.results import BY_POSITION, Results, axes_of, comparable, title
 from lengthwise.report.theme import DARK, FONT, LIGHT
@@ -58,19 +58,16 @@ class Report:
             PDF, ``rows.csv`` with every row, files of sections such as ``certificates.csv``, and ``provenance.json``.
 
         Raises:
-            RunError: the folder cannot be made or a file in it not written.
+            StoppedError: the folder cannot be made or a file in it not written; the files before it are whole.
         """
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            for piece in self.pieces:
-                piece.write(out)
-            self.table.rows.select(*_COLUMNS, *axes_of(self.table.rows)).write_csv(out / ROWS)
-            provenance = describe_provenance(self.table.runs)
-            (out / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
-            page = out / "index.html"
-            page.write_text(self._render(provenance), encoding="utf-8")
-        except OSError as error:
-            raise RunError(f"cannot write the report in {out}: {error.strerror or error}") from error
+        make_folder(out, "the report")
+        for piece in self.pieces:
+            piece.write(out)
+        write_part(out / ROWS, self.table.rows.select(*_COLUMNS, *axes_of(self.table.rows)).write_csv())
+        provenance = describe_provenance(self.table.runs)
+        write_part(out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+        page = out / "index.html"
+        write_part(page, self._render(provenance))
         return page
 
     def _render(self, provenance: dict[str, list[str]]) -> str:
@@ -106,7 +103,7 @@ def write_report(table: Table, out: Path) -> Path:
         The page.
 
     Raises:
-        RunError: it cannot be written.
+        StoppedError: it cannot be written.
     """
     return Report(table).write(out)
 

@@ -14,6 +14,7 @@ import vl_convert
 from rich.table import Table as Printed
 from rich.text import Text
 
+from lengthwise.files import write_atomically
 from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
@@ -46,6 +47,12 @@ SECTIONS: Registry = Registry(
     },
 )
 """The sections of a page, in order; other packages add theirs behind them with entry points `lengthwise.sections`."""
+
+
+def write_part(path: Path, contents: str | bytes) -> None:
+    """Write a file of a report, whole or not at all; as it can be made again, nothing waits for the disk."""
+    data = contents.encode() if isinstance(contents, str) else contents
+    write_atomically(path, data, "part of the report", to_disk=False)
 
 
 class Section(ABC):
@@ -127,10 +134,10 @@ class Picture(Piece):
     def write(self, out: Path) -> None:
         """Write it as SVG on light and on dark ground, as PNG and as PDF."""
         light, dark = (vl_convert.vegalite_to_svg(self.specification(theme)) for theme in (LIGHT, DARK))
-        (out / f"{self.name}.svg").write_text(light, encoding="utf-8")
-        (out / f"{self.name}-dark.svg").write_text(dark, encoding="utf-8")
-        (out / f"{self.name}.png").write_bytes(vl_convert.svg_to_png(light, scale=2))
-        (out / f"{self.name}.pdf").write_bytes(vl_convert.svg_to_pdf(light))
+        write_part(out / f"{self.name}.svg", light)
+        write_part(out / f"{self.name}-dark.svg", dark)
+        write_part(out / f"{self.name}.png", vl_convert.svg_to_png(light, scale=2))
+        write_part(out / f"{self.name}.pdf", vl_convert.svg_to_pdf(light))
 
 
 @dataclass(frozen=True)
@@ -204,7 +211,7 @@ class TableText(Piece):
     def write(self, out: Path) -> None:
         """Write the file that holds every row."""
         if self.data is not None:
-            self.data.write_csv(out / self.file)
+            write_part(out / self.file, self.data.write_csv())
 
     def terminal(self) -> Printed | None:
         """Return the table for a terminal."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.files import read_rows
+from lengthwise.files import read_bytes, read_object, read_rows, read_text
 from lengthwise.runs.lock import is_held
 
 
@@ -39,7 +38,7 @@ class RunFolder:
     @property
     def ending(self) -> str:
         """How training ended, such as ``stopped: loss below 0.001 for 300 steps``; empty before, or not recorded."""
-        return self.finished.read_text(encoding="utf-8").strip() if self.finished.exists() else ""
+        return read_text(self.finished, "end of the run").strip() if self.finished.exists() else ""
 
     @property
     def status(self) -> str:
@@ -52,7 +51,7 @@ class RunFolder:
 
     def recipe_hash(self) -> str:
         """Return the hash of the recipe's file."""
-        return hashlib.sha256(self.recipe.read_bytes()).hexdigest()
+        return hashlib.sha256(read_bytes(self.recipe, "recipe")).hexdigest()
 
     def check_recipe(self) -> None:
         """Refuse a recipe that was edited after its run began: its numbers are not those of what stands there now.
@@ -62,7 +61,7 @@ class RunFolder:
         """
         if not (self.environment.exists() and self.recipe.exists()):
             return
-        then = json.loads(self.environment.read_text(encoding="utf-8")).get("recipe_sha256")
+        then = read_object(self.environment, "environment").get("recipe_sha256")
         if then is not None and then != self.recipe_hash():
             raise InputError(
                 f"{self.recipe} was changed after its run began, whose numbers are those of the recipe as it was; "

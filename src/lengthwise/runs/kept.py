@@ -15,8 +15,8 @@ from typing import Any
 import polars as pl
 from filelock import FileLock
 
-from lengthwise.errors import InputError, RunError
-from lengthwise.files import write_atomically
+from lengthwise.errors import InputError, StoppedError
+from lengthwise.files import make_folder, refuse_irregular, write_atomically
 from lengthwise.registry import nearest_name
 from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import run_path
@@ -69,7 +69,7 @@ def keep(paths: Sequence[Path], out: Path, *, replace: bool = False, tell: Tell 
     Raises:
         InputError: there is no run, a run is not finished or not evaluated, two are of the same recipe and seed, or
             kept runs would be replaced without `replace`.
-        RunError: the files cannot be written; what was kept before is intact.
+        StoppedError: the files cannot be written; what was kept before is intact.
     """
     new = _read_new(paths, out)
     with _held(out):
@@ -103,7 +103,7 @@ def remove(names: Iterable[str], out: Path, *, tell: Tell = lambda _: None) -> T
 
     Raises:
         InputError: no run has one of the names, or none would be left.
-        RunError: the files cannot be written; what was kept before is intact.
+        StoppedError: the files cannot be written; what was kept before is intact.
     """
     if not (out / INDEX).exists():
         raise InputError(f"{out} keeps no results")
@@ -159,11 +159,13 @@ def write_kept(table: Table, out: Path) -> Table:
 
 def _held(out: Path) -> contextlib.AbstractContextManager[Any]:
     """Keep other processes from changing the same folder while the context lasts."""
+    make_folder(out, "results")
+    lock = out / ".lock"
+    refuse_irregular(lock)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        return FileLock(out / ".lock").acquire()
+        return FileLock(lock).acquire()
     except OSError as error:
-        raise RunError(f"cannot keep results in {out}: {error.strerror or error}") from error
+        raise StoppedError(f"cannot write {lock}: {error.strerror or error}") from error
 
 
 def _read_new(paths: Sequence[Path], out: Path) -> Table:

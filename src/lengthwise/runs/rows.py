@@ -9,6 +9,7 @@ from typing import Literal
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.rows import Row
+from lengthwise.files import read_text
 from lengthwise.settings import Settings
 
 
@@ -91,10 +92,7 @@ def read_evaluation(path: Path) -> tuple[Head, list[Row]]:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines() or [""]
-    except OSError as error:
-        raise InputError(f"cannot read the evaluation {path}: {error.strerror}") from error
+    return read_text(path, "evaluation").splitlines() or [""]
 
 
 def _head(path: Path, line: str) -> Head:

@@ -9,9 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import cast
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.evaluation.rows import Row
-from lengthwise.files import append, write_atomically
+from lengthwise.files import append, read_object, write_atomically
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder, run_path
@@ -197,7 +197,7 @@ def read_run(run: RunFolder) -> tuple[Recipe, int]:
     """
     if not run.recipe.exists():
         raise InputError(f"{run.path} is not a run: it has no recipe.yaml")
-    recipe = validate_recipe(read_settings(run.recipe, "recipe"), str(run.recipe))
+    recipe = validate_recipe(read_settings(run.recipe, "recipe", given=False), str(run.recipe))
     run.check_recipe()
     return recipe, recipe.seeds[0]
 
@@ -245,8 +245,9 @@ def _free_if_refused(run: RunFolder) -> Generator[None]:
     begun = run.begun
     try:
         yield
-    except InputError:
-        if not begun and not _trained(run):
+    except (InputError, StoppedError) as error:
+        kept = isinstance(error, StoppedError) and run.checkpoint.exists()
+        if not begun and not kept and not _trained(run):
             _clear(run)
             for path in (run.checkpoint, run.path / "lock"):
                 path.unlink(missing_ok=True)
@@ -282,7 +283,7 @@ def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> 
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
     now = describe_environment(seed) | dict(model) | {"recipe_sha256": run.recipe_hash()}
     if run.environment.exists():
-        first = json.loads(run.environment.read_text(encoding="utf-8"))
+        first = read_object(run.environment, "environment")
         first["resumed"] = [*first.get("resumed", []), now]
         now = first
     write_atomically(run.environment, json.dumps(now, indent=2).encode(), "environment")

@@ -7,6 +7,7 @@ from typing import Any
 
 import lengthwise
 from lengthwise.errors import InputError
+from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
 from lengthwise.yaml_loader import parse_yaml
 
@@ -55,22 +56,18 @@ def find_sweep(name: str) -> Path:
     return _find("sweep", name, sweep_names(), SWEEP)
 
 
-def read_settings(path: Path, kind: str) -> dict[str, Any]:
+def read_settings(path: Path, kind: str, *, given: bool = True) -> dict[str, Any]:
     """Read the settings in a file.
 
     Args:
         path: of YAML.
         kind: what it holds, as error messages say it.
+        given: whether the user named it, so that it may be a link; that of a run may not.
 
     Raises:
         InputError: it cannot be read, is not YAML, or holds no mapping.
     """
-    try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"), f"{kind} {path}")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{kind} {path} is not valid YAML: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {kind} {path}: {error.strerror}") from error
+    settings = parse_yaml(read_text(path, kind, given=given), f"{kind} {path}")
     if not isinstance(settings, dict):
         raise InputError(f"{kind} {path} must be a mapping of settings, such as 'task: parity'")
     return settings
@@ -91,7 +88,7 @@ def _names() -> list[str]:
 def _find(kind: str, name: str, known: list[str], ending: str) -> Path:
     path = Path(name)
     if path.suffix in {".yaml", ".yml"}:
-        if not path.is_file():
+        if not path.exists():
             raise InputError(f"there is no {kind} file {path}")
         return path
     if name not in known:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import statistics
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError
+from lengthwise.files import make_folder, write_atomically
 from lengthwise.registry import nearest_name
 from lengthwise.runs.table import KEY, Run, Table
 
@@ -73,19 +75,18 @@ def write_table(table: pl.DataFrame, out: Path) -> None:
 
     Raises:
         InputError: the name ends in something else.
-        RunError: it cannot be written.
+        StoppedError: it cannot be written.
     """
     if out.suffix not in {".parquet", ".csv"}:
         known = nearest_name(out.suffix, [".parquet", ".csv"])
         raise InputError(f"cannot write a table as {out.suffix or out.name!r}; {known}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".csv":
-            table.write_csv(out)
-        else:
-            table.write_parquet(out, compression="zstd")
-    except OSError as error:
-        raise RunError(f"cannot write {out}: {error.strerror or error}") from error
+    contents = io.BytesIO()
+    if out.suffix == ".csv":
+        table.write_csv(contents)
+    else:
+        table.write_parquet(contents, compression="zstd")
+    make_folder(out.parent, "the table")
+    write_atomically(out, contents.getvalue(), "table")
 
 
 def _score(rows: pl.DataFrame, run: Run) -> tuple[str, float | None]:

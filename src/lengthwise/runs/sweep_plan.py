@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.files import append, read_rows
+from lengthwise.files import append, make_folder, read_rows
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_head
 from lengthwise.runs.run import differing, train_run
@@ -59,7 +59,7 @@ class Journal:
             **asdict(result),
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent, "the journal of the sweep")
         append(self.path, json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import safetensors
 from pydantic import BaseModel, ValidationError
 
 from lengthwise.errors import InputError, reason_of
+from lengthwise.files import read_bytes, read_object, refuse_irregular
 from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import RunFolder, find_runs, no_run
 from lengthwise.runs.rows import Head, Row, read_evaluation
@@ -175,7 +176,7 @@ def read_run(folder: RunFolder) -> Table:
         raise InputError(
             f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
         )
-    settings = read_settings(folder.recipe, "recipe")
+    settings = read_settings(folder.recipe, "recipe", given=False)
     folder.check_recipe()
     if (settings.get("name", head.recipe), settings.get("seeds", [head.seed])) != (head.recipe, [head.seed]):
         raise InputError(
@@ -196,7 +197,7 @@ def read_run(folder: RunFolder) -> Table:
         path=folder.path,
         head=head,
         settings=settings,
-        environment=json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {},
+        environment=read_object(folder.environment, "environment") if folder.environment.exists() else {},
         attachments={name: value for name, value in found.items() if value is not None},
         seconds=float(seconds[-1]) if len(seconds) else 0.0,
     )
@@ -253,11 +254,8 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
 
 
 def _read_index(path: Path) -> dict[str, Any]:
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
+    index = read_object(path, "index")
+    if index.get("format") != FORMAT:
         raise InputError(f"{path} lists no kept results of this version; 'lengthwise keep RUN... --out DIR' does")
     return index
 
@@ -265,10 +263,7 @@ def _read_index(path: Path) -> dict[str, Any]:
 def _checked(folder: Path, name: str, sha256: str) -> bytes:
     """Return what is in a file that the index vouches for."""
     path = folder / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    data = read_bytes(path, "table")
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"{path} is not the table that {folder / INDEX} was written with; keep the runs again")
     return data
@@ -290,6 +285,7 @@ def _count_parameters(checkpoint: Path) -> int | None:
     """Count what an optimiser keeps a first moment of, from the head of a safetensors file alone."""
     if not checkpoint.exists():
         return None
+    refuse_irregular(checkpoint)
     first_moments = (".exp_avg", ".momentum_buffer")
     try:
         with safetensors.safe_open(checkpoint, framework="numpy") as file:

@@ -9,15 +9,17 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from lengthwise.errors import InputError
+from lengthwise.files import read_text
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Point, Stage, Task
-from lengthwise.tasks.filler import Filler, numbered, read_text
+from lengthwise.tasks.filler import Filler, numbered
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 _PERSONS = ("mary", "john", "sandra", "daniel")
@@ -70,7 +72,7 @@ class BabiLong(Task):
 
     @cached_property
     def _text(self) -> str:
-        return read_text(self.story, "stories") if self.story else ""
+        return read_text(Path(self.story), "stories", given=True) if self.story else ""
 
     @cached_property
     def _stories(self) -> list[Story]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lengthwise.errors import InputError
+from lengthwise.files import read_text
 from lengthwise.tasks.base import Ints
 
 _SENTENCES = (
@@ -41,7 +42,7 @@ class Filler:
     """
 
     def __init__(self, path: str, common: int = 400) -> None:
-        text = read_text(path, "filler") if path else _own()
+        text = read_text(Path(path), "filler", given=True) if path else _own()
         words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.,;:?!]", text.lower())
         if not words:
             raise InputError(f"the filler {path} holds no words")
@@ -65,14 +66,6 @@ def _own() -> str:
     """Return the sentences in an order that is always the same."""
     drawn = np.random.default_rng(0).integers(len(_SENTENCES), size=4000)
     return " ".join(_SENTENCES[number] for number in drawn)
-
-
-def read_text(path: str, what: str) -> str:
-    """Return the text of a file; ``what`` it is, the error message says."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the {what} {path} as UTF-8 text: {error}") from error
 
 
 def most_common(words: Iterable[str], most: int) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
+from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
 from lengthwise.tasks.sources import Document, import_extra
 
@@ -66,10 +67,9 @@ class FileTokenizer(Tokenizer):
 
     def __init__(self, path: Path, separator: str | None = None) -> None:
         library = import_extra("tokenizers", "hf", "a tokenizer file")
+        content = read_text(path, "tokenizer file", given=True)
         try:
-            self._tokenizer = library.Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"cannot read the tokenizer file {path}: {error.strerror or error}") from error
+            self._tokenizer = library.Tokenizer.from_str(content)
         # The library raises plain exceptions.
         except Exception as error:
             raise InputError(f"{path} is not a tokenizer file of the 'tokenizers' library: {error}") from error

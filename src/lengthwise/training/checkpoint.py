@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.files import write_atomically
+from lengthwise.files import refuse_irregular, write_atomically
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -104,6 +104,7 @@ def misfit(model: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
 @contextlib.contextmanager
 def _opened(path: Path) -> Generator[tuple[Any, dict[str, str]]]:
     """Open a checkpoint, whose size is then known to be that which its header says."""
+    refuse_irregular(path)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
