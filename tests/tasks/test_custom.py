@@ -152,8 +152,8 @@ def test_malformed_automata_are_explained(tmp_path: Path, old: str, new: str, me
 
 
 def test_a_file_that_is_missing_or_is_not_text_is_named(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot read the automaton"):
         get_language(f"dfa:{tmp_path / 'none.yaml'}")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="not UTF-8"):
         get_language(f"dfa:{tmp_path / 'binary.yaml'}")

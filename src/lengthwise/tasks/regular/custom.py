@@ -27,6 +27,7 @@ import numpy as np
 import yaml
 
 from lengthwise.errors import InputError
+from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
@@ -115,11 +116,10 @@ def dfa_language(path: str | Path) -> Language:
     Raises:
         InputError: the file cannot be read, is not YAML, or does not describe an automaton.
     """
+    text = read_text(Path(path), "automaton", given=True)
     try:
-        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content: Any = yaml.safe_load(text)
         automaton = _automaton_from_mapping(content).minimal()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the automaton {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
         raise InputError(f"the automaton {path} is not YAML: {error}") from error
     except InputError as error:
