@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from lengthwise.cli.main import app
+from lengthwise.interventions.repair import FAMILIES, LEARNING_RATE, repair_of
 from lengthwise.runs.recipe import Recipe, digest_of, load_recipe
 from lengthwise.runs.repair import post_training
 from lengthwise.runs.table import Run, Table, read_table
@@ -80,3 +81,22 @@ def test_the_numbers_of_the_readme_are_of_what_post_train_does_by_default(mixer:
                 shares.add(f"{run.head.sequences / before.head.sequences:.0%}")
             assert number == f"{ratio(run, table):.2f}"
     assert shares == {shown["windows"].replace(" ", "")}
+
+
+def test_the_page_shows_the_settings_that_repair() -> None:
+    text = (ROOT / "docs" / "repair.md").read_text()
+    table = text.partition("## What repairs, by default")[2].partition("\nThe rate")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if "|" in line][2:]
+    assert [row[0].strip("`") for row in rows] == [*FAMILIES, "any other"]
+    for family, windows, rate, *shares in rows:
+        repair = repair_of(family.strip("`"))
+        assert (int(windows), float(rate)) == (repair.batch_size, repair.rate)
+        for name, share in zip(("state_passing", "tbptt"), shares, strict=True):
+            settings = repair.settings_of(name)
+            chance = settings.get("zero_probability", 0.0)
+            assert share == f"{settings['zero_share']:g}" + (
+                f", each other row by a chance of {chance:g}" if chance else ""
+            )
+    options = (ROOT / "docs" / "pretrained.md").read_text()
+    assert f"the peak, {LEARNING_RATE:g} by default".replace("0.003", "3e-3") in options
+    assert f"windows a step, {repair_of('mamba2').batch_size} by default" in options

@@ -48,7 +48,7 @@ def _passing(share: float, **tbptt: float) -> dict[str, dict[str, float]]:
     return {"state_passing": {"zero_probability": 0.0, "zero_share": share}, "tbptt": tbptt}
 
 
-_FAMILIES = {
+FAMILIES = {
     "mamba2": Repair(_passing(0.7, zero_share=0.92), rate=2.0),
     "gla": Repair(_passing(0.8, zero_share=0.85), batch_size=192, rate=2.0),
     "rwkv6": Repair(_passing(0.8, zero_share=0.8, zero_probability=0.02), batch_size=192),
@@ -62,4 +62,4 @@ def repair_of(family: str) -> Repair:
     Args:
         family: the name of a mixer, such as ``gla``, or a ``model_type`` of transformers, such as ``mamba2``.
     """
-    return _FAMILIES.get(family) or Repair(_passing(0.7, zero_share=0.92))
+    return FAMILIES.get(family) or Repair(_passing(0.7, zero_share=0.92))
