@@ -92,3 +92,10 @@ def test_states_that_do_not_fit_are_not_joined() -> None:
 def test_a_state_without_entries_has_no_rows() -> None:
     with pytest.raises(InputError, match="no batch size"):
         _ = State({}).batch_size
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 3), (), (5,)])
+def test_entries_without_the_batch_in_front_are_refused_by_name(shape: tuple[int, ...]) -> None:
+    assert state().of_rows(4)["matrix"].shape[0] == 4
+    with pytest.raises(InputError, match=r"entry 'h' of the state is .* for 4 rows: entries must have the batch first"):
+        State({"matrix": torch.zeros(4, 1), "h": torch.zeros(shape)}).of_rows(4)

@@ -28,6 +28,7 @@ from .models.base import SequenceModel as SequenceModel
 from .models.base import StringModel as StringModel
 from .models.mixers.base import Mixer as Mixer
 from .models.mixers.base import MixerConfig as MixerConfig
+from .models.recurrent import RecurrentModel as RecurrentModel
 from .models.tree.ldru import LDRU as LDRU
 from .models.tree.ldru import LDRUConfig as LDRUConfig
 from .models.tree.regular_gpt import RegularGPT as RegularGPT

@@ -68,6 +68,23 @@ class State(Mapping[str, Tensor]):
             return tensor.shape[0]
         raise InputError("a state without entries has no batch size")
 
+    def of_rows(self, rows: int) -> State:
+        """Return the state itself, once it is seen that each entry has so many rows.
+
+        Args:
+            rows: those that were asked for.
+
+        Raises:
+            InputError: an entry has another first dimension, as states of torch's own recurrent layers have.
+        """
+        for name, tensor in self.items():
+            if tensor.shape[:1] != (rows,):
+                raise InputError(
+                    f"entry {name!r} of the state is {list(tensor.shape)} for {rows} rows: entries must have the batch "
+                    f"first, [{rows}, ...]; for nn.LSTM, nn.GRU and nn.RNN, lengthwise.RecurrentModel sees to it"
+                )
+        return self
+
     def map(self, function: Callable[[Tensor], Tensor], kinds: Iterable[Kind] | None = None) -> State:
         """Return a state whose tensors went through a function.
 

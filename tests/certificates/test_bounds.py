@@ -13,7 +13,7 @@ from lengthwise.certificates.affine import image_radius
 from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.answers import verify_exhaustively
 from lengthwise.certificates.bounds import CellBudget, bound_cells, certify_bounded
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, RunError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.operators import SumOperatorConfig
 from lengthwise.tasks import get_language
@@ -92,3 +92,18 @@ def test_other_operators_are_refused() -> None:
     unit = LDRUConfig(width=4, operator=SumOperatorConfig()).build(2, 2).eval()
     with pytest.raises(InputError, match="snapped"):
         bound_cells(unit, extract_algebra(exact_reading(get_language("parity"))).table)
+
+
+def test_a_network_that_answers_nan_is_neither_right_nor_certain() -> None:
+    """NaN is the largest of any logits, so that its class would count as the answer, and no comparison finds it."""
+    unit = make_unit(1, contraction=0.02)
+    table = extract_algebra(unit).table
+    with torch.no_grad():
+        unit.classifier.bias[0] = float("nan")
+    closure = bound_cells(unit, table, CellBudget(cells=12))
+    assert not closure.closed
+    assert closure.depth == 0
+    with pytest.raises(RunError, match="answers hold logits that are not a number"):
+        certify_bounded(unit, get_language("parity"))
+    with pytest.raises(RunError, match="answers hold logits that are not a number"):
+        extract_algebra(unit)

@@ -206,3 +206,11 @@ def test_a_tie_that_float32_cannot_decide_is_not_proved() -> None:
     found = certify_raw(unit, get_language("parity"))
     assert found.verdict == "not_proved"
     assert "within the error of float32" in found.statement
+
+
+def test_a_checkpoint_with_a_value_that_is_not_a_number_is_refused_by_name() -> None:
+    unit = exact_unit("parity", 200.0)
+    with torch.no_grad():
+        unit.classifier.bias[1] = float("nan")
+    with pytest.raises(InputError, match=r"'classifier.bias' of the checkpoint holds values that are not a number"):
+        soft_automaton(unit)

@@ -77,7 +77,7 @@ def test_the_recipe_for_a_mixer_holds_for_another_package(tmp_path: Path) -> Non
     outside = own_package(tmp_path, "lengthwise.mixers")
     (tmp_path / "leaky_sum.py").write_text(contributed("LeakySumConfig"))
     shown = run_program("-m", "lengthwise.cli.main", "check", "leaky_sum", **outside)
-    assert shown.count("holds") == 8
+    assert shown.count("holds") == 9
     assert "leaky_sum" in run_program("-m", "lengthwise.cli.main", "list", "models", **outside)
 
 
@@ -127,6 +127,13 @@ def test_a_model_of_ones_own_is_checked_and_repaired() -> None:
     zero, passed = (curve[1024] / curve[16] for curve in curves)
     assert zero > 1.05
     assert passed < 0.5 + 0.5 * zero
+
+
+def test_stacked_layers_of_torch_are_checked_and_pass_their_states() -> None:
+    shown = run_program("-W", "error", str(ROOT / "examples/stacked_lstm.py"))
+    assert shown.count("the contract holds") == 3
+    # Each symbol has two followers, equally likely: 2 is what there is to reach.
+    assert all(1.9 < float(value) < 2.3 for value in re.findall(r"perplexity ([\d.]+)", shown))
 
 
 def test_state_passing_in_transformers_own_trainer() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation import by_point
 from lengthwise.evaluation.by_point import ByPoint, evaluate_points
 from lengthwise.evaluation.intervals import wilson_interval
@@ -379,3 +379,18 @@ def test_a_point_with_fewer_samples_than_it_says_is_refused() -> None:
     points = [Point({"length": 8, "distribution": "standard"}, 5)]
     with pytest.raises(InputError, match=r"dyck_2 has other than 5 samples at \{'length': 8"):
         list(evaluate_points(Oracle(task.definition), task, points, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_answers_that_are_not_numbers_are_no_answers(shared: bool) -> None:
+    """The largest logit of a row of NaN is its first, so that a network without a number in it is right by half."""
+
+    class Broken(Oracle):
+        def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+            logits, carried = super().forward(tokens, state)
+            return Output(logits.index_fill(0, torch.tensor([len(logits) - 1]), math.nan), carried)
+
+    task = task_of("parity")
+    model = Broken(task.definition)
+    with pytest.raises(RunError, match=r"gives NaN for \d+ of \d+ answers to parity"):
+        list(evaluate_points(model, task, task.points("test"), np.random.default_rng(0), shared=shared))

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lengthwise.errors import InputError
 from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.state import Kind, State
@@ -16,7 +17,8 @@ ONE_TOKEN = "one token at a time equals one call"
 CAUSALITY = "causality: later tokens change nothing earlier"
 ROWS = "rows are independent"
 REJOINED = "a state can be split into rows and joined again"
-CLAUSES = {OUTPUTS, FINAL_STATE, PARAMETER_GRADIENTS, STATE_GRADIENT, ONE_TOKEN, CAUSALITY, ROWS, REJOINED}
+BATCH_FIRST = "every entry of the state has the batch first"
+CLAUSES = {BATCH_FIRST, OUTPUTS, FINAL_STATE, PARAMETER_GRADIENTS, STATE_GRADIENT, ONE_TOKEN, CAUSALITY, ROWS, REJOINED}
 
 
 class Recurrent(SequenceModel):
@@ -152,7 +154,7 @@ def test_a_sound_model_passes(kind: type[Recurrent], dtype: torch.dtype) -> None
     [
         (Detached, {PARAMETER_GRADIENTS, STATE_GRADIENT}),
         (RowsMixed, {ROWS}),
-        (RowsMisplaced, {REJOINED}),
+        (RowsMisplaced, {ROWS, REJOINED}),
         (FirstStepSkipped, {ONE_TOKEN}),
         (LooksAhead, {CAUSALITY}),
     ],
@@ -166,7 +168,7 @@ def test_a_model_that_breaks_one_clause_is_told_which(kind: type[Recurrent], bro
     [
         (Forgetful, {OUTPUTS, FINAL_STATE, ONE_TOKEN, REJOINED}, {CAUSALITY, ROWS}),
         (LastTokenOnly, {OUTPUTS, FINAL_STATE, ONE_TOKEN}, {CAUSALITY, ROWS}),
-        (ChunkInState, {FINAL_STATE}, {OUTPUTS, ONE_TOKEN, CAUSALITY, ROWS, REJOINED}),
+        (ChunkInState, {FINAL_STATE, ONE_TOKEN}, {OUTPUTS, CAUSALITY, ROWS}),
         (BothWays, {OUTPUTS, CAUSALITY}, {FINAL_STATE, ROWS}),
     ],
 )
@@ -176,6 +178,127 @@ def test_a_model_that_breaks_several_clauses_is_told_at_least_those(
     found = broken_clauses(kind())
     assert broken <= found
     assert not sound & found
+
+
+class NotFinite(Recurrent):
+    """Sound but for one kind of value, which is NaN or infinite."""
+
+    kind = "nan"
+
+    def spoilt(self, tensor: Tensor) -> Tensor:
+        return tensor * float(self.kind)
+
+
+class LogitsOfTwoTokens(NotFinite):
+    def logits(self, hidden_BTD: Tensor) -> Tensor:
+        logits = super().logits(hidden_BTD)
+        return self.spoilt(logits) if logits.shape[1] == 2 else logits
+
+
+class AnEntry(NotFinite):
+    def extra(self, tokens: Tensor, state: State) -> dict[str, Tensor]:
+        return super().extra(tokens, state) | {"extra": self.spoilt(torch.ones(len(tokens), 1))}
+
+
+class OneRowOfAnEntry(NotFinite):
+    def extra(self, tokens: Tensor, state: State) -> dict[str, Tensor]:
+        marked = torch.ones(len(tokens), 2).index_fill(0, torch.tensor([len(tokens) - 1]), float(self.kind))
+        return super().extra(tokens, state) | {"extra": marked}
+
+
+class AGradient(Recurrent):
+    """The square root has no gradient at zero."""
+
+    def take(self, hidden: Tensor) -> Tensor:
+        return hidden + (0 * hidden).sqrt()
+
+
+@pytest.mark.parametrize("kind", ["nan", "inf"])
+@pytest.mark.parametrize(
+    ("model", "broken", "where"),
+    [
+        (LogitsOfTwoTokens, OUTPUTS, "the logits at ["),
+        (LogitsOfTwoTokens, ONE_TOKEN, "the logits at [0, 0, 0] after 2 tokens"),
+        (AnEntry, FINAL_STATE, "entry 'extra' at [0, 0]"),
+        (AnEntry, ROWS, "entry 'extra' at [0, 0]"),
+        (OneRowOfAnEntry, FINAL_STATE, "entry 'extra' at [2, 0]"),
+        (OneRowOfAnEntry, REJOINED, "entry 'extra' at ["),
+    ],
+)
+def test_what_is_not_finite_breaks_the_clause_by_name_and_place(
+    monkeypatch: pytest.MonkeyPatch, model: type[NotFinite], broken: str, where: str, kind: str
+) -> None:
+    monkeypatch.setattr(model, "kind", kind)
+    monkeypatch.setattr(model, "every_prefix", model is LogitsOfTwoTokens)
+    (found,) = [finding for finding in check_contract(model().double(), VOCABULARY) if finding.clause == broken]
+    assert not found.holds
+    assert found.difference == float("inf")
+    assert found.where.startswith(where)
+
+
+def test_a_gradient_that_is_not_finite_breaks_its_clause() -> None:
+    found = {finding.clause: finding for finding in check_contract(AGradient().double(), VOCABULARY)}
+    assert found[FINAL_STATE].holds
+    assert not found[PARAMETER_GRADIENTS].holds
+    assert found[PARAMETER_GRADIENTS].where.startswith("the gradient of ")
+    assert found[STATE_GRADIENT].where.startswith("the gradient of entry 'hidden'")
+
+
+class LayersFirst(Recurrent):
+    """Carries its state as torch's own layers do, [layers, B, width]."""
+
+    layers = 1
+
+    def initial_state(self, batch_size: int) -> State:
+        return State({"h": self.readout.weight.new_zeros(self.layers, batch_size, WIDTH)})
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+        state = self.initial_state(len(tokens)) if state is None else state
+        logits, after = super().forward(tokens, State({"hidden": state["h"][-1], "position": tokens[:, 0]}))
+        return Output(logits, State({"h": torch.cat([state["h"][:-1], after["hidden"][None]])}))
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+def test_a_state_with_its_layers_first_is_refused_or_breaks_a_clause_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, layers: int, rows: int
+) -> None:
+    monkeypatch.setattr(LayersFirst, "layers", layers)
+    if layers != rows:
+        with pytest.raises(
+            InputError, match=f"'h' of the state is .* for {rows} rows: entries must have the batch first"
+        ):
+            check_contract(LayersFirst(), VOCABULARY, batch_size=rows)
+        return
+    (found,) = check_contract(LayersFirst(), VOCABULARY, batch_size=rows)
+    assert not found.holds
+    assert "entries must have the batch first" in found.where
+
+
+def test_a_final_state_in_another_layout_is_no_better_than_a_first() -> None:
+    class Turned(Recurrent):
+        def give(self, hidden: Tensor) -> Tensor:
+            return hidden.T
+
+        def take(self, hidden: Tensor) -> Tensor:
+            return hidden if len(hidden) == 3 else hidden.T
+
+    with pytest.raises(InputError, match="entries must have the batch first"):
+        check_contract(Turned(), VOCABULARY)
+
+
+def test_a_small_entry_does_not_hide_behind_a_large_one() -> None:
+    class Scaled(Recurrent):
+        def extra(self, tokens: Tensor, state: State) -> dict[str, Tensor]:
+            large = {"large": torch.full((len(tokens), 1), 1e9, dtype=torch.float64)}
+            return super().extra(tokens, state) | large | {"last call": 1e-6 * self.embedding(tokens).sum(1)}
+
+    assert FINAL_STATE in broken_clauses(Scaled())
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(InputError, match="8 tokens and 2 rows"):
+        check_contract(Recurrent(), VOCABULARY, batch_size=1)
 
 
 def test_a_small_fault_is_seen_in_double_precision_only() -> None:

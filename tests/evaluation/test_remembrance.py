@@ -9,6 +9,7 @@ from recurrent_models import Bursting, Layered, LayeredWithPosition, PeakMemory,
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.remembrance import effective_remembrance, remembrance_starts
 from lengthwise.models.base import Output
+from lengthwise.state import State
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +121,12 @@ def test_bad_input_is_refused_with_what_would_be_right() -> None:
         remembrance_starts(1)
     with pytest.raises(InputError, match="'linear' or 'log'"):
         remembrance_starts(9, 3, "cubic")
+
+
+def test_a_state_with_its_layers_first_is_refused() -> None:
+    class LayersFirst(Uniform):
+        def initial_state(self, batch_size: int) -> State:
+            return State({"h": torch.zeros(2, batch_size, 1)})
+
+    with pytest.raises(InputError, match="must have the batch first"):
+        effective_remembrance(LayersFirst(), random_tokens(3, 9), [2, 4])

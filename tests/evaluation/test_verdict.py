@@ -10,7 +10,7 @@ from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.losses import OctaveLosses
 from lengthwise.evaluation.perplexity import octave_losses
-from lengthwise.evaluation.verdict import verdict
+from lengthwise.evaluation.verdict import OctaveRatio, judge, verdict
 
 CONTEXT = 64
 
@@ -142,6 +142,9 @@ def test_bad_input_is_refused_with_what_would_be_right() -> None:
         verdict([octave._replace(row_means=(1.0,)) for octave in octaves], CONTEXT)
     with pytest.raises(InputError, match="finite"):
         verdict([octave._replace(row_means=(1.0, math.nan)) for octave in octaves], CONTEXT)
+    spoilt = octaves[2]._replace(row_means=(math.nan, *octaves[2].row_means[1:]))
+    with pytest.raises(InputError, match="finite"):
+        verdict(octaves, CONTEXT, [*octaves[:2], spoilt])
     with pytest.raises(InputError, match="holds_within"):
         verdict(octaves, CONTEXT, holds_within=2.0)
     with pytest.raises(InputError, match="t quantile"):
@@ -159,3 +162,12 @@ def test_texts_that_differ_decide_nothing_where_each_is_paired_with_itself() -> 
     assert all(ratio.ratio == pytest.approx(math.exp(0.3)) for ratio in found.ratios)
     with pytest.raises(InputError, match="restarted octaves must be those 4"):
         verdict(octaves, CONTEXT, octaves[:2])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("field", ["ratio", "low", "high"])
+def test_a_ratio_that_is_not_a_number_has_no_verdict(place: int, field: str) -> None:
+    ratios = [OctaveRatio(65 * 2**k, 64 * 2 ** (k + 1), 1.0, 0.99, 1.01) for k in range(3)]
+    ratios[place] = ratios[place]._replace(**{field: math.nan})
+    with pytest.raises(InputError, match=f"ratio at positions {ratios[place].start} to .* is not a number"):
+        judge(ratios, (33, 64), 8)

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
+from lengthwise.interventions.noise import FittedNoiseConfig, RandomNoiseConfig
 from lengthwise.interventions.passing import Passing, StatePassingConfig, TBPTTConfig
+from lengthwise.interventions.zero import ZeroConfig
 from lengthwise.state import State
 
 NEVER = {"zero_probability": 0.0}
@@ -226,3 +228,17 @@ def test_a_mark_for_each_row_is_needed(fresh: Tensor) -> None:
     tbptt = after(TBPTTConfig().build(), model, final(model, 4))
     with pytest.raises(InputError, match="fresh_B must be 4 booleans"):
         tbptt.begin(model, 4, generator(), fresh)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "config", [StatePassingConfig(), TBPTTConfig(), FittedNoiseConfig(), RandomNoiseConfig(), ZeroConfig()]
+)
+def test_a_state_with_its_layers_first_is_refused_before_rows_are_mistaken(config, layers: int) -> None:
+    class LayersFirst(Shifted):
+        def initial_state(self, batch_size: int) -> State:
+            return State({"h": self.readout.weight.new_zeros(layers, batch_size, 6)})
+
+    rows = 4 if layers != 4 else 3
+    with pytest.raises(InputError, match=r"entry 'h' of the state is .* must have the batch first"):
+        config.build().begin(LayersFirst(), rows, generator())

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lengthwise.errors import InputError
 from lengthwise.models import MIXERS, MODELS
 from lengthwise.models.base import SequenceModel
 from lengthwise.models.reading import answers_at_ends
@@ -107,3 +108,10 @@ def test_without_a_state_rows_start_from_the_initial_one() -> None:
     read, asked = batch(Tokens(4), every=True)
     answers, _ = answers_at_ends(model, read, asked, LENGTHS)
     torch.testing.assert_close(answers, model(read).logits[asked])
+
+
+def test_a_state_with_its_layers_first_is_refused() -> None:
+    model, asked_BT = build("gru", Tokens(4)), torch.ones(5, LONGEST, dtype=torch.bool)
+    turned = model.initial_state(5).map(lambda entry: entry[None])
+    with pytest.raises(InputError, match="must have the batch first"):
+        answers_at_ends(model, torch.zeros(5, LONGEST, dtype=torch.int64), asked_BT, LENGTHS, turned)

@@ -3,6 +3,7 @@
 # ruff: noqa: E402
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -390,3 +391,13 @@ def test_bad_input_of_the_command(arguments: list[str], message: str) -> None:
     ended = CliRunner().invoke(app, ["check", *arguments])
     assert ended.exit_code == 2
     assert message in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [(1.0, math.nan), (math.nan, 1.0), (math.inf, 1.0), (1.0, math.inf), (math.inf, math.inf), (math.nan, math.nan)],
+)
+def test_what_is_not_finite_is_infinitely_far_from_anything(expected: float, found: float) -> None:
+    """An infinity over an infinity is NaN, which `max` passes over when it does not come first."""
+    assert library._difference(torch.tensor([1.0, expected]), torch.tensor([1.0, found])) == math.inf
+    assert library._difference(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])) == 0

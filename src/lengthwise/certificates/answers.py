@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from lengthwise.certificates.equivalence import Counterexample
-from lengthwise.models.base import StringModel
+from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.language import Language
 
@@ -24,7 +24,7 @@ def answers_to(model: StringModel, tokens_BT: ArrayLike) -> Ints:
     """Return the classes [B] that a model, in evaluation mode, gives strings of one length."""
     device = next((tensor.device for tensor in chain(model.parameters(), model.buffers())), None)
     pieces = torch.as_tensor(np.asarray(tokens_BT), device=device).split(_ROWS)
-    return torch.cat([model.string_logits(piece).argmax(-1) for piece in pieces]).cpu().numpy()
+    return torch.cat([largest(model.string_logits(piece)) for piece in pieces]).cpu().numpy()
 
 
 def first_wrong(tokens_BT: Ints, answers_B: Ints, truth_B: Ints) -> Counterexample | None:

@@ -23,7 +23,7 @@ from lengthwise.certificates.certificate import Finding
 from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
-from lengthwise.models.base import StringModel
+from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.language import Language
@@ -82,7 +82,7 @@ class Answers:
             self._count(len(new))
             with torch.no_grad():
                 logits = self.model.prefix_logits(torch.tensor([word], device=self._device), new)
-            self.known |= {word[:end]: int(found) for end, found in zip(new, logits[0].argmax(-1), strict=True)}
+            self.known |= {word[:end]: int(found) for end, found in zip(new, largest(logits[0]), strict=True)}
         return [self.known.get(prefix, IGNORE) for prefix in prefixes]
 
     def strings(self, tokens_BT: Ints) -> Ints:

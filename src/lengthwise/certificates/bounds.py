@@ -101,7 +101,7 @@ def bound_cells(unit: LDRU, table: MultiplicationTable, budget: CellBudget | Non
     pairs_3N = _targets(unit, table, cells)
     depth, margin = 0, _margin(unit, table, cells)
     for _ in range(limits.steps):
-        if margin <= 0:
+        if not margin > 0:
             return Closure(cells, False, max(depth - 1, 0), margin)
         grown = _grow(unit, cells, pairs_3N)
         if not bool(torch.isfinite(grown.radii_P).all()):

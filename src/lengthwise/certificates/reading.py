@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.models.base import largest
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.scans import OnlineReduction, SharedNodes
 from lengthwise.tasks.regular.automaton import Word
@@ -72,7 +73,7 @@ class Reading:
 
     def classes(self, values_ND: Tensor) -> Tensor:
         """Return [N] the class of each value."""
-        return self.logits(values_ND).argmax(-1)
+        return largest(self.logits(values_ND))
 
     def values(self, words: Sequence[Word]) -> Tensor:
         """Return the values [N, D] of strings of at least one symbol, with the brackets of `tree_reduce`."""

@@ -212,6 +212,8 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
 def _array(tensors: Mapping[str, NDArray[Any]], name: str) -> Doubles:
     if name not in tensors:
         raise InputError(f"the checkpoint has no tensor {name!r}; it is not that of a log-depth unit")
+    if np.isnan(tensors[name]).any():
+        raise InputError(f"tensor {name!r} of the checkpoint holds values that are not a number")
     if tensors[name].dtype == np.float16:
         raise InputError(f"tensor {name!r} is of type float16; bounds hold for float32 and float64")
     return tensors[name].astype(np.float64)

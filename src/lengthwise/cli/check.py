@@ -66,7 +66,8 @@ def _check_own(model: str, overrides: list[str], length: int | None, seed: int) 
     built = config.build(Tokens(vocabulary), Tokens(vocabulary)).double()
     tokens = _default_length(config) if length is None else length
     findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
-    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", "holds" if f.holds else "BROKEN") for f in findings]
+    said = [(f, "holds" if f.holds else f"BROKEN: {f.where}") for f in findings]
+    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", result) for f, result in said]
     print_table(("clause", "difference", "tolerance", "result"), rows)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)

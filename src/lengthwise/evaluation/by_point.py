@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation import METRICS
 from lengthwise.evaluation.diagnostic import Diagnostic
 from lengthwise.evaluation.intervals import student_interval
@@ -167,6 +167,9 @@ def _count(parts: Sequence[_Scores]) -> int:
 
 
 def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
+    # The largest of logits that are not numbers is the first of them: to a metric that is an answer like any other.
+    if wrong := int(answers.isnan().any(-1).sum()):
+        raise RunError(f"the model gives NaN for {wrong} of {len(answers)} answers to {task.label}")
     found = {name: METRICS.load(name)(answers, targets, rows, count) for name in task.metrics}
     for name, scores in found.items():
         if not isinstance(scores, Tensor) or scores.shape != (count,):

@@ -5,14 +5,19 @@ Shape letters: B batch rows, T tokens, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, last_logits
 from lengthwise.state import State
+
+_Named: TypeAlias = Mapping[str, Tensor]
+"""What a way of reading gave, each tensor by the words that a finding has for it."""
 
 
 class Finding(NamedTuple):
@@ -21,13 +26,22 @@ class Finding(NamedTuple):
     clause: str
     """What must hold."""
     difference: float
-    """The largest relative difference that was seen."""
+    """The largest relative difference that was seen; infinite where a value is not finite or missing."""
     tolerance: float
+    where: str = ""
+    """The value that differs most, by the name of its tensor and its place in it."""
 
     @property
     def holds(self) -> bool:
         """Whether the difference is within the tolerance."""
         return self.difference <= self.tolerance
+
+
+class _Gap(NamedTuple):
+    """A difference, and where it was seen."""
+
+    difference: float = 0.0
+    where: str = ""
 
 
 def check_contract(
@@ -36,7 +50,8 @@ def check_contract(
     """Measure every clause of the state contract on random tokens.
 
     The model is checked as it is, in evaluation mode and in its own dtype; in float64 the tolerance is 1e-9, otherwise
-    1e-4, relative to the largest value compared.
+    1e-4. Differences are relative to the largest value of the tensor, of gradients to the largest of all gradients. A
+    value that is not finite, wherever it is, breaks the clause that meets it.
 
     Args:
         model: the model; its gradients are cleared.
@@ -46,51 +61,83 @@ def check_contract(
         seed: of the tokens.
 
     Returns:
-        One finding a clause.
+        One finding a clause; only that about the order of dimensions where it is broken.
+
+    Raises:
+        InputError: an entry of the state has not so many rows; there are too few tokens or rows.
     """
+    if length < 8 or batch_size < 2:
+        raise InputError(f"the contract needs at least 8 tokens and 2 rows, not {length} and {batch_size}")
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
     tokens = torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
     tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
+    if other := _batch_elsewhere(model, tokens):
+        return [Finding(_BATCH_FIRST, math.inf, tolerance, other)]
     clauses = [
+        (_BATCH_FIRST, _Gap()),
         *_cut_anywhere(model, tokens),
         ("one token at a time equals one call", _one_token_at_a_time(model, tokens)),
         ("causality: later tokens change nothing earlier", _causality(model, tokens, vocabulary)),
         ("rows are independent", _rows(model, tokens)),
         ("a state can be split into rows and joined again", _rejoined(model, tokens)),
     ]
-    return [Finding(clause, difference, tolerance) for clause, difference in clauses]
+    return [Finding(clause, gap.difference, tolerance, gap.where) for clause, gap in clauses]
 
 
-def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, float]]:
+_BATCH_FIRST = "every entry of the state has the batch first"
+
+
+@torch.no_grad()
+def _batch_elsewhere(model: SequenceModel, tokens: Tensor) -> str:
+    """Return why a dimension that is as long as the batch is not the batch; nothing where it is.
+
+    Asked with another number of rows, which no dimension of the state has.
+
+    Raises:
+        InputError: an entry has not even the first dimension that these rows would give it.
+    """
+    rows = len(tokens)
+    states = [model.initial_state(rows).of_rows(rows), model(tokens[:, :2]).state.of_rows(rows)]
+    taken = {size for state in states for entry in state.values() for size in entry.shape}
+    others = next(count for count in range(2, len(taken) + 4) if count not in taken)
+    try:
+        model.initial_state(others).of_rows(others)
+        model(tokens.repeat(others, 1)[:others, :2]).state.of_rows(others)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, _Gap]]:
     before, length, middle = model(tokens[:, :5]).state.detach(), tokens.shape[1], tokens.shape[1] // 2
     cuts = [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
     whole = _read(model, tokens, before, ())
     pieces = [_read(model, tokens, before, places) for places in cuts]
     for clause, expected in whole.items():
-        worst = max(_difference(expected, piece[clause]) for piece in pieces)
-        if clause == _OF_STATE and _gradient_is_missing(model, tokens, before):
-            worst = float("inf")
-        yield f"cut anywhere: {clause}", worst
+        gaps = [_gap(expected, piece[clause], together="gradient" in clause) for piece in pieces]
+        if clause == _OF_STATE and (entry := _gradient_is_missing(model, tokens, before)):
+            gaps.append(_Gap(math.inf, f"entry {entry!r} has none"))
+        yield f"cut anywhere: {clause}", _largest(gaps)
 
 
 _OF_STATE = "gradient of the initial state"
 
 
-def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) -> bool:
-    """Return whether an entry of the state changes the logits without a gradient: every cut lacks it alike."""
+def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) -> str | None:
+    """Return the entry of the state that changes the logits without a gradient: every cut lacks it alike."""
     for name in (name for name in before if before[name].is_floating_point()):
         entry = before[name].clone().requires_grad_()
         logits = model(tokens, State({**before, name: entry}, before.kinds)).logits
         moved = model(tokens, State({**before, name: 1.1 * entry + 0.1}, before.kinds)).logits
         (gradient,) = torch.autograd.grad(logits.sum(), entry, allow_unused=True) if logits.requires_grad else (None,)
         if gradient is None and not torch.equal(logits, moved):
-            return True
-    return False
+            return name
+    return None
 
 
-def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> dict[str, list[Tensor]]:
+def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> dict[str, _Named]:
     """Read tokens after a state in pieces; differentiate the logits and the final state together.
 
     Returns what this way of reading gave.
@@ -107,56 +154,94 @@ def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[in
     weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (outputs, *final)]
     torch.stack(weighted).sum().backward()
     return {
-        "outputs": [outputs.detach()],
-        "final state": [t.detach() for t in final],
-        "gradients of the parameters": [gradient for p in model.parameters() if (gradient := p.grad) is not None],
-        _OF_STATE: [gradient for name in sorted(start) if (gradient := start[name].grad) is not None],
+        "outputs": {"the logits": outputs.detach()},
+        "final state": _entries(state),
+        "gradients of the parameters": {
+            f"the gradient of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None
+        },
+        _OF_STATE: {
+            f"the gradient of entry {name!r}": gradient for name in start if (gradient := start[name].grad) is not None
+        },
     }
 
 
 @torch.no_grad()
-def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> float:
+def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> _Gap:
     state = model.initial_state(tokens.shape[0])
-    worst = 0.0
+    gaps, seen = list[_Gap](), list[Tensor]()
     for end in range(1, tokens.shape[1] + 1):
+        whole = model(tokens[:, :end])
         logits, state = model(tokens[:, end - 1 : end], state)
-        worst = max(worst, _difference([last_logits(model(tokens[:, :end]).logits)], [last_logits(logits)]))
-    return worst
+        seen = [*seen, logits] if logits.ndim == 3 else [logits]
+        found = {"the logits": torch.cat(seen, 1), **_entries(state)}
+        gap = _gap({"the logits": whole.logits, **_entries(whole.state)}, found)
+        gaps.append(gap._replace(where=f"{gap.where} after {end} tokens"))
+    return _largest(gaps)
 
 
 @torch.no_grad()
-def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> float:
+def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> _Gap:
     """Compare what is known after a prefix with and without different tokens behind it."""
     ends = [1, 3, tokens.shape[1] // 2]
     changed = tokens.clone()
     changed[:, ends[-1] :] = (changed[:, ends[-1] :] + 1) % vocabulary
-    known = list[list[Tensor]]()
+    known = list[_Named]()
     for read in (tokens, changed):
         logits = model(read).logits
-        every = [logits[:, : ends[-1]]] if logits.ndim == 3 else []
-        known.append([model.prefix_logits(read, ends), *every])
-    return _difference(*known)
+        every = {"the logits": logits[:, : ends[-1]]} if logits.ndim == 3 else {}
+        known.append({"the logits of prefixes": model.prefix_logits(read, ends), **every})
+    return _gap(known[0], known[1])
 
 
 @torch.no_grad()
-def _rows(model: SequenceModel, tokens: Tensor) -> float:
-    together = model(tokens).logits
-    return max(_difference([together[b : b + 1]], [model(tokens[b : b + 1]).logits]) for b in range(len(tokens)))
+def _rows(model: SequenceModel, tokens: Tensor) -> _Gap:
+    together, alone = model(tokens), [model(row[None]) for row in tokens]
+    logits, state = torch.cat([one.logits for one in alone]), State.concat([one.state for one in alone])
+    return _gap({"the logits": logits, **_entries(state)}, {"the logits": together.logits, **_entries(together.state)})
 
 
 @torch.no_grad()
-def _rejoined(model: SequenceModel, tokens: Tensor) -> float:
-    middle = tokens.shape[1] // 2
+def _rejoined(model: SequenceModel, tokens: Tensor) -> _Gap:
+    middle, reverse = tokens.shape[1] // 2, list(reversed(range(len(tokens))))
     state = model(tokens[:, :middle]).state
-    swapped = State.concat([state.rows([b]) for b in reversed(range(len(tokens)))])
-    after = model(tokens[:, middle:].flip(0), swapped).logits.flip(0)
-    return _difference([last_logits(model(tokens).logits)], [last_logits(after)])
+    swapped = State.concat([state.rows([b]) for b in reverse])
+    after = model(tokens[reverse, middle:], swapped)
+    expected = model(tokens)
+    return _gap(
+        {"the last logits": last_logits(expected.logits), **_entries(expected.state)},
+        {"the last logits": last_logits(after.logits)[reverse], **_entries(after.state.rows(reverse))},
+    )
 
 
-def _difference(expected: Sequence[Tensor], found: Sequence[Tensor]) -> float:
-    """Return the largest difference over the largest value; infinite where shapes or numbers of tensors differ."""
-    if [t.shape for t in expected] != [t.shape for t in found]:
-        return float("inf")
-    scale = max((float(t.abs().max()) for t in expected if t.numel()), default=0.0)
-    worst = max((float((a - b).abs().max()) for a, b in zip(expected, found, strict=True) if a.numel()), default=0.0)
-    return worst / max(scale, 1e-30)
+def _entries(state: State) -> _Named:
+    return {f"entry {name!r}": state[name].detach() for name in sorted(state)}
+
+
+def _gap(expected: _Named, found: _Named, *, together: bool = False) -> _Gap:
+    """Return the largest difference over the largest value of its tensor, or of all of them together."""
+    if list(expected) != list(found):
+        return _Gap(math.inf, ", ".join(sorted({*expected} ^ {*found})))
+    # What is not finite breaks the clause by itself, and must not hide what is.
+    largest = {name: float(t.abs().nan_to_num(0, 0, 0).max()) if t.numel() else 0.0 for name, t in expected.items()}
+    gaps = list[_Gap]()
+    for name, tensor in expected.items():
+        if tensor.shape != found[name].shape:
+            gaps.append(_Gap(math.inf, f"{name}, {list(tensor.shape)} and {list(found[name].shape)}"))
+        elif tensor.numel():
+            apart, place = _farthest(tensor, found[name])
+            scale = max(largest.values()) if together else largest[name]
+            gaps.append(_Gap(apart / max(scale, 1e-30) if math.isfinite(apart) else math.inf, f"{name} at {place}"))
+    return _largest(gaps)
+
+
+def _farthest(expected: Tensor, found: Tensor) -> tuple[float, list[int]]:
+    """Return the largest difference and its place; infinite where a value is not finite on either side."""
+    exact = not expected.is_floating_point() and not expected.is_complex()
+    apart = (expected != found).double() if exact else (expected - found).abs()
+    apart = apart.masked_fill(~(expected.isfinite() & found.isfinite()), math.inf)
+    place = torch.unravel_index(apart.argmax(), apart.shape)
+    return float(apart[place]), [int(index) for index in place]
+
+
+def _largest(gaps: Iterable[_Gap]) -> _Gap:
+    return max(gaps, key=lambda gap: gap.difference, default=_Gap())

@@ -134,7 +134,7 @@ def _predictions(model: SequenceModel, tokens_BT: Tensor, starts: Sequence[int],
 
 
 def _restart(model: SequenceModel, rows: int, start: int) -> _Cohort:
-    return _Cohort((start,), start, model.initial_state(rows), torch.empty(0))
+    return _Cohort((start,), start, model.initial_state(rows).of_rows(rows), torch.empty(0))
 
 
 def _read_on(model: SequenceModel, cohort: _Cohort, tokens_BT: Tensor, chunk: int) -> _Cohort:

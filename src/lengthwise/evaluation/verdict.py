@@ -129,11 +129,16 @@ def judge(
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
 
+    Raises:
+        InputError: a ratio or an end of its interval is NaN.
+
     Returns:
         The name, and one sentence with the numbers that decided.
 
     Source: length robustness of Buitrago Ruiz and Gu 2025 (arXiv 2507.02782); the rule is ours.
     """
+    if wrong := [octave for octave in ratios if any(map(math.isnan, octave[2:]))]:
+        raise InputError(f"the ratio at positions {wrong[0].start:,} to {wrong[0].end:,} is not a number")
     surest = max(ratios, key=lambda octave: octave.low)
     decisive = widest = max(ratios, key=lambda octave: octave.high)
     if surest.low > fails_above:
@@ -169,7 +174,7 @@ def _check(
             "a verdict needs the same two or more rows in every octave, to have an interval; "
             f"these octaves have {' and '.join(map(str, counts))} rows"
         )
-    if not all(math.isfinite(loss) for octave in octaves for loss in octave.row_means):
+    if not all(math.isfinite(loss) for octave in (*octaves, *references) for loss in octave.row_means):
         raise InputError("a verdict needs finite losses")
     if not (1 <= holds_within < fails_above and 0 < confidence < 1):
         raise InputError(

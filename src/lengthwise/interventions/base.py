@@ -114,7 +114,7 @@ class ObservingIntervention(Intervention):
         """Return the state that a training step starts from."""
         check_carries_state(model, self)
         self._model = model
-        return self._begin(model, batch_size, rng, fresh_B)
+        return self._begin(model, batch_size, rng, fresh_B).of_rows(batch_size)
 
     @torch.no_grad()
     def observe(self, final: State) -> None:
@@ -158,7 +158,7 @@ def check_carries_state(model: SequenceModel, intervention: Intervention) -> Non
 
 def initial_start(model: SequenceModel, batch_size: int) -> State:
     """Return the initial state with every entry that a start of this model can have."""
-    initial = model.initial_state(batch_size)
+    initial = model.initial_state(batch_size).of_rows(batch_size)
     return model.start_from(initial) if len(initial) else initial
 
 

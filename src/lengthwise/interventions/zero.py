@@ -33,4 +33,4 @@ class Zero(Intervention):
     ) -> State:
         """Return the model's initial state."""
         del rng, fresh_B
-        return model.initial_state(batch_size)
+        return model.initial_state(batch_size).of_rows(batch_size)

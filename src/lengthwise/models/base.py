@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, RunError
 from lengthwise.settings import Settings
 from lengthwise.spaces import Space, Tokens
 from lengthwise.state import Kind, State
@@ -249,6 +249,18 @@ class SequenceModel(StringModel):
 def last_logits(logits: Tensor) -> Tensor:
     """Return the logits [B, C] after the last token, from those or from the logits of every prefix."""
     return logits[:, -1] if logits.ndim == 3 else logits
+
+
+def largest(logits: Tensor) -> Tensor:
+    """Return the class with the largest logit along the last dimension.
+
+    Raises:
+        RunError: a logit is NaN, which argmax would take for the largest.
+    """
+    if bool(logits.isnan().any()):
+        wrong = int(logits.isnan().any(-1).sum())
+        raise RunError(f"{wrong} of {logits[..., 0].numel()} answers hold logits that are not a number")
+    return logits.argmax(-1)
 
 
 def ends_asked(tokens: Tensor, lengths: Sequence[int]) -> Tensor:

@@ -82,7 +82,7 @@ def answers_at_ends(
         lengths_B: [B] the positions of each row.
         state: before the first position; by default the initial one.
     """
-    state = model.initial_state(len(inputs)) if state is None else state
+    state = (model.initial_state(len(inputs)) if state is None else state).of_rows(len(inputs))
     rows, begin = torch.arange(len(inputs)), 0
     answers, places, finals, order = list[Tensor](), list[Tensor](), list[State](), list[Tensor]()
     for end in sorted({int(length) for length in lengths_B}):

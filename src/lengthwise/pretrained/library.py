@@ -7,6 +7,7 @@ Shape letters: B batch rows, T tokens, V symbols, P parameters.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from textwrap import shorten
 from typing import NamedTuple
@@ -204,8 +205,9 @@ def _weighted(logits: Tensor) -> Tensor:
 
 
 def _difference(expected: Tensor, found: Tensor) -> float:
-    difference = float((expected - found).detach().abs().max())
-    return difference / max(float(expected.abs().max()), 1e-30) if difference == difference else float("inf")
+    # An infinity over an infinity is no number, and a maximum would pass over it.
+    relative = float((expected - found).detach().abs().max()) / max(float(expected.abs().max()), 1e-30)
+    return relative if math.isfinite(relative) else math.inf
 
 
 def _cell(measure: Callable[[HuggingFaceModel], float], model: HuggingFaceModel) -> Cell:
