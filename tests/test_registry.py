@@ -102,7 +102,9 @@ def test_a_name_that_cannot_be_imported_tells_whose_it_is(registry: Registry, in
 def test_settings_of_a_package_have_the_class_and_the_name_of_their_kind(install: Install, entry: str) -> None:
     install("outer", "1.0", shapes=entry)
     with pytest.raises(InputError, match=r"package outer==1\.0 declares shape 'new', which is no Shape with name"):
-        TypeAdapter(Annotated[Shape, OneOf(Registry("shape", {"square": f"{__name__}:Square"}))])
+        TypeAdapter(Annotated[Shape, OneOf(Registry("shape", {"square": f"{__name__}:Square"}))]).validate_python(
+            {"name": "new"}
+        )
 
 
 def test_packages_are_listed_once_with_their_versions(install: Install) -> None:

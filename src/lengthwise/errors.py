@@ -23,6 +23,14 @@ class StoppedError(RunError):
     exit_code = 2
 
 
-def reason_of(error: Exception) -> str:
+def shortage(error: Exception) -> str:
+    """Return what was to be allocated, in words, where an error says that there is not enough memory; else nothing."""
+    said = str(error).partition("\n")[0]
+    if isinstance(error, MemoryError) or "allocate" in said or "out of memory" in said:
+        return f"not enough memory ({said or 'of the machine'}); smaller batches, models or sequences take less"
+    return ""
+
+
+def reason_of(error: BaseException) -> str:
     """Return the kind and the message of another library's error on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+import functools
+import traceback
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, reason_of
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, GetCoreSchemaHandler, SerializationInfo
-    from pydantic_core import CoreSchema
+    from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
+    from pydantic_core import CoreSchema, SchemaValidator
 
 _GROUPS = "lengthwise."
 """How the groups of entry points start that add names."""
@@ -31,6 +34,14 @@ def nearest_name(name: str, known: list[str]) -> str:
     """
     matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
+
+
+class BrokenPluginError(InputError):
+    """Another package declares what cannot be imported."""
+
+
+class BrokenPluginWarning(UserWarning):
+    """What another package declares is left out, because it cannot be imported."""
 
 
 class Registry:
@@ -89,13 +100,22 @@ class Registry:
         if point := self._added.get(name):
             try:
                 return point.load()
-            except (ImportError, AttributeError) as error:
-                raise InputError(
+            # Another's module may fail, or leave the program, in any way as it is imported.
+            except (Exception, SystemExit) as error:
+                raise BrokenPluginError(
                     f"package {_package(point)} declares {self.kind} {name!r} as {point.value}, "
-                    f"which cannot be imported: {error}"
+                    f"which cannot be imported: {reason_of(error)}"
                 ) from error
         module, _, attribute = self._builtin[name].partition(":")
         return getattr(import_module(module), attribute)
+
+    def members(self) -> Iterator[tuple[str, Any]]:
+        """Yield every name with the object behind it; those of packages that are broken are warned of and left out."""
+        for name in self:
+            try:
+                yield name, self.load(name)
+            except BrokenPluginError as error:
+                warnings.warn(f"{error}; it is left out", BrokenPluginWarning, stacklevel=2)
 
     def origin(self, name: str) -> str | None:
         """Return the package that declares a name, as ``package==version``; None for a built-in.
@@ -119,6 +139,18 @@ def plugins() -> dict[str, str]:
     return dict(sorted({(point.dist.name, point.dist.version) for point in points if point.dist}))
 
 
+def failed_plugin(error: BaseException) -> str:
+    """Return which package an error comes from, where and what it was; nothing where it comes from no other package."""
+    groups = (group for group in entry_points().groups if group.startswith(_GROUPS))
+    owners = {point.module.partition(".")[0]: point for group in groups for point in entry_points(group=group)}
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        if point := owners.get(str(frame.f_globals.get("__name__", "")).partition(".")[0]):
+            where = f"{frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}"
+            entry = f"{point.group} = {point.name}"
+            return f"package {_package(point)}, which declares {entry}, failed in {where}: {reason_of(error)}"
+    return ""
+
+
 def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} ({point.dist.version})" if point.dist else point.value
 
@@ -126,41 +158,91 @@ def _package(point: EntryPoint) -> str:
 class OneOf:
     """Annotation of a pydantic field: the settings of any member of a registry, told apart by their ``name``.
 
-    A mapping is read as the member that its ``name`` says. An instance of the field's own class is taken as it is,
-    whether the registry knows it or not.
+    A mapping is read as the member that its ``name`` says, which is imported only then. An instance of the field's own
+    class is taken as it is, whether the registry knows it or not.
 
     Args:
         registry: name -> pydantic model with a field ``name`` of that value.
+        section: the one member that is meant, whatever the settings say, where they need no name of their own.
     """
 
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
+    def __init__(self, registry: Registry, section: str | None = None) -> None:
+        self.registry, self.section = registry, section
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Build the tagged union when the class of the field is made, so that packages can add members."""
+        """Return a schema that finds a member's own when it is asked for, so that one that is broken stops no other."""
         from pydantic_core import core_schema
 
-        def accept(value: Any, read: core_schema.ValidatorFunctionWrapHandler) -> Any:
-            return value if isinstance(value, source) else read(value)
+        del handler
 
-        choices = {name: handler.generate_schema(self._settings(name, source)) for name in self.registry}
-        return core_schema.no_info_wrap_validator_function(
-            accept,
-            core_schema.tagged_union_schema(choices, discriminator="name"),
+        def read(value: Any) -> Any:
+            return value if isinstance(value, source) else self._validator(value, source).validate_python(value)
+
+        return core_schema.no_info_plain_validator_function(
+            read,
+            metadata={"pydantic_js_functions": [functools.partial(self._describe, source)]},
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
+
+    def _describe(self, source: Any, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the JSON Schema of the field: all members that can be imported."""
+        from pydantic_core import core_schema
+
+        del schema
+        if self.section:
+            return handler(core_schema.chain_schema([_referred(self._settings(self.section, source))]))
+        members = {name: _referred(self._settings(name, source)) for name, _ in self.registry.members()}
+        return handler(core_schema.tagged_union_schema(members, "name"))
+
+    def _validator(self, value: Any, source: Any) -> SchemaValidator:
+        """Return what reads some settings, whose errors have the place that they have in a union of all members."""
+        from pydantic_core import PydanticKnownError
+
+        if self.section:
+            return self._settings(self.section, source).__pydantic_validator__
+        if not isinstance(value, Mapping):
+            raise PydanticKnownError("dict_type")
+        if "name" not in value:
+            raise PydanticKnownError("union_tag_not_found", {"discriminator": "'name'"})
+        name = value["name"]
+        if not isinstance(name, str) or name not in self.registry:
+            known = ", ".join(map(repr, self.registry))
+            raise PydanticKnownError(
+                "union_tag_invalid", {"discriminator": "'name'", "tag": str(name), "expected_tags": known}
+            )
+        return _told_apart(name, self._settings(name, source))
 
     def _settings(self, name: str, source: Any) -> Any:
         """Return the class of a member's settings, whose ``name`` is that of the registry."""
         found = self.registry.load(name)
         field = getattr(found, "model_fields", {}).get("name")
-        if not (isinstance(found, type) and issubclass(found, source) and field and field.default == name):
+        own = self.section is not None or (field and field.default == name)
+        if not (isinstance(found, type) and issubclass(found, source) and own):
             origin = self.registry.origin(name) or "lengthwise"
             raise InputError(
                 f"package {origin} declares {self.registry.kind} {name!r}, which is no {source.__name__} with "
                 f"name: Literal[{name!r}] = {name!r}"
             )
         return found
+
+
+@functools.cache
+def _told_apart(name: str, settings: Any) -> SchemaValidator:
+    from pydantic_core import SchemaValidator, core_schema
+
+    return SchemaValidator(core_schema.tagged_union_schema({name: settings.__pydantic_core_schema__}, "name"))
+
+
+def _referred(settings: Any) -> Any:
+    """Return the schema of a class under a name, so that a JSON Schema describes the class once."""
+    schema: Any = settings.__pydantic_core_schema__
+    if schema["type"] == "definitions":
+        return schema | {"schema": schema["schema"] | {"ref": _reference(settings)}}
+    return schema | {"ref": _reference(settings)}
+
+
+def _reference(settings: Any) -> str:
+    return f"{settings.__module__}.{settings.__qualname__}:{id(settings)}"
 
 
 def _dump(settings: BaseModel, info: SerializationInfo) -> dict[str, Any]:

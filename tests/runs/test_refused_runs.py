@@ -1,6 +1,9 @@
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 import yaml
 from filelock import lock_descriptor
@@ -10,6 +13,8 @@ from lengthwise.runs.folder import RunFolder, find_runs
 from lengthwise.runs.lock import InUseError, hold
 from lengthwise.runs.recipe import Recipe, load_recipe
 from lengthwise.runs.run import Outcome, train_run
+from lengthwise.tasks.base import Point
+from lengthwise.training.curriculum import Curriculum
 
 WORDS = {
     "model": {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": "gru", "hidden_size": 6}},
@@ -72,6 +77,69 @@ def test_what_could_not_be_measured_is_refused_before_the_first_step(tiny_file: 
     unable = words.model_copy(update={"model": load_recipe("baselines/regular_gpt").model})
     with pytest.raises(InputError, match=r"needs a model that carries state .*; RegularGPT reads whole strings only"):
         train_run(unable, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda points: [], "parity has no points to be measured at"),
+        (
+            lambda points: [*points, points[0]],
+            r"parity has 2 test points at .*'length': 1.*; leave one out, or give them an axis",
+        ),
+        (lambda points: [Point(points[0].axes, samples=0)], "parity measures 0 samples at .* needs 1 at least"),
+    ],
+)
+def test_points_that_cannot_be_measured_are_refused_before_the_first_step(
+    of: Callable[[list[Point]], list[Point]],
+    message: str,
+    tiny: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    points = {stage: tiny.task.points(stage) for stage in ("train", "test", "curve")}
+    points["test"] = of(points["test"])
+    monkeypatch.setattr(type(tiny.task), "points", lambda task, stage: points[stage])
+    with pytest.raises(InputError, match=message):
+        train_run(tiny, 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+LONG = "{minimum: 99000, maximum: 99001}"
+
+
+class Elsewhere(Curriculum):
+    name: Literal["elsewhere"] = "elsewhere"
+
+    def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
+        return Point({"length": 99})
+
+
+def test_a_point_that_is_not_of_the_task_is_not_trained_at(tiny: Recipe, tmp_path: Path) -> None:
+    training = tiny.training.model_copy(update={"curriculum": Elsewhere()})
+    with pytest.raises(InputError, match=r"drew Point\(axes={'length': 99}.*, which is no point of the task"):
+        train_run(tiny.model_copy(update={"training": training}), 0, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["model.width=1000000"], r"[\d,]+ parameters \(model.width is 1,000,000\) take [\d,.]+ GB at least, but"),
+        (["training.batch_size=10000000", f"task.train={LONG}"], r"10,000,000 rows of 99,001 positions take"),
+        (
+            ["task.test.samples=10000000", "task.test.longest=9000", "task.test.long_lengths=[]"],
+            r"10,000,000 samples of [\d,]+ positions take",
+        ),
+    ],
+)
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(
+    settings: list[str], message: str, tiny_file: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(str(tiny_file), ["objective.name=asked", *settings])
+    with pytest.raises(InputError, match=message):
+        train_run(recipe, 0, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

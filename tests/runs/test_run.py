@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from filelock import lock_descriptor
 
 from lengthwise.errors import InputError, RunError
+from lengthwise.evaluation.by_point import ByPoint
 from lengthwise.models.base import StringModel
 from lengthwise.runs.building import pick_device, state_size
 from lengthwise.runs.folder import RunFolder, find_runs, open_runs, run_path
@@ -21,7 +24,7 @@ from lengthwise.runs.rows import Row, read_evaluation, read_head
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
 from lengthwise.runs.summary import summarise
 from lengthwise.runs.table import read_table
-from lengthwise.tasks.base import Point, Task
+from lengthwise.tasks.base import Point
 from lengthwise.training.checkpoint import load_checkpoint
 
 
@@ -350,12 +353,13 @@ def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path)
 
 def test_the_same_number_is_not_measured_twice(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tiny, tmp_path)
-    points = tiny.task.points("test")
+    measure = ByPoint.measure
 
-    def twice(task: Task, purpose: str) -> list[Point]:
-        return [*points, *points]
+    def twice(self: ByPoint, *what: Any) -> Iterator[Row]:
+        for _ in range(2):
+            yield from measure(self, *what)
 
-    monkeypatch.setattr(type(tiny.task), "points", twice)
+    monkeypatch.setattr(ByPoint, "measure", twice)
     with pytest.raises(InputError, match="accuracy of parity is measured twice at"):
         evaluate_run(tmp_path)
     assert not RunFolder(tmp_path).evaluation.exists()

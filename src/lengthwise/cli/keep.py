@@ -30,6 +30,6 @@ def keep(
     if bool(run) == bool(remove):
         raise InputError("name runs to keep, or runs to take away with --remove")
     table = kept.remove(remove, out, tell=say) if remove else kept.keep(run or [], out, replace=replace, tell=say)
-    counts = {role: sum(role in run.attachments for run in table.runs) for role in ATTACHMENTS}
-    attached = "".join(f", {count} {ATTACHMENTS.load(role).file}" for role, count in counts.items() if count)
+    counts = [(kind.file, sum(role in run.attachments for run in table.runs)) for role, kind in ATTACHMENTS.members()]
+    attached = "".join(f", {count} {what}" for what, count in counts if count)
     say(f"{out}: {len(table.runs)} runs, {table.rows.height:,} evaluation rows{attached}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from lengthwise.cli.arguments import RUNS
 from lengthwise.cli.progress import print_table
 from lengthwise.errors import InputError
-from lengthwise.registry import Registry
+from lengthwise.registry import BrokenPluginError, Registry, failed_plugin
 
 DEFAULT_RUNS = Path("runs")
 Members = Literal["models", "interventions", "objectives", "curricula", "metrics", "diagnostics", "sections"]
@@ -41,9 +42,24 @@ def list_(
         others[what]()
     else:
         registries: list[Registry] = [pkgutil.resolve_name(place) for place in _REGISTRIES[what]]
-        members = [(registry, name) for registry in registries for name in registry]
-        rows = [(registry.kind, name, _first_line(registry.load(name))) for registry, name in members]
+        rows = [
+            (registry.kind, name, _about(registry.load, name, _first_line))
+            for registry in registries
+            for name in registry
+        ]
         print_table(("kind", "name", "about"), rows)
+
+
+def _about(load: Callable[[str], Any], name: str, read: Callable[[Any], str]) -> str:
+    """Return what is to be read of a member, or why that of another package is broken."""
+    try:
+        return read(load(name))
+    except BrokenPluginError as error:
+        return f"broken: {error}"
+    except Exception as error:
+        if said := failed_plugin(error):
+            return f"broken: {said}"
+        raise
 
 
 def _first_line(thing: object) -> str:
@@ -53,8 +69,8 @@ def _first_line(thing: object) -> str:
 def _tasks() -> None:
     from lengthwise.tasks import LANGUAGES, TASKS, get_language
 
-    rows = [("task", name, _first_line(TASKS.load(name))) for name in TASKS]
-    rows += [("language", name, get_language(name).rule) for name in LANGUAGES]
+    rows = [("task", name, _about(TASKS.load, name, _first_line)) for name in TASKS]
+    rows += [("language", name, _about(get_language, name, lambda language: language.rule)) for name in LANGUAGES]
     print_table(("kind", "name", "rule"), rows)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from typer.core import TyperGroup
 
 from lengthwise import __version__
-from lengthwise.errors import LengthwiseError, StoppedError
-from lengthwise.registry import Registry
+from lengthwise.errors import LengthwiseError, RunError, StoppedError, shortage
+from lengthwise.registry import BrokenPluginWarning, Registry, failed_plugin
 
 COMMANDS: Registry = Registry(
     "command",
@@ -45,7 +47,7 @@ class Commands(TyperGroup):
         """Return the names of all commands."""
         del ctx
         with _in_words():
-            return COMMANDS.names()
+            return [name for name, _ in COMMANDS.members()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command; a name that is unknown is an `InputError`."""
@@ -56,7 +58,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        with _in_words():
+        with _in_words(), warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
             result = super().invoke(ctx)
             # Here, and not at exit, where a full disk can no longer be told in a line.
             sys.stdout.flush()
@@ -71,8 +74,8 @@ def _in_words() -> Generator[None]:
     except LengthwiseError as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(error.exit_code) from error
-    except BrokenPipeError:
-        # Whoever read the output wants no more of it; that is no error to tell.
+    except (BrokenPipeError, click.exceptions.Exit, click.ClickException, click.Abort):
+        # Whoever read the output wants no more of it, or all was told: those are no errors to tell.
         raise
     except OSError as error:
         # Writing tells no name; the commands say themselves which of their files they could not write.
@@ -81,6 +84,19 @@ def _in_words() -> Generator[None]:
         what = "write the output" if error.filename is None else f"use {error.filename}"
         sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
         raise typer.Exit(StoppedError.exit_code) from error
+    except Exception as error:
+        if not (said := failed_plugin(error) or shortage(error)):
+            raise
+        sys.stderr.write(f"error: {said}\n")
+        raise typer.Exit(RunError.exit_code) from error
+
+
+def _tell_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Tell of a broken package in a line, and of all else as Python does."""
+    if issubclass(category, BrokenPluginWarning):
+        sys.stderr.write(f"warning: {message}\n")
+    else:
+        sys.stderr.write(warnings.formatwarning(message, category, *where[:2]))
 
 
 def _drop_output() -> None:

@@ -48,8 +48,10 @@ class ByPoint(Diagnostic):
         yield from evaluate_points(model, task, task.points("test"), np.random.default_rng([seed, 0x1E57]))
 
     def check(self, model: StringModel, task: Task) -> None:
-        """Refuse metrics that there are not, before anything is trained."""
+        """Refuse metrics that there are not, and tasks without a point, before anything is trained."""
         del model
+        if not task.points("test"):
+            raise InputError(f"{task.label} has no points to be measured at; give its settings for tests some")
         for name in task.metrics:
             METRICS.load(name)
 
@@ -192,7 +194,7 @@ def _together(
     """Cut batches to what a model can read at a time, and join them where it reads many lengths in one pass."""
     own = 2 if _forgets(model) else 2 * _width(model)
     most = ROWS if model.gives_every_prefix() else 0
-    held = list[tuple[int, Batch]]()
+    held, count, longest = list[tuple[int, Batch]](), 0, 0
     for number, batch in batches:
         # Where much is asked, answers are what takes the memory.
         many = int(batch.asked.sum()) > len(batch)
@@ -200,11 +202,10 @@ def _together(
         rows = max(1, min(most or symbols, symbols // batch.inputs.shape[1]))
         for start in range(0, len(batch), rows):
             piece = batch.rows(slice(start, start + rows))
-            count = sum(len(one) for _, one in held) + len(piece)
-            longest = max(one.inputs.shape[1] for _, one in [*held, (number, piece)])
+            count, longest = count + len(piece), max(longest, piece.inputs.shape[1])
             if held and (count > most or count * longest > symbols):
                 yield held
-                held = []
+                held, count, longest = [], len(piece), piece.inputs.shape[1]
             held.append((number, piece))
     if held:
         yield held

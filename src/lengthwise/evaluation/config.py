@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 from pydantic import Field, create_model
 
 from lengthwise.evaluation import DIAGNOSTICS
 from lengthwise.evaluation.diagnostic import Diagnostic
-from lengthwise.settings import Settings
+from lengthwise.registry import OneOf
+from lengthwise.settings import STEPS, Settings
 
 
 class EvaluationConfig(Settings):
     """What is measured: a section for each diagnostic, by its name."""
 
-    curve_every: int = Field(default=0, ge=0)
+    curve_every: int = Field(default=0, ge=0, le=STEPS)
     """Steps between points of the learning curve; none by default. No choice rests on it."""
 
     @property
@@ -31,7 +32,10 @@ class EvaluationConfig(Settings):
 def _with_sections() -> type[EvaluationConfig]:
     """Return the settings with a section for every registered diagnostic, those of other packages among them."""
     sections: dict[str, Any] = {
-        name: (DIAGNOSTICS.load(name) | None, Field(default=None, exclude_if=lambda section: section is None))
+        name: (
+            Optional[Annotated[Diagnostic, OneOf(DIAGNOSTICS, name)]],  # noqa: UP045
+            Field(default=None, exclude_if=lambda section: section is None),
+        )
         for name in DIAGNOSTICS
     }
     return create_model("Evaluation", __base__=EvaluationConfig, **sections)

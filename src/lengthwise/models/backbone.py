@@ -18,6 +18,7 @@ from lengthwise.models.mixers.base import Mixer, MixerConfig
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.positions import NoPositions, PositionEmbedding, PositionsConfig
 from lengthwise.registry import OneOf
+from lengthwise.settings import LAYERS
 from lengthwise.spaces import Space, Tokens, as_space
 from lengthwise.state import State
 
@@ -26,7 +27,7 @@ class BackboneConfig(ResidualConfig):
     """Settings of a stack of layers around one kind of mixer."""
 
     name: Literal["backbone"] = "backbone"
-    layers: int = Field(default=2, ge=1)
+    layers: int = Field(default=2, ge=1, le=LAYERS)
     """How many layers there are."""
     mixer: Annotated[SerializeAsAny[MixerConfig], OneOf(MIXERS)] = GRUConfig()
     """What mixes along time in every layer."""

@@ -33,7 +33,7 @@ class Report:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        sections: list[Section] = [SECTIONS.load(name)() for name in SECTIONS]
+        sections: list[Section] = [section() for _, section in SECTIONS.members()]
         self.parts: list[tuple[Results, list[Drawn]]] = [
             (part, [section.draw(part) for section in sections if section.applies(part)]) for part in comparable(table)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import cast
 
@@ -13,11 +14,12 @@ from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.environment import source_commit
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.memory import refuse_beyond_memory
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.rows import Head, refuse_reserved
 from lengthwise.spaces import Values
 from lengthwise.state import Kind
-from lengthwise.tasks.base import Point
+from lengthwise.tasks.base import Point, Task
 from lengthwise.training.checkpoint import load_checkpoint, misfit
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
@@ -37,17 +39,34 @@ def build_trainer(recipe: Recipe, seed: int, processes: Processes = ALONE) -> Tr
     torch.set_num_threads(recipe.threads)
     # Refused here, and not after the steps that it takes to come to what does not exist.
     recipe.task.notes()
+    _check_points(recipe.task)
+    device = processes.device or pick_device(recipe.device)
+    refuse_beyond_memory(recipe, device, processes.count)
     torch.manual_seed(seed)
     model = recipe.model.build(recipe.task.inputs, recipe.task.outputs)
-    model.to(processes.device or pick_device(recipe.device))
-    points = recipe.task.points("test")
-    if wrong := [point for point in cast("Sequence[object]", points) if not isinstance(point, Point)]:
-        raise InputError(f"points of {recipe.task.label} are a Point of lengthwise.tasks.base each, not {wrong[0]!r}")
-    refuse_reserved(axis for point in points for axis in point.axes)
+    model.to(device)
     for diagnostic in recipe.evaluation.diagnostics:
         diagnostic.check(model, recipe.task)
     intervention = recipe.intervention.build()
     return Trainer(model, recipe.task, recipe.training, seed, recipe.objective, intervention, processes)
+
+
+def _check_points(task: Task) -> None:
+    """Refuse points at which a trained model could not be measured: rows of equal place are averaged without a word."""
+    points = task.points("test")
+    if wrong := [point for point in cast("Sequence[object]", points) if not isinstance(point, Point)]:
+        raise InputError(f"points of {task.label} are a Point of lengthwise.tasks.base each, not {wrong[0]!r}")
+    refuse_reserved(axis for point in points for axis in point.axes)
+    counts = Counter(tuple(sorted(point.axes.items())) for point in points)
+    if twice := [dict(place) for place, count in counts.items() if count > 1]:
+        raise InputError(
+            f"{task.label} has {counts.most_common(1)[0][1]} test points at {twice[0]}; "
+            "leave one out, or give them an axis that tells them apart"
+        )
+    if empty := [point for point in points if point.samples < 1]:
+        raise InputError(
+            f"{task.label} measures {empty[0].samples} samples at {dict(empty[0].axes)}; a point needs 1 at least"
+        )
 
 
 def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:

@@ -140,8 +140,8 @@ def write_kept(table: Table, out: Path) -> Table:
     axes = table.rows.select(*KEY, *ROW, pl.exclude(*HEAD, *ROW))
     tables = {"rows": _parquet(axes, runs, list(ROW)), "metrics": _parquet(table.metrics, runs, list(METRICS)[2:])}
     contents = {role: (f"{role}-{_hash(data)[:12]}.parquet", data) for role, data in tables.items()}
-    for role in ATTACHMENTS:
-        kind: Attachment = ATTACHMENTS.load(role)()
+    for role, make in ATTACHMENTS.members():
+        kind: Attachment = make()
         if data := "".join(_line(run, kind.dump(run.attachments[role])) for run in runs if role in run.attachments):
             contents[role] = (f"{kind.file}-{_hash(data.encode())[:12]}.jsonl", data.encode())
     for name, data in contents.values():
@@ -187,7 +187,7 @@ def _thinned(table: Table) -> Table:
     rows = table.rows
     if "part" in rows.columns:
         rows = rows.filter(~pl.col("part").cast(pl.String).fill_null("").str.contains("/", literal=True))
-    kinds: dict[str, Attachment] = {role: ATTACHMENTS.load(role)() for role in ATTACHMENTS}
+    kinds: dict[str, Attachment] = {role: kind() for role, kind in ATTACHMENTS.members()}
 
     def thinned(run: Run) -> Run:
         return changed(run, attachments={role: kinds[role].thin(value) for role, value in run.attachments.items()})

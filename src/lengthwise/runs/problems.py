@@ -14,6 +14,9 @@ from lengthwise.registry import nearest_name
 Schema = Mapping[str, Any]
 Path = list[str | int]
 
+_MOST = 100
+"""Characters of a wrong value that are shown."""
+
 
 def explain(error: ValidationError, schema: Schema, whole: str = "the recipe") -> str:
     """Return one line for each wrong setting: its path, what is wrong, and what would be right.
@@ -35,7 +38,7 @@ def _explain_one(details: ErrorDetails, schema: Schema, whole: str) -> str:
     names = list(governing.get("discriminator", {}).get("mapping", {}))
     where = ".".join(str(part) for part in path) or whole
     context = details.get("ctx", {})
-    value = details["input"]
+    value, given = details["input"], _shown(details["input"])
     match details["type"]:
         case "extra_forbidden":
             keys = list(_find(details["loc"][:-1], schema)[1].get("properties", {}))
@@ -48,15 +51,15 @@ def _explain_one(details: ErrorDetails, schema: Schema, whole: str) -> str:
         case "union_tag_not_found":
             return f"{where}: needs a name; known: {', '.join(names)}"
         case "literal_error" if isinstance(value, str):
-            return f"{where}: unknown value {value!r}; {nearest_name(value, _quoted(str(context['expected'])))}"
+            return f"{where}: unknown value {given}; {nearest_name(value, _quoted(str(context['expected'])))}"
         case "value_error":
             return f"{where}: {context['error']}"
         case "model_type" | "model_attributes_type" | "dict_type":
             way = f"; {_naming(where, value, names)}" if names and isinstance(value, str) else ""
-            return f"{where}: should be a section with settings of its own, not {value!r}{way}"
+            return f"{where}: should be a section with settings of its own, not {given}{way}"
         case _:
             expected = details["msg"].partition(",")[0].removeprefix("Input ").replace("tuple", "list")
-            return f"{where}: {expected}, not {value!r}"
+            return f"{where}: {expected}, not {given}"
 
 
 def _naming(where: str, name: str, names: list[str]) -> str:
@@ -64,6 +67,12 @@ def _naming(where: str, name: str, names: list[str]) -> str:
     if name in names:
         return f"write {where}.name={name}"
     return f"it is chosen by name, with {where}.name=NAME; {nearest_name(name, names)}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as it was given, or how it begins."""
+    text = repr(value)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
 
 
 def _quoted(text: str) -> list[str]:
@@ -81,6 +90,8 @@ def _find(location: Sequence[str | int], schema: Schema) -> tuple[Path, Schema]:
         kinds = node.get("discriminator", {}).get("mapping", {})
         if part in kinds:
             node = {"$ref": kinds[part]}
+        elif part == "[key]":
+            break
         else:
             path.append(part)
             node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})

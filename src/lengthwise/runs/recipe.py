@@ -33,7 +33,7 @@ from lengthwise.runs.migrate_recipe import FORMAT, migrate
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.problems import explain
 from lengthwise.runs.shipped import default_name, find_recipe, read_settings
-from lengthwise.settings import Settings
+from lengthwise.settings import SEED, Settings
 from lengthwise.tasks import TASKS, spell_task
 from lengthwise.tasks.base import Task
 from lengthwise.training import OBJECTIVES
@@ -50,7 +50,8 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
 """A path of folders below that of all runs."""
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_distinct), Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, le=SEED)]
+Seeds = Annotated[tuple[Seed, ...], AfterValidator(_distinct), Field(min_length=1, max_length=1000)]
 
 
 class Recipe(Settings):
@@ -67,7 +68,7 @@ class Recipe(Settings):
     ``dfa:PATH``."""
     model: Annotated[ModelConfig, OneOf(MODELS)]
     """The model and its settings."""
-    parameters: int | None = Field(default=None, ge=1, exclude_if=lambda parameters: parameters is None)
+    parameters: int | None = Field(default=None, ge=1, le=10**15, exclude_if=lambda parameters: parameters is None)
     """About how many numbers are trained: a ``model.width`` that is left out is solved for, and one that is given must
     come within a tenth of this. The recipe's digest knows the width alone."""
     objective: Annotated[ObjectiveConfig, OneOf(OBJECTIVES)] = AskedConfig()
@@ -85,7 +86,7 @@ class Recipe(Settings):
     """One run each."""
     device: Literal["cpu", "cuda", "mps", "auto"] = "cpu"
     """``auto`` takes the fastest there is."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=512)
     """Threads of each operation on the CPU."""
     content: dict[str, str] | None = Field(default=None, exclude_if=lambda content: content is None)
     """What names in the recipe stood for when a run began, such as the hash of an automaton's file; a run whose recipe

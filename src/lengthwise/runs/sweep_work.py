@@ -11,7 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lengthwise.errors import InputError, LengthwiseError
+from lengthwise.errors import InputError, LengthwiseError, reason_of, shortage
+from lengthwise.registry import failed_plugin
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.lock import InUseError
 from lengthwise.runs.recipe import validate_recipe
@@ -114,7 +115,7 @@ def do(work: Work, stop: Callable[[], bool] = lambda: False, patience: float = P
         ending, message, trace = Ending.FAILED, str(error), ""
     except Exception as error:
         ending, trace = Ending.FAILED, traceback.format_exc()
-        message = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
+        message = failed_plugin(error) or shortage(error) or reason_of(error)
     return Result(ending, round(time.process_time() - began, 3), message, trace)
 
 

@@ -191,7 +191,7 @@ def read_run(folder: RunFolder) -> Table:
     logged = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None).with_columns(**key)
     metrics = _stack(METRICS, [logged] if logged.width > len(KEY) else [])
     seconds = metrics["seconds"].drop_nulls()
-    kinds: dict[str, Attachment] = {name: ATTACHMENTS.load(name)() for name in ATTACHMENTS}
+    kinds: dict[str, Attachment] = {name: kind() for name, kind in ATTACHMENTS.members()}
     found = {name: kind.read(folder, head) for name, kind in kinds.items()}
     run = Run(
         path=folder.path,

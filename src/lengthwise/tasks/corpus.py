@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import InputError
 from lengthwise.registry import OneOf
+from lengthwise.settings import SEED
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.sources import SOURCES, Document, SourceConfig, StdlibSource
 from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
@@ -43,9 +44,9 @@ class TextConfig(BaseModel, frozen=True):
     """The fraction of the documents that is for validation, in expectation."""
     documents: Literal["packed", "separate"] = "packed"
     """``packed``: windows may cross from one document into the next; ``separate``: each lies inside one document."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=-SEED, le=SEED)
     """Of the order of the documents and of the split."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=10**12)
     """The largest number of training symbols; what a smaller limit keeps is part of what a larger one keeps."""
 
 

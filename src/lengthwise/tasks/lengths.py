@@ -11,21 +11,26 @@ from pydantic import Field, model_validator
 from lengthwise.settings import Settings
 from lengthwise.tasks.base import Axis, Point, Stage
 
-Length = Annotated[int, Field(ge=1)]
+LONGEST = 1_000_000
+"""The longest sequence that is trained on or measured."""
+LENGTHS = 100_000
+"""The most lengths that are trained on, or measured one after another."""
+Length = Annotated[int, Field(ge=1, le=LONGEST)]
 
 
 class TrainLengths(Settings):
     """Which lengths are trained on; the curriculum says how often each is."""
 
-    minimum: int = Field(default=1, ge=1)
+    minimum: Length = 1
     """The shortest."""
-    maximum: int = Field(default=40, ge=1)
+    maximum: Length = 40
     """The longest that is ever trained on."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} exceeds maximum {self.maximum}")
+        _few(self.lengths)
         return self
 
     @property
@@ -34,10 +39,15 @@ class TrainLengths(Settings):
         return range(self.minimum, self.maximum + 1)
 
 
+def _few(lengths: Sequence[int]) -> None:
+    if len(lengths) > LENGTHS:
+        raise ValueError(f"{lengths[0]:,} to {lengths[-1]:,} are {len(lengths):,} lengths, more than {LENGTHS:,}")
+
+
 class RegularTestLengths(Settings):
     """Which lengths are measured, with near misses."""
 
-    longest: int = Field(default=500, ge=0)
+    longest: int = Field(default=500, ge=0, le=LONGEST)
     """Every length from 1 to this one is measured, or a grid of them."""
     every: int = Field(default=1, ge=1)
     """Steps of that grid, from 1 on; odd where there are no pairs, so that it has odd and even lengths alike."""
@@ -64,6 +74,7 @@ class RegularTestLengths(Settings):
             raise ValueError(f"every: {self.every} steps lead to odd lengths only; {nearest}")
         if self.pairs and self.every == 1:
             raise ValueError("pairs: with every: 1 every length is measured already; write every: 2 or more")
+        _few(self.grid)
         return self
 
     @property

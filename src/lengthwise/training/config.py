@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lengthwise.registry import OneOf
-from lengthwise.settings import Settings
+from lengthwise.settings import STEPS, Settings
 from lengthwise.training import CURRICULA
 from lengthwise.training.curriculum import Curriculum, Uniform
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Steps = Annotated[int, Field(ge=1, le=STEPS)]
 
 
 class OptimiserConfig(Settings):
@@ -22,7 +25,7 @@ class OptimiserConfig(Settings):
     """The peak learning rate."""
     amsgrad: bool = True
     """Whether second moments keep their maximum."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Decay of the first and second moments."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
@@ -41,14 +44,14 @@ class StopConfig(Settings):
 
     loss_below: float = Field(gt=0)
     """What the running mean of the training loss must stay below; it is the mean over about 50 steps."""
-    steps: int = Field(default=300, ge=1)
+    steps: Steps = 300
     """For how many steps in a row."""
 
 
 class TrainingConfig(Settings):
     """Settings of training, whatever the task."""
 
-    steps: int = Field(default=1000, ge=0)
+    steps: int = Field(default=1000, ge=0, le=STEPS)
     """Optimiser steps; 0 measures a model as it is."""
     batch_size: int = Field(default=256, ge=1)
     """Rows a step, of each process."""
@@ -65,7 +68,7 @@ class TrainingConfig(Settings):
     recompute: int | None = Field(default=None, ge=1)
     """Gradient checkpointing along time: rows are read in pieces of so many positions with the state carried, and the
     backward pass computes each piece once more instead of keeping what it computed; never by default."""
-    checkpoint_every: int = Field(default=500, ge=1)
+    checkpoint_every: Steps = 500
     """Steps between checkpoints."""
-    log_every: int = Field(default=50, ge=1)
+    log_every: Steps = 50
     """Steps between rows of metrics."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from lengthwise.interventions.zero import Zero
 from lengthwise.models.base import SequenceModel, StringModel, with_state
 from lengthwise.models.reading import as_start
 from lengthwise.state import State
-from lengthwise.tasks.base import Batch, Point, Task, checked
+from lengthwise.tasks.base import Batch, Task, checked
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.asked import AskedConfig
 from lengthwise.training.objectives.base import Loss, ObjectiveConfig
@@ -80,6 +80,7 @@ class Trainer:
         loose = self.intervention.always_initial(rows)
         self.stream = task.stream(rows, aligned=self.intervention.aligned, loose=loose)
         self.points = task.points("train")
+        self._own = set(map(id, self.points))
         if not self.points and config.steps:
             raise InputError(f"{task.label} has no points to be trained at")
         self.rng = np.random.default_rng(seed)
@@ -172,7 +173,8 @@ class Trainer:
         point = (
             self.points[0] if len(self.points) == 1 else self.config.curriculum.draw(self.rng, progress, self.points)
         )
-        if not isinstance(cast("object", point), Point):
+        # By identity first, because points may be many.
+        if id(point) not in self._own and point not in self.points:
             raise InputError(f"curriculum {self.config.curriculum} drew {point!r}, which is no point of the task")
         drawn = checked(self.stream.next_batch(self.rng, point), self.task, point)
         batch = self.objective.mix(drawn, self.step, progress, self.rng)

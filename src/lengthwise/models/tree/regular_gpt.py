@@ -17,6 +17,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel, embed, ends_asked
 from lengthwise.models.block import FeedForwardKind, NormKind, ResidualConfig, ResidualLayer
 from lengthwise.models.mixers.base import share
+from lengthwise.settings import LAYERS
 from lengthwise.spaces import Space, as_space
 
 
@@ -34,7 +35,7 @@ class RegularGPTConfig(ResidualConfig):
     """H; must divide the width."""
     chunk: int = Field(default=2, ge=2)
     """C, how many elements an element attends to."""
-    thickness: int = Field(default=1, ge=1)
+    thickness: int = Field(default=1, ge=1, le=LAYERS)
     """How many layers with weights of their own make up the layer that is repeated."""
 
     def build(self, inputs: Space | int, outputs: Space | int) -> RegularGPT:

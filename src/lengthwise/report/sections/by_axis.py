@@ -89,7 +89,7 @@ class HeatMap(Drawing):
 
 def _left(results: Results) -> pl.DataFrame:
     """Return the rows that no other section draws."""
-    shown = [SECTIONS.load(name).shown for name in SECTIONS]
+    shown = [section.shown for _, section in SECTIONS.members()]
     return results.rows.filter(~pl.any_horizontal(shown).fill_null(value=False))
 
 

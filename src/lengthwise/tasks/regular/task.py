@@ -6,7 +6,8 @@ Shape letters: B rows, T positions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
@@ -31,6 +32,16 @@ def _known(name: str) -> str:
     return name
 
 
+Part = Literal["standard", "uniform", "accepted", "near_miss", "hard", "runs"]
+Weight = Annotated[float, Field(ge=0)]
+
+
+def _some(mixture: dict[Part, float]) -> dict[Part, float]:
+    if not 0 < sum(mixture.values()) < math.inf:
+        raise ValueError(f"a mixture needs a part with a weight above 0, such as standard: 1, not {mixture}")
+    return mixture
+
+
 class Regular(Task):
     """A regular language: strings of symbols with one class each."""
 
@@ -38,9 +49,8 @@ class Regular(Task):
     version: ClassVar[int] = Language.version
     language: Annotated[str, AfterValidator(_known)]
     """The name of a language, ``regex:PATTERN`` or ``dfa:PATH``."""
-    mixture: dict[str, float] = Field(default={"standard": 1.0})
-    """Share of each kind of string in a batch of training: ``standard``, ``uniform``, ``accepted``, ``near_miss``,
-    ``hard`` and ``runs``."""
+    mixture: Annotated[dict[Part, Weight], AfterValidator(_some)] = Field(default={"standard": 1.0})
+    """Share of each kind of string in a batch of training."""
     train: TrainLengths = TrainLengths()
     """Which lengths are trained on."""
     test: RegularTestLengths = Field(default=RegularTestLengths())
@@ -105,7 +115,7 @@ class Regular(Task):
             raise InputError(f"a string of {self.language} has a length; the point says {dict(point.axes)}")
         match point.axes.get("distribution"):
             case None:
-                strings = self.definition.sample_training(rng, rows, length, self.mixture)
+                strings = self.definition.sample_training(rng, rows, length, {**self.mixture})
             case "standard":
                 strings = self.definition.sample(rng, rows, length)
             case "near_miss":
@@ -134,7 +144,7 @@ class Regular(Task):
                 f"{task.name} has no strings of length {_listed(missing)}: "
                 "training reads strings that are one symbol shorter in their place"
             )
-        parts = {"accepted": task.has_accepted, "near_miss": task.has_near_misses}
+        parts: dict[Part, Callable[[int], bool]] = {"accepted": task.has_accepted, "near_miss": task.has_near_misses}
         for part, exists in parts.items():
             missing = [length for length in dict.fromkeys(read) if self.mixture.get(part) and not exists(length)]
             if missing:
