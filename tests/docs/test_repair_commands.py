@@ -1,5 +1,6 @@
 """The commands of repair that README and the docs print, beside the rows behind the numbers that stand with them."""
 
+import math
 import re
 import shlex
 from pathlib import Path
@@ -100,3 +101,43 @@ def test_the_page_shows_the_settings_that_repair() -> None:
     options = (ROOT / "docs" / "pretrained.md").read_text()
     assert f"the peak, {LEARNING_RATE:g} by default".replace("0.003", "3e-3") in options
     assert f"windows a step, {repair_of('mamba2').batch_size} by default" in options
+
+
+BUDGETS = (1, 3, 10, 30)
+
+
+def in_context(run: Run, table: Table) -> float:
+    """Return perplexity over positions 1 to T."""
+    losses = table.only([run.key]).rows.filter((pl.col("metric") == "loss") & (pl.col("end") <= 64))
+    widths = losses["end"] - losses["start"]
+    return math.exp((losses["value"] * widths).sum() / widths.sum())
+
+
+def test_the_table_of_small_budgets_is_of_the_rows(kept: dict[str, Table]) -> None:
+    small = read_table([ROOT / "results" / "text" / "repair"])
+    base = kept["mamba2"]
+    found = {(run.head.recipe, run.head.seed): (run, table) for table in (small, base) for run in table.runs}
+    page = (ROOT / "docs" / "language_models.md").read_text().partition("## Small budgets")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in page.splitlines() if line[:3] == "| *"]
+    names = [("*none*", "text/mamba2/base"), *((f"*{share} %*", f"text/repair/{share}") for share in BUDGETS)]
+    names += [("*83 %*", "text/mamba2/state_passing")]
+    assert [row[0] for row in rows] == [share for share, _ in names]
+    for (share, recipe), (_, inside, beyond) in zip(names, rows, strict=True):
+        runs = [found[recipe, seed] for seed in range(3)]
+        assert inside == " / ".join(f"{in_context(*run):.3f}" for run in runs)
+        assert beyond == " / ".join(f"{ratio(*run):.3f}" for run in runs)
+        part = 1 if share == "*none*" else int(share.strip("* %")) / 100
+        assert [run.head.sequences for run, _ in runs] == pytest.approx([76_800 * part] * 3, rel=0.005)
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    worst, less = (f"{ratio(*found[f'text/repair/{share}', 0]):.2f}" for share in (30, 10))
+    assert worst == "1.00"
+    assert f"[30 % mend it as well](docs/language_models.md#small-budgets), and 10 % leave {less}." in readme
+
+
+def test_a_small_budget_is_the_command_with_fewer_windows() -> None:
+    base = load_recipe("text/mamba2/base")
+    for share in BUDGETS:
+        shipped = load_recipe(f"text/repair/{share}")
+        changes = ["training.batch_size=32", "evaluation.remembrance.starts=0", "evaluation.state_statistics.rows=4"]
+        made = post_training(base, 0, "state_passing", shipped.training.steps, changes)
+        assert digest_of(made, {}) == digest_of(shipped, {})

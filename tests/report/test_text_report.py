@@ -225,6 +225,19 @@ def test_budgets_are_those_of_the_run_that_was_repaired(tmp_path: Path) -> None:
     assert sweep.points.filter(kind="then tbptt")["setting"].to_list() == [100 * 8 * 64, 400 * 8 * 64]
 
 
+def test_steps_of_repair_are_drawn_as_a_share_of_the_training(tmp_path: Path) -> None:
+    write_text_run(tmp_path, "base", rise=0.1, steps=400)
+    for steps, rise in ((4, 0.05), (40, 0.0)):
+        for name in ("state_passing", "zero"):
+            repaired = {"intervention": name, "start": "base", "steps": steps, "rise": rise if name != "zero" else 0.1}
+            write_text_run(tmp_path, f"repair/{name}_{steps}", **repaired)
+    (sweep,) = sweeps(read(tmp_path))
+    assert sweep.setting == "post.training.steps"
+    assert sweep.points.filter(kind="then state passing")["setting"].to_list() == [1, 10]
+    expected = [math.exp(6 * 0.05), 1]
+    assert sweep.points.filter(kind="then state passing")["mean"].to_list() == pytest.approx(expected)
+
+
 def test_sizes_of_the_state_make_a_sweep_and_unrelated_series_none(tmp_path: Path) -> None:
     for size in (16, 64):
         write_text_run(tmp_path / "sizes", f"size/{size}", mixer={"state_size": size})

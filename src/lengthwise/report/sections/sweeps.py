@@ -22,8 +22,12 @@ _UNRELATED = (
 )
 """What does not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _MIXER = "model.mixer."
-_CONTEXT, _STEPS = "task.context", "training.steps"
-_HEADINGS = {_CONTEXT: "training context T in symbols", _STEPS: "training symbols seen"}
+_CONTEXT, _STEPS, _REPAIR = "task.context", "training.steps", "post.training.steps"
+_HEADINGS = {
+    _CONTEXT: "training context T in symbols",
+    _STEPS: "training symbols seen",
+    _REPAIR: "windows of post-training, % of those of the training",
+}
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ def sweeps(results: Results) -> list[Sweep]:
     """Return the sweeps that some series make together.
 
     Two series belong to a line where all settings that decide what is trained are the same but one: the training
-    context (the batch size may go with it), the steps, or a number of the mixer. Where a series was post-trained, the
-    settings of the run that it started from count as its own.
+    context (the batch size may go with it), the steps, those of post-training, or a number of the mixer. Where a series
+    was post-trained, the settings of the run that it started from count as its own.
 
     Args:
         results: the runs.
@@ -64,7 +68,7 @@ def sweeps(results: Results) -> list[Sweep]:
     runs = {run.head.recipe: run for run in results.runs}
     settings = {summary.series: _settings(summary.runs[0], runs) for summary in summaries}
     mixers = sorted({path for flat in settings.values() for path in flat if path.startswith(_MIXER)})
-    found = [_sweep(path, settings, summaries) for path in (_CONTEXT, _STEPS, *mixers)]
+    found = [_sweep(path, settings, summaries) for path in (_CONTEXT, _STEPS, _REPAIR, *mixers)]
     return [sweep for sweep in found if sweep is not None]
 
 
@@ -98,9 +102,10 @@ def _sweep(path: str, settings: Mapping[str, dict[str, Any]], summaries: Sequenc
 
 
 def _along(path: str, settings: Mapping[str, Any]) -> float:
-    if path != _STEPS:
-        return float(settings[path])
-    return float(settings[_STEPS] * settings["training.batch_size"] * settings[_CONTEXT])
+    windows = float(settings[_STEPS] * settings["training.batch_size"])
+    if path == _REPAIR:
+        return 100 * settings[_REPAIR] * settings["post.training.batch_size"] / windows
+    return windows * settings[_CONTEXT] if path == _STEPS else float(settings[path])
 
 
 def _kinds(lines: Sequence[Sequence[TextSummary]]) -> list[str]:
