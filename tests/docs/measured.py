@@ -1,0 +1,145 @@
+"""Measured numbers as the documentation says them: cells, counts and spans of the rows in ``results``."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from lengthwise.report.words import percent
+from lengthwise.runs.table import Run, Table, read_table
+
+ROOT = Path(__file__).parents[2]
+STANDARD = pl.col("distribution") == "standard"
+NEAR = pl.col("distribution") == "near_miss"
+TRAINED, PUBLISHED = 40, 500
+"""The longest string of training, and the longest of the published tables."""
+PROTOCOL = 1_001
+"""The longest string on which all models of the table of baselines are measured."""
+
+
+@cache
+def table(*folders: str) -> Table:
+    """Return what some folders below ``results`` keep."""
+    return read_table([ROOT / "results" / folder for folder in folders])
+
+
+@cache
+def rows(*folders: str) -> pl.DataFrame:
+    """Return the rows of accuracy of some folders, with `model` and `variant`: the parts of the recipe's name."""
+    found = table(*folders).rows.filter(pl.col("metric") == "accuracy")
+    name = pl.col("recipe").str.split("/").list.last()
+    variant = pl.struct(name.alias("name"), "task").map_elements(_without_task, return_dtype=pl.String)
+    return found.with_columns(variant=variant)
+
+
+def runs(*folders: str) -> list[Run]:
+    """Return the runs of some folders."""
+    return table(*folders).runs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one model reached on one task.
+
+    Args:
+        rows: of one recipe, all seeds.
+    """
+
+    rows: pl.DataFrame
+
+    @property
+    def beyond(self) -> pl.DataFrame:
+        """The rows on standard strings from the first length beyond training to 500 symbols."""
+        return self.rows.filter(STANDARD, pl.col("length").is_between(TRAINED + 1, PUBLISHED))
+
+    @property
+    def near(self) -> pl.DataFrame:
+        """The rows on near misses."""
+        return self.rows.filter(NEAR)
+
+    def far(self, first: int = PUBLISHED + 1, last: int = PROTOCOL) -> pl.DataFrame:
+        """The rows on standard strings of some lengths beyond 500."""
+        return self.rows.filter(STANDARD, pl.col("length").is_between(first, last))
+
+    @property
+    def mean(self) -> float:
+        """The mean over the lengths of `beyond` and over seeds."""
+        return exact_mean(self.beyond)
+
+    @property
+    def lowest(self) -> float:
+        """The lowest of the means over 41 to 500, on near misses, and at each length from 501 to 1,001."""
+        far = self.far()
+        parts = [self.beyond, self.near, *(far.filter(length=length) for length in far["length"].unique())]
+        return min(exact_mean(part) for part in parts if len(part))
+
+    @property
+    def strings(self) -> int:
+        """How many strings `lowest` is of, over all seeds; prefixes of one string that are read as such count each."""
+        return sum(int(part["samples"].sum()) for part in (self.beyond, self.near, self.far()))
+
+    @property
+    def seeds(self) -> int:
+        """How many runs."""
+        return self.rows["seed"].n_unique()
+
+    @property
+    def flawless(self) -> bool:
+        """Whether no string of any kind to 1,001 symbols was misclassified, and all kinds were measured."""
+        return self.lowest == 1 and bool(len(self.near)) and bool(len(self.far()))
+
+
+def cells(*folders: str) -> dict[tuple[str, str], Cell]:
+    """Return the cells of some folders by variant and task: of several recipes that with most seeds, or the newest."""
+    newest = {run.head.digest: str(run.environment.get("started", "")) for run in runs(*folders)}
+    parts = rows(*folders).partition_by("variant", "task", "digest", as_dict=True)
+    ordered = sorted(parts.items(), key=lambda item: (item[1]["seed"].n_unique(), newest[str(item[0][2])]))
+    return {(str(variant), str(task)): Cell(part) for (variant, task, _), part in ordered}
+
+
+def exact_mean(part: pl.DataFrame) -> float:
+    """Return the mean of some rows, which is 1 only where no sequence was wrong."""
+    return 1.0 if (part["value"] == 1).all() else float(part["value"].mean())  # pyright: ignore[reportArgumentType]
+
+
+def errors(part: pl.DataFrame) -> int:
+    """Return how many sequences of some rows were wrong."""
+    return round(float(((1 - part["value"]) * part["samples"]).sum()))
+
+
+def samples(part: pl.DataFrame) -> int:
+    """Return how many sequences some rows are of."""
+    return int(part["samples"].sum())
+
+
+def upper_limit(strings: int) -> float:
+    """Return the share of errors in per cent, rounded up, that 95 % confidence leaves after strings without one."""
+    return math.ceil(1e4 * (1 - 0.05 ** (1 / strings))) / 100
+
+
+def said(value: float, digits: int = 1, bold: bool = True) -> str:
+    """Return an accuracy in per cent, rounded down; without any error it is 100, in bold."""
+    return ("**100**" if bold else "100") if value == 1 else percent(value, digits)
+
+
+def short(count: int) -> str:
+    """Return a count as a table has room for it."""
+    return f"{count / 1000:.1f}k" if count < 10_000 else f"{count / 1000:.0f}k"
+
+
+def listed(values: Iterable[object]) -> str:
+    """Return some values with commas, and `and` before the last."""
+    *first, last = map(str, values)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def line(*cells: object) -> str:
+    """Return one line of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _without_task(name: dict[str, str]) -> str:
+    return name["name"].removesuffix(name["task"]).removesuffix("-") or "unit"

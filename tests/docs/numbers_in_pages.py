@@ -1,0 +1,65 @@
+"""Pages against rows: which sentences hold the numbers that the rows give, and what to write where they do not."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+import said_baselines
+import said_language_models
+import said_readme
+from measured import ROOT
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "README.md": said_readme.sentences,
+    "docs/baselines.md": said_baselines.sentences,
+    "docs/language_models.md": said_language_models.sentences,
+}
+"""Page -> what it says of the rows: pieces of sentences and lines of tables."""
+
+_NUMBER = r"(?:\*\*)?[+-]?\d(?:[\d,.]*\d)?k?(?: to 500)?(?:\*\*)?"
+
+
+def squeezed(text: str) -> str:
+    """Return a text on one line."""
+    return " ".join(text.split())
+
+
+def missing(page: str, sentences: Iterable[str]) -> list[str]:
+    """Return the sentences that a page does not have, word by word and number by number."""
+    text = squeezed(page)
+    return [sentence for sentence in sentences if squeezed(sentence) not in text]
+
+
+def rewritten(page: str, sentence: str) -> str | None:
+    """Return the page with the numbers of a sentence, where it has that sentence once with others; None elsewhere."""
+    pattern, end = "", 0
+    for number in re.finditer(_NUMBER, sentence):
+        pattern += _words(sentence[end : number.start()]) + f"({_NUMBER})"
+        end = number.end()
+    found = list(re.finditer(pattern + _words(sentence[end:]), page))
+    if len(found) != 1:
+        return None
+    numbers = re.findall(_NUMBER, sentence)
+    for group in range(len(numbers), 0, -1):
+        page = page[: found[0].start(group)] + numbers[group - 1] + page[found[0].end(group) :]
+    return page
+
+
+def _words(text: str) -> str:
+    return re.sub(r"(\\? |\\\n)+", r"\\s+", re.escape(text))
+
+
+def write() -> None:
+    """Write the numbers of the rows into all pages, and say which sentences are not there to be corrected."""
+    for name, sentences in PAGES.items():
+        path = ROOT / name
+        page = path.read_text(encoding="utf-8")
+        for sentence in missing(page, sentences()):
+            corrected = rewritten(page, sentence)
+            sys.stdout.write(f"{name}: {'now' if corrected else 'NOT FOUND (once)'}: {sentence}\n")
+            page = corrected or page
+        path.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

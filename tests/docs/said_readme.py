@@ -1,0 +1,107 @@
+"""Sentences and tables of ``README.md`` that hold numbers, as the rows give them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import fmean, median
+
+from measured import Cell, cells, errors, exact_mean, line, listed, runs, samples, upper_limit
+from said_baselines import MODELS, TASKS, flawless, grid
+from said_language_models import INTERVENTIONS, ratios
+
+from lengthwise.report.words import percent
+
+MATRIX = ["modular_arithmetic", "parity", "even_pairs", "cycle_navigation", "dyck_2", "dyck_3", "dyck_4", "dyck_6",
+          "dyck_8", "dyck_12", *(f"tomita_{n}" for n in range(1, 8)), "prefix_1_2", "prefix_1_4", "prefix_2_2",
+          "prefix_2_4", "prefix_4_2"]  # fmt: skip
+FAST = ["parity", "even_pairs", "cycle_navigation", "dyck_2", "dyck_3", "dyck_4", *(f"tomita_{n}" for n in range(3, 8)),
+        "prefix_1_2", "prefix_1_4", "prefix_2_2", "prefix_2_4", "prefix_4_2", "prefix_4_4"]  # fmt: skip
+DEEP = ["dyck_6", "dyck_8", "dyck_12"]
+FAR = (1_000, 10_000, 100_000)
+
+
+def sentences() -> Iterator[str]:
+    """Yield what the page says."""
+    yield from _units()
+    yield from _counts()
+    yield from _language_models()
+    yield from _baselines()
+
+
+def _units() -> Iterator[str]:
+    # Words of the table that the rows must bear out, whatever the numbers beside them.
+    for folder, tasks in (("matrix", [*MATRIX, "prefix_4_4"]), ("fast", [*FAST, "modular_arithmetic"])):
+        for task in tasks:
+            cell = _unit(folder, task)
+            wrong = {"41 to 500": cell.beyond, "far": cell.far(last=FAR[-1] + 1)}
+            wrong |= {"near misses": cell.near} if folder == "matrix" or task == "modular_arithmetic" else {}
+            assert cell.seeds == 3, (folder, task)
+            assert not any(map(errors, wrong.values())), f"{folder}/{task}: {wrong}"
+    rest = [task for task in MATRIX if task not in DEEP]
+    yield f"{_strings('matrix', rest)}; D_6 and D_8 {_strings('matrix', DEEP[:2])}; D_12 {_strings('matrix', DEEP[2:])}"
+    proved = [run for run in runs("matrix") if run.head.trained_on in MATRIX]
+    yield f"all {len(proved)} units [proved](docs/certificates.md) right at every length"
+    yield f"P(4,4) | {_strings('matrix', ['prefix_4_4'])} |"
+    yield f"{_strings('fast', [task for task in FAST if task != 'dyck_4'])}; D_4 {_strings('fast', ['dyck_4'])}"
+    yield f"near misses {percent(min(exact_mean(_unit('fast', task).near) for task in FAST), 1)} % or more"
+    yield f"modular arithmetic | {_strings('fast', ['modular_arithmetic'])} |"
+    deep = [_unit("fast", task) for task in DEEP]
+    yield f"D_6, D_8, D_12 | {'; '.join(_strings('fast', [task]) for task in DEEP)} |"
+    near = _each((exact_mean(cell.near) for cell in deep), 1)
+    yield f"{_each(cell.mean for cell in deep)} % from 41 to 500; near misses {near} %"
+    yield f"at 1,000 {percent(min(_by_seed(deep, 1_000)), 1)} % or more with every seed"
+    yield f"at 10,000 {_each((exact_mean(cell.far(10_000, 10_000)) for cell in deep), 1)} %"
+
+
+def _unit(folder: str, task: str) -> Cell:
+    return cells(folder)["unit", task]
+
+
+def _strings(folder: str, tasks: Sequence[str]) -> str:
+    """Return how many strings training saw: of each task the mean over seeds, in thousands where seeds differ."""
+    counts = list[int]()
+    for task in tasks:
+        of_seeds = [run.head.sequences for run in runs(folder) if run.head.trained_on == task]
+        counts.append(of_seeds[0] if len(set(of_seeds)) == 1 else round(fmean(of_seeds) / 1000) * 1000)
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _each(values: Iterator[float], digits: int = 2) -> str:
+    return ", ".join(percent(value, digits) for value in values)
+
+
+def _by_seed(of: Sequence[Cell], length: int) -> list[float]:
+    return [exact_mean(part) for cell in of for part in cell.far(length, length).partition_by("seed")]
+
+
+def _counts() -> Iterator[str]:
+    parity, modular = _unit("matrix", "parity"), _unit("matrix", "modular_arithmetic")
+    far = samples(parity.far(FAR[-1], FAR[-1]))
+    assert {samples(_unit(folder, task).beyond) for folder, task in (("matrix", "dyck_12"), ("fast", "tomita_3"))} == {
+        samples(parity.beyond)
+    }
+    yield (
+        f"{samples(parity.beyond):,} strings from 41 to 500 symbols ({samples(modular.beyond):,} of modular "
+        f"arithmetic), {samples(parity.near):,} near misses, and {far} strings of each longer length"
+    )
+    yield f"no error on {far} strings leaves, with 95 % confidence, at most {upper_limit(far):.2f} %"
+
+
+def _language_models() -> Iterator[str]:
+    for mixer in ("mamba2", "gla", "rwkv6"):
+        found = {training: ratios(mixer, training) for training in INTERVENTIONS}
+        texts = {training: ", ".join(f"{value:.2f}" for value in of) for training, of in found.items()}
+        bold = [f"**{texts[name]}**" for name in ("state_passing", "tbptt")]
+        yield line(f"`text/{mixer}`", texts["base"], texts["zero"], *bold)
+    sizes = [round(run.head.parameters or 0, -3) for run in runs("text/mamba2", "text/gla", "text/rwkv6")]
+    yield f"Language models of {min(sizes):,} to {max(sizes):,} weights"
+
+
+def _baselines() -> Iterator[str]:
+    seconds = [run.seconds for run in runs("baselines") if not run.head.recipe.startswith("baselines/unit")]
+    yield f"half of the runs trained for less than {math.ceil(median(seconds))} seconds of one core"
+    yield f"none for more than {math.ceil(max(seconds))}"
+    three = [model for model in MODELS if all(grid()[model, task].seeds == 3 for task in TASKS)]
+    ranked = sorted((model for model in three if not model.startswith("unit")), key=lambda model: -flawless(model))
+    best = listed(f"{MODELS[model]} on {flawless(model)}" for model in ranked)
+    yield f"of 21 tasks the associative unit makes no error on {flawless('unit_associative')}, {best}"

@@ -1,0 +1,83 @@
+import re
+from pathlib import Path
+
+import pytest
+from measured import ROOT, runs
+from numbers_in_pages import PAGES, missing, rewritten
+
+from lengthwise.runs.recipe import differences
+from lengthwise.runs.sweep import SweepRun, expand, load_sweep
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_numbers_in_sentences_and_tables_are_those_of_the_rows(page: str) -> None:
+    sentences = list(PAGES[page]())
+    assert sentences
+    lost = "\n".join(missing((ROOT / page).read_text(encoding="utf-8"), sentences))
+    assert not lost, f"{page} does not say, as the rows do (python tests/docs/numbers_in_pages.py writes it):\n{lost}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_another_number_on_a_page_is_noticed_and_written_back(page: str) -> None:
+    text, sentences = (ROOT / page).read_text(encoding="utf-8"), list(PAGES[page]())
+    assert missing(text, sentences) == []
+    for sentence in sentences[:: max(1, len(sentences) // 12)]:
+        (place,) = list(re.finditer(r"\s+".join(map(re.escape, sentence.split())), text))[:1]
+        number = list(re.finditer(r"\d", text[place.start() : place.end()]))[-1].start() + place.start()
+        other = text[:number] + str((int(text[number]) + 1) % 10) + text[number + 1 :]
+        assert missing(other, [sentence]) == [sentence]
+        if (corrected := rewritten(other, sentence)) is not None:
+            assert missing(corrected, [sentence]) == []
+            assert re.sub(r"[\d,.]", "", corrected) == re.sub(r"[\d,.]", "", text)
+
+
+def test_a_sentence_that_stands_nowhere_or_twice_is_not_rewritten() -> None:
+    assert rewritten("It has 3 of 4, and 5 of 6 at last.", "It has 7 of 8") == "It has 7 of 8, and 5 of 6 at last."
+    assert rewritten("It has\n **3** of 4.", "It has **100** of 8") == "It has\n **100** of 8."
+    assert rewritten("It has 3. It has 4.", "It has 5") is None
+    assert rewritten("It had 3.", "It has 5") is None
+
+
+SWEEP = re.compile(r"`lengthwise sweep ([\w/]+)`;\s+`results/(\w+)`")
+PRINTED = [
+    (page, sweep, folder)
+    for page in ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
+    for sweep, folder in SWEEP.findall((ROOT / page).read_text(encoding="utf-8"))
+]
+
+
+def planned(sweep: str) -> dict[tuple[str, int], SweepRun]:
+    return {run.key: run for run in expand(*load_sweep(sweep))}
+
+
+def test_printed_sweeps_are_found() -> None:
+    assert {sweep for _, sweep, _ in PRINTED} >= {
+        "ablation/operators",
+        "ablation/brackets",
+        "ablation/training_lengths",
+    }
+
+
+@pytest.mark.parametrize(
+    ("page", "sweep", "folder"), [*PRINTED, ("docs/baselines.md", "baseline_rates", "baseline_rates")]
+)
+def test_a_printed_sweep_makes_the_rows_that_stand_beside_it(page: str, sweep: str, folder: str) -> None:
+    kept = {(run.head.digest, run.head.seed) for run in runs(folder)}
+    assert {(run.recipe.digest(), run.seed) for run in planned(sweep).values()} == kept, page
+
+
+def test_the_sweep_of_the_baselines_trains_what_was_measured() -> None:
+    sweep, seen = planned("baselines"), list[str]()
+    for run in runs("baselines"):
+        recipe = sweep[run.head.recipe, run.head.seed].recipe
+        changed = {of.partition(":")[0] for of in differences(run.settings, recipe.settings())}
+        # Rows of before the one protocol are of other lengths; nothing else of their runs differs.
+        assert all(path.startswith(("task.test", "seeds", "content")) for path in changed), run.head.recipe
+        seen.append(run.head.recipe)
+    assert len(set(seen)) >= 294
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
+def test_folders_of_results_that_pages_name_are_there(page: str) -> None:
+    named = re.findall(r"`(results/[\w/]+)`", (ROOT / page).read_text(encoding="utf-8"))
+    assert [folder for folder in named if not Path(ROOT, folder).exists()] == []
