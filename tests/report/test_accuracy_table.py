@@ -88,6 +88,17 @@ def test_lengths_that_share_strings_count_each_string_once(tmp_path: Path) -> No
     assert apart.beyond.low == pytest.approx(wilson_interval(1, 20 * 1000)[0])
 
 
+def test_pairs_of_lengths_have_strings_of_their_own(tmp_path: Path) -> None:
+    recipe = write_run(tmp_path, "parity") / "recipe.yaml"
+    settings = yaml.safe_load(recipe.read_text())
+    settings["task"]["test"]["pairs"] = True
+    recipe.write_text(yaml.safe_dump(settings))
+    (apart,) = summarise(read(tmp_path))
+    assert apart.beyond is not None
+    assert (apart.beyond.low, apart.beyond.sequences) == (pytest.approx(wilson_interval(1, 20 * 1000)[0]), 20 * 1000)
+    assert "of 20,000" in str(accuracy_table(read(tmp_path)).rows[0])
+
+
 def test_a_task_without_even_lengths_has_no_score_there(tmp_path: Path) -> None:
     write_run(tmp_path, "modular_arithmetic", lengths=LENGTHS[::2])
     results = read(tmp_path)

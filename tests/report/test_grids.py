@@ -40,8 +40,19 @@ def test_a_cell_is_100_only_without_any_error(tmp_path: Path) -> None:
     write_run(tmp_path, recipe="d/parity", wrong={("standard", 3): 500})
     (grid,) = grids(tmp_path)
     cells = [cell for cell in grid.cells[0] if cell]
-    assert [cell.text for cell in cells] == ["99.9", "100.0\N{DAGGER}", "100.0", "100.0"]
-    assert [cell.step for cell in cells] == [6, 7, 7, 7]
+    assert [cell.text for cell in cells] == ["99.9", "99.9", "100.0", "100.0"]
+    assert [cell.step for cell in cells] == [6, 6, 7, 7]
+
+
+def test_a_cell_is_the_lowest_of_what_all_models_of_the_task_were_measured_on(tmp_path: Path) -> None:
+    beyond = {("standard", length): 10 for length in range(41, 61)}
+    write_run(tmp_path, recipe="a/parity", wrong={**beyond, ("near_miss", 50): 300, ("standard", 1000): 200})
+    write_run(tmp_path, recipe="b/parity", wrong={**beyond, ("standard", 1000): 200})
+    far = (*range(1, 61), 1000, 10_000)
+    write_run(tmp_path, recipe="c/parity", wrong={("standard", 10_000): 500}, lengths=far)
+    (grid,) = grids(tmp_path)
+    assert [cell.text for cell in grid.cells[0] if cell] == ["70.0", "80.0", "100.0\N{DAGGER}"]
+    assert "of 3.0k" in str(grid.cells[0][0]), "1,000 strings that all lengths share, near misses, and one long length"
 
 
 def test_a_cell_says_how_seeds_differ_and_what_is_unlike_the_others(tmp_path: Path) -> None:
@@ -52,7 +63,7 @@ def test_a_cell_says_how_seeds_differ_and_what_is_unlike_the_others(tmp_path: Pa
     (grid,) = grids(tmp_path)
     cell = grid.cells[0][0]
     assert cell is not None
-    assert (cell.text, cell.note) == ("99.0", "± 1.4, 2 seeds")
+    assert (cell.text, cell.note) == ("99.0", "± 1.4, of 6.0k, 2 seeds")
     details = dict(cell.details)
     assert details["seed 0"] == "100.0"
     assert details["seed 1"] == "98.00"

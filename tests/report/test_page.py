@@ -153,6 +153,19 @@ def test_values_under_the_pointer_name_their_recipe(tmp_path: Path) -> None:
         assert not any("datum.datum" in field for field in fields)
 
 
+@pytest.mark.parametrize(("language", "thin"), [("dyck_2", [1, 0]), ("tomita_5", [1, 0]), ("parity", [])])
+def test_lengths_at_which_nothing_is_accepted_have_a_line_of_their_own(
+    language: str, thin: list[int], tmp_path: Path
+) -> None:
+    write_run(tmp_path, language, wrong={("standard", length): 400 for length in range(2, 61, 2)})
+    panel = by_length(read(tmp_path), language)
+    layers = [layer for layer in panel.specification()["layer"] if layer["mark"]["type"] == "line"]
+    parities = [{row["length"] % 2 for row in panel.data[layer["data"]["name"]]} for layer in layers]
+    assert parities == [{parity} for parity in thin] or (parities, thin) == ([{0, 1}], [])
+    widths = [layer["mark"]["strokeWidth"] for layer in layers]
+    assert widths == sorted(widths)
+
+
 def test_a_flawless_report_says_so(tmp_path: Path) -> None:
     write_run(tmp_path)
     assert caption(summarise(read(tmp_path))) == "Every string was classified right."

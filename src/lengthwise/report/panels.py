@@ -122,16 +122,20 @@ class Panel(Drawing):
         """Say what is drawn against what."""
         return f"{self.title}: {self.quantity} against {self.x.heading}"
 
-    def add_series(self, spread: pl.DataFrame) -> None:
-        """Add lines through means, with bands from the lowest seed to the highest and names beside them.
+    def add_series(self, spread: pl.DataFrame, thin: bool = False) -> None:
+        """Add lines through means, with bands from the lowest seed to the highest, unless they are thin.
 
-        A crowded panel has neither bands nor names: the legend of its figure names the lines.
+        A crowded panel has no bands: the legend of its figure names the lines.
         """
+        if spread.is_empty():
+            return
         shown = _thinned(spread, self.key) if self.crowded else spread
         base = self.chart(shown.to_dicts()).encode(x=self.x.x(self.key), color=self._colour)
         dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self.kinds, range=DASHES), legend=self._legend)
-        line = base.mark_line(strokeWidth=2, strokeJoin="round").encode(strokeDash=dash, opacity=self._opacity)
-        if not self.crowded:
+        line = base.mark_line(strokeWidth=0.8 if thin else 2, strokeJoin="round").encode(
+            strokeDash=dash, opacity=self._opacity
+        )
+        if not self.crowded and not thin:
             self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self.y.y("low"), y2="high:Q"))
         self._layers.append(line.encode(y=self.y.y("mean")))
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.

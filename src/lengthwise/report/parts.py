@@ -161,10 +161,14 @@ class Spread(NamedTuple):
     value: float
     low: float
     high: float
+    sequences: int = 0
+    """How many independent sequences it is of, where they were counted."""
+    by_seed: Mapping[int, float] = {}
+    """The number of each seed, where they were told apart."""
 
 
 def spread_cell(spread: Spread | None, said: Callable[[float], str] = number, best: float | None = None) -> Cell:
-    """Return what a cell says of a number over seeds, below it the span where it has one.
+    """Return what a cell says of a number over seeds, below it the span where it has one, and of how many sequences.
 
     Args:
         spread: None where nothing was measured.
@@ -175,7 +179,10 @@ def spread_cell(spread: Spread | None, said: Callable[[float], str] = number, be
         return Cell(NONE)
     same = spread.low == spread.value == spread.high
     span = "" if same else f"{said(spread.low)}{TO}{said(spread.high)}"
-    return Cell(said(spread.value), span, "good" if spread.value == best else "")
+    count = f"of {spread.sequences:,}" if spread.sequences else ""
+    return Cell(
+        said(spread.value), " ".join(part for part in (span, count) if part), "good" if spread.value == best else ""
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

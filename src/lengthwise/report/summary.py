@@ -37,7 +37,8 @@ class Summary:
         """The longest of the lengths that were evaluated without a gap, or on a grid."""
         language = known_language(self.task)
         # Of another task, or a language from a file that is gone, the cautious reading.
-        shared = language is None or language.prefixes_are_fair
+        fair = language is None or language.prefixes_are_fair
+        shared = fair and not setting(self.runs[0].settings, "task.test.pairs")
         dense = standard.filter(pl.col("length").is_between(trained + 1, self.longest))
         later = dense.filter(pl.col("length") > trained + 1)
         self.beyond = _score(dense, shared)
@@ -54,9 +55,6 @@ class Summary:
         shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
         self.mean = _score(shown, shared)
         """Over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one."""
-        seeds = sorted(shown.partition_by("seed", as_dict=True).items())
-        self.by_seed = {seed: score.value for (seed,), own in seeds if (score := _score(own, shared))}
-        """Seed -> the same of each run."""
         self.lengths: list[int] = shown["length"].unique().sort().to_list()
         """Those of `mean`."""
         planned: int | None = setting(self.runs[0].settings, "training.steps")
@@ -99,9 +97,14 @@ def _score(rows: pl.DataFrame, shared: bool) -> Spread | None:
     """Mean over lengths and seeds; with `shared`, only strings of different seeds count as independent."""
     if rows.is_empty():
         return None
+    strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
+    value, of = _mean(rows), int(strings["samples"].sum())
+    by_seed = {seed: _mean(own) for (seed,), own in sorted(rows.partition_by("seed", as_dict=True).items())}
+    return Spread(value, *wilson_interval(value, of), of, by_seed)
+
+
+def _mean(rows: pl.DataFrame) -> float:
     per_length = rows.group_by("length").agg(pl.col("correct").sum(), pl.col("samples").sum())
     right, of = per_length["correct"].to_numpy(), per_length["samples"].to_numpy()
     # From counts, so that a flawless series is exactly 1.
-    value = _EXACT if (right == of).all() else float((right / of).mean())
-    strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
-    return Spread(value, *wilson_interval(value, int(strings["samples"].sum())))
+    return _EXACT if (right == of).all() else float((right / of).mean())

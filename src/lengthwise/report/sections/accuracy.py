@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
 
@@ -13,6 +13,9 @@ from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText
 from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
 from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.words import TO, percent
+
+if TYPE_CHECKING:
+    from lengthwise.tasks.regular.language import Language
 
 _MOST_CLASSES = 10
 """From as many on the line of guessing cannot be told from the axis."""
@@ -54,11 +57,21 @@ def by_length(results: Results, task: str) -> Panel:
     language = known_language(task)
     if language and language.classes < _MOST_CLASSES:
         panel.add_rule("y", [1 / language.classes], "chance", [1, 3])
-    panel.add_series(standard.filter(pl.col("length") <= longest))
+    dense, barren = standard.filter(pl.col("length") <= longest), _barren(language, standard["length"])
+    panel.add_series(dense.filter(pl.col("length").is_in(barren)), thin=True)
+    panel.add_series(dense.filter(~pl.col("length").is_in(barren)))
     panel.add_points(standard.filter(pl.col("length") > longest))
     panel.add_points(near, hollow=True)
-    panel.add_labels(standard)
+    panel.add_labels(standard.filter(~pl.col("length").is_in(barren)))
     return panel
+
+
+def _barren(language: Language | None, lengths: pl.Series) -> list[int]:
+    """Return the lengths at which a language of two classes accepts nothing, but not all: the odd ones of D_n."""
+    if language is None or language.classes != 2:
+        return []
+    found = [length for length in lengths.unique() if not language.has_accepted(length)]
+    return found if len(found) < lengths.n_unique() else []
 
 
 def caption(summaries: Sequence[Summary]) -> str:

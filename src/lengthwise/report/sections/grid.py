@@ -19,7 +19,7 @@ STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Accuracies at which the next colour begins; the last is of cells without any error."""
 STEP_NAMES = ("below 50", "50", "75", "90", "95", "99", "99.9", "100.0: no error")
 _ELSEWHERE = "\N{DAGGER}"
-_ROW_HEIGHT, _COLUMN_WIDTH = 30, 74
+_ROW_HEIGHT, _COLUMN_WIDTH = 30, 84
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class GridCell:
     """One recipe over its seeds.
 
     Args:
-        value: mean accuracy over lengths and seeds.
+        value: the lowest of the accuracies that all cells of the task have, means over seeds.
         text: the value in percent, rounded down; marked where strings elsewhere were misclassified.
-        note: the standard deviation over seeds and what sets the cell apart from most others.
+        note: the standard deviation over seeds, of how many strings, and what sets the cell apart from most others.
         details: terms and what is said of them.
     """
 
@@ -130,19 +130,24 @@ def build_grid(results: Results) -> Grid:
     tasks = list(dict.fromkeys(summary.task for summary in summaries))
     usual_length = statistics.mode(summary.training_length for summary in summaries)
     usual_seeds = statistics.mode(len(summary.seeds) for summary in summaries)
+    far = {task: [summary.far for summary in summaries if summary.task == task] for task in tasks}
+    common = {task: set[int].intersection(*map(set, scores)) for task, scores in far.items()}
 
     def cell(family: str, task: str) -> GridCell | None:
         summary = known.get((family, task))
         if summary is None or summary.mean is None:
             return None
-        mean, values = summary.mean, list(summary.by_seed.values())
+        near, far = [summary.near_misses] if summary.near_misses else [], summary.far
+        parts = [summary.mean, *near, *(far[length] for length in sorted(common[task]))]
+        lowest = min(parts, key=lambda score: score.value)
+        values = list(lowest.by_seed.values())
         notes = [f"± {_points(statistics.stdev(values))}"] if len(values) > 1 else []
+        notes += [f"of {_short(sum(score.sequences for score in parts))}"]
         notes += [f"to {summary.training_length}"] if summary.training_length != usual_length else []
         notes += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
-        others = [score.value for score in (summary.near_misses, *summary.far.values()) if score]
-        elsewhere = mean.value == 1 and min(others, default=1) < 1
-        text = percent(mean.value, 1) + _ELSEWHERE * elsewhere
-        return GridCell(mean.value, text, ", ".join(notes), _details(summary, mean))
+        elsewhere = lowest.value == 1 and min((score.value for score in far.values()), default=1) < 1
+        text = percent(lowest.value, 1) + _ELSEWHERE * elsewhere
+        return GridCell(lowest.value, text, ", ".join(notes), _details(summary, summary.mean))
 
     seeds = _seeds(usual_seeds)
     titles = [title(task) for task in tasks]
@@ -164,6 +169,11 @@ def _points(deviation: float) -> str:
     return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
 
 
+def _short(count: int) -> str:
+    """Return a count as a cell has room for it."""
+    return str(count) if count < 1000 else f"{count / 1000:,.{1 if count < 10_000 else 0}f}k"
+
+
 def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
     head, (first, last, count) = summary.head, (summary.lengths[0], summary.lengths[-1], len(summary.lengths))
     every = "" if count == last - first + 1 else f", {count} of them"
@@ -173,7 +183,7 @@ def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
     length, lowest = summary.worst
     return [
         (f"lengths {first}{TO}{last}{every}", percent(mean.value)),
-        *((f"seed {seed}", percent(value)) for seed, value in summary.by_seed.items()),
+        *((f"seed {seed}", percent(value)) for seed, value in mean.by_seed.items()),
         *((name, percent(score.value)) for name, score in scores.items() if score),
         *([("worst length", f"{length:,}: {percent(lowest)}")] if lowest < 1 else []),
         ("trained to length", f"{summary.training_length:,}"),

@@ -139,7 +139,7 @@ def _perplexities(nats: Sequence[float | None]) -> Spread | None:
     known = [loss for loss in nats if loss is not None]
     if not known:
         return None
-    return Spread(*(perplexity(loss) for loss in (fmean(known), min(known), max(known))))
+    return Spread(perplexity(fmean(known)), perplexity(min(known)), perplexity(max(known)))
 
 
 def _ratios(ratios: Sequence[OctaveRatio]) -> Spread:

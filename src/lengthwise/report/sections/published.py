@@ -92,7 +92,7 @@ def _matches(summary: Summary, wanted: Mapping[str, Any]) -> bool:
 
 
 def _row(source: Source, summary: Summary, name: str, number: float) -> list[Cell]:
-    values: Sequence[float] = list(summary.by_seed.values())
+    values: Sequence[float] = list(summary.mean.by_seed.values()) if summary.mean else [0.0]
     mean = summary.mean.value if summary.mean else 0.0
     ours, best = (_scaled(value, summary.task) if source.scaled else value for value in (mean, max(values)))
     gap = 100 * ours - (100 * number if source.scaled else number)
