@@ -10,6 +10,7 @@ import polars as pl
 
 from lengthwise.report.words import percent
 from lengthwise.runs.table import Run, Table, read_table
+from lengthwise.tasks import get_language
 
 ROOT = Path(__file__).parents[2]
 STANDARD = pl.col("distribution") == "standard"
@@ -46,9 +47,11 @@ class Cell:
 
     Args:
         rows: of one recipe, all seeds.
+        shared: whether the lengths to 500 are read off the prefixes of one set of strings.
     """
 
     rows: pl.DataFrame
+    shared: bool
 
     @property
     def beyond(self) -> pl.DataFrame:
@@ -78,8 +81,9 @@ class Cell:
 
     @property
     def strings(self) -> int:
-        """How many strings `lowest` is of, over all seeds; prefixes of one string that are read as such count each."""
-        return sum(int(part["samples"].sum()) for part in (self.beyond, self.near, self.far()))
+        """How many strings `lowest` is of, over all seeds; one whose prefixes are read counts once."""
+        apart = samples(self.beyond) // (self.beyond["length"].n_unique() if self.shared else 1)
+        return apart + samples(self.near) + samples(self.far())
 
     @property
     def seeds(self) -> int:
@@ -95,9 +99,13 @@ class Cell:
 def cells(*folders: str) -> dict[tuple[str, str], Cell]:
     """Return the cells of some folders by variant and task: of several recipes that with most seeds, or the newest."""
     newest = {run.head.digest: str(run.environment.get("started", "")) for run in runs(*folders)}
+    pairs = {run.head.digest: run.settings["task"]["test"].get("pairs", False) for run in runs(*folders)}
     parts = rows(*folders).partition_by("variant", "task", "digest", as_dict=True)
     ordered = sorted(parts.items(), key=lambda item: (item[1]["seed"].n_unique(), newest[str(item[0][2])]))
-    return {(str(variant), str(task)): Cell(part) for (variant, task, _), part in ordered}
+    return {
+        (str(variant), str(task)): Cell(part, get_language(str(task)).prefixes_are_fair and not pairs[str(digest)])
+        for (variant, task, digest), part in ordered
+    }
 
 
 def exact_mean(part: pl.DataFrame) -> float:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import said_baselines
+import said_findings
 import said_language_models
 import said_readme
 from measured import ROOT
@@ -12,6 +13,7 @@ from measured import ROOT
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": said_readme.sentences,
     "docs/baselines.md": said_baselines.sentences,
+    "docs/findings.md": said_findings.sentences,
     "docs/language_models.md": said_language_models.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
@@ -31,15 +33,20 @@ def missing(page: str, sentences: Iterable[str]) -> list[str]:
 
 
 def rewritten(page: str, sentence: str) -> str | None:
-    """Return the page with the numbers of a sentence, where it has that sentence once with others; None elsewhere."""
+    """Return the page with the numbers of a sentence, where it has that sentence with others; None elsewhere.
+
+    Of several with the same words it is the one that begins with the same numbers, such as the line of P(1,2).
+    """
     pattern, end = "", 0
     for number in re.finditer(_NUMBER, sentence):
         pattern += _words(sentence[end : number.start()]) + f"({_NUMBER})"
         end = number.end()
     found = list(re.finditer(pattern + _words(sentence[end:]), page))
+    numbers = re.findall(_NUMBER, sentence)
+    for group, number in enumerate(numbers, start=1):
+        found = found if len(found) == 1 else [match for match in found if match[group] == number]
     if len(found) != 1:
         return None
-    numbers = re.findall(_NUMBER, sentence)
     for group in range(len(numbers), 0, -1):
         page = page[: found[0].start(group)] + numbers[group - 1] + page[found[0].end(group) :]
     return page

@@ -77,12 +77,15 @@ def _by_seed(of: Sequence[Cell], length: int) -> list[float]:
 def _counts() -> Iterator[str]:
     parity, modular = _unit("matrix", "parity"), _unit("matrix", "modular_arithmetic")
     far = samples(parity.far(FAR[-1], FAR[-1]))
+    assert parity.shared
+    strings = samples(parity.beyond.filter(length=100))
     assert {samples(_unit(folder, task).beyond) for folder, task in (("matrix", "dyck_12"), ("fast", "tomita_3"))} == {
         samples(parity.beyond)
     }
     yield (
-        f"{samples(parity.beyond):,} strings from 41 to 500 symbols ({samples(modular.beyond):,} of modular "
-        f"arithmetic), {samples(parity.near):,} near misses, and {far} strings of each longer length"
+        f"{samples(parity.beyond):,} strings from 41 to 500 symbols ({samples(modular.beyond):,} of modular arithmetic; "
+        f"the prefixes of {strings:,} strings where all strings of a length are as likely), "
+        f"{samples(parity.near):,} near misses, and {far} strings of each longer length"
     )
     yield f"no error on {far} strings leaves, with 95 % confidence, at most {upper_limit(far):.2f} %"
 

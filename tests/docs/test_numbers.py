@@ -35,6 +35,7 @@ def test_a_sentence_that_stands_nowhere_or_twice_is_not_rewritten() -> None:
     assert rewritten("It has 3 of 4, and 5 of 6 at last.", "It has 7 of 8") == "It has 7 of 8, and 5 of 6 at last."
     assert rewritten("It has\n **3** of 4.", "It has **100** of 8") == "It has\n **100** of 8."
     assert rewritten("It has 3. It has 4.", "It has 5") is None
+    assert rewritten("| P(1,2) | 5 |\n| P(1,4) | 6 |", "| P(1,4) | 7 |") == "| P(1,2) | 5 |\n| P(1,4) | 7 |"
     assert rewritten("It had 3.", "It has 5") is None
 
 

@@ -19,7 +19,7 @@ STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Accuracies at which the next colour begins; the last is of cells without any error."""
 STEP_NAMES = ("below 50", "50", "75", "90", "95", "99", "99.9", "100.0: no error")
 _ELSEWHERE = "\N{DAGGER}"
-_ROW_HEIGHT, _COLUMN_WIDTH = 30, 84
+_ROW_HEIGHT, _COLUMN_WIDTH, _NOTE_HEIGHT = 42, 78, 10
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class GridCell:
     Args:
         value: the lowest of the accuracies that all cells of the task have, means over seeds.
         text: the value in percent, rounded down; marked where strings elsewhere were misclassified.
-        note: the standard deviation over seeds, of how many strings, and what sets the cell apart from most others.
+        note: line by line, the standard deviation over seeds with what sets the cell apart from most others, and of how
+            many strings the value is.
         details: terms and what is said of them.
     """
 
@@ -85,13 +86,14 @@ class Grid(Picture):
             x=alt.X("column:N", sort=list(self.columns), title=None, axis=alt.Axis(orient="top", labelAngle=-40)),
             y=alt.Y("row:N", sort=list(self.rows), title=None, axis=alt.Axis(ticks=False, labelLimit=260)),
         )
-        lift = alt.ExprRef("datum.note ? -5 : 0")
         ink = alt.Color("ink:N", scale=None, legend=None)
         chart = alt.LayerChart(
             layer=[
                 base.mark_rect(stroke=theme.ground, strokeWidth=1.5).encode(fill=alt.Fill("ground:N", scale=None)),
-                base.mark_text(fontSize=12, fontWeight=600, dy=lift).encode(text="text:N", color=ink),
-                base.mark_text(fontSize=9, dy=8).encode(text="note:N", color=ink),
+                base.mark_text(fontSize=12, fontWeight=600, dy=-_NOTE_HEIGHT).encode(text="text:N", color=ink),
+                base.mark_text(fontSize=9, dy=3, lineBreak="\n", lineHeight=_NOTE_HEIGHT).encode(
+                    text="note:N", color=ink
+                ),
             ],
             width=_COLUMN_WIDTH * len(self.columns),
             height=_ROW_HEIGHT * len(self.rows),
@@ -133,6 +135,8 @@ def build_grid(results: Results) -> Grid:
     far = {task: [summary.far for summary in summaries if summary.task == task] for task in tasks}
     common = {task: set[int].intersection(*map(set, scores)) for task, scores in far.items()}
 
+    measured = {summary.task for summary in summaries if summary.near_misses}
+
     def cell(family: str, task: str) -> GridCell | None:
         summary = known.get((family, task))
         if summary is None or summary.mean is None:
@@ -142,12 +146,15 @@ def build_grid(results: Results) -> Grid:
         lowest = min(parts, key=lambda score: score.value)
         values = list(lowest.by_seed.values())
         notes = [f"± {_points(statistics.stdev(values))}"] if len(values) > 1 else []
-        notes += [f"of {_short(sum(score.sequences for score in parts))}"]
         notes += [f"to {summary.training_length}"] if summary.training_length != usual_length else []
         notes += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
-        elsewhere = lowest.value == 1 and min((score.value for score in far.values()), default=1) < 1
+        count = f"of {_short(sum(score.sequences for score in parts))}"
+        note = "\n".join(part for part in (", ".join(notes), count) if part)
+        # Without near misses nothing is known of them.
+        unknown = not near and task in measured
+        elsewhere = lowest.value == 1 and (unknown or min((score.value for score in far.values()), default=1) < 1)
         text = percent(lowest.value, 1) + _ELSEWHERE * elsewhere
-        return GridCell(lowest.value, text, ", ".join(notes), _details(summary, summary.mean))
+        return GridCell(lowest.value, text, note, _details(summary, summary.mean))
 
     seeds = _seeds(usual_seeds)
     titles = [title(task) for task in tasks]
