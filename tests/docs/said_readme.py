@@ -6,7 +6,7 @@ from statistics import fmean, median
 
 from measured import Cell, cells, errors, exact_mean, line, listed, runs, samples, upper_limit
 from said_baselines import MODELS, TASKS, flawless, grid
-from said_language_models import INTERVENTIONS, ratios
+from said_language_models import INTERVENTIONS, models, ratios
 
 from lengthwise.report.words import percent
 
@@ -83,8 +83,8 @@ def _counts() -> Iterator[str]:
         samples(parity.beyond)
     }
     yield (
-        f"{samples(parity.beyond):,} strings from 41 to 500 symbols ({samples(modular.beyond):,} of modular arithmetic; "
-        f"the prefixes of {strings:,} strings where all strings of a length are as likely), "
+        f"{samples(parity.beyond):,} strings from 41 to 500 symbols ({samples(modular.beyond):,} of modular "
+        f"arithmetic; the prefixes of {strings:,} strings where all strings of a length are as likely), "
         f"{samples(parity.near):,} near misses, and {far} strings of each longer length"
     )
     yield f"no error on {far} strings leaves, with 95 % confidence, at most {upper_limit(far):.2f} %"
@@ -95,7 +95,8 @@ def _language_models() -> Iterator[str]:
         found = {training: ratios(mixer, training) for training in INTERVENTIONS}
         texts = {training: ", ".join(f"{value:.2f}" for value in of) for training, of in found.items()}
         bold = [f"**{texts[name]}**" for name in ("state_passing", "tbptt")]
-        yield line(f"`text/{mixer}`", texts["base"], texts["zero"], *bold)
+        before, after = (models(mixer)[training][0].head.sequences for training in ("base", "zero"))
+        yield line(f"`text/{mixer}`", texts["base"], f"{100 * after / before:.0f} %", texts["zero"], *bold)
     sizes = [round(run.head.parameters or 0, -3) for run in runs("text/mamba2", "text/gla", "text/rwkv6")]
     yield f"Language models of {min(sizes):,} to {max(sizes):,} weights"
 
