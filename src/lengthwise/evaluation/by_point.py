@@ -6,7 +6,7 @@ Shape letters: B rows, T positions, N answers or prefix lengths, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, ClassVar
 
 import numpy as np
@@ -45,7 +45,13 @@ class ByPoint(Diagnostic):
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield a row for each point and metric, in the order of the task's points."""
-        yield from evaluate_points(model, task, task.points("test"), np.random.default_rng([seed, 0x1E57]))
+        yield from self.go_on(model, task, seed, ())
+
+    def go_on(self, model: StringModel, task: Task, seed: int, known: Sequence[Row]) -> Iterator[Row]:
+        """Yield the rows of the points that follow on those that are known."""
+        points, rng = task.points("test"), np.random.default_rng([seed, 0x1E57])
+        rows = evaluate_points(model, task, points, rng, known=len(known) // len(task.metrics))
+        yield from islice(rows, len(known) % len(task.metrics), None)
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse metrics that there are not, and tasks without a point, before anything is trained."""
@@ -68,7 +74,13 @@ class ByPoint(Diagnostic):
 
 @torch.inference_mode()
 def evaluate_points(
-    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, *, shared: bool = True
+    model: StringModel,
+    task: Task,
+    points: Sequence[Point],
+    rng: np.random.Generator,
+    *,
+    shared: bool = True,
+    known: int = 0,
 ) -> Iterator[Row]:
     """Evaluate a model at some points.
 
@@ -78,15 +90,18 @@ def evaluate_points(
         points: where.
         rng: source of all samples, which do not depend on the model.
         shared: whether points that share prefixes are read off one set of sequences.
+        known: of how many points, the first ones, nothing is yielded; their samples are drawn all the same, and the
+            model reads no others than it would with none known, so that the rows of the rest are bit-equal.
 
     Yields:
         A row for each point and metric.
     """
     model.eval()
     for (together, _), group in groupby(points, lambda point: (shared and _shares(task, point), _others(point))):
-        evaluate = _prefixes if together else _apart
-        for point, scores in evaluate(model, task, list(group), rng):
+        evaluate, those = _prefixes if together else _apart, list(group)
+        for point, scores in evaluate(model, task, those, rng, min(known, len(those))):
             yield from _rows(task, point, scores)
+        known = max(0, known - len(those))
 
 
 def _place(row: Row, by_length: bool) -> str:
@@ -119,11 +134,13 @@ def _rows(task: Task, point: Point, scores: _Scores) -> Iterator[Row]:
 
 
 def _prefixes(
-    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate points that differ in their lengths on the prefixes of one set of sequences."""
     lengths, samples = [point.length or 0 for point in points], points[0].samples
     batch = task.sample(rng, samples, points[-1])
+    if known == len(points):
+        return
     assert isinstance(task, PrefixLabels)  # prefixes that are samples have labels
     targets_BN = task.label_prefixes(batch).targets[:, np.asarray(lengths) - 1]
     if missing := [n for n, column_B in zip(lengths, targets_BN.T, strict=True) if (column_B == IGNORE).any()]:
@@ -136,18 +153,20 @@ def _prefixes(
         rows = torch.arange(targets.numel(), device=targets.device)
         found.append(_score(task, logits_BNC.flatten(0, 1), targets.flatten(), rows, targets.numel()))
     by_metric = {name: torch.cat([scores[name] for scores in found]).view(samples, -1) for name in task.metrics}
-    for number, point in enumerate(points):
+    for number, point in enumerate(points[known:], start=known):
         yield point, {name: scores_BN[:, number] for name, scores_BN in by_metric.items()}
 
 
 def _apart(
-    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate each point on sequences of its own."""
     found: list[list[_Scores]] = [[] for _ in points]
-    waiting = iter(enumerate(points))
+    waiting = iter(enumerate(points[known:], start=known))
     number, point = next(waiting, (0, None))
     for pieces in _together(model, task, _drawn(task, points, rng)):
+        if pieces[-1][0] < known:
+            continue
         batch = Batch.joined([piece for _, piece in pieces])
         inputs, targets, asked_BT = on_device(model, batch.inputs, batch.targets, batch.asked)
         answers = model.asked_logits(inputs, asked_BT)

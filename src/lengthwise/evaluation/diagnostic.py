@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import StringModel
@@ -26,6 +27,17 @@ class Diagnostic(Settings, ABC):
         Raises:
             InputError: the model or the task is not one that this is measured of.
         """
+
+    def go_on(self, model: StringModel, task: Task, seed: int, known: Sequence[Row]) -> Iterator[Row]:
+        """Yield the rows that follow on those that are known; by default all are measured again, and the others told.
+
+        Args:
+            model: as in `measure`.
+            task: as in `measure`.
+            seed: as in `measure`.
+            known: the first rows of `measure`, from a process that was ended.
+        """
+        return islice(self.measure(model, task, seed) or (), len(known), None)
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse what this is not measured of before it is trained; nothing by default.

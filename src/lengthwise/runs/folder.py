@@ -25,6 +25,8 @@ class RunFolder:
         """One row every few steps of training."""
         self.evaluation = path / "evaluation.jsonl"
         """What was measured; `lengthwise.runs.rows` reads it."""
+        self.part = path / "evaluation.part.jsonl"
+        """What an evaluation that was ended had measured; `lengthwise.runs.measured` reads it."""
         self.checkpoint = path / "checkpoint.safetensors"
         """All that a resumed run needs."""
         self.finished = path / "finished"

@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder, run_path
 from lengthwise.runs.lock import hold
+from lengthwise.runs.measured import Measured
 from lengthwise.runs.recipe import Recipe, differences, validate_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
 from lengthwise.runs.shipped import read_settings
@@ -143,7 +145,7 @@ def evaluate_run(
     Raises:
         InputError: training is not finished, the folder is in use, its checkpoint is corrupt, or its recipe measures
             nothing, or the same thing twice.
-        StoppedError: the rows cannot be written.
+        StoppedError: the rows cannot be written; those that were are gone on with by the next call.
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run) if recipe is None else (recipe, recipe.seeds[0])
@@ -153,23 +155,46 @@ def evaluate_run(
         if run.evaluation.exists() and not again:
             return read_evaluation(run.evaluation)[1]
         trainer = _loaded(run, recipe, seed)
-        head, rows, places = head_of(recipe, seed, trainer), list[Row](), set[tuple[object, ...]]()
-        for diagnostic in recipe.evaluation.diagnostics:
-            for row in diagnostic.measure(trainer.model, recipe.task, seed) or ():
-                if not isinstance(cast("object", row), Row):
-                    raise InputError(f"{type(diagnostic).__name__} measures a {type(row).__name__}, and not a Row")
-                if (place := (row.task, row.metric, tuple(sorted(row.axes.items())))) in places:
-                    raise InputError(
-                        f"{row.metric} of {row.task} is measured twice at {row.axes}; "
-                        "give one of them an axis that tells them apart"
-                    )
-                places.add(place)
-                rows.append(row)
-                if progress:
-                    progress(row)
-        if not rows:
-            raise InputError(f"recipe {recipe.name} measures nothing; give its evaluation or its task some points")
-        write_atomically(run.evaluation, dump_evaluation(head, rows), "evaluation")
+        if run.evaluation.exists():
+            run.part.unlink(missing_ok=True)
+        try:
+            rows = _measure(trainer, recipe, seed, Measured(run.part, head_of(recipe, seed, trainer)), progress)
+            data = dump_evaluation(head_of(recipe, seed, trainer), rows)
+        except Exception as error:
+            # What failed may be mended, and then measures something else.
+            if not isinstance(error, StoppedError):
+                run.part.unlink(missing_ok=True)
+            raise
+        write_atomically(run.evaluation, data, "evaluation")
+        run.part.unlink(missing_ok=True)
+    return rows
+
+
+def _measure(
+    trainer: Trainer, recipe: Recipe, seed: int, measured: Measured, progress: Callable[[Row], None] | None
+) -> list[Row]:
+    """Return all rows that the recipe asks for, those that were measured before and the others."""
+    rows, places = list[Row](), set[tuple[object, ...]]()
+    for number, diagnostic in enumerate(recipe.evaluation.diagnostics):
+        known = tuple(measured.rows.get(number, ()))
+        left = () if number in measured.done else diagnostic.go_on(trainer.model, recipe.task, seed, known)
+        for count, row in enumerate(chain(known, left)):
+            if not isinstance(cast("object", row), Row):
+                raise InputError(f"{type(diagnostic).__name__} measures a {type(row).__name__}, and not a Row")
+            if (place := (row.task, row.metric, tuple(sorted(row.axes.items())))) in places:
+                raise InputError(
+                    f"{row.metric} of {row.task} is measured twice at {row.axes}; "
+                    "give one of them an axis that tells them apart"
+                )
+            places.add(place)
+            rows.append(row)
+            if count >= len(known):
+                measured.add(number, row)
+            if progress:
+                progress(row)
+        measured.finish(number)
+    if not rows:
+        raise InputError(f"recipe {recipe.name} measures nothing; give its evaluation or its task some points")
     return rows
 
 
@@ -265,7 +290,7 @@ def _trained(run: RunFolder) -> bool:
 
 
 def _clear(run: RunFolder) -> None:
-    for path in (run.recipe, run.environment, run.metrics):
+    for path in (run.recipe, run.environment, run.metrics, run.part):
         path.unlink(missing_ok=True)
 
 
