@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from lengthwise.runs.recipe import Recipe, load_recipe
 settings.register_profile("lengthwise", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("lengthwise")
 torch.set_num_threads(1)
+# Tests leave nothing in the home of whoever runs them.
+os.environ["LENGTHWISE_CACHE"] = ""
 
 TINY = {
     "task": {

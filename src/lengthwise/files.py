@@ -11,11 +11,13 @@ import errno
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from lengthwise.errors import InputError, StoppedError
 
+Buffer: TypeAlias = bytes | memoryview
 MOST = 2**30
 """Bytes that are read of a file as a whole; text to train on is read piece by piece."""
 
@@ -25,12 +27,12 @@ _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a fifo", stat.S_IFLNK: "a link", stat.S_IFSOCK: "a socket"}
 
 
-def write_atomically(path: Path, data: bytes, what: str, *, to_disk: bool = True) -> None:
+def write_atomically(path: Path, data: bytes | Iterable[Buffer], what: str, *, to_disk: bool = True) -> None:
     """Give a file new contents in one step that a crash cannot split.
 
     Args:
         path: the file to make or replace; a link in its place is replaced, and not followed.
-        data: all of its bytes.
+        data: all of its bytes, in parts at will.
         what: what the file is, as the error message says it.
         to_disk: whether the contents are on the disk afterwards, which takes its time.
 
@@ -41,7 +43,7 @@ def write_atomically(path: Path, data: bytes, what: str, *, to_disk: bool = True
     partial = path.with_name(f".{path.name}.partial")
     try:
         with _made_anew(partial) as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             if to_disk:
                 os.fsync(file.fileno())

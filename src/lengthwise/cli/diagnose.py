@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ def diagnose(
     ),
     again: Annotated[bool, typer.Option("--again", help="Measure anew what was measured before.")] = False,
     data: Annotated[str | None, hf.DATA] = None,
+    text_column: Annotated[Any, hf.TEXT_COLUMN] = None,
     context: Annotated[int | None, hf.CONTEXT] = None,
     reach: Annotated[int | None, hf.REACH] = None,
     rows: Annotated[int | None, hf.ROWS] = None,

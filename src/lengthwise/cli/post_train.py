@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ def post_train(
         Path | None, typer.Option(metavar="DIR", help="For hf:PATH: where the post-trained checkpoint is written.")
     ] = None,
     data: Annotated[str | None, hf.DATA] = None,
+    text_column: Annotated[Any, hf.TEXT_COLUMN] = None,
     context: Annotated[int | None, hf.CONTEXT] = None,
     batch_size: Annotated[
         int | None,

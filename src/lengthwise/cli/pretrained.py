@@ -12,7 +12,7 @@ from lengthwise.cli.check_library import quiet
 from lengthwise.cli.evaluate import measure
 from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import print_drawn, say
-from lengthwise.cli.train import train_seed
+from lengthwise.cli.train import say_notes, train_seed
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,17 @@ RUNS = "lengthwise"
 """The folder in that of a post-trained checkpoint which holds its runs, before and after."""
 
 DATA: Any = typer.Option(
-    "--data", metavar="PATH", help="For hf:PATH: a folder, file or pattern of text, or stdlib for Python's own source."
+    "--data",
+    metavar="PATH",
+    help="For hf:PATH: a folder, file or pattern of text or of records (.jsonl, .csv, .parquet, a saved data set), or "
+    "stdlib for Python's own source.",
+)
+TEXT_COLUMN: Any = typer.Option(
+    "--text-column",
+    parser=lambda given: int(given) if given.isdigit() else given,
+    metavar="NAME",
+    help="For hf:PATH: the column of .jsonl, .csv, .parquet and the like that holds the text; a number from 0 where "
+    "the first row is no header.",
 )
 CONTEXT: Any = typer.Option(
     "--context", min=1, help="For hf:PATH: T, the tokens it was trained on at a time; 512 by default."
@@ -68,6 +78,7 @@ def diagnose_checkpoint(recipe: Recipe, root: Path, *, again: bool) -> RunFolder
     from lengthwise.runs.run import train_run
 
     folder = RunFolder(run_path(root, recipe.name, recipe.seeds[0]))
+    say_notes(recipe)
     train_run(recipe, recipe.seeds[0], folder.path)
     say(f"{recipe.settings()['model']['path']}: {measure(folder, again, recipe)}")
     return folder

@@ -35,10 +35,15 @@ def train(
     if device is not None:
         overrides.append(f"device={device}")
     resolved = load_recipe(recipe, overrides)
-    for sentence in resolved.task.notes():
-        sys.stderr.write(f"{sentence}\n")
+    say_notes(resolved)
     for one in resolved.seeds:
         train_seed(resolved, one, runs)
+
+
+def say_notes(recipe: Recipe) -> None:
+    """Say on standard error what was decided about the task and should be known."""
+    for sentence in recipe.task.notes():
+        sys.stderr.write(f"{sentence}\n")
 
 
 def train_seed(recipe: Recipe, seed: int, runs: Path, processes: Processes | None = None) -> None:

@@ -21,7 +21,8 @@ from lengthwise.runs.repair import changed_recipe
 from lengthwise.yaml_loader import packaged
 
 _PIECES = 50
-"""Parts into which a single file is cut, because text is held out by document."""
+"""Parts into which a single text is cut, because text is held out by document."""
+_LARGEST_PIECE = 65_535
 _AT_ONCE = 8
 """Windows that are read at a time where nothing is said, so that a step needs no more memory than these."""
 _SETTINGS: dict[str, Any] = packaged("lengthwise.runs", "pretrained.yaml")
@@ -98,8 +99,7 @@ def _source(data: str) -> dict[str, Any]:
         return {"name": "stdlib", "tests": False}
     source: dict[str, Any] = {"name": "files", "paths": [data]}
     file = Path(data).expanduser()
-    if file.is_file():
-        # Pieces of so many bytes, to the end of the line.
-        size = max(1, min(file.stat().st_size // _PIECES, 65_535))
-        source["boundary"] = rf"(?s:.{{{size}}})[^\n]*\n"
+    files = [file] if file.is_file() else list(file.iterdir()) if file.is_dir() else []
+    if len(files) == 1:
+        source["pieces"] = max(16, min(files[0].stat().st_size // _PIECES, _LARGEST_PIECE))
     return source

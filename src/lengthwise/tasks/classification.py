@@ -22,7 +22,7 @@ from lengthwise.registry import nearest_name
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task, side_by_side
 from lengthwise.tasks.filler import UNKNOWN, most_common, numbered
-from lengthwise.tasks.sources import read_bytes
+from lengthwise.tasks.plain import whole
 
 
 class Text(NamedTuple):
@@ -195,7 +195,7 @@ class Classification(Task):
 
 
 def _contents(path: Path) -> str:
-    content = read_bytes(path)
+    content = whole(path)
     try:
         return content.decode()
     except UnicodeDecodeError:

@@ -6,8 +6,6 @@ Shape letters: N symbols of a text, D documents or stretches, R rows, S symbols 
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,8 +16,10 @@ from lengthwise.errors import InputError
 from lengthwise.registry import OneOf
 from lengthwise.settings import SEED
 from lengthwise.tasks.base import Ints
-from lengthwise.tasks.sources import SOURCES, Document, SourceConfig, StdlibSource
-from lengthwise.tasks.tokenizer import Symbols, Tokenizer, load_tokenizer
+from lengthwise.tasks.sources import SOURCES, SourceConfig, StdlibSource
+from lengthwise.tasks.splitting import Splitting, Text, fingerprint_of
+from lengthwise.tasks.token_cache import TokenCache
+from lengthwise.tasks.tokenizer import load_tokenizer
 
 Split = Literal["train", "validation"]
 
@@ -48,21 +48,6 @@ class TextConfig(BaseModel, frozen=True):
     """Of the order of the documents and of the split."""
     limit: int | None = Field(default=None, ge=1, le=10**12)
     """The largest number of training symbols; what a smaller limit keeps is part of what a larger one keeps."""
-
-
-@dataclass(frozen=True)
-class Text:
-    """One side of the split.
-
-    Args:
-        tokens_N: [N] the documents one after the other, each opened by the separator.
-        starts_D: [D] where each document's separator stands, in increasing order.
-        names: D names.
-    """
-
-    tokens_N: Symbols
-    starts_D: Ints
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,8 +106,9 @@ class Corpus:
         """Return a corpus; each one is read once a process.
 
         Documents are ordered by a hash of the seed and their name, and those with the smallest are held out. So a new
-        document moves no other one to the other side, and whatever the limit keeps is a random part. Empty documents
-        are left out.
+        document moves no other one to the other side, and whatever the limit keeps is a random part; only where a side
+        would have none, the nearest one goes there. Empty documents are left out. The symbols of large texts lie in a
+        file and not in memory, and those of a tokenizer file are kept for the next time (`TokenCache`).
 
         Args:
             config: which text, as which symbols, and how it is split.
@@ -167,9 +153,15 @@ class Corpus:
 
     def _remedy(self, split: Split, size: int) -> str:
         whole = len(self.text(split).tokens_N)
-        if self.documents == "packed" or whole < size:
-            return ""
-        return f" (with documents: packed, it is {whole - 1:,})"
+        if self.documents == "separate" and whole >= size:
+            return f" (with documents: packed, it is {whole - 1:,})"
+        return f"; {self._needed(split, size)}"
+
+    def _needed(self, split: Split, size: int) -> str:
+        """Say how long a text has so many symbols on one side, if its documents are like those of this one."""
+        whole = len(self.train.tokens_N) + len(self.validation.tokens_N)
+        needed = -(-size * whole // len(self.text(split).tokens_N))
+        return f"a text of about {needed:,} symbols is needed, this one has {whole:,}"
 
     def rows(self, split: Split, rows: int, length: int) -> Ints:
         """Return windows that are spread evenly over the text, the same ones every time.
@@ -192,7 +184,7 @@ class Corpus:
         if rows > stretches.count(stride):
             raise InputError(
                 f"the {split} text has only {stretches.count():,} different windows of length {length:,}, "
-                f"but {rows:,} are asked for"
+                f"but {rows:,} are asked for; {self._needed(split, length + rows)}"
             )
         index_R = np.linspace(0, stretches.count(stride) - 1, rows).round().astype(np.int64)
         return self.read(split, stretches.positions(index_R, stride), stretches.size)
@@ -216,67 +208,12 @@ class Corpus:
 @functools.cache
 def _load(config: TextConfig) -> Corpus:
     tokenizer = load_tokenizer(config.tokenizer, config.separator)
-    training, held_out = _split(config)
-    train = _encode(training, tokenizer, config.limit)
-    validation = _encode(held_out, tokenizer, None)
-    fingerprint = _fingerprint(tokenizer.vocabulary, [train, validation])
+    how = Splitting(config.held_out, config.seed, config.limit)
+    kept = TokenCache.of(config.source, tokenizer, how)
+    if kept is None or (found := kept.read()) is None:
+        sides = how.split(config.source, tokenizer)
+        found = sides, fingerprint_of(tokenizer.vocabulary, sides)
+        if kept:
+            kept.write(*found)
+    (train, validation), fingerprint = found
     return Corpus(train, validation, tokenizer.vocabulary, tokenizer.separator, config.documents, fingerprint)
-
-
-def _split(config: TextConfig) -> tuple[list[Document], list[Document]]:
-    """Return the documents for training and those held out, each side in the order of its hashes."""
-    documents = [document for document in config.source.documents() if document.text]
-    if not documents:
-        raise InputError(f"{config.source.described} holds no text: no document in it, or only empty ones")
-    places = {document.name: _place(document.name, config.seed) for document in documents}
-    # Sorting is stable: documents of equal names stay in the order of the source.
-    documents.sort(key=lambda document: places[document.name])
-    held_out = [document for document in documents if places[document.name] < config.held_out]
-    training = documents[len(held_out) :]
-    for side, use in ((training, "training"), (held_out, "validation")):
-        if not side:
-            raise InputError(
-                f"a held_out of {config.held_out:g} with seed {config.seed} leaves no document for {use} among "
-                f"{len(documents)}; give more documents, another held_out or another seed "
-                "(in a file that holds many documents, source.boundary tells where each starts)"
-            )
-    return training, held_out
-
-
-def _place(name: str, seed: int) -> float:
-    """Return a number in [0, 1) that depends on the name and the seed alone."""
-    digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=6).digest()
-    return int.from_bytes(digest, "big") / 2**48
-
-
-def _encode(documents: Sequence[Document], tokenizer: Tokenizer, limit: int | None) -> Text:
-    """Return documents as one text of at most so many symbols; what lies beyond is not even tokenized."""
-    separator = np.array([tokenizer.separator], dtype=tokenizer.dtype)
-    pieces: list[Symbols] = []
-    names: list[str] = []
-    starts = [0]
-    for document, symbols in _encoded(documents, tokenizer):
-        if limit is not None and starts[-1] >= limit:
-            break
-        names.append(document.name)
-        pieces += [separator, symbols.astype(tokenizer.dtype)]
-        starts.append(starts[-1] + 1 + len(symbols))
-    tokens_N, starts_D = np.concatenate(pieces)[:limit], np.array(starts[:-1], dtype=np.int64)
-    for shared in (tokens_N, starts_D):
-        shared.setflags(write=False)
-    return Text(tokens_N, starts_D, tuple(names))
-
-
-def _encoded(documents: Sequence[Document], tokenizer: Tokenizer) -> Iterator[tuple[Document, Symbols]]:
-    for start in range(0, len(documents), 32):
-        some = documents[start : start + 32]
-        yield from zip(some, tokenizer.encode(some), strict=True)
-
-
-def _fingerprint(vocabulary: int, texts: Sequence[Text]) -> str:
-    digest = hashlib.blake2b(str(vocabulary).encode(), digest_size=8)
-    for text in texts:
-        digest.update(text.starts_D.astype("<i8").tobytes())
-        little_endian = text.tokens_N.dtype.newbyteorder("<")
-        digest.update(np.ascontiguousarray(text.tokens_N, little_endian).data)
-    return digest.hexdigest()

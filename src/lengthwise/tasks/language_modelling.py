@@ -57,6 +57,10 @@ class LanguageModelling(Task):
         """Return the source of the text and the file of the tokenizer."""
         return ("text.source", "text.tokenizer")
 
+    def notes(self) -> list[str]:
+        """Say what was decided about the source."""
+        return self.text.source.notes()
+
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return the one length of a window."""
         del stage

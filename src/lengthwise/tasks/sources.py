@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import os
 import re
 import sysconfig
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from glob import has_magic
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
 from lengthwise.errors import InputError
+from lengthwise.extras import import_extra
+from lengthwise.files import read_bytes
 from lengthwise.registry import Registry, nearest_name
 from lengthwise.settings import Settings
+from lengthwise.tasks.plain import cut, whole
+from lengthwise.tasks.records import RECORDS, ending, read_texts, saved_data_set, text_column
 
 
 class Document(NamedTuple):
@@ -45,6 +46,10 @@ class SourceConfig(Settings, ABC):
         Raises:
             InputError: the source is missing or cannot be read.
         """
+
+    def notes(self) -> list[str]:
+        """Return what was decided about the source and should be known, a sentence each; nothing by default."""
+        return []
 
 
 class StdlibSource(SourceConfig):
@@ -72,22 +77,38 @@ class StdlibSource(SourceConfig):
         if not modules:
             raise InputError(f"the standard library of this Python has no source files in {root}; use source 'files'")
         for path in modules:
-            text = read_bytes(path, "the text file ")
+            text = read_bytes(path, "text file", given=True)
             if text.decode(errors="ignore").encode() == text:
                 yield Document(path.relative_to(root).as_posix(), text)
 
 
+_TEXTS = (".md", ".rst", ".text")
+_FOUND = ((".txt",), _TEXTS, tuple(end for end in RECORDS if end != ".json"))
+"""What is read of a folder: files of the first kind that it holds."""
+
+
 class FilesSource(SourceConfig):
-    """Text files, plain or compressed with gzip: a document a file."""
+    """Files of text, a document a file, or of records, a document a row; plain or compressed.
+
+    A byte-order mark at the start of a file of text is left out, and CRLF is read as LF. Records are JSON lines, CSV,
+    TSV, Parquet, Arrow, and data sets that `datasets` saved to a folder.
+    """
 
     name: Literal["files"] = "files"
     paths: tuple[str, ...] = Field(min_length=1)
     """Files, folders (searched to any depth, without hidden names) or patterns such as ``books/**/*.txt``; relative
     ones start from the working directory."""
-    suffixes: tuple[str, ...] = (".txt",)
-    """Which files of a folder are read, compressed or not; files that are named or match a pattern always are."""
+    suffixes: tuple[str, ...] | None = None
+    """Which files of a folder are read, compressed or not; by default ``.txt``, or where there are none, other text or
+    records. Files that are named or match a pattern always are."""
+    column: str | int | None = None
+    """The column of records that holds the text, or its number from 0 where the first row is no header; by default
+    ``text``, or the only one that holds any."""
     boundary: str | None = None
-    """A regular expression at whose matches a new document starts inside a file; ``^`` matches at every line."""
+    """A regular expression at whose matches a new document starts in a file of text; ``^`` matches at every line."""
+    pieces: int | None = Field(default=None, ge=16)
+    """Bytes after which a new document starts inside a file of text: at the next end of a line, or within a line, where
+    it goes on for as many bytes again, at a blank or else between two letters."""
 
     @field_validator("boundary")
     @classmethod
@@ -109,21 +130,45 @@ class FilesSource(SourceConfig):
         Raises:
             InputError: a path does not exist or holds no file to read, or a file cannot be read.
         """
+        for file, name in self._files():
+            if ending(file) in RECORDS:
+                for number, text in enumerate(read_texts(file, self.column)):
+                    yield Document(f"{name}#{number}", _encoded(text, file, number))
+            elif self.pieces is not None:
+                for number, piece in enumerate(cut(file, self.pieces)):
+                    yield Document(f"{name}#{number}", piece)
+            else:
+                yield from self._split(Document(name, whole(file)))
+
+    def notes(self) -> list[str]:
+        """Say which column was chosen, and which files of a folder were left, where nobody did."""
+        files, said = self._files(), list[str]()
+        if self.suffixes is None:
+            for folder in filter(Path.is_dir, (Path(path).expanduser() for path in self.paths)):
+                others = {ending(file) for file in _files_below(folder, set())} & {*sum(_FOUND, ())}
+                if left := sorted(others - {ending(file) for file, _ in files}):
+                    said.append(f"{folder}: files that end in {', '.join(left)} are not read (setting: suffixes)")
+        if self.column is None and (records := [file for file, _ in files if ending(file) in RECORDS]):
+            chosen = text_column(records[0], None)
+            said.append(f"{records[0]}: a document is the text in the column {chosen!r} (--text-column takes another)")
+        return said
+
+    def _files(self) -> list[tuple[Path, str]]:
+        """Return the files and their names, sorted by name."""
         # The first way to reach a file names it.
         names: dict[Path, str] = {}
         for path in self.paths:
             for name, file in self._find(path):
                 names.setdefault(file.resolve(), name)
-        for file, name in sorted(names.items(), key=lambda item: (item[1], item[0])):
-            yield from self._split(Document(name, read_bytes(file, "the text file ")))
+        return sorted(names.items(), key=lambda item: (item[1], item[0]))
 
     def _find(self, path: str) -> list[tuple[str, Path]]:
         """Return the files of one path, each with its name relative to what does not vary."""
         start = Path(path).expanduser()
-        if start.is_file():
-            return [(start.name, start)]
         if start.is_dir():
             return self._find_below(start)
+        if start.exists():
+            return [(start.name, start)]
         if not has_magic(path):
             raise InputError(f"the text source names {path}, which does not exist")
         fixed = Path(*itertools.takewhile(lambda part: not has_magic(part), start.parts))
@@ -133,15 +178,30 @@ class FilesSource(SourceConfig):
         return [(file.relative_to(fixed).as_posix(), file) for file in files]
 
     def _find_below(self, folder: Path) -> list[tuple[str, Path]]:
+        if saved := saved_data_set(folder):
+            return [(file.name, file) for file in saved]
         files = [file for file in _files_below(folder, set()) if not file.name.startswith(".")]
-        read = [file for file in files if file.name.removesuffix(".gz").endswith(self.suffixes)]
+        of_text, of_others, of_records = (self._ending_in(files, endings) for endings in _FOUND)
+        if self.suffixes is not None:
+            read = self._ending_in(files, self.suffixes)
+        elif not of_text and of_others and of_records:
+            raise InputError(
+                f"{folder} holds text ({of_others[0].name}) and records ({of_records[0].name}); say which is read with "
+                f"a pattern such as '{folder}/**/*{ending(of_records[0])}', or with the setting suffixes"
+            )
+        else:
+            read = of_text or of_others or of_records
         if not read:
             present = sorted({file.suffix or file.name for file in files})
             raise InputError(
-                f"no file below {folder} ends in {' or '.join(self.suffixes)}; "
+                f"no file below {folder} ends in {' or '.join(self.suffixes or sum(_FOUND, ()))}; "
                 f"it holds {', '.join(present) or 'no files'} (setting: suffixes)"
             )
         return [(file.relative_to(folder).as_posix(), file) for file in read]
+
+    @staticmethod
+    def _ending_in(files: list[Path], endings: tuple[str, ...]) -> list[Path]:
+        return [file for file in files if file.name.endswith(endings) or ending(file) in endings]
 
     def _split(self, document: Document) -> Iterator[Document]:
         if self.boundary is None:
@@ -179,7 +239,7 @@ class HuggingFaceSource(SourceConfig):
         Raises:
             InputError: the library or the data set is missing, or the column is missing or does not hold text.
         """
-        library = import_extra("datasets", "hf", "the text source 'huggingface'")
+        library = import_extra("datasets", "the text source 'huggingface'")
         try:
             rows = library.load_dataset(self.path, self.subset, split=self.split, revision=self.revision)
         except (OSError, ValueError) as error:
@@ -187,7 +247,8 @@ class HuggingFaceSource(SourceConfig):
         if self.column not in rows.column_names:
             nearest = nearest_name(self.column, list(rows.column_names))
             raise InputError(f"the data set {self.path!r} has no column {self.column!r}; {nearest}")
-        for number, text in enumerate(rows[self.column]):
+        for number, row in enumerate(rows.select_columns([self.column])):
+            text = row[self.column]
             if not isinstance(text, str):
                 raise InputError(f"column {self.column!r} of {self.path!r} holds {text!r} in row {number}, not text")
             yield Document(str(number), text.encode())
@@ -204,23 +265,6 @@ SOURCES: Registry = Registry(
 """Source name -> the class of its settings."""
 
 
-def import_extra(module: str, extra: str, purpose: str) -> Any:
-    """Import a library that the package does not need as such.
-
-    Args:
-        module: the library.
-        extra: the extra of this package that installs it.
-        purpose: what needs it, as the error message says it.
-
-    Raises:
-        InputError: it is not installed; the message says how to install it.
-    """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{purpose} needs {module!r}: pip install 'lengthwise[{extra}]'") from error
-
-
 def _files_below(root: Path, excluded: set[str]) -> Iterator[Path]:
     """Yield all files below a folder in sorted order, without hidden folders and those of excluded names."""
     for folder, folders, files in os.walk(root):
@@ -228,18 +272,9 @@ def _files_below(root: Path, excluded: set[str]) -> Iterator[Path]:
         yield from (Path(folder, name) for name in sorted(files))
 
 
-def read_bytes(path: Path, what: str = "") -> bytes:
-    """Return what a file holds, or what it holds compressed by gzip.
-
-    Args:
-        path: the file.
-        what: what it is, as the error message says it before its path.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+def _encoded(text: str, file: Path, number: int) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"cannot read {what}{path}: {error}") from error
+        return text.encode()
+    except UnicodeEncodeError as error:
+        where = f"{file}, row {number}, letter {error.start}"
+        raise InputError(f"{where}: half of a surrogate pair, which is no text") from error

@@ -5,6 +5,7 @@ Shape letters: N symbols of one document.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
+from lengthwise.extras import import_extra
 from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
-from lengthwise.tasks.sources import Document, import_extra
+from lengthwise.tasks.records import not_utf8
+from lengthwise.tasks.sources import Document
 
 Symbols = NDArray[np.integer]
 
@@ -27,6 +30,8 @@ class Tokenizer(ABC):
     """The number of different symbols, with the separator."""
     separator: int
     """The symbol that opens every document."""
+    identity: str | None = None
+    """What decides about the symbols of a text; None where they are made as fast as they are read."""
 
     @property
     def dtype(self) -> np.dtype[np.integer]:
@@ -66,13 +71,14 @@ class FileTokenizer(Tokenizer):
     """
 
     def __init__(self, path: Path, separator: str | None = None) -> None:
-        library = import_extra("tokenizers", "hf", "a tokenizer file")
+        library = import_extra("tokenizers", "a tokenizer file")
         content = read_text(path, "tokenizer file", given=True)
         try:
             self._tokenizer = library.Tokenizer.from_str(content)
         # The library raises plain exceptions.
         except Exception as error:
             raise InputError(f"{path} is not a tokenizer file of the 'tokenizers' library: {error}") from error
+        self.identity = hashlib.sha256(f"{library.__version__} {separator} {content}".encode()).hexdigest()
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         known: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
@@ -123,8 +129,4 @@ def _decode(document: Document) -> str:
     try:
         return document.text.decode()
     except UnicodeDecodeError as error:
-        wrong = f"byte {document.text[error.start]:#04x} at position {error.start}"
-        raise InputError(
-            f"document {document.name} is not UTF-8 ({wrong}), which a tokenizer file needs; "
-            "the tokenizer 'bytes' takes anything"
-        ) from error
+        raise not_utf8(f"document {document.name}", error) from error
