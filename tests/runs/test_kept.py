@@ -9,7 +9,7 @@ import pytest
 from folders import text_rows, write_run
 from polars.testing import assert_frame_equal
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import InputError
 from lengthwise.runs.kept import keep, read_kept, remove
 from lengthwise.runs.table import Table, read_table
 
@@ -217,5 +217,5 @@ def test_an_index_with_something_missing_is_refused(
 
 def test_a_place_that_cannot_be_written_is_named(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").touch()
-    with pytest.raises(RunError, match=f"cannot write results in {tmp_path}/kept"):
+    with pytest.raises(InputError, match=f"cannot write the lock of {tmp_path}/kept"):
         keep([runs], tmp_path / "kept")

@@ -239,7 +239,7 @@ def test_a_folder_in_use_is_refused(tiny: Recipe, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tiny: Recipe, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"cannot use .*file/run as a run folder: Not a directory"):
+    with pytest.raises(InputError, match=r"cannot write the lock of .*file/run: Not a directory"):
         train_run(tiny, 0, tmp_path / "file" / "run")
 
 

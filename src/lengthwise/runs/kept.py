@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock
 
-from lengthwise.errors import InputError, StoppedError
-from lengthwise.files import make_folder, refuse_irregular, write_atomically
+from lengthwise.errors import InputError
+from lengthwise.files import write_atomically
 from lengthwise.registry import nearest_name
 from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import run_path
+from lengthwise.runs.lock import hold
 from lengthwise.runs.table import (
     FORMAT,
     HEAD,
@@ -72,7 +72,7 @@ def keep(paths: Sequence[Path], out: Path, *, replace: bool = False, tell: Tell 
         StoppedError: the files cannot be written; what was kept before is intact.
     """
     new = _read_new(paths, out)
-    with _held(out):
+    with hold(out, wait=True):
         old = read_kept(out) if (out / INDEX).exists() else new.only([])
         lost = _replaced(old, new)
         if lost and not replace:
@@ -107,7 +107,7 @@ def remove(names: Iterable[str], out: Path, *, tell: Tell = lambda _: None) -> T
     """
     if not (out / INDEX).exists():
         raise InputError(f"{out} keeps no results")
-    with _held(out):
+    with hold(out, wait=True):
         old = read_kept(out)
         gone: dict[tuple[str, int], Run] = {}
         for name in names:
@@ -155,17 +155,6 @@ def write_kept(table: Table, out: Path) -> Table:
             with contextlib.suppress(OSError):
                 path.unlink()
     return changed(table, runs=runs)
-
-
-def _held(out: Path) -> contextlib.AbstractContextManager[Any]:
-    """Keep other processes from changing the same folder while the context lasts."""
-    make_folder(out, "results")
-    lock = out / ".lock"
-    refuse_irregular(lock)
-    try:
-        return FileLock(lock).acquire()
-    except OSError as error:
-        raise StoppedError(f"cannot write {lock}: {error.strerror or error}") from error
 
 
 def _read_new(paths: Sequence[Path], out: Path) -> Table:

@@ -1,10 +1,12 @@
-"""The lock of a run folder, which one process holds at a time."""
+"""The lock of a folder of a run or of kept results, which one process holds at a time."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +14,11 @@ from typing import IO
 
 from filelock import lock_descriptor
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, StoppedError
 from lengthwise.files import open_regular
+
+_AGAIN = 0.05
+"""Seconds after which it is seen again whether a folder is free."""
 
 
 class InUseError(InputError):
@@ -21,17 +26,19 @@ class InUseError(InputError):
 
 
 @contextmanager
-def hold(folder: Path) -> Generator[None]:
+def hold(folder: Path, *, wait: bool = False) -> Generator[None]:
     """Keep other processes out of a folder; the system lets go of it however this process ends.
 
     Args:
         folder: made if it is missing.
+        wait: whether to wait for another process that holds it.
 
     Raises:
-        InUseError: another process holds it.
+        InUseError: another process holds it, and it is not waited for.
         InputError: it cannot be made or written.
+        StoppedError: the disk is full.
     """
-    with _locked(folder) as file:
+    with _locked(folder, wait) as file:
         # Who holds it is told as a courtesy; a full disk that cannot hold the line does not end the run.
         with contextlib.suppress(OSError):
             os.ftruncate(file.fileno(), 0)
@@ -45,7 +52,7 @@ def hold(folder: Path) -> Generator[None]:
                     (folder / "lock").unlink()
 
 
-def _locked(folder: Path) -> IO[bytes]:
+def _locked(folder: Path, wait: bool) -> IO[bytes]:
     """Return the locked file of a folder, both made where they are missing."""
     while True:
         try:
@@ -55,10 +62,14 @@ def _locked(folder: Path) -> IO[bytes]:
         except OSError as error:
             with contextlib.suppress(OSError):
                 folder.rmdir()
-            raise InputError(f"cannot use {folder} as a run folder: {error.strerror}") from error
+            kind = StoppedError if error.errno == errno.ENOSPC else InputError
+            raise kind(f"cannot write the lock of {folder}: {error.strerror}") from error
         if not free:
             with file:
-                raise InUseError(f"run folder {folder} is in use by {_holder(file)}; wait for it or end it")
+                if wait:
+                    time.sleep(_AGAIN)
+                    continue
+                raise InUseError(f"{folder} is in use by {_holder(file)}; wait for it or end it")
         # A process that ends takes its lock away: a lock on a file that is no longer there keeps nobody out.
         with contextlib.suppress(FileNotFoundError):
             if _still_there(file, folder):
