@@ -19,10 +19,16 @@ SEED = 2**63 - 1
 """The largest seed: what a generator of PyTorch and a column of a table can hold."""
 
 
-class Settings(BaseModel):
+class Recorded(BaseModel):
+    """Base of what was found and written down."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Settings(Recorded):
     """Base of everything that a recipe may say."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:

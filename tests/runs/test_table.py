@@ -111,3 +111,11 @@ def test_parameters_are_counted_from_the_head_of_the_checkpoint(tmp_path: Path) 
     (run / "checkpoint.safetensors").write_bytes(b"torn")
     with pytest.raises(InputError, match="not a whole safetensors file"):
         read_table([tmp_path])
+
+
+@pytest.mark.parametrize("index", sorted(Path("results").glob("*/runs.json")), ids=lambda index: index.parent.name)
+def test_all_results_that_are_kept_here_are_read(index: Path) -> None:
+    """Millions of sequences were read in training: what was found knows no bounds of what may be asked for."""
+    table = read_table([index.parent])
+    assert table.runs
+    assert set(table.rows.select("digest", "seed").unique().rows()) == {run.key for run in table.runs}

@@ -21,7 +21,7 @@ from lengthwise.certificates.equivalence import Counterexample, Equal, Number
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.files import read_bytes
-from lengthwise.settings import Settings
+from lengthwise.settings import Recorded
 from lengthwise.tasks.regular.automaton import Automaton
 
 FILE_NAME = "certificate.json"
@@ -37,7 +37,7 @@ rounded to one-hot rows. ``snapped``: the network with each node replaced by the
 an automaton learned from queries; never a proof for the network."""
 
 
-class AutomatonTable(Settings):
+class AutomatonTable(Recorded):
     """An automaton as plain numbers."""
 
     transitions: list[list[Number]]
@@ -60,7 +60,7 @@ class AutomatonTable(Settings):
         return Automaton(np.array(self.transitions), self.start, np.array(self.outputs))
 
 
-class AlgebraTable(Settings):
+class AlgebraTable(Recorded):
     """A finite algebra: a multiplication table with a class for each element."""
 
     product: list[list[Number]]
@@ -85,7 +85,7 @@ class AlgebraTable(Settings):
         return MultiplicationTable(product, leaves, outputs, ((),) * size)
 
 
-class Training(Settings):
+class Training(Recorded):
     """Where a network comes from."""
 
     recipe: str
@@ -101,7 +101,7 @@ class Training(Settings):
     """The longest string that was trained on."""
 
 
-class Certificate(Settings):
+class Certificate(Recorded):
     """A statement about a trained model, and its proof."""
 
     schema_version: Literal[1] = 1

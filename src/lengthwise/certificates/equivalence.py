@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from lengthwise.errors import InputError
-from lengthwise.settings import Settings
+from lengthwise.settings import Recorded
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.writing import write_runs, write_symbols
@@ -40,7 +40,7 @@ class Equal:
     isomorphism: tuple[int, ...]
 
 
-class Counterexample(Settings):
+class Counterexample(Recorded):
     """A string on which the answer is wrong; `compare` gives the shortest, first in the order of the alphabet."""
 
     symbols: list[Number] = Field(min_length=1)

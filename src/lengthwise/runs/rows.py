@@ -10,10 +10,10 @@ from typing import Literal
 from lengthwise.errors import InputError
 from lengthwise.evaluation.rows import Row
 from lengthwise.files import read_text
-from lengthwise.settings import Settings
+from lengthwise.settings import Recorded
 
 
-class Head(Settings):
+class Head(Recorded):
     """What all rows of a run share; the digest of its recipe and the seed are the key of the run.
 
     A field that is added here is a column of every table, without a change elsewhere.
