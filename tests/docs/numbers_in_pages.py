@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import said_baselines
+import said_certificates
 import said_findings
 import said_language_models
 import said_readme
@@ -13,6 +14,7 @@ from measured import ROOT
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": said_readme.sentences,
     "docs/baselines.md": said_baselines.sentences,
+    "docs/certificates.md": said_certificates.sentences,
     "docs/findings.md": said_findings.sentences,
     "docs/language_models.md": said_language_models.sentences,
 }
@@ -52,6 +54,15 @@ def rewritten(page: str, sentence: str) -> str | None:
     return page
 
 
+def unchecked(page: str, sentences: Iterable[str]) -> list[str]:
+    """Return what a page says with numbers that no sentence has, of results: outside of programs, links and trials."""
+    text = re.sub(r"```.*?```|\]\([^)]*\)|`[^`]*`", " ", page, flags=re.DOTALL)
+    for sentence in sorted(map(squeezed, sentences), key=len, reverse=True):
+        words = squeezed(re.sub(r"\]\([^)]*\)|`[^`]*`", " ", sentence))
+        text = squeezed(text).replace(words, " ")
+    return [said for said in re.split(r"(?<=[.:;|]) ", text) if re.search(r"\d", said)]
+
+
 def _words(text: str) -> str:
     return re.sub(r"(\\? |\\\n)+", r"\\s+", re.escape(text))
 
@@ -68,5 +79,9 @@ def write() -> None:
         path.write_text(page, encoding="utf-8")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:] == ["--unchecked"]:
+    for name, sentences in PAGES.items():
+        for said in unchecked((ROOT / name).read_text(encoding="utf-8"), sentences()):
+            sys.stdout.write(f"{name}: {said}\n")
+elif __name__ == "__main__":
     write()

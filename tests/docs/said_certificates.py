@@ -1,0 +1,29 @@
+"""Sentences and tables of ``docs/certificates.md`` that hold numbers, as rows and kept certificates give them."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from measured import STANDARD, cells, errors, exact_mean, rows, runs, samples
+
+from lengthwise.certificates.certificate import Certificate
+from lengthwise.report.words import percent
+
+
+def sentences() -> Iterator[str]:
+    """Yield what the page says."""
+    deep = [cells("fast")["unit", task].beyond for task in ("dyck_6", "dyck_8")]
+    of_seeds = [part.filter(seed=seed) for part in deep for seed in range(3)]
+    wrong, (strings,) = sorted(map(errors, of_seeds)), set(map(samples, of_seeds))
+    yield f"with {wrong[0]} to {wrong[-1]} errors in {strings:,}"
+    soft = rows("soft")
+    assert not errors(soft.filter(STANDARD, pl.col("length") > 40, pl.col("length") <= 10_000))
+    right = exact_mean(soft.filter(STANDARD, length=100_000))
+    yield f"no error in {samples(soft.filter(STANDARD, pl.col('length').is_between(41, 500))):,} strings from 41 to 500"
+    (found,) = certificates("soft")
+    yield f"{percent(right, 0)} % right at 100,000, proved right to length {found.length}"
+    yield f"wrong on a string of {len(found.counterexample.symbols if found.counterexample else ()):,} symbols"
+
+
+def certificates(folder: str) -> list[Certificate]:
+    """Return the certificates that a folder keeps."""
+    return [run.attachments["certificate"].certificate for run in runs(folder) if "certificate" in run.attachments]
