@@ -17,6 +17,8 @@ def sentences() -> Iterator[str]:
     yield f"with {wrong[0]} to {wrong[-1]} errors in {strings:,}"
     soft = rows("soft")
     assert not errors(soft.filter(STANDARD, pl.col("length") > 40, pl.col("length") <= 10_000))
+    (long,) = {samples(soft.filter(STANDARD, length=length)) for length in (1_000, 10_000)}
+    yield f"none in {long} each at 1,000 and 10,000"
     right = exact_mean(soft.filter(STANDARD, length=100_000))
     yield f"no error in {samples(soft.filter(STANDARD, pl.col('length').is_between(41, 500))):,} strings from 41 to 500"
     (found,) = certificates("soft")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import fmean
 
-from measured import NEAR, STANDARD, cells, errors, exact_mean, line, rows, runs, said, samples
+from measured import NEAR, STANDARD, cells, errors, exact_mean, line, rows, runs, said, samples, upper_limit
 
 from lengthwise.report.words import percent
 
@@ -59,6 +59,10 @@ def _deep() -> Iterator[str]:
 
 def _limits() -> Iterator[str]:
     fast = cells("fast")
+    both = (fast["unit", "parity"], cells("matrix")["unit", "dyck_12"])
+    (long,) = {samples(cell.far(length, length)) for length in (1_000, 10_000, 100_000) for cell in both}
+    yield f"is of {long} strings each"
+    yield f"at most {upper_limit(long):.2f} %"
     near = [errors(fast["unit", "dyck_3"].near.filter(seed=seed)) for seed in range(3)]
     assert sorted(near)[:2] == [0, 0]
     yield f"on near misses D_3 makes one error in {samples(fast['unit', 'dyck_3'].near.filter(seed=0)):,} with one seed"

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,26 @@ from lengthwise.errors import InputError
 from lengthwise.runs.rows import Head, Row
 from lengthwise.runs.table import HEAD, ROW, read_table
 
+RESULTS = Path(__file__).parents[2] / "results"
+
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"no run in {tmp_path}"):
         read_table([tmp_path])
+
+
+def test_what_was_counted_has_no_bound() -> None:
+    # 100 million weights, and more strings than a recipe could name in one number.
+    about: dict[str, Any] = {"recipe": "a", "digest": "b", "seed": 0, "trained_on": "c", "model": "d", "step": 10**9}
+    head = Head(**about, sequences=10**11, parameters=10**8, training_length=10**8)
+    assert (head.sequences, head.parameters) == (10**11, 10**8)
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in RESULTS.glob("**/runs.json")), ids=lambda path: path.name
+)
+def test_all_kept_results_can_be_read(folder: Path) -> None:
+    assert read_table([folder]).runs
 
 
 def test_a_run_without_evaluation_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
