@@ -52,6 +52,7 @@ def test_a_cell_is_the_lowest_of_what_all_models_of_the_task_were_measured_on(tm
     write_run(tmp_path, recipe="c/parity", wrong={("standard", 10_000): 500}, lengths=far)
     (grid,) = grids(tmp_path)
     assert [cell.text for cell in grid.cells[0] if cell] == ["70.0", "80.0", "100.0\N{DAGGER}"]
+    assert [count.split()[0] for count in grid.footer] == ["0", "0", "0"], "errors elsewhere are errors"
     assert "of 3.0k" in str(grid.cells[0][0]), "1,000 strings that all lengths share, near misses, and one long length"
 
 

@@ -40,6 +40,11 @@ class GridCell:
     details: Sequence[tuple[str, str]]
 
     @property
+    def flawless(self) -> bool:
+        """Whether there is no error, as far as anything was measured."""
+        return self.value == 1 and not self.text.endswith(_ELSEWHERE)
+
+    @property
     def step(self) -> int:
         """The number of its colour."""
         return sum(self.value >= step for step in STEPS)
@@ -68,7 +73,7 @@ class Grid(Picture):
     def footer(self) -> list[str]:
         """How many cells of each column are without error."""
         measured = [[cell for cell in column if cell] for column in zip(*self.cells, strict=True)]
-        return [f"{sum(cell.value == 1 for cell in cells)} of {len(cells)}" for cells in measured]
+        return [f"{sum(cell.flawless for cell in cells)} of {len(cells)}" for cells in measured]
 
     @property
     def details(self) -> list[list[tuple[str, str]]]:
