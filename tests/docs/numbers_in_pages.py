@@ -20,7 +20,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
 
-_NUMBER = r"(?:\*\*)?[+-]?\d(?:[\d,.]*\d)?k?(?: to 500)?(?:\*\*)?"
+_NUMBER = r"(?:\*\*)?[+-]?\d(?:[\d,.]*\d)?k?†?(?:\*\*)?"
 
 
 def squeezed(text: str) -> str:

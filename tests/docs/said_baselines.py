@@ -121,7 +121,7 @@ def _table() -> Iterator[str]:
 
 def _cell(cell: Cell) -> str:
     # Without an error as far as it was measured, which is not everywhere.
-    value = "100 to 500" if cell.lowest == 1 and not cell.flawless else said(cell.lowest)
+    value = "100†" if cell.lowest == 1 and not cell.flawless else said(cell.lowest)
     return f"{value} <sub>{cell.seeds} · {short(cell.strings)}</sub>"
 
 

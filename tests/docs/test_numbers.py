@@ -1,11 +1,13 @@
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from measured import ROOT, runs
 from numbers_in_pages import PAGES, missing, rewritten
 
-from lengthwise.runs.recipe import differences
+from lengthwise.runs.recipe import differences, load_recipe
 from lengthwise.runs.sweep import SweepRun, expand, load_sweep
 
 
@@ -82,3 +84,39 @@ def test_the_sweep_of_the_baselines_trains_what_was_measured() -> None:
 def test_folders_of_results_that_pages_name_are_there(page: str) -> None:
     named = re.findall(r"`(results/[\w/]+)`", (ROOT / page).read_text(encoding="utf-8"))
     assert [folder for folder in named if not Path(ROOT, folder).exists()] == []
+
+
+TRAIN = re.compile(r"^lengthwise train ([\w/]+)((?:\\\n|[^#\n])*)", re.MULTILINE)
+
+
+def printed_trainings() -> list[tuple[str, str, list[str]]]:
+    """Return page, recipe and settings of each command whose run is one that was kept: as it stands, or by its name."""
+    found = list[tuple[str, str, list[str]]]()
+    for page in ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))):
+        for recipe, rest in TRAIN.findall((ROOT / page).read_text(encoding="utf-8")):
+            words = shlex.split(rest.replace("\\\n", " "))
+            settings = [value for flag, value in itertools.pairwise(words) if flag == "--set"]
+            if not settings or any(setting.startswith("name=") for setting in settings):
+                found.append((page, recipe, settings))
+    return found
+
+
+@pytest.mark.parametrize(("page", "recipe", "settings"), printed_trainings())
+def test_a_printed_training_is_that_of_the_rows(page: str, recipe: str, settings: list[str]) -> None:
+    meant = load_recipe(recipe, settings)
+    folder = max(
+        (path.parent for path in (ROOT / "results").glob("**/runs.json")), key=lambda p: _shared(p, meant.name)
+    )
+    kept = {run.head.digest for run in runs(str(folder.relative_to(ROOT / "results"))) if run.head.recipe == meant.name}
+    assert kept == {meant.digest()}, (page, meant.name)
+
+
+def _shared(folder: Path, name: str) -> int:
+    """Return how many parts of a recipe's name lead to a folder of results; none where the folder is another."""
+    parts = folder.relative_to(ROOT / "results").parts
+    return len(parts) if name.split("/")[: len(parts)] == list(parts) else 0
+
+
+def test_printed_trainings_are_found() -> None:
+    named = {recipe for _, recipe, _ in printed_trainings()}
+    assert {"text/mamba2/base", "matrix/modular_arithmetic", "matrix/cycle_navigation", "fast/parity"} <= named
