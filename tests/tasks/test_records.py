@@ -108,6 +108,29 @@ def test_a_column_can_be_named_or_numbered(tmp_path: Path) -> None:
     assert list(read_texts(tmp_path / "b.csv", "2")) == ["yes"]
 
 
+def test_a_first_row_that_is_no_header_is_asked_about(tmp_path: Path) -> None:
+    """As many public data sets come: the first text would be taken for the name of the column."""
+    (tmp_path / "a.csv").write_text('3,"Wall; St.;","An end; to; it all"\n1,"Rain","All day; and night"\n')
+    (tmp_path / "b.tsv").write_text("hide new secretions\t0\ncontains no wit\t1\n")
+    (tmp_path / "c.csv").write_text(f"label,{'a long text ' * 9}\nx,another\n")
+    for name, number in (("a.csv", 2), ("b.tsv", 0), ("c.csv", 1)):
+        with pytest.raises(InputError, match=f"{name} seems to be no header: .*--text-column {number}"):
+            list(read_texts(tmp_path / name, None))
+    assert list(read_texts(tmp_path / "a.csv", 2)) == ["An end; to; it all", "All day; and night"]
+    assert list(read_texts(tmp_path / "b.tsv", 0)) == ["hide new secretions", "contains no wit"]
+
+
+def test_columns_are_told_apart_by_what_separates_every_row(tmp_path: Path) -> None:
+    for mark in ",;|\t":
+        rows = [["id", "text"], ["1", "one; two, three | four"], ["2", "five; six; seven"]]
+        with (tmp_path / "a.csv").open("w", newline="") as file:
+            csv.writer(file, delimiter=mark).writerows(rows)
+        assert list(read_texts(tmp_path / "a.csv", None)) == ["one; two, three | four", "five; six; seven"]
+    (tmp_path / "a.csv").write_text("text,text\na,b\n")
+    with pytest.raises(InputError, match="several columns 'text'; say which by its number"):
+        list(read_texts(tmp_path / "a.csv", "text"))
+
+
 def test_what_is_empty_or_missing_has_no_text(tmp_path: Path) -> None:
     json_lines(tmp_path / "a.jsonl", [{"text": "one"}, {"text": None}, {"other": 1}, {"text": ""}])
     assert list(read_texts(tmp_path / "a.jsonl", None)) == ["one", "", "", ""]
@@ -116,7 +139,7 @@ def test_what_is_empty_or_missing_has_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [
-        ("a.jsonl", '{"title": "a", "body": "b"}', None, r"columns title, body; .*--text-column body"),
+        ("a.jsonl", '{"title": "a", "body": "longer"}', None, r"columns title, body; .*--text-column body"),
         (
             "a.jsonl",
             '{"id": 1, "turns": [{"a": "b"}]}',

@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import lzma
+import shlex
 import sys
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -35,6 +36,8 @@ RECORDS = (*_JSON, *_SEPARATED, *_TABLES)
 _SAVED = "state.json"
 _LOOKED_AT = 100
 """Rows by which it is judged what a column holds."""
+_LONGEST_NAME = 60
+"""Letters of the name of a column; what is longer, or a number, is taken for the text of a row."""
 
 
 def ending(path: Path) -> str:
@@ -81,13 +84,21 @@ def text_column(path: Path, column: Column | None) -> Column:
             return column
         raise InputError(f"{path} has no column {str(column)!r}; {nearest_name(str(column), list(kinds))}")
     texts = [name for name, kind in kinds.items() if kind == "text"]
+    longest = max(texts, key=lambda name: sum(len(str(row.get(name) or "")) for row in rows), default="")
+    odd = [name for name in names if _is_number(name) or len(name) > _LONGEST_NAME]
+    if odd and ending(path) in _SEPARATED:
+        number = list(names).index(longest) if texts else 0
+        raise InputError(
+            f"the first row of {path} seems to be no header: it holds {odd[0][:_LONGEST_NAME]!r}; say which column, "
+            f"from 0, holds the text: --text-column {number}, or its name where it is one"
+        )
     if not texts:
         listed = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         raise InputError(f"no column of {path} holds text: {listed}; each record needs one that does")
     if len(texts) > 1 and "text" not in texts:
         raise InputError(
-            f"{path} has text in its columns {', '.join(texts)}; say which is read: --text-column {texts[-1]}, or "
-            f"in a recipe task.text.source.column: {texts[-1]}"
+            f"{path} has text in its columns {', '.join(texts)}; say which is read: "
+            f"--text-column {shlex.quote(longest)}, or in a recipe task.text.source.column"
         )
     return "text" if "text" in texts else texts[0]
 
@@ -208,30 +219,39 @@ def _object(path: Path, where: str, value: Any) -> Row:
 def _of_lines(path: Path, stream: IO[bytes], end: str, column: Column | None) -> Iterator[Row]:
     """Yield the rows of columns that are separated in each line; by a number, they are of a file without a header."""
     csv.field_size_limit(LONGEST)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    first = text.readline(LONGEST)
+    with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
+        sample = [line for _ in range(_LOOKED_AT) if (line := text.readline(LONGEST))]
+        try:
+            form = _form(sample, end)
+            rows = csv.reader(itertools.chain(sample, text), **form)
+            header = next(rows, [])
+            if isinstance(column, int):
+                rows, header = itertools.chain([header], rows), [str(number) for number in range(len(header))]
+            elif header.count(str(column)) > 1:
+                raise InputError(f"{path} has several columns {column!r}; say which by its number, from 0")
+            for number, row in enumerate(rows):
+                if len(row) > len(header):
+                    raise InputError(
+                        f"{path}, row {number} has {len(row)} columns, and the first has {len(header)}; "
+                        f"a text that holds {form['delimiter']!r} stands in quotes"
+                    )
+                if row:
+                    yield dict(zip(header, row, strict=False))
+        except csv.Error as error:
+            raise InputError(f"{path} is not a table of separated columns: {error}") from error
+
+
+def _form(sample: list[str], end: str) -> dict[str, Any]:
+    """Return how columns are separated: by what makes as many of every row, and a comma where nothing else does."""
     # A tab ends a column whatever stands around it; the quotes of such files are those of their texts.
-    tabs = end == ".tsv" or max(",;\t|", key=first.count) == "\t"
-    settings: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
-    settings = settings or {"delimiter": max(",;|", key=first.count)}
-    try:
-        rows = csv.reader(itertools.chain([first], text), **settings)
-        header = next(rows, [])
-        if isinstance(column, int):
-            rows, header = itertools.chain([header], rows), [str(number) for number in range(len(header))]
-        for number, row in enumerate(rows):
-            if len(row) > len(header):
-                raise InputError(
-                    f"{path}, row {number} has {len(row)} columns, and the first has {len(header)}; "
-                    f"a text that holds {settings['delimiter']!r} stands in quotes"
-                )
-            if row:
-                yield dict(zip(header, row, strict=False))
-    except csv.Error as error:
-        raise InputError(f"{path} is not a table of separated columns: {error}") from error
-    finally:
-        # The stream is closed by whoever opened it.
-        text.detach()
+    tabs: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE}
+    commas, *others = ({"delimiter": mark} for mark in ",;|")
+    for form in (tabs,) if end == ".tsv" else (commas, *others, tabs):
+        # The sample may end in the middle of the last row.
+        counted = [len(row) for row in csv.reader(sample, **cast("Any", form)) if row]
+        if len(set(counted[:-1] or counted)) == 1 and counted[0] > 1:
+            return form
+    return tabs if end == ".tsv" else commas
 
 
 def _of_table(path: Path, column: Column | None, most: int | None) -> Iterator[Row]:

@@ -24,8 +24,8 @@ from lengthwise.tasks.tokenizer import Symbols, Tokenizer
 
 IN_MEMORY = 2**27
 """Bytes of symbols from which on they lie in a file."""
-_AT_ONCE = 2**20
-"""Bytes of text that are made symbols at a time."""
+_AT_ONCE, _TOGETHER = 2**20, 256
+"""Bytes of text, and documents, that are made symbols at a time."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,10 @@ class _Side:
     waiting: list[tuple[float, Document]] = field(default_factory=list[tuple[float, Document]])
     kept: list[tuple[float, int]] = field(default_factory=list[tuple[float, int]])
     """With a limit, a heap of the documents within it, the last one on top: place and number, both negative."""
+    bytes: int = 0
+    """Of the texts that wait."""
+    end: int = 0
+    """Bytes of the spool."""
     size: int = 0
     """Symbols of the documents within the limit."""
 
@@ -111,7 +115,8 @@ class _Side:
         if self.limit is not None and self.size >= self.limit and place >= -self.kept[0][0]:
             return
         self.waiting.append((place, document))
-        if len(self.waiting) == 32 or sum(len(one.text) for _, one in self.waiting) > _AT_ONCE:
+        self.bytes += len(document.text)
+        if len(self.waiting) == _TOGETHER or self.bytes > _AT_ONCE:
             self._take()
 
     def text(self) -> Text:
@@ -141,22 +146,25 @@ class _Side:
 
     def _take(self) -> None:
         """Make symbols of those that wait."""
-        encoded = self.tokenizer.encode([document for _, document in self.waiting])
+        encoded, dtype = self.tokenizer.encode([document for _, document in self.waiting]), self.tokenizer.dtype
+        try:
+            # At its end, where it is: nothing is read before the last document came.
+            self.spool.writelines(symbols.astype(dtype).tobytes() for symbols in encoded)
+        except OSError as error:
+            raise _full(error) from error
         for (place, _), symbols in zip(self.waiting, encoded, strict=True):
-            try:
-                self.begins.append(self.spool.seek(0, 2))
-                self.spool.write(symbols.astype(self.tokenizer.dtype).tobytes())
-            except OSError as error:
-                raise _full(error) from error
             if self.limit is not None:
                 heapq.heappush(self.kept, (-place, -len(self.places)))
                 self.size += 1 + len(symbols)
             self.places.append(place)
             self.lengths.append(len(symbols))
+            self.begins.append(self.end)
+            self.end += len(symbols) * dtype.itemsize
             while self.limit is not None and self.size - self._last() >= self.limit:
                 self.size -= self._last()
                 heapq.heappop(self.kept)
         self.waiting.clear()
+        self.bytes = 0
 
     def _last(self) -> int:
         """Return the symbols of the last document within the limit."""
