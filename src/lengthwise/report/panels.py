@@ -176,17 +176,18 @@ class Panel(Drawing):
     def add_rule(
         self, axis: Literal["x", "y"], values: list[Any], text: str, dash: list[int], upper: bool = False
     ) -> None:
-        """Add a labelled rule at values of an axis.
+        """Add a rule at values of an axis; the first has a label that names all, since those of each would overlap.
 
         Args:
             axis: which.
             values: where.
-            text: has a place ``{}`` for the value.
+            text: has a place ``{}`` for the values.
             dash: of the rule.
             upper: whether the text of a vertical rule stands at its upper end, that of a level one below it.
         """
         field = self.key if axis == "x" else "value"
-        chart = self.chart([{field: value, "text": text.format(value)} for value in values])
+        said = text.format(", ".join(map(str, values)))
+        chart = self.chart([{field: value, "text": "" if number else said} for number, value in enumerate(values)])
         place: dict[str, Any] = {"x": self.x.x(self.key)} if axis == "x" else {"y": self.y.y(field)}
         if axis == "x":
             beside = {"y": alt.value(_NOTE_GAP if upper else self.height - _NOTE_GAP)}
