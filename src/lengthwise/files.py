@@ -49,11 +49,30 @@ def write_atomically(path: Path, data: bytes | Iterable[Buffer], what: str, *, t
                 os.fsync(file.fileno())
         partial.replace(path)
         if to_disk:
-            _sync_folder(path.parent)
+            _sync(path.parent)
     except OSError as error:
         _take_away(partial)
         kept = "the previous one is intact" if os.path.lexists(path) else "there was none before"
         raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
+
+
+def move_into_place(partial: Path, path: Path) -> None:
+    """Give a folder that is whole its name in one step, once all below it is on the disk.
+
+    Args:
+        partial: the folder.
+        path: its name, beside it, which nothing or an empty folder has.
+
+    Raises:
+        OSError: something cannot be written.
+    """
+    for folder, _, names in os.walk(partial):
+        for name in names:
+            if not Path(folder, name).is_symlink():
+                _sync(Path(folder, name))
+        _sync(Path(folder))
+    partial.rename(path)
+    _sync(path.parent)
 
 
 def append(path: Path, text: str, *, to_disk: bool = False) -> None:
@@ -226,8 +245,8 @@ def _take_away(path: Path) -> None:
         path.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -19,6 +19,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 
 import calls_for_tests
 from calls_for_tests import ok
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lengthwise.errors import InputError
@@ -36,6 +37,7 @@ from lengthwise.training.checkpoint import load_checkpoint
 
 WORDS = [f"w{number}" for number in range(45)]
 FEW = ("--context", 8, "--reach", 4, "--rows", 4, "--set", "evaluation.remembrance.starts=2")
+VISION = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 1, "out_hidden_size": 32, "patch_size": 4}
 TRAINED = (*FEW, "--batch-size", 4, "--learning-rate", 0.01)
 
 
@@ -43,9 +45,13 @@ def refused(*arguments: object) -> str:
     return " ".join(calls_for_tests.refused(*arguments).split())
 
 
-def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32) -> Path:
+def load_all(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()}
+
+
+def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32, **settings: object) -> Path:
     torch.manual_seed(0)
-    tiny_model(family).to(dtype).save(folder)
+    tiny_model(family, **settings).to(dtype).save(folder)
     tokenizer = Tokenizer(
         models.WordLevel({word: number for number, word in enumerate(["?", ".", "<end>", *WORDS])}, "?")
     )
@@ -160,8 +166,74 @@ def test_the_model_card_is_kept_and_extended(mamba2: Path, texts: Path, tmp_path
     assert card.startswith((mamba2 / "README.md").read_text().rstrip())
     assert "2 steps whose windows start from states as `state_passing`" in card
     assert "| perplexity within T | " in card
-    assert "finished before; nothing to do" in ok(*command)
+    assert f"{tmp_path / 'out'}: finished before; nothing to do" in ok(*command)
     assert (tmp_path / "out" / "README.md").read_text() == card
+
+
+@pytest.mark.slow
+def test_a_vision_tower_and_runs_of_before_come_back_and_the_card_says_so(texts: Path, tmp_path: Path) -> None:
+    source, out = checkpoint(tmp_path / "source", "qwen3_5"), tmp_path / "out"
+    settings = json.loads((source / "config.json").read_text())
+    config = transformers.Qwen3_5Config(text_config=settings, vision_config=VISION, tie_word_embeddings=False)
+    transformers.Qwen3_5ForConditionalGeneration(config).save_pretrained(source, max_shard_size="20KB")
+    (source / "model.safetensors").unlink()
+    (source / "README.md").write_bytes(b"# Caf\xe9\n")
+    (source / "assets" / "deep").mkdir(parents=True)
+    (source / "assets" / "deep" / "NOTICE").write_text("mine")
+    (source / "lengthwise").mkdir()
+    (source / "lengthwise" / "notes").write_text("of before")
+    ok("post-train", f"hf:{source}", "--data", texts, "--out", out, "--steps", 2, *TRAINED)
+    assert not out.with_name("out.partial").exists()
+    card = (out / "README.md").read_bytes()
+    assert card.startswith(b"# Caf\xe9")
+    assert b"tensors that its language model does not read (model.visual) are as they were." in card
+    for file in (file.relative_to(source) for file in source.rglob("*") if file.is_file()):
+        if file.name == "notes":
+            assert (out / "lengthwise" / "source" / "notes").read_text() == "of before"
+        elif file.suffix != ".safetensors" and file.name != "README.md":
+            assert (out / file).read_bytes() == (source / file).read_bytes()
+    before, after = (load_all(folder) for folder in (source, out))
+    assert before.keys() == after.keys()
+    same = {name for name, tensor in before.items() if torch.equal(tensor, after[name])}
+    assert same == {name for name in before if ".visual." in name} != set()
+    whole = transformers.Qwen3_5ForConditionalGeneration.from_pretrained(out)
+    assert torch.equal(whole.get_input_embeddings().weight, after["model.language_model.embed_tokens.weight"])
+
+
+def test_what_cannot_be_given_back_is_refused_before_anything_is_measured(
+    mamba2: Path, texts: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(mamba2, tmp_path / "twice")
+    (tmp_path / "twice" / "pytorch_model.bin").write_bytes(b"")
+    command = ("post-train", f"hf:{tmp_path / 'twice'}", "--data", texts, "--out", tmp_path / "out", *TRAINED)
+    assert "the same weights a second time (pytorch_model.bin)" in refused(*command)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["twice"]
+
+
+@pytest.mark.slow
+def test_a_model_whose_padding_leaks_in_the_library_is_diagnosed_and_post_trained(texts: Path, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "biased", "mamba", use_bias=True)
+    held = load_all(source)
+    for name in held:
+        if name.endswith("in_proj.bias"):
+            held[name].normal_(std=0.5)
+    save_file(held, source / "model.safetensors", {"format": "pt"})
+    assert all(line.endswith("holds") for line in ok("check", f"hf:{source}").splitlines()[2:])
+    ok("diagnose", f"hf:{source}", "--data", texts, "--out", tmp_path / "page", *FEW)
+    ok("post-train", f"hf:{source}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED)
+
+
+@pytest.mark.slow
+def test_a_post_training_with_other_settings_does_not_go_on_from_one_that_was_interrupted(
+    mamba2: Path, texts: Path, tmp_path: Path
+) -> None:
+    command = ("post-train", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED)
+    ok(*command)
+    (tmp_path / "out").rename(tmp_path / "out.partial")
+    assert "out.partial holds another run" in refused(*command, "--seed", 3)
+    assert "steps: 2, now 3" in refused(*command, "--set", "training.steps=3")
+    ok(*command)
+    assert "exists and is not what this command makes" in refused(*command, "--set", "training.steps=3")
 
 
 @pytest.mark.slow
@@ -297,7 +369,7 @@ def test_what_is_no_usable_checkpoint_is_refused(mamba2: Path, texts: Path, tmp_
     gpt2 = broken(mamba2, tmp_path / "gpt2", "config.json", model_type="gpt2")
     for _ in range(2):
         message = refused("diagnose", f"hf:{gpt2}", *data)
-        assert "'gpt2' has no recurrent state" in message
+        assert "'gpt2' is not supported here" in message
         assert "mamba2" in message
         (gpt2 / "tokenizer.json").unlink(missing_ok=True)
     (untokenized := broken(mamba2, tmp_path / "untokenized", "config.json") / "tokenizer.json").unlink()
@@ -354,7 +426,7 @@ def test_a_broken_contract_is_refused(
     mamba2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [library.LibraryFinding("token by token", None, library.Cell(0.5))]
-    monkeypatch.setattr(library, "check_library", lambda model: found)
+    monkeypatch.setattr(library, "check_library", lambda model, clauses: found)
     message = refused("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
     assert "token by token 5e-01, allowed 1e-04" in message
 
@@ -365,8 +437,8 @@ def test_options_and_folders_that_do_not_fit_are_refused(mamba2: Path, texts: Pa
     assert "needs --out" in refused("post-train", model, "--data", texts)
     assert "--data" in refused("post-train", texts, "--data", texts)
     assert "hf:PATH" in refused("diagnose", texts, "--context", 8)
-    assert "is the checkpoint itself" in refused("post-train", model, "--data", texts, "--out", mamba2)
-    assert "not of an earlier post-training" in refused("post-train", model, "--data", texts, "--out", texts)
+    assert "is the checkpoint itself or in it" in refused("post-train", model, "--data", texts, "--out", mamba2)
+    assert "exists and is not what this command makes" in refused("post-train", model, "--data", texts, "--out", texts)
     assert "does not exist" in refused("diagnose", model, "--data", tmp_path / "lost", "--out", tmp_path / "page")
     old = refused("diagnose", model, "--data", texts, "--set", "evaluation.remembrance_starts=8")
     assert "evaluation.remembrance_starts: unknown key" in old

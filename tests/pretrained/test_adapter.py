@@ -26,6 +26,8 @@ from lengthwise.evaluation.contract import check_contract
 from lengthwise.interventions.passing import StatePassingConfig
 from lengthwise.pretrained import HuggingFaceConfig, library, load_huggingface
 from lengthwise.pretrained.adapter import HuggingFaceModel
+from lengthwise.pretrained.checkpoint import Checkpoint
+from lengthwise.pretrained.clauses import CLAUSES, READING, TRAINING
 from lengthwise.pretrained.families import FAMILIES
 from lengthwise.pretrained.library import check_library, require_contract
 from lengthwise.pretrained.loading import tiny_model
@@ -161,7 +163,7 @@ def test_the_unpatched_model_is_what_a_user_of_the_library_gets(family: str) -> 
 @pytest.mark.parametrize(("family", "clause"), UNPATCHED_FAULTS.items())
 def test_the_check_sees_what_the_library_does_wrong_alone(family: str, clause: str) -> None:
     findings = {finding.clause: finding for finding in check_library(model_of(family))}
-    assert tuple(findings) == library.CLAUSES
+    assert tuple(findings) == CLAUSES
     assert findings[clause].alone is not None
     assert not findings[clause].alone.holds
     assert all(finding.holds for finding in findings.values())
@@ -271,7 +273,7 @@ def test_folders_that_are_refused(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(InputError, match=r"no config\.json, only notes\.txt"):
         load_huggingface(tmp_path)
-    with pytest.raises(InputError, match=r"'gpt2' has no recurrent state.*supported: mamba, falcon_mamba, .*xlstm"):
+    with pytest.raises(InputError, match=r"'gpt2' is not supported here; supported: mamba, falcon_mamba, .*xlstm"):
         load_huggingface(changed(checkpoint, tmp_path / "gpt2", model_type="gpt2"))
     (empty := changed(checkpoint, tmp_path / "empty") / "model.safetensors").unlink()
     with pytest.raises(InputError, match="but no weights"):
@@ -290,12 +292,15 @@ def test_folders_that_are_refused(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_heads": 5}, r"config\.json has values .* hidden_size \* expand \(64\) must equal .* \(80\); the right"),
+        (
+            {"num_heads": 5},
+            r"config\.json has values .* hidden_size \* expand \(64\) must equal .* \(80\); it was written by 5",
+        ),
         (
             {"hidden_size": "abc"},
-            r"config\.json has values .* 'hidden_size' expected int, got str \(value: 'abc'\); the",
+            r"config\.json has values .* 'hidden_size' expected int, got str \(value: 'abc'\); it was",
         ),
-        ({"dtype": "float33"}, r"config\.json has values .* no attribute 'float33'; the right"),
+        ({"dtype": "float33"}, r"config\.json has values .* no attribute 'float33'; it was written by"),
         ({"hidden_act": "relux"}, r"cannot load .* config\.json describes it: KeyError: 'relux'$"),
     ],
 )
@@ -357,10 +362,10 @@ def test_a_state_that_no_scan_reads_is_an_error() -> None:
 @pytest.mark.slow
 def test_a_broken_contract_is_refused_with_the_measured_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("mamba2")
-    require_contract(model)
+    require_contract(model, CLAUSES)
     monkeypatch.setattr(library, "TOLERANCE", 0.0)
     with pytest.raises(InputError, match=r"mamba2 does not carry its state rightly.*chunks of 19 and 13 \de-0"):
-        require_contract(model)
+        require_contract(model, CLAUSES)
     assert CliRunner().invoke(app, ["check", "hf-config:mamba2"]).exit_code == 1
 
 
@@ -371,7 +376,7 @@ def test_the_command_checks_a_checkpoint_and_a_family(checkpoint: Path) -> None:
         lines = ended.stdout.splitlines()
         assert ended.exit_code == 0, ended.output
         assert lines[0].startswith(f"mamba2: transformers {transformers.__version__}")
-        assert [line.split("\t")[0] for line in lines[2:]] == list(library.CLAUSES)
+        assert [line.split("\t")[0] for line in lines[2:]] == list(CLAUSES)
         assert all(line.endswith("\tholds") for line in lines[2:])
 
 
@@ -401,3 +406,107 @@ def test_what_is_not_finite_is_infinitely_far_from_anything(expected: float, fou
     """An infinity over an infinity is NaN, which `max` passes over when it does not come first."""
     assert library._difference(torch.tensor([1.0, expected]), torch.tensor([1.0, found])) == math.inf
     assert library._difference(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])) == 0
+
+
+def with_settings(folder: Path, settings: dict[str, object]) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "model.safetensors").write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("family", ["gla", "rwkv7", "gated_deltanet"])
+def test_recurrent_families_that_are_not_read_yet_are_not_said_to_have_no_state(family: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"'{family}' is not supported here yet \(.*flash-linear-attention\)"):
+        load_huggingface(with_settings(tmp_path / "a", {"model_type": family}))
+
+
+def test_other_formats_are_told_by_what_they_hold(checkpoint: Path, tmp_path: Path) -> None:
+    original = {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}}
+    with pytest.raises(InputError, match=r"original format of state-spaces .*mamba-130m-hf"):
+        load_huggingface(with_settings(tmp_path / "original", original))
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no config\.json, only adapter_config\.json; give its base"):
+        load_huggingface(tmp_path / "adapter")
+    (changed(checkpoint, tmp_path / "both") / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"an adapter .* beside its base.*merge_and_unload"):
+        load_huggingface(tmp_path / "both")
+
+
+def test_shards_that_are_missing_or_not_listed_are_named(checkpoint: Path, tmp_path: Path) -> None:
+    folder = changed(checkpoint, tmp_path / "shards")
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    with pytest.raises(InputError, match=r"but no weights; .*, and not other\.safetensors$"):
+        load_huggingface(folder)
+    for places, message in (
+        ({}, "no weight_map"),
+        ({"a": "../b"}, "no weight_map"),
+        ({"a": "b"}, "shards .* names: b"),
+    ):
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+        with pytest.raises(InputError, match=message):
+            load_huggingface(folder)
+
+
+def test_published_settings_of_xlstm_are_read_without_its_kernels(tmp_path: Path) -> None:
+    model = model_of("xlstm")
+    model.save(tmp_path / "xlstm")
+    published = {"chunkwise_kernel": "chunkwise--triton_xl_chunk", "sequence_kernel": "native_sequence__triton"}
+    file = tmp_path / "xlstm" / "config.json"
+    settings = json.loads(file.read_text()) | published | {"step_kernel": "triton"}
+    file.write_text(json.dumps({k: v for k, v in settings.items() if k not in ("hidden_size", "num_hidden_layers")}))
+    tokens = tokens_of(2, 9)
+    assert torch.equal(load_huggingface(tmp_path / "xlstm")(tokens).logits, model(tokens).logits)
+
+
+BIASES = {
+    "mamba": ("use_bias",),
+    "mamba2": ("use_bias",),
+    "falcon_mamba": ("use_bias",),
+    "jamba": ("mamba_proj_bias",),
+    "zamba": ("mamba_proj_bias",),
+    "bamba": ("mamba_proj_bias",),
+    "falcon_h1": ("mamba_proj_bias", "projectors_bias", "attention_bias", "mlp_bias"),
+    "granitemoehybrid": ("mamba_proj_bias", "attention_bias"),
+    "nemotron_h": ("use_bias", "mamba_proj_bias", "attention_bias", "mlp_bias"),
+    "zamba2": ("add_bias_linear",),
+}
+
+
+@pytest.mark.parametrize("family", BIASES)
+def test_padding_on_the_left_changes_nothing_where_projections_have_biases(family: str) -> None:
+    model = model_of(family, **dict.fromkeys(BIASES[family], True))
+    biases = [p for name, p in model.named_parameters() if name.endswith("in_proj.bias")]
+    assert biases
+    with torch.no_grad():
+        for bias in biases:
+            bias.normal_(std=0.5)
+        tokens, before = tokens_of(2, 9), torch.tensor([0, 4])
+        mask = (torch.arange(9) >= before[:, None]).long()
+        padded = model.left_padded_logits(tokens * mask, mask)
+        assert_near(padded[:1], one_call(model, tokens[:1]))
+        assert_near(padded[1:, 4:], one_call(model, tokens[1:, 4:]))
+
+
+def test_a_mask_of_anything_but_padding_on_the_left_is_refused() -> None:
+    model, tokens = model_of("mamba"), tokens_of(2, 3)
+    for mask in (torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor([[1, 0, 1], [1, 1, 1]]), torch.ones(2, 2)):
+        with pytest.raises(InputError, match="zeros only before the ones"):
+            model.left_padded_logits(tokens, mask)
+
+
+def test_a_use_asks_for_the_clauses_that_it_needs(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[set[str]]()
+    original = check_library
+
+    def counting(model: HuggingFaceModel, clauses: set[str]) -> list[library.LibraryFinding]:
+        asked.append(set(clauses))
+        return original(model, clauses=clauses)
+
+    monkeypatch.setattr(library, "check_library", counting)
+    opened = Checkpoint(checkpoint)
+    for clauses in (READING, READING, TRAINING):
+        opened.require(clauses)
+    assert asked == [set(READING), set(TRAINING) - set(READING)]
+    assert "left padding" not in {*TRAINING, *READING}

@@ -9,6 +9,7 @@ import typer
 
 from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
+from lengthwise.extras import import_extra
 
 if TYPE_CHECKING:
     from lengthwise.pretrained.adapter import HuggingFaceModel
@@ -72,10 +73,7 @@ def check_pretrained(
 
 def quiet() -> None:
     """Keep the library from telling, once a function, that it runs without kernels, and from drawing bars."""
-    try:
-        from transformers.utils import logging
-    except ImportError:
-        return
+    logging = import_extra("transformers.utils.logging", "a model of Hugging Face")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 

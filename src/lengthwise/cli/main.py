@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from lengthwise import __version__
 from lengthwise.errors import LengthwiseError, RunError, StoppedError, shortage
+from lengthwise.extras import missing_extra
 from lengthwise.registry import BrokenPluginWarning, Registry, failed_plugin
 
 COMMANDS: Registry = Registry(
@@ -85,6 +86,9 @@ def _in_words() -> Generator[None]:
         sys.stderr.write(f"error: cannot {what}: {error.strerror or error}\n")
         raise typer.Exit(StoppedError.exit_code) from error
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and (missing := missing_extra(error, "this command")):
+            sys.stderr.write(f"error: {missing}\n")
+            raise typer.Exit(missing.exit_code) from error
         if not (said := failed_plugin(error) or shortage(error)):
             raise
         sys.stderr.write(f"error: {said}\n")

@@ -13,7 +13,9 @@ from lengthwise.cli.evaluate import measure
 from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import print_drawn, say
 from lengthwise.cli.train import say_notes, train_seed
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, StoppedError
+from lengthwise.extras import import_extra
+from lengthwise.files import move_into_place, read_bytes, write_atomically
 
 if TYPE_CHECKING:
     from lengthwise.pretrained.checkpoint import Checkpoint
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 PREFIX = "hf:"
 RUNS = "lengthwise"
 """The folder in that of a post-trained checkpoint which holds its runs, before and after."""
+OF_SOURCE = f"{RUNS}/source"
+"""Where it holds those of its source, if that was post-trained itself."""
 
 DATA: Any = typer.Option(
     "--data",
@@ -67,6 +71,8 @@ def open_checkpoint(folder: Path, options: Mapping[str, Any]) -> Checkpoint:
     from lengthwise.pretrained.checkpoint import Checkpoint
 
     quiet()
+    # What is written at the end needs it: missed here, and not after all the work.
+    import_extra("jinja2", "a page")
     if "data" not in options:
         raise InputError(f"hf:{folder} needs text: --data FOLDER, --data FILE or --data stdlib")
     return Checkpoint(folder, "remote_code" in options)
@@ -89,27 +95,35 @@ def post_train_checkpoint(
 ) -> None:
     """Measure a checkpoint, post-train it, and write it to a folder of its own with both measurements.
 
-    Under torchrun every process calls this, and the first one measures and writes.
+    All of it happens in ``OUT.partial``, which gets its name when it is whole. Under torchrun every process calls this,
+    and the first one measures and writes.
     """
+    from lengthwise.pretrained.clauses import TRAINING
     from lengthwise.runs.folder import RunFolder, run_path
     from lengthwise.runs.pretrained import measured, overrides_of, post_trained, shared_overrides
     from lengthwise.runs.run import train_run
     from lengthwise.training.processes import processes_here
 
     changes = [*overrides_of(options), *overrides]
-    before = measured(checkpoint, options["data"], shared_overrides(changes))
+    before = measured(checkpoint, options["data"], shared_overrides(changes), TRAINING)
     recipe = post_trained(checkpoint, before, options["intervention"], options["steps"], changes)
-    _check_out(out, checkpoint.path)
-    root, seed = out / RUNS, recipe.seeds[0]
-    after = RunFolder(run_path(root, recipe.name, seed))
+    if _finished_before(out, recipe, before):
+        return
+    partial, seed = _partial_of(out, checkpoint.path, [before, recipe]), recipe.seeds[0]
+    unread = checkpoint.unread
+    after = RunFolder(run_path(partial / RUNS, recipe.name, seed))
     with processes_here(recipe.device) as processes:
         if not processes.first:
             with stop_on_signals() as stop:
                 train_run(recipe, seed, after.path, stop=stop, processes=processes)
             return
-        first = diagnose_checkpoint(before, root, again=False)
-        train_seed(recipe, seed, root, processes)
-    _write(checkpoint, recipe, first, after, out)
+        first = diagnose_checkpoint(before, partial / RUNS, again=False)
+        train_seed(recipe, seed, partial / RUNS, processes)
+    measure(after, recipe=recipe)
+    _write(checkpoint, _card(checkpoint, recipe, first, after, unread), after, partial)
+    move_into_place(partial, out)
+    say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
+    say_difference(*(RunFolder(out / run.path.relative_to(partial)) for run in (first, after)))
 
 
 def say_difference(before: RunFolder, after: RunFolder) -> None:
@@ -123,27 +137,67 @@ def say_difference(before: RunFolder, after: RunFolder) -> None:
     say(f"the charts: lengthwise {'diagnose' if by_position else 'report'} {before.path} {after.path}")
 
 
-def _check_out(out: Path, source: Path) -> None:
-    if out.resolve() == source.resolve():
-        raise InputError(f"--out {out} is the checkpoint itself; give another folder, the source is never changed")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file; give a new folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / RUNS).is_dir():
-        raise InputError(f"--out {out} exists and is not of an earlier post-training; give a new folder")
+def _finished_before(out: Path, recipe: Recipe, before: Recipe) -> bool:
+    """Say what is there already where the same command made it."""
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import differing
+
+    first, after = (RunFolder(run_path(out / RUNS, each.name, each.seeds[0])) for each in (before, recipe))
+    if not (first.evaluation.exists() and after.evaluation.exists()) or differing(after, recipe, recipe.seeds[0]):
+        return False
+    say(f"{out}: finished before; nothing to do")
+    say_difference(first, after)
+    return True
 
 
-def _write(checkpoint: Checkpoint, recipe: Recipe, before: RunFolder, after: RunFolder, out: Path) -> None:
-    from lengthwise.files import read_text, write_atomically
+def _partial_of(out: Path, source: Path, recipes: Sequence[Recipe]) -> Path:
+    """Return the folder in which the checkpoint grows, once both it and its place were seen to be free."""
+    from lengthwise.runs.folder import find_runs, run_path
+    from lengthwise.runs.run import differing
+
+    if source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise InputError(f"--out {out} is the checkpoint itself or in it; give another folder, it is never changed")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"--out {out} exists and is not what this command makes; give a new folder, or delete it")
+    partial = out.resolve().with_name(f"{out.resolve().name}.partial")
+    if partial.exists() and not (partial / RUNS).is_dir():
+        raise InputError(f"{partial} exists, where the checkpoint grows before it gets the name {out}; move it away")
+    own = {run_path(partial / RUNS, recipe.name, recipe.seeds[0]): recipe for recipe in recipes}
+    for run in find_runs(partial / RUNS):
+        if (recipe := own.get(run.path)) is None and not run.path.is_relative_to(partial / OF_SOURCE):
+            raise InputError(f"{partial} holds another run ({run.path}); give another --out, or delete that folder")
+        if recipe and run.begun and (found := differing(run, recipe, recipe.seeds[0])):
+            raise InputError(
+                f"{partial} was begun with other settings ({'; '.join(found)}); give another --out, or delete it"
+            )
+    return partial
+
+
+def _card(checkpoint: Checkpoint, recipe: Recipe, before: RunFolder, after: RunFolder, unread: list[str]) -> bytes:
+    """Return the model card of the source, extended; what in it is no UTF-8 stays as it is."""
     from lengthwise.report.model_card import model_card
-    from lengthwise.training.checkpoint import load_checkpoint
 
-    tensors, _ = load_checkpoint(after.checkpoint)
-    weights = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-    checkpoint.export(weights, out)
-    measure(after, recipe=recipe)
     readme = checkpoint.path / "README.md"
-    source = read_text(readme, "model card", given=True) if readme.is_file() else ""
-    card = model_card(source, before, after, recipe.settings())
-    write_atomically(out / "README.md", card.encode(), "model card")
-    say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
-    say_difference(before, after)
+    source = read_bytes(readme, "model card", given=True) if readme.is_file() else b""
+    return model_card(source.decode(errors="surrogateescape"), before, after, recipe.settings(), unread).encode(
+        errors="surrogateescape"
+    )
+
+
+def _write(checkpoint: Checkpoint, card: bytes, after: RunFolder, partial: Path) -> None:
+    """Put the checkpoint beside its runs."""
+    from lengthwise.training.checkpoint import load_checkpoint
+    from lengthwise.training.loop import under
+
+    def place(file: Path) -> Path:
+        """Put the runs of a source that was post-trained itself below those of this one."""
+        return Path(OF_SOURCE, *file.parts[1:]) if file.parts[0] == RUNS else file
+
+    weights = under("model.", load_checkpoint(after.checkpoint)[0])
+    try:
+        checkpoint.export(weights, partial, place)
+        write_atomically(partial / "README.md", card, "model card")
+    except OSError as error:
+        raise StoppedError(
+            f"cannot write {partial}: {error.strerror or error}; what was trained is kept, and the same command goes on"
+        ) from error

@@ -50,6 +50,14 @@ class ModelConfig(Settings, ABC):
             InputError: the settings do not go with them.
         """
 
+    def identity(self) -> str:
+        """Return a hash of what names in the settings stand for, such as a checkpoint; empty by default."""
+        return ""
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the settings that say where something lies and not what it is; none by default."""
+        return ()
+
 
 class StringModel(nn.Module, ABC):
     """A model that gives the class of a string: all that training and evaluation on languages need."""

@@ -5,7 +5,6 @@ Shape letters: B batch rows, T tokens, V symbols.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,8 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
+from lengthwise.pretrained.saving import Source, new_folder
 from lengthwise.state import State
-
-_WRITTEN_BY_TRANSFORMERS = {"config.json", "generation_config.json"}
-_CARRIED_OVER = {".json", ".txt", ".model", ".jinja", ".py", ".vocab"}
 
 
 class HuggingFaceModel(SequenceModel):
@@ -31,7 +28,7 @@ class HuggingFaceModel(SequenceModel):
 
     Args:
         model: a causal language model of one of the supported families.
-        source: the folder it came from; what lies there beside weights and configuration is carried over by `save`.
+        source: the folder it came from, of which `save` keeps all but the weights.
         patched: whether to put right what the library does wrong. Without, ``forward`` shows what a user of the library
             gets; only `lengthwise check` wants that.
 
@@ -103,31 +100,29 @@ class HuggingFaceModel(SequenceModel):
             mask_BT: [B, T] ones for tokens, zeros for padding before them.
 
         Raises:
-            InputError: padding leaks into the recurrent state of this family.
+            InputError: padding leaks into the recurrent state of this family, or stands behind tokens.
         """
+        if mask_BT.shape != tokens_BT.shape or bool((mask_BT[:, 1:] < mask_BT[:, :-1]).any()):
+            raise InputError("the mask should have the shape of the tokens, and zeros only before the ones of a row")
         if not family_of(self.family).masks:
             raise InputError(f"{self.family} has no attention_mask that keeps padding out of its recurrent state")
         state = self.initial_state(len(tokens_BT)) if self.patched else None
         return self._adapter.read(tokens_BT, state, mask_BT).logits
 
     def save(self, folder: Path) -> None:
-        """Write an ordinary checkpoint, with the tokenizer and generation settings of the one it came from.
+        """Write an ordinary checkpoint: all that lies in the folder it came from, and the weights as they are now.
 
         Args:
-            folder: a folder; it is made where it does not exist. Files of the same names are replaced.
+            folder: a new folder, or an empty one.
+
+        Raises:
+            InputError: the folder is not empty, or something of the source cannot be given back as it is.
+            StoppedError: it cannot be written, as on a full disk.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in sorted(self.source.iterdir()) if self.source is not None else []:
-            if _is_carried_over(file) and folder.resolve() != file.parent.resolve():
-                shutil.copy2(file, folder / file.name)
-        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
-        self.model.save_pretrained(folder, state_dict=weights)
-
-
-def _is_carried_over(file: Path) -> bool:
-    return (
-        file.is_file()
-        and (file.suffix in _CARRIED_OVER or file.name.startswith("LICENSE"))
-        and file.name not in _WRITTEN_BY_TRANSFORMERS
-        and not file.name.endswith(".index.json")
-    )
+        source = None if self.source is None else Source(self.source)
+        with new_folder(folder) as partial:
+            if source is not None:
+                source.write(self, partial)
+            else:
+                weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+                self.model.save_pretrained(partial, state_dict=weights)

@@ -97,7 +97,7 @@ class DynamicCacheAdapter(CacheAdapter):
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
-        cache = self._new_cache(self.patched and state is not None)
+        cache = self._new_cache(self.patched and state is not None, mask_BT)
         if state is not None:
             # The library writes in place: its copy is its own, like the cache of a user.
             self._load(cache, state if self.patched else state.map(Tensor.clone))
@@ -118,8 +118,9 @@ class DynamicCacheAdapter(CacheAdapter):
             yield
         cache.check_all_taken()
 
-    def _new_cache(self, patched: bool) -> Any:
-        return (PatchedCache if patched else DynamicCache)(config=self.model.config)
+    def _new_cache(self, patched: bool, mask_BT: Tensor | None) -> Any:
+        config = self.model.config
+        return PatchedCache(config, mask_BT) if patched else DynamicCache(config=config)
 
     def _load(self, cache: Any, state: State) -> None:
         for number, layer in enumerate(cache.layers):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lengthwise.errors import InputError
-from lengthwise.pretrained.loading import check_folder, load_weights, read_settings
+from lengthwise.pretrained.folder import read_settings
+from lengthwise.pretrained.loading import check_folder, load_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.saving import Source
 
 
 class Checkpoint:
@@ -37,7 +39,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, remote_code: bool = False) -> None:
-        self.path, self.remote_code, self._checked = path, remote_code, False
+        self.path, self.remote_code, self._kept = path, remote_code, set[str]()
         self.vocabulary: int = check_folder(path, remote_code)
         """V, the rows of the embedding; a tokenizer may use fewer."""
 
@@ -51,34 +53,56 @@ class Checkpoint:
         return load_weights(self.path, self.remote_code)
 
     def model(self) -> HuggingFaceModel:
-        """Return the pretrained model in float32, once its state was seen to be carried rightly.
+        """Return the pretrained model in float32."""
+        return self._copy().float()
+
+    def require(self, clauses: Collection[str]) -> None:
+        """Refuse a model that breaks one of the clauses of the state contract that a job needs; each is asked once.
 
         Raises:
-            InputError: the weights cannot be used, or the family breaks the contract.
+            InputError: one is broken; the message says which, and the measured difference.
         """
         from lengthwise.pretrained.library import require_contract
 
-        if not self._checked:
+        if new := set(clauses) - self._kept:
             # On a copy: reading changes the weights of some families.
-            require_contract(self._copy().float())
-            self._checked = True
-        return self._copy().float()
+            require_contract(self.model(), new)
+            self._kept |= new
 
     def _copy(self) -> HuggingFaceModel:
         from lengthwise.pretrained.adapter import HuggingFaceModel
 
         return HuggingFaceModel(copy.deepcopy(self.loaded.model), self.path)
 
-    def export(self, weights: Mapping[str, Tensor], out: Path) -> None:
-        """Write an ordinary checkpoint with other parameters, in the dtypes of this one.
+    @cached_property
+    def source(self) -> Source:
+        """Its folder, of which another checkpoint is written."""
+        from lengthwise.pretrained.saving import Source
+
+        return Source(self.path)
+
+    @cached_property
+    def unread(self) -> list[str]:
+        """The tensors in its files that its language model does not read, such as those of a vision tower.
+
+        Raises:
+            InputError: something in its folder cannot be given back as it is.
+        """
+        return self.source.unread(self._copy())
+
+    def export(
+        self, weights: Mapping[str, Tensor], out: Path, place: Callable[[Path], Path] = lambda file: file
+    ) -> None:
+        """Write all that lies in its folder to another, with other parameters.
 
         Args:
             weights: as the ``state_dict`` of `model`.
-            out: a folder; files of the same names are replaced.
+            out: a folder that exists.
+            place: where in it a file of this one goes.
         """
         model = self._copy()
         model.load_state_dict(weights)
-        model.save(out)
+        self.source.write(model, out, place)
 
     @property
     def family(self) -> str:

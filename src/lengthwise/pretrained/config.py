@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -9,6 +10,8 @@ from pydantic import PrivateAttr
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import ModelConfig
+from lengthwise.pretrained.clauses import TRAINING
+from lengthwise.pretrained.folder import fingerprint
 from lengthwise.spaces import Space, Tokens, as_space
 
 if TYPE_CHECKING:
@@ -27,10 +30,25 @@ class HuggingFaceConfig(ModelConfig):
     remote_code: bool = False
     """Whether Python files in the folder may be run."""
     _checkpoint: Any = PrivateAttr(default=None)
+    _clauses: Collection[str] = PrivateAttr(default=TRAINING)
 
-    def made_from(self, checkpoint: Checkpoint) -> Self:
-        """Return these settings with their checkpoint at hand, of which `build` makes copies instead of loading it."""
+    def identity(self) -> str:
+        """Return the fingerprint of the checkpoint."""
+        return fingerprint(self.path, self.remote_code) if self.path is not None else ""
+
+    def paths(self) -> tuple[str, ...]:
+        """Return the folder of the checkpoint."""
+        return ("path",)
+
+    def made_from(self, checkpoint: Checkpoint, clauses: Collection[str] = TRAINING) -> Self:
+        """Return these settings with their checkpoint at hand, of which `build` makes copies instead of loading it.
+
+        Args:
+            checkpoint: it.
+            clauses: those of the state contract that must hold for what is to be done.
+        """
         settings = self.model_copy()
+        settings._clauses = clauses
         if (self.path, self.remote_code) == (checkpoint.path, checkpoint.remote_code):
             settings._checkpoint = checkpoint
         return settings
@@ -58,4 +76,5 @@ class HuggingFaceConfig(ModelConfig):
                 f"the text has {read.size:,} tokens and the model {symbols:,} symbols: they do not belong together; "
                 f"give {self.path} the tokenizer.json that it was trained with"
             )
+        checkpoint.require(self._clauses)
         return checkpoint.model()

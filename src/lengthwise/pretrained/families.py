@@ -49,6 +49,7 @@ SHARED: dict[str, Any] = _TABLE["every"]
 """Settings that small models of all families have, by transformers' names."""
 FAMILIES: Mapping[str, Family] = {name: Family(**fields) for name, fields in _TABLE["families"].items()}
 """Family -> how it is read. The name is the ``model_type`` of a checkpoint's config.json."""
+_NOT_YET: list[str] = _TABLE["not_yet"]
 
 
 def family_of(model_type: str) -> Family:
@@ -56,6 +57,5 @@ def family_of(model_type: str) -> Family:
     for name, family in FAMILIES.items():
         if model_type in (name, family.model_type):
             return family
-    raise InputError(
-        f"architecture {model_type!r} has no recurrent state that can be carried; supported: {', '.join(FAMILIES)}"
-    )
+    way = " yet (a model of flash-linear-attention)" if model_type in _NOT_YET else ""
+    raise InputError(f"architecture {model_type!r} is not supported here{way}; supported: {', '.join(FAMILIES)}")

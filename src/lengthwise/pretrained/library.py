@@ -8,7 +8,8 @@ Shape letters: B batch rows, T tokens, V symbols, P parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
 from textwrap import shorten
 from typing import NamedTuple
 
@@ -18,11 +19,10 @@ from torch import Tensor
 from lengthwise.errors import InputError, LengthwiseError, reason_of
 from lengthwise.pretrained.adapter import HuggingFaceModel
 from lengthwise.pretrained.cache_adapters import keeping_modes
+from lengthwise.pretrained.clauses import CLAUSES, FIRST, PADDING, SECOND
 from lengthwise.pretrained.families import family_of
 from lengthwise.state import Kind, State
 
-FIRST, SECOND = 19, 13
-"""Tokens of the two chunks: neither a power of two nor shorter than a convolution."""
 ROWS = 3
 TOLERANCE = 1e-4
 """Relative; the models are measured in float32, which is what the library computes states in."""
@@ -59,29 +59,19 @@ class LibraryFinding(NamedTuple):
         return self.patched is None or self.patched.holds
 
 
-CLAUSES = (
-    f"chunks of {FIRST} and {SECOND}",
-    "token by token",
-    "gradient through the cache",
-    "gradient to the initial state",
-    "rows independent",
-    "left padding",
-)
-"""What is measured, in this order: logits of two chunks and of single tokens against one call; parameter gradients of
-two chunks against one call; gradient to the recurrent state before 13 tokens, in one call against two; logits of rows
-together against each alone, both in two chunks; logits of rows padded on the left, with a mask, against each alone."""
-
-
 @torch.enable_grad()
-def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFinding]:
+def check_library(
+    model: HuggingFaceModel, *, clauses: Collection[str] = CLAUSES, seed: int = 0
+) -> list[LibraryFinding]:
     """Measure the state contract of a model of transformers, with the library alone and with our patches.
 
     Args:
         model: in float32; its gradients are cleared and it is measured in evaluation mode.
+        clauses: which of `CLAUSES` are measured.
         seed: of the tokens.
 
     Returns:
-        One finding for each of `CLAUSES`.
+        One finding for each of the clauses, in the order of `CLAUSES`.
 
     Raises:
         InputError: the model is not in float32 or float64, or the library itself cannot read tokens with it.
@@ -95,20 +85,25 @@ def check_library(model: HuggingFaceModel, *, seed: int = 0) -> list[LibraryFind
         subject = _Subject(model, seed)
         masks = family_of(model.family).masks
         findings = [
-            LibraryFinding(clause, *(_cell(measure, reader) for reader in readers if masks or clause != "left padding"))
+            LibraryFinding(clause, *(_cell(measure, reader) for reader in readers if masks or clause != PADDING))
             for clause, measure in zip(CLAUSES, subject.clauses(), strict=True)
+            if clause in clauses
         ]
         model.zero_grad(set_to_none=True)
     return findings
 
 
-def require_contract(model: HuggingFaceModel) -> None:
+def require_contract(model: HuggingFaceModel, clauses: Collection[str]) -> None:
     """Refuse a model whose state is not carried rightly with the installed transformers, even patched.
+
+    Args:
+        model: in float32.
+        clauses: those of `CLAUSES` that must hold.
 
     Raises:
         InputError: a clause does not hold; the message says which, and the measured difference.
     """
-    if broken := [finding for finding in check_library(model) if not finding.holds]:
+    if broken := [finding for finding in check_library(model, clauses=clauses) if not finding.holds]:
         import transformers
 
         measured = ", ".join(f"{finding.clause} {finding.patched}" for finding in broken)
@@ -135,16 +130,19 @@ class _Subject:
         except Exception as error:
             raise InputError(
                 f"transformers cannot read {ROWS} rows of {shape[1]} tokens with this {model.family}: "
-                f"{reason_of(error)}; "
-                "where a value of its config.json is wrong, the right one is that which its weights were saved with"
+                f"{reason_of(error)}; one of its settings cannot be right"
             ) from error
-        self.gradients_P = self._gradients(self._one_call(self.tokens_BT))
+
+    @cached_property
+    def expected_gradients(self) -> Tensor:
+        """Of all parameters, from one call."""
+        return self._gradients(self._one_call(self.tokens_BT))
 
     def clauses(self) -> list[Callable[[HuggingFaceModel], float]]:
         return [
             lambda m: _difference(self.logits_BTV, _read(m, self.tokens_BT)),
             lambda m: _difference(self.logits_BTV, _read(m, self.tokens_BT, [1] * self.tokens_BT.shape[1])),
-            lambda m: _difference(self.gradients_P, self._gradients(_read(m, self.tokens_BT))),
+            lambda m: _difference(self.expected_gradients, self._gradients(_read(m, self.tokens_BT))),
             self._initial_state_gradient,
             self._rows,
             self._left_padding,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from importlib.util import find_spec
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-import safetensors
+from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError, reason_of
-from lengthwise.files import read_text, refuse_irregular
-from lengthwise.pretrained.families import FAMILIES, SHARED, family_of
+from lengthwise.extras import import_extra
+from lengthwise.pretrained.families import FAMILIES, SHARED
+from lengthwise.pretrained.folder import FLOATS, read_checked, read_settings, stored_tensors, weight_files
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
-    from lengthwise.pretrained.adapter import HuggingFaceModel
+    import torch
 
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+    from lengthwise.pretrained.adapter import HuggingFaceModel
 
 
 def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
@@ -29,6 +27,8 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=_configuration(folder, read_settings(folder / "config.json"), remote_code),
+            dtype=_dtype(folder),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=remote_code,
@@ -38,7 +38,6 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
         )
     # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
     except Exception as error:
-        _check_readable(folder)
         raise InputError(
             f"transformers cannot load {folder} as its config.json describes it: {reason_of(error)}"
         ) from error
@@ -60,37 +59,40 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
 
 def check_folder(folder: Path, remote_code: bool = False) -> int:
     """Refuse what is no checkpoint of a supported architecture, before any weights are read; return its symbols."""
-    _require_transformers()
+    transformers = import_extra("transformers", "a model of Hugging Face")
+    settings = read_checked(folder, remote_code)
+    try:
+        symbols: object = _configuration(folder, settings, remote_code).get_text_config(decoder=True).vocab_size
+    except Exception as error:
+        written = settings.get("transformers_version", "an unknown version")
+        raise InputError(
+            f"{folder / 'config.json'} has values that transformers {transformers.__version__} does not take: "
+            f"{_complaint(error)}; it was written by {written}: take back what was edited since, or install a version "
+            "that reads it"
+        ) from error
+    if not isinstance(symbols, int) or symbols < 1:
+        raise InputError(f"{folder / 'config.json'}: vocab_size should be a number of symbols, not {symbols!r}")
+    return symbols
+
+
+def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) -> Any:
     from transformers import AutoConfig
 
-    settings = _settings(folder)
-    if settings.get("auto_map") and not remote_code:
-        files = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "its auto_map"
-        raise InputError(
-            f"{folder} brings code of its own ({files}), which would be run; read it and allow it with "
-            "remote_code: true (--remote-code), or delete auto_map from config.json to use transformers' own"
-        )
-    family_of(str(settings["model_type"]))
-    _check_weights(folder)
-    try:
-        config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
-    except Exception as error:
-        raise InputError(
-            f"{folder / 'config.json'} has values that transformers does not take: {_complaint(error)}; "
-            "the right ones are those that the weights were saved with"
-        ) from error
-    return config.get_text_config(decoder=True).vocab_size
+    if settings["model_type"] == "xlstm" and not settings.get("auto_map"):
+        from lengthwise.pretrained.xlstm import configuration
+
+        return configuration(settings)
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
 
 
-def read_settings(file: Path) -> dict[str, Any]:
-    """Return the settings in a JSON file of a checkpoint."""
-    try:
-        settings = json.loads(read_text(file, "configuration", given=True))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}); copy it again from where the checkpoint came from") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"{file} is not a JSON object of settings; copy it again from where the checkpoint came from")
-    return cast(dict[str, Any], settings)
+def _dtype(folder: Path) -> torch.dtype:
+    """Return the dtype that holds all weights of a folder as they are; those that are quantised are read in float32."""
+    import torch
+
+    files = weight_files(folder, read_settings(folder / "config.json"))
+    floats = {stored.dtype for stored in stored_tensors(files) if stored.dtype.startswith(("F", "BF"))}
+    dtypes = [getattr(torch, FLOATS.get(name, "float32")) for name in floats]
+    return functools.reduce(torch.promote_types, dtypes) if dtypes else torch.float32
 
 
 def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
@@ -103,8 +105,7 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     Raises:
         InputError: the family or a setting is unknown, or transformers is not installed or does not have it.
     """
-    _require_transformers()
-    import transformers
+    transformers = import_extra("transformers", "a model of Hugging Face")
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
@@ -130,51 +131,7 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
     return HuggingFaceModel(model.eval())
 
 
-def _require_transformers() -> None:
-    if find_spec("transformers") is None:
-        raise InputError("models of Hugging Face need the package transformers: pip install 'lengthwise[hf]'")
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give that of a checkpoint, with its config.json and *.safetensors")
-    file = folder / "config.json"
-    if not file.is_file():
-        found = sorted(entry.name for entry in folder.iterdir())[:5]
-        held = f", only {', '.join(found)}" if found else " and is empty"
-        raise InputError(f"{folder} is no checkpoint of transformers: it has no config.json{held}")
-    settings = read_settings(file)
-    if "model_type" not in settings:
-        raise InputError(f"{file} is no configuration of transformers: it has no model_type")
-    return settings
-
-
-def _check_weights(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    if pickled := sorted(file.name for pattern in _PICKLED for file in folder.glob(pattern)):
-        raise InputError(
-            f"{folder} holds pickled weights ({', '.join(pickled[:3])}), which can run code when they are opened; "
-            "where you trust them, convert them once: AutoModelForCausalLM.from_pretrained(FOLDER, "
-            "use_safetensors=False).save_pretrained(NEW_FOLDER)"
-        )
-    raise InputError(f"{folder} has a config.json but no weights; *.safetensors are read")
-
-
 def _complaint(error: Exception) -> str:
     # What checks the fields of a configuration wraps the error that says what was wrong.
     cause = error.__cause__
     return " ".join(str(cause).split()).rstrip(".") if isinstance(cause, TypeError | ValueError) else reason_of(error)
-
-
-def _check_readable(folder: Path) -> None:
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            refuse_irregular(file, given=True)
-            with safetensors.safe_open(file, framework="pt"):
-                pass
-        except safetensors.SafetensorError as error:
-            raise InputError(
-                f"{file} is cut short or no safetensors file ({error}); "
-                f"copy it again from where the checkpoint came from, here it has {file.stat().st_size:,} bytes"
-            ) from error

@@ -32,8 +32,8 @@ class MiniMaxAdapter(DynamicCacheAdapter):
         with replaced((attention, "forward", _lightning(attention, cache)) for attention in linear):
             yield
 
-    def _new_cache(self, patched: bool) -> Any:
-        del patched
+    def _new_cache(self, patched: bool, mask_BT: Tensor | None) -> Any:
+        del patched, mask_BT
         return self._module.MiniMaxCache()
 
     def _load(self, cache: Any, state: State) -> None:

@@ -70,16 +70,25 @@ def replaced(replacements: Iterable[tuple[Owner, str, Any]]) -> Generator[None]:
 
 
 class PatchedCache(DynamicCache):
-    """A cache that keeps the tensors it is given, with their gradient history, and hands recurrent states to scans."""
+    """A cache that keeps the tensors it is given, with their gradient history, and hands recurrent states to scans.
 
-    def __init__(self, config: Any) -> None:
+    Args:
+        config: of the model.
+        mask_BT: [B, T] ones for tokens and zeros for padding.
+    """
+
+    def __init__(self, config: Any, mask_BT: Tensor | None = None) -> None:
         super().__init__(config=config)
+        self._mask_BT = mask_BT
         self._waiting: list[Tensor] = []
 
     def update_conv_state(self, conv_states: Tensor, layer_idx: int, state_idx: int = 0, **_: Any) -> Tensor:
         """Put the inputs of a convolution behind those before, and keep the last of them."""
         layer: Any = self.layers[layer_idx]
         before = _set(layer.conv_states[state_idx])
+        if self._mask_BT is not None:
+            # The library hides padding before the projection, whose bias comes after that.
+            conv_states = conv_states * self._mask_BT[:, None].to(conv_states.dtype)
         full = torch.cat([before, conv_states], dim=-1)
         # A copy, because a view would keep the inputs of the whole call alive.
         layer.conv_states[state_idx] = full[..., -before.shape[-1] :].clone()

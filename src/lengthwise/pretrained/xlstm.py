@@ -20,6 +20,25 @@ from lengthwise.state import State
 
 _XLSTM = ("recurrent.matrix", "recurrent.normaliser", "recurrent.maximum")
 
+_KERNELS = {
+    "chunkwise_kernel": "chunkwise--native_autograd",
+    "sequence_kernel": "native_sequence__native",
+    "step_kernel": "native",
+}
+
+
+def configuration(settings: dict[str, Any]) -> Any:
+    """Return transformers' configuration of a config.json.
+
+    Published ones choose kernels of the package xlstm, whose names transformers refuses where it is not installed; and
+    may name their sizes as that package does, which transformers passes over for its defaults.
+    """
+    from transformers.models.xlstm.configuration_xlstm import external_xlstm, xLSTMConfig
+
+    sizes = {"hidden_size": "embedding_dim", "num_hidden_layers": "num_blocks"}
+    named = {name: settings[other] for name, other in sizes.items() if other in settings}
+    return xLSTMConfig.from_dict(named | settings | ({} if external_xlstm else _KERNELS))
+
 
 class XLSTMAdapter(CacheAdapter):
     """Carries matrix, normaliser and maximum of every mLSTM: ``layers.0.recurrent.matrix`` and so on.

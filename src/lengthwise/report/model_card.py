@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lengthwise.files import read_object
@@ -12,7 +12,9 @@ from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_evaluation
 
 
-def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mapping[str, Any]) -> str:
+def model_card(
+    source: str, before: RunFolder, after: RunFolder, settings: Mapping[str, Any], unread: Sequence[str]
+) -> str:
     """Return the text of README.md for a post-trained checkpoint.
 
     Args:
@@ -20,6 +22,7 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
         before: the diagnosed run of the source.
         after: the diagnosed run of the post-training.
         settings: its resolved recipe.
+        unread: the tensors of the source that are not of the model that was trained.
 
     Raises:
         InputError: one of the runs was not diagnosed.
@@ -35,4 +38,6 @@ def model_card(source: str, before: RunFolder, after: RunFolder, settings: Mappi
         head=second[0],
         environment=read_object(after.environment, "environment"),
         rows=side_by_side(first, second),
+        unread=len(unread),
+        parts=list(dict.fromkeys(".".join(name.split(".")[:2]) for name in unread)),
     )

@@ -6,13 +6,14 @@ All that is known here of the fields of a recipe stands in this file.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
 from lengthwise.interventions.repair import LEARNING_RATE, repair_of
 from lengthwise.pretrained.checkpoint import Checkpoint
+from lengthwise.pretrained.clauses import READING, TRAINING
 from lengthwise.pretrained.config import HuggingFaceConfig
 from lengthwise.runs.migrate_recipe import FORMAT
 from lengthwise.runs.overrides import apply_overrides
@@ -41,13 +42,16 @@ def shared_overrides(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if override.startswith(_OF_BOTH)]
 
 
-def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -> Recipe:
+def measured(
+    checkpoint: Checkpoint, data: str, overrides: Sequence[str] = (), clauses: Collection[str] = READING
+) -> Recipe:
     """Return the recipe that measures a checkpoint as it is, on text by its own tokenizer.
 
     Args:
         checkpoint: what is measured.
         data: ``stdlib``, or a folder, file or pattern of text files.
         overrides: ``path=value`` each, such as ``task.context=512``.
+        clauses: those of the state contract that must hold for what is to be done.
 
     Raises:
         InputError: its tokenizer is missing, or settings are wrong.
@@ -63,7 +67,7 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
         "model": {"name": "huggingface", "path": str(checkpoint.path), "remote_code": checkpoint.remote_code},
     }
     recipe = validate_recipe(apply_overrides(settings, overrides), f"diagnosis of {checkpoint.path}")
-    return _made_from(recipe, checkpoint)
+    return _made_from(recipe, checkpoint, clauses)
 
 
 def post_trained(
@@ -85,13 +89,13 @@ def post_trained(
     changes = {"training.batch_size": repair.batch_size, "training.optimiser.learning_rate": LEARNING_RATE}
     if not any(override.startswith(("training.batch_size=", "training.accumulation=")) for override in overrides):
         changes["training.accumulation"] = repair.batch_size // _AT_ONCE
-    return _made_from(changed_recipe(before, repair, intervention, steps, changes, overrides), checkpoint)
+    return _made_from(changed_recipe(before, repair, intervention, steps, changes, overrides), checkpoint, TRAINING)
 
 
-def _made_from(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:
+def _made_from(recipe: Recipe, checkpoint: Checkpoint, clauses: Collection[str]) -> Recipe:
     if not isinstance(recipe.model, HuggingFaceConfig):
         raise InputError(f"the model is the checkpoint {checkpoint.path}; leave out --set model.name")
-    return recipe.model_copy(update={"model": recipe.model.made_from(checkpoint)})
+    return recipe.model_copy(update={"model": recipe.model.made_from(checkpoint, clauses)})
 
 
 def _source(data: str) -> dict[str, Any]:

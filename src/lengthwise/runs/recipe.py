@@ -48,6 +48,8 @@ def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     return seeds
 
 
+_NAMING = ("task", "model")
+"""Sections with names of files, which stand for their content."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
 """A path of folders below that of all runs."""
 Seed = Annotated[int, Field(ge=0, le=SEED)]
@@ -120,8 +122,10 @@ class Recipe(Settings):
 
     def stands_for(self) -> dict[str, str]:
         """Return what names in the recipe stand for now: files by their content, plug-ins by package and version."""
-        found = {"task": identity} if (identity := self.task.identity()) else {}
-        return found | dict(_plugins(self))
+        found = {name: identity for name in _NAMING if (identity := getattr(self, name).identity())}
+        for place, plugin in _plugins(self):
+            found[place] = f"{found[place]} of {plugin}" if place in found else plugin
+        return found
 
     def beginning(self, start: str | None = None) -> Recipe:
         """Return the recipe as a run of it begins: with what its names stand for now.
@@ -137,8 +141,11 @@ class Recipe(Settings):
         Raises:
             InputError: it was sealed before, and they stand for something else now.
         """
-        sealed = self.beginning((self.content or {}).get("start"))
-        then, now = self.content, sealed.content or {}
+        then = self.content
+        now = self.beginning((then or {}).get("start")).content or {}
+        if then is not None and "model" not in then and self.model.identity():
+            # From before checkpoints were known by their content.
+            now = {place: what for place, what in now.items() if place != "model"}
         if then is not None and then != now:
             changed = sorted(place for place in {*then, *now} if then.get(place) != now.get(place))
             listed = "; ".join(
@@ -148,7 +155,7 @@ class Recipe(Settings):
                 f"recipe {self.name} stands for something else than when its run began ({listed}): "
                 "a file, a text or a package has changed; give the run another name, or take the change back"
             )
-        return sealed
+        return self.model_copy(update={"content": now})
 
     def digest(self) -> str:
         """Return a hash of all that decides the numbers; with the seed it is the key of a run."""
@@ -167,9 +174,11 @@ def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
     """
     without = {"name", "makes", "seeds", "parameters", "content", *({"start"} & set(content))}
     settings = {name: value for name, value in _telling(recipe).items() if name not in without}
-    for path in recipe.task.paths():
+    # Runs from before checkpoints were known by their content know them by their path.
+    named = [name for name in _NAMING if name == "task" or name in content]
+    for path in (f"{name}.{path}" for name in named for path in getattr(recipe, name).paths()):
         *sections, last = path.split(".")
-        section = functools.reduce(lambda inner, name: inner.get(name, {}), sections, settings["task"])
+        section = functools.reduce(lambda inner, name: inner.get(name, {}), sections, settings)
         if last in section:
             section[last] = "content"
     return hashlib.sha256(json.dumps([settings, dict(content)], sort_keys=True).encode()).hexdigest()[:16]

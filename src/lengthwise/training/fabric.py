@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.extras import import_extra
 from lengthwise.training.processes import Processes, owned
 
 _PATIENCE = timedelta(hours=6)
@@ -31,13 +32,10 @@ class FabricProcesses(Processes):
     """
 
     def __init__(self, device: str) -> None:
-        try:
-            from lightning_fabric import Fabric
-            from lightning_fabric.strategies.ddp import DDPStrategy
-        except ModuleNotFoundError as error:
-            raise InputError(
-                "training with several processes needs lightning-fabric: pip install 'lengthwise[hf]'"
-            ) from error
+        import_extra("lightning_fabric", "training with several processes")
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+
         try:
             self._fabric: Any = Fabric(
                 accelerator=device,

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
-from lengthwise.errors import InputError, RunError
+from lengthwise.errors import RunError
+from lengthwise.extras import import_extra
 from lengthwise.runs.engines.base import Engine
 from lengthwise.runs.sweep_work import Ending, Result, Work, do
 
@@ -30,10 +30,7 @@ class RayEngine(Engine):
     has_address = True
 
     def __post_init__(self) -> None:
-        if find_spec("ray") is None:
-            raise InputError("--engine ray needs Ray; install it with: pip install 'lengthwise[ray]'")
-        import ray
-
+        ray = import_extra("ray", "--engine ray")
         # A cluster that is started here for a sweep needs no page of its own, and reports to nobody.
         local: dict[str, Any] = {} if self.address else {"include_dashboard": False}
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
