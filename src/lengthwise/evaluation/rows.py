@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-Axis: TypeAlias = int | float | str
+from lengthwise.settings import SEED
+
+Axis: TypeAlias = Annotated[int, Field(ge=-SEED, le=SEED)] | float | str
 
 
 class Row(BaseModel):
@@ -25,7 +27,7 @@ class Row(BaseModel):
     low: float | None = None
     """Lower end of the 95 % confidence interval, where it does not follow from the value and the samples."""
     high: float | None = None
-    samples: int
+    samples: int = Field(ge=1, le=SEED)
     """Independent sequences that the number was taken from."""
     axes: dict[str, Axis] = {}
     """Where it was measured: length, depth, split, first and last position, and so on."""

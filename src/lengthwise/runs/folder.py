@@ -71,8 +71,18 @@ class RunFolder:
             )
 
     def metrics_rows(self) -> list[dict[str, Any]]:
-        """Return the rows of training metrics; a last line that a kill tore is left out."""
-        return read_rows(self.metrics)
+        """Return the rows of training metrics; a last line that a kill tore is left out.
+
+        Raises:
+            InputError: a row does not say its step, or says something else than numbers.
+        """
+        rows = read_rows(self.metrics)
+        for number, row in enumerate(rows, start=1):
+            steps, values = row.get("step"), row.values()
+            if not isinstance(steps, int) or not all(isinstance(value, int | float | None) for value in values):
+                what = f"{self.metrics}, line {number}: not the numbers of a step"
+                raise InputError(f"{what}; without its folder the run is trained anew")
+        return rows
 
 
 def run_path(root: Path, recipe: str, seed: int) -> Path:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.rows import Row
 from lengthwise.files import read_text
-from lengthwise.settings import Recorded
+from lengthwise.settings import SEED, Recorded
+
+Count = Annotated[int, Field(ge=0, le=SEED)]
 
 
 class Head(Recorded):
@@ -23,26 +27,26 @@ class Head(Recorded):
     """The name of the recipe."""
     digest: str
     """Hash of all in the recipe that decides the numbers, and of what its names stand for."""
-    seed: int
+    seed: Count
     """Of the initial parameters and of the data."""
     trained_on: str
     """The task that was trained on."""
-    task_version: int = 1
+    task_version: Count = 1
     data: str = ""
     """The source of a data set and the fingerprint of what was read; empty where samples are made."""
     model: str
     """The model, or its mixer where it has one."""
     intervention: str = "zero"
     """Which state a training sequence started from."""
-    training_length: int | None = None
+    training_length: int | None = Field(default=None, ge=0, le=SEED)
     """The longest sequence that was trained on."""
-    step: int
+    step: Count
     """Optimiser steps that were taken."""
-    sequences: int
+    sequences: Count
     """Sequences seen in training, those of the run it started from not counted."""
-    parameters: int | None = None
+    parameters: int | None = Field(default=None, ge=0, le=SEED)
     """Trained numbers of the model; None where they are not known."""
-    state_size: int | None = None
+    state_size: int | None = Field(default=None, ge=0, le=SEED)
     """Values that the model carries after a sequence of the training length, positions not counted."""
     commit: str | None = None
     """Of the source that measured, when its repository is known."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias, cast, get_args
 
 import polars as pl
 import safetensors
@@ -41,6 +41,8 @@ def _columns(model: type[BaseModel]) -> pl.Schema:
 
 
 HEAD, ROW = _columns(Head), _columns(Row)
+KEYS = pl.Schema({name: HEAD[name] for name in KEY})
+_REQUIRED = {*KEY, "task", "metric", "value", "samples"}
 """The columns of every table, in order; those of the axes follow."""
 METRICS = pl.Schema(
     {"digest": pl.String, "seed": pl.Int64, "step": pl.Int64, "sequences": pl.Int64}
@@ -176,7 +178,7 @@ def read_run(folder: RunFolder) -> Table:
         raise InputError(
             f"{folder.evaluation} holds no rows; make them with: lengthwise evaluate --again {folder.path}"
         )
-    settings = read_settings(folder.recipe, "recipe", given=False)
+    settings = check_settings(read_settings(folder.recipe, "recipe", given=False), f"recipe {folder.recipe}")
     folder.check_recipe()
     if (settings.get("name", head.recipe), settings.get("seeds", [head.seed])) != (head.recipe, [head.seed]):
         raise InputError(
@@ -187,6 +189,7 @@ def read_run(folder: RunFolder) -> Table:
         head = head.model_copy(update={"parameters": _count_parameters(folder.checkpoint)})
     values = [row.model_dump(exclude={"axes"}) | row.axes for row in measured]
     rows = _stack(ROW, [pl.DataFrame(values, strict=False, infer_schema_length=None)])
+    _refuse_twice(rows, folder.evaluation)
     key = {"digest": pl.lit(head.digest), "seed": pl.lit(head.seed, dtype=pl.Int64)}
     logged = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None).with_columns(**key)
     metrics = _stack(METRICS, [logged] if logged.width > len(KEY) else [])
@@ -219,7 +222,7 @@ def read_kept(folder: Path) -> Table:
     index = _read_index(folder / INDEX)
     try:
         return _indexed(folder, index)
-    except (KeyError, TypeError, pl.exceptions.ComputeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(f"{folder / INDEX} is not the index of kept results: {what}; keep the runs again") from error
 
@@ -228,6 +231,8 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
     """Return the runs that an index lists."""
     files = {role: _checked(folder, **file) for role, file in index["files"].items()}
     rows, metrics = (pl.read_parquet(io.BytesIO(files.pop(role))) for role in ("rows", "metrics"))
+    # By index, before anything is joined: a table may be whole and yet not one of these.
+    rows, metrics = _typed(rows, KEYS | ROW, _REQUIRED), _typed(metrics, METRICS, {*KEY, "step"})
     attached: dict[Key, dict[str, Any]] = {}
     for role, data in files.items():
         kind: Attachment = ATTACHMENTS.load(role)()
@@ -248,9 +253,42 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
         except ValidationError as error:
             raise InputError(f"{folder / INDEX}, run {entry['run']} is not valid: {error}") from error
         key = (head.digest, head.seed)
-        own = (entry["recipe"], entry["environment"], attached.get(key, {}), seconds.get(key, 0.0))
+        settings = check_settings(entry["recipe"], f"the recipe of {entry['run']} in {folder / INDEX}")
+        own = (settings, dict(entry["environment"]), attached.get(key, {}), seconds.get(key, 0.0))
         runs.append(Run(folder / entry["run"], head, *own))
+    for table, all_have in ((rows, True), (metrics, False)):
+        found, listed = set(table.select(KEY).unique().rows()), {run.key for run in runs}
+        if found - listed or (all_have and listed - found):
+            raise ValueError("its runs are not those of its tables")
+    _refuse_twice(rows, folder)
     return Table(runs, _headed(_stack(ROW, [rows]), runs), metrics, [])
+
+
+def _typed(table: pl.DataFrame, columns: pl.Schema, required: set[str]) -> pl.DataFrame:
+    """Return a table whose columns have their types, and a value in each row where one is required."""
+    table = table.cast({name: kind for name, kind in columns.items() if name in required or name in table.columns})
+    if empty := [name for name in required if table[name].null_count()]:
+        raise ValueError(f"its table has rows without {', '.join(sorted(empty))}")
+    return table
+
+
+def _refuse_twice(rows: pl.DataFrame, where: Path) -> None:
+    """Refuse numbers that stand there twice, which every mean would count twice, and those of no sample."""
+    places = rows.select(pl.exclude("value", "low", "high", "samples"))
+    if places.is_duplicated().any() or (rows["samples"] < 1).any():
+        raise InputError(f"{where} has a number twice, or one of no sample; evaluate the runs again")
+
+
+def check_settings(settings: Any, where: str) -> dict[str, Any]:
+    """Return the settings of a recipe as they were recorded, whose sections are sections.
+
+    Raises:
+        InputError: they are not; recipes of packages that are not here are not known any better.
+    """
+    sections = ("model", "training", "evaluation", "objective", "intervention")
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(name, {}), dict) for name in sections):
+        raise InputError(f"{where} is not that of a run; {', '.join(sections)} are sections with settings of their own")
+    return cast("dict[str, Any]", settings)
 
 
 def _read_index(path: Path) -> dict[str, Any]:
