@@ -37,10 +37,10 @@ RATES = {
 @cache
 def grid() -> dict[tuple[str, str], Cell]:
     """Return the cells of the table; a unit that the sweep has not measured comes from its own recipes."""
-    found = cells("baselines")
+    found = dict(cells("baselines"))
     for unit, folder in (("unit_associative", "matrix"), ("unit_mlp", "fast")):
-        own = {(unit, task): cell for (_, task), cell in cells(folder).items()}
-        found = own | found
+        for (_, task), own in cells(folder).items():
+            found[unit, task] = max(found.get((unit, task), own), own, key=lambda cell: cell.seeds)
     return found
 
 
