@@ -4,6 +4,8 @@ import errno
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 from collections.abc import Iterator
@@ -108,6 +110,30 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(splitting, "IN_MEMORY", 2**30)
     assert load(tmp_path / "a.jsonl").fingerprint == corpus.fingerprint
     assert corpus.rows("validation", 4, 50).shape == (4, 51)
+
+
+LARGE = """
+import resource, sys
+from lengthwise.tasks import splitting
+from lengthwise.tasks.corpus import Corpus, TextConfig
+from lengthwise.tasks.sources import FilesSource
+
+splitting.IN_MEMORY, splitting._MAPPED = 2**20, 2**20
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+corpus = Corpus.load(TextConfig(source=FilesSource(paths=(sys.argv[1],), pieces=65536)))
+grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+print(corpus.train.tokens_N.nbytes + corpus.validation.tokens_N.nbytes, 1024 * grown)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in the units of Linux")
+def test_the_process_does_not_grow_with_the_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"some words in one line without an end " * 2_000_000)
+    command = [sys.executable, "-c", LARGE, str(tmp_path / "a.txt")]
+    symbols, grown = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert symbols > 150e6
+    assert grown < 40e6
 
 
 class Counting(SourceConfig):

@@ -261,7 +261,8 @@ def _of_table(path: Path, column: Column | None, most: int | None) -> Iterator[R
     try:
         for batch in _batches(library, path, str(column), most):
             yield from batch.iter_rows(named=True)
-    except (OSError, library.exceptions.PolarsError) as error:
+    # What panics in the library is no ordinary exception of it.
+    except (OSError, library.exceptions.PolarsError, library.exceptions.PanicException) as error:
         raise InputError(f"cannot read the records in {path}: {reason_of(error)}") from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
+import mmap
 import os
 import tempfile
 from array import array
@@ -24,6 +25,8 @@ from lengthwise.tasks.tokenizer import Symbols, Tokenizer
 
 IN_MEMORY = 2**27
 """Bytes of symbols from which on they lie in a file."""
+_MAPPED = 2**23
+"""Symbols of a mapped file after which its memory is given back."""
 _AT_ONCE, _TOGETHER = 2**20, 256
 """Bytes of text, and documents, that are made symbols at a time."""
 
@@ -47,8 +50,17 @@ def fingerprint_of(vocabulary: int, texts: Iterable[Text]) -> str:
     for text in texts:
         digest.update(text.starts_D.astype("<i8").tobytes())
         little_endian = text.tokens_N.dtype.newbyteorder("<")
-        digest.update(np.ascontiguousarray(text.tokens_N, little_endian).data)
+        for start in range(0, len(text.tokens_N), _MAPPED):
+            digest.update(np.ascontiguousarray(text.tokens_N[start : start + _MAPPED], little_endian).data)
+            _let_go(text.tokens_N)
     return digest.hexdigest()
+
+
+def _let_go(tokens_N: Symbols) -> None:
+    """Give the memory of a mapped file back, where it is one; what is looked at again is read again."""
+    mapped = getattr(tokens_N, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 @dataclass(frozen=True)
@@ -129,12 +141,15 @@ class _Side:
         begins, lengths = (np.frombuffer(each, np.int64)[order] for each in (self.begins, self.lengths))
         ends = (lengths + 1).cumsum()
         tokens_N = _empty(int(ends[-1]), self.tokenizer.dtype)
-        starts_D = ends - lengths - 1
+        starts_D, mapped = ends - lengths - 1, 0
         for start, begin, length in zip(starts_D.tolist(), begins.tolist(), lengths.tolist(), strict=True):
             tokens_N[start] = self.tokenizer.separator
             self.spool.seek(begin)
             read = self.spool.read(length * tokens_N.itemsize)
             tokens_N[start + 1 : start + 1 + length] = np.frombuffer(read, tokens_N.dtype)
+            if start - mapped > _MAPPED:
+                _let_go(tokens_N)
+                mapped = start
         tokens_N = tokens_N[: self.limit]
         for shared in (tokens_N, starts_D):
             shared.setflags(write=False)
