@@ -1,10 +1,12 @@
 """Texts in columns of files: what is read, what is asked about, and what is refused, with the call that mends it."""
 
 import bz2
+import contextlib
 import csv
 import gzip
 import json
 import lzma
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,9 @@ def test_each_record_is_a_document(name: str, write: Callable[[Path, Any], None]
     assert [document.name for document in found] == [f"{name}#{number}" for number in range(4)]
     with pytest.raises(InputError, match="no column 'txt'; did you mean 'text'"):
         list(read_texts(path, "txt"))
+
+
+DAMAGE = [b"", b"\0", b"\xff\xfe", b'"', b",", b"[{", b"\r\n"]
 
 
 def compress(data: bytes, end: str) -> bytes:
@@ -230,3 +235,22 @@ def test_records_are_split_like_files(tmp_path: Path) -> None:
     corpus = Corpus.load(TextConfig(source=source, documents="separate"))
     assert len(corpus.train.starts_D) + len(corpus.validation.starts_D) == 200
     assert 5 < len(corpus.validation.starts_D) < 40
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(("name", "write"), FORMS)
+def test_damaged_records_are_refused_in_words(
+    name: str, write: Callable[[Path, Any], None], fuzz_budget: int, tmp_path: Path
+) -> None:
+    path, rng = tmp_path / name, random.Random(name)
+    write(path, ROWS)
+    good = path.read_bytes()
+    for _ in range(fuzz_budget):
+        data = bytearray(good)
+        for _ in range(rng.randint(1, 5)):
+            place = rng.randrange(len(data) + 1)
+            data[place : place + rng.choice([0, 1, 30])] = rng.choice(DAMAGE)
+        path.write_bytes(data)
+        with contextlib.suppress(InputError):
+            source = FilesSource(paths=(str(path),), column=rng.choice([None, "text", 1]))
+            assert all(isinstance(document.text, bytes) for document in source.documents())

@@ -154,7 +154,7 @@ def _decompressed(path: Path, file: IO[bytes]) -> IO[bytes]:
                 library: Any = import_module("zstandard")
             except ModuleNotFoundError as error:
                 raise InputError(f"the file {path} needs zstandard: pip install zstandard") from error
-            return library.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            return io.BufferedReader(library.ZstdDecompressor().stream_reader(file, read_across_frames=True))
         case _:
             return file
 
