@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lengthwise.scans.rwkv4 import WeightedMemory
 from lengthwise.scans.tree import Odd, Operator
-from lengthwise.scans.xlstm import EPSILON, MatrixMemory
+from lengthwise.scans.xlstm import EPSILON, NOTHING, MatrixMemory
 
 
 def reduce_reference(
@@ -210,17 +210,20 @@ def mlstm_reference(
     log_forget_BTH: Tensor,
     memory: MatrixMemory,
 ) -> tuple[Tensor, MatrixMemory]:
-    """Return what `mlstm_scan` does: outputs [B, T, H, V] and the memory after the last token."""
+    """Return what `mlstm_scan` does: outputs [B, T, H, V] and the memory after the last token.
+
+    A memory fainter than exp(-350) is not told from none.
+    """
     matrix, normaliser, stabiliser = memory
     outputs = list[Tensor]()
     for t in range(q_BTHK.shape[1]):
         q, k, v, log_input, log_forget = (x[:, t] for x in (q_BTHK, k_BTHK, v_BTHV, log_input_BTH, log_forget_BTH))
-        largest = torch.maximum(log_forget + stabiliser, log_input)
+        largest = torch.maximum(log_forget + stabiliser, log_input).clamp(min=NOTHING)
         forget, enter = (log_forget + stabiliser - largest).exp(), (log_input - largest).exp()
         matrix = forget[..., None, None] * matrix + enter[..., None, None] * k[..., :, None] * v[..., None, :]
         normaliser = forget[..., None] * normaliser + enter[..., None] * k
         stabiliser = largest
-        divisor = torch.maximum((q * normaliser).sum(-1).abs(), (-stabiliser).exp()) + EPSILON
+        divisor = torch.maximum((q * normaliser).sum(-1).abs(), (-stabiliser).clamp(max=350).exp()) + EPSILON
         outputs.append((q[..., :, None] * matrix).sum(-2) / divisor[..., None])
     return torch.stack(outputs, 1), MatrixMemory(matrix, normaliser, stabiliser)
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_chunk, check_shapes
 from lengthwise.scans.chunks import precision
 
@@ -38,16 +39,18 @@ def delta_scan(
     [0, 2] give transitions with eigenvalues in [-1, 1].
 
     Within a chunk the corrections solve a triangular system (the UT transform); a loop over chunks carries the
-    state. Only logarithms of decays that are at most zero are exponentiated, so that no decay overflows. Inputs of
-    less than float32 are computed in float32. First derivatives exist of everything that is returned with respect to
-    everything that is given; second derivatives do not.
+    state. Only logarithms of decays that are at most zero are exponentiated, so that no decay overflows; one that
+    underflows by itself clears the state exactly. Inputs of less than float32 are computed in float32. First
+    derivatives exist of everything that is returned with respect to everything that is given; second derivatives do
+    not.
 
     Args:
         q_BTHK: [B, T, H, K] queries, scaled by the caller.
         k_BTHK: [B, T, H, K] keys, normalised by the caller.
         v_BTHV: [B, T, H, V] values.
         beta_BTH: [B, T, H] step sizes.
-        log_decay_BTH: [B, T, H] natural logarithms of the decays a, at most 0; no decay by default.
+        log_decay_BTH: [B, T, H] natural logarithms of the decays a, at most 0; minus infinity clears the state; no
+            decay by default.
         state_BHKV: [B, H, K, V] the state before the first token; zeros by default.
         chunk: tokens that are solved together; changes speed, and results by rounding only.
 
@@ -56,7 +59,7 @@ def delta_scan(
         least float32.
 
     Raises:
-        InputError: shapes do not fit together, there is no token, or the chunk is empty.
+        InputError: shapes do not fit together, there is no token, the chunk is empty, or a decay is above one.
 
     Source:
         Yang, Wang, Zhang, Shen, Kim, "Parallelizing Linear Transformers with the Delta Rule over Sequence Length"
@@ -75,9 +78,19 @@ def delta_scan(
     B, _, H, K = q_BTHK.shape
     state = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[-1]) if state_BHKV is None else state_BHKV
     log_decay = torch.zeros_like(beta_BTH) if log_decay_BTH is None else log_decay_BTH
+    lowest, highest = map(float, log_decay.detach().aminmax())
+    if highest > 0:
+        raise InputError(f"a logarithm of a decay is {highest:g}, and decays are at most one: give values of at most 0")
+    clears = lowest < _smallest(precision(v_BTHV))
     inputs = (q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay)
     with torch.autocast(v_BTHV.device.type, enabled=False):
-        return cast("tuple[Tensor, Tensor]", _ChunkedDelta.apply(chunk, torch.is_grad_enabled(), state, *inputs))
+        scan = _ChunkedDelta.apply(chunk, torch.is_grad_enabled(), clears, state, *inputs)
+    return cast("tuple[Tensor, Tensor]", scan)
+
+
+def _smallest(dtype: torch.dtype) -> float:
+    """Return the logarithm from which on an exponential underflows, which takes 30 times as long on a CPU."""
+    return math.log(torch.finfo(dtype).tiny) + 2
 
 
 class _ChunkedDelta(torch.autograd.Function):
@@ -85,7 +98,7 @@ class _ChunkedDelta(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, chunk: int, differentiable: bool, state_BHKV: Tensor, *inputs: Tensor
+        ctx: Any, chunk: int, differentiable: bool, clears: bool, state_BHKV: Tensor, *inputs: Tensor
     ) -> tuple[Tensor, Tensor]:
         v_BTHV = inputs[2]
         dtype = precision(v_BTHV)
@@ -94,7 +107,7 @@ class _ChunkedDelta(torch.autograd.Function):
         saved: list[Tensor] = []
         for y_BCHV, *given in zip(*(x.split(chunk, 1) for x in (y_BTHV, *inputs)), strict=True):
             q, k, v, beta, log_decay = (_matrices(x_BCHX, dtype) for x_BCHX in given)
-            y_MCV, state_MKV, kept = _read(q, k, v, beta, log_decay, state_MKV)
+            y_MCV, state_MKV, kept = _read(q, k, v, beta, log_decay, state_MKV, clears)
             y_BCHV.copy_(_tokens(y_MCV, y_BCHV))
             if differentiable:
                 saved += kept
@@ -121,7 +134,7 @@ class _ChunkedDelta(torch.autograd.Function):
             *d_matrices, d_state_MKV = _read_gradient(chunk, _matrices(dy_BCHV, d_state_MKV.dtype), d_state_MKV)
             for d_BCHX, d_MCX in zip(d_given, d_matrices, strict=True):
                 d_BCHX.copy_(_tokens(d_MCX, d_BCHX))
-        return None, None, d_state_MKV.view(d_state_BHKV.shape).to(ctx.dtypes[0]), *d_inputs
+        return None, None, None, d_state_MKV.view(d_state_BHKV.shape).to(ctx.dtypes[0]), *d_inputs
 
 
 def _matrices(x_BCHX: Tensor, dtype: torch.dtype) -> Tensor:
@@ -141,7 +154,7 @@ _KEPT = 13
 
 
 def _read(
-    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, state: Tensor
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, log_decay: Tensor, state: Tensor, clears: bool
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Read a chunk: return its outputs [M, C, V], the state [M, K, V] after it, and what its gradient needs.
 
@@ -150,13 +163,20 @@ def _read(
     ``y = exp(g) q S + (D * (q k^T)) u``, and the state after is ``exp(g_C) S + sum_j exp(g_C - g_j) k_j u_j``.
     """
     M, C, _ = k.shape
-    g = log_decay.cumsum(1)
-    # Where an exponential underflows it takes 30 times as long on a CPU; the bound leaves 1e-37 in float32.
-    smallest = math.log(torch.finfo(g.dtype).tiny) + 2
+    # The bound leaves 1e-37 in float32.
+    smallest = _smallest(log_decay.dtype)
+    cleared = log_decay < smallest if clears else None
+    g = (log_decay if cleared is None else log_decay.masked_fill(cleared, 0)).cumsum(1)
     from_start, to_end, decay = (
         log_decays.clamp_(smallest, 0).exp_() for log_decays in (g.clone(), g[:, -1:] - g, g - g.mT)
     )
     decay.tril_()
+    if cleared is not None:
+        # Nothing passes a token that clears the state: a difference of sums with its logarithm in both would say less.
+        part = cleared.cumsum(1)
+        from_start.masked_fill_(part > 0, 0)
+        to_end.masked_fill_(part != part[:, -1:], 0)
+        decay.masked_fill_(part != part.mT, 0)
     overlap, attention = torch.bmm(k, k.mT).mul_(decay), torch.bmm(q, k.mT).mul_(decay)
     identity = torch.eye(C, dtype=g.dtype, device=g.device).expand(M, C, C)
     inverse = torch.linalg.solve_triangular(overlap * beta, identity, upper=False, unitriangular=True)

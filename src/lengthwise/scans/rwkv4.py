@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.scans.checks import check_shapes
 from lengthwise.scans.chunks import precision
@@ -38,7 +39,7 @@ def weighted_scan(
     Args:
         k_BTD: log weights, T at least 1.
         v_BTD: values.
-        log_decay_D: what a token adds to all earlier log weights, at most 0.
+        log_decay_D: what a token adds to all earlier log weights, at most 0; minus infinity forgets them.
         bonus_D: what is added to a token's own log weight while it is read.
         memory: the memory before the first token.
 
@@ -76,6 +77,8 @@ def weighted_scan(
     y_BTD = torch.addcmul(old_BTD * above_BTD, own_BTD, value_BTD) / torch.addcmul(own_BTD, old_BTD, below_BTD)
 
     ages_T = torch.arange(T - 1, -1, -1, dtype=dtype, device=k_BTD.device)
-    last_BD = torch.maximum(maximum_BD + T * log_decay_D, (k_BTD + ages_T[:, None] * log_decay_D).amax(1))
+    # The last token has not decayed yet, and zero times the logarithm of a decay of zero is not zero.
+    aged_TD = F.pad(ages_T[:-1, None] * log_decay_D, (0, 0, 0, 1))
+    last_BD = torch.maximum(maximum_BD + T * log_decay_D, (k_BTD + aged_TD).amax(1))
     numerator_BD, denominator_BD = (sums_BTX[:, -1] * (after_BTD[:, -1] - last_BD).exp().repeat(1, 2)).chunk(2, -1)
     return y_BTD.to(v_BTD.dtype), WeightedMemory(numerator_BD, denominator_BD, last_BD)

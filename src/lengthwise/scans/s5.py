@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.scans.checks import check_chunk, check_dtypes, check_shapes
-from lengthwise.scans.chunks import in_chunks
+from lengthwise.scans.chunks import carry_states, in_chunks
 
 CHUNK = 64
 """Tokens of a chunk."""
@@ -78,9 +78,6 @@ def _run(decay_P: Tensor, x_BTP: Tensor, state_BP: Tensor, chunk: int) -> Tensor
     for before, after in zip(h_BNCP.unbind(2), h_BNCP.unbind(2)[1:], strict=False):
         after.addcmul_(decay_P, before)
     powers_CP = decay_P.expand(size, -1).cumprod(0)
-    start_BNP = torch.empty_like(h_BNCP[:, :, 0])
-    start_BNP[:, 0] = state_BP
-    starts, written = start_BNP.unbind(1), h_BNCP[:, :, -1].unbind(1)
-    for before, added, after in zip(starts, written, starts[1:], strict=False):
-        torch.addcmul(added, powers_CP[-1], before, out=after)
+    chunks = h_BNCP.shape[1]
+    start_BNP, _ = carry_states(powers_CP[-1].expand(1, chunks, -1), h_BNCP[:, :, -1], state_BP)
     return h_BNCP.addcmul_(powers_CP, start_BNP[:, :, None]).flatten(1, 2)[:, :T]

@@ -57,8 +57,8 @@ def mlstm_scan(
         q_BTHK: queries, scaled; T at least 1.
         k_BTHK: keys.
         v_BTHV: values.
-        log_input_BTH: logarithms of the input gates i.
-        log_forget_BTH: logarithms of the forget gates f.
+        log_input_BTH: logarithms of the input gates i; minus infinity lets nothing in.
+        log_forget_BTH: logarithms of the forget gates f; minus infinity clears the memory.
         memory: the memory before the first token.
         chunk: tokens computed together; it changes the speed, and results by rounding only.
 
@@ -81,7 +81,8 @@ def mlstm_scan(
     """
     dtype = precision(q_BTHK, k_BTHK, v_BTHV, *memory)
     log_input_BTH, log_forget_BTH = log_input_BTH.to(dtype), log_forget_BTH.to(dtype)
-    stabiliser_BTH = running_maximum(log_input_BTH, log_forget_BTH, memory.stabiliser_BH.to(dtype))
+    # A memory that forgets all and is given nothing has no largest weight.
+    stabiliser_BTH = running_maximum(log_input_BTH.clamp(min=NOTHING), log_forget_BTH, memory.stabiliser_BH.to(dtype))
     before_BTH = torch.cat([memory.stabiliser_BH.to(dtype)[:, None], stabiliser_BTH[:, :-1]], 1)
     # A channel of ones more makes the normaliser one more column of the matrix.
     read_BTHX, after_BHKX = linear_scan(
