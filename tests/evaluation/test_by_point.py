@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,19 +8,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from small_tasks import small_task
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation import by_point
 from lengthwise.evaluation.by_point import ByPoint, evaluate_points
 from lengthwise.evaluation.intervals import wilson_interval
+from lengthwise.evaluation.metrics import metrics_of
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.state import Kind, State
-from lengthwise.tasks import LANGUAGES, get_language
+from lengthwise.tasks import LANGUAGES, TASKS, get_language
 from lengthwise.tasks.base import Batch, Point
 from lengthwise.tasks.regular.language import Language
 from lengthwise.tasks.regular.task import Regular
@@ -394,3 +397,31 @@ def test_answers_that_are_not_numbers_are_no_answers(shared: bool) -> None:
     model = Broken(task.definition)
     with pytest.raises(RunError, match=r"gives NaN for \d+ of \d+ answers to parity"):
         list(evaluate_points(model, task, task.points("test"), np.random.default_rng(0), shared=shared))
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "said"),
+    [
+        ("squared_error", "regular", "metric 'squared_error' reads values, and .* answers classes; there is: accuracy"),
+        ("accuracy", "signals", "metric 'accuracy' reads classes, and .* answers values; there is: squared_error"),
+        ("sequence_accuracy", "signals", "reads classes"),
+        ("cross_entropy", "signals", "reads classes"),
+    ],
+)
+def test_a_metric_of_other_answers_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, metric: str, task: str, said: str
+) -> None:
+    """Two classes of two answers would be subtracted without a word."""
+    asked = small_task(task, tmp_path)
+    monkeypatch.setattr(type(asked), "metrics", (metric,))
+    model = BackboneConfig(width=4, layers=1, mixer=GRUConfig(hidden_size=4)).build(asked.inputs, asked.outputs)
+    with pytest.raises(InputError, match=said):
+        ByPoint().check(model, asked)
+    with pytest.raises(InputError, match=said):
+        list(evaluate_points(model, asked, asked.points("test"), np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_metrics_of_every_task_read_what_it_answers(task: str, tmp_path: Path) -> None:
+    asked = small_task(task, tmp_path)
+    assert set(metrics_of(asked)) == set(asked.metrics)

@@ -101,3 +101,36 @@ def test_what_cannot_be_passed_is_refused(tmp_path: Path) -> None:
         trainer.compute_loss(trainer.model, {"input_ids": WINDOWS})
     with pytest.raises(InputError, match="trains on one device"):
         trainer.compute_loss(torch.nn.Sequential(trainer.model), batch)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(
+    ("pad", "end", "row", "ignored", "refused"),
+    [
+        (5, 7, [1, 2, 3, 5, 5], [3, 4], True),
+        (5, 7, [1, 2, 3, 4, 5], [4], True),
+        (5, 7, [5, 5, 1, 2, 3], [0, 1], True),
+        (5, 7, [1, 2, 3, 4, 5], [], False),
+        (5, 7, [1, 5, 5, 2, 3], [1, 2], False),
+        (5, 7, [6, 6, 1, 2, 3], [0, 1], False),
+        (7, 7, [1, 2, 3, 4, 7], [4], False),
+        (7, [7, 8], [1, 2, 3, 7, 7], [3, 4], True),
+        (None, 7, [1, 2, 3, 0, 0], [3, 4], True),
+        (None, 7, [0, 0, 1, 2, 3], [0, 1], False),
+        (None, None, [1, 2, 3, 0, 0], [], False),
+    ],
+)
+def test_padding_is_seen_without_a_mask(
+    tmp_path: Path, pad: int | None, end: Any, row: list[int], ignored: list[int], refused: bool, masked: bool
+) -> None:
+    trainer = StatePassingTrainer(intervention=StatePassingConfig(), **arguments(tmp_path))
+    trainer.model.config.pad_token_id, trainer.model.config.eos_token_id = pad, end
+    tokens = torch.tensor([[1, 2, 3, 4, 6], row])
+    labels = tokens.clone()
+    labels[1, ignored] = -100
+    batch = {"input_ids": tokens, "labels": labels} | ({"attention_mask": torch.ones_like(tokens)} if masked else {})
+    if refused:
+        with pytest.raises(InputError, match="rows are padded"):
+            trainer.compute_loss(trainer.model.train(), batch)
+    else:
+        assert bool(torch.isfinite(trainer.compute_loss(trainer.model.train(), batch)))

@@ -12,7 +12,8 @@ from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch
-from lengthwise.training.config import StopConfig
+from lengthwise.training import OBJECTIVES
+from lengthwise.training.config import StopConfig, TrainingConfig
 from lengthwise.training.stopping import EarlyStop
 
 
@@ -143,6 +144,31 @@ def test_how_training_ended_is_said() -> None:
         made.train_step()
     assert (made.step, made.ending) == (12, "all 12 steps")
     assert "mean_loss" not in trainer(build("gru"), regular()).train_step()
+
+
+def test_prefixes_of_padded_rows_end_where_the_rows_do() -> None:
+    """Loss, accuracy and states are those of each row read by itself: padding is no part of what is passed."""
+    task, lengths = regular("cycle_navigation"), [7, 4, 1]
+    model = gru(0).build(task.inputs, task.outputs).double()
+    start = model(torch.from_numpy(strings(task, 5, rows=3).inputs)).state.detach()
+    rows = [strings(task, length, rows=1) for length in lengths]
+    padded = Batch.joined(rows)
+    assert padded.lengths.tolist() == lengths
+    objective = OBJECTIVES.load("prefixes")().build(model, task, TrainingConfig())
+    rng = torch.Generator()
+    found = objective.loss(padded, start, 0.0, rng, watched=True)
+    alone = [objective.loss(row, start.rows([b]), 0.0, rng, watched=True) for b, row in enumerate(rows)]
+    total = sum(one.total * length for one, length in zip(alone, lengths, strict=True)) / sum(lengths)
+    torch.testing.assert_close(found.total, total, rtol=1e-12, atol=0)
+    assert found.accuracy is not None
+    assert float(found.accuracy) == pytest.approx(sum(float(one.accuracy) for one in alone) / 3)
+    final = State.concat([one.state for one in alone])
+    assert found.state is not None
+    for name in final:
+        torch.testing.assert_close(found.state[name], final[name], rtol=1e-12, atol=1e-14)
+    unwatched = objective.loss(padded, None, 0.0, rng)
+    fresh = sum(objective.loss(row, None, 0.0, rng).total * n for row, n in zip(rows, lengths, strict=True))
+    torch.testing.assert_close(unwatched.total, fresh / sum(lengths), rtol=1e-12, atol=0)
 
 
 @pytest.mark.slow

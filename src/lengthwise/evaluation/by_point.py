@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.evaluation import METRICS
 from lengthwise.evaluation.diagnostic import Diagnostic
 from lengthwise.evaluation.intervals import student_interval
+from lengthwise.evaluation.metrics import metrics_of
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.reading import on_device
@@ -54,12 +54,11 @@ class ByPoint(Diagnostic):
         yield from islice(rows, len(known) % len(task.metrics), None)
 
     def check(self, model: StringModel, task: Task) -> None:
-        """Refuse metrics that there are not, and tasks without a point, before anything is trained."""
+        """Refuse metrics that there are not or that do not fit the task, and tasks without a point, before training."""
         del model
         if not task.points("test"):
             raise InputError(f"{task.label} has no points to be measured at; give its settings for tests some")
-        for name in task.metrics:
-            METRICS.load(name)
+        metrics_of(task)
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return each metric at the points of a learning curve, as ``<metric>_<length>``.
@@ -191,12 +190,14 @@ def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: in
     # The largest of logits that are not numbers is the first of them: to a metric that is an answer like any other.
     if wrong := int(answers.isnan().any(-1).sum()):
         raise RunError(f"the model gives NaN for {wrong} of {len(answers)} answers to {task.label}")
-    found = {name: METRICS.load(name)(answers, targets, rows, count) for name in task.metrics}
-    for name, scores in found.items():
+    scored = _Scores()
+    for name, metric in metrics_of(task).items():
+        scores = metric(answers, targets, rows, count)
         if not isinstance(scores, Tensor) or scores.shape != (count,):
             what = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
             raise InputError(f"metric {name!r} gives one score a sequence, [{count}], not {what}")
-    return {name: scores.cpu() for name, scores in found.items()}
+        scored[name] = scores.cpu()
+    return scored
 
 
 def _drawn(task: Task, points: Sequence[Point], rng: np.random.Generator) -> Iterator[tuple[int, Batch]]:

@@ -63,7 +63,8 @@ class StatePassingTrainer(Trainer):
 
         Args:
             model: the model as the `Trainer` runs it.
-            inputs: ``input_ids`` [B, T], ``labels`` [B, T] and maybe an ``attention_mask`` of ones.
+            inputs: ``input_ids`` [B, T], ``labels`` [B, T] and maybe an ``attention_mask`` of ones. Padding is seen
+                without a mask as well, by its token and by labels that do not count.
             return_outputs: whether the outputs of the model are returned as well.
             num_items_in_batch: the labels of all accumulated batches, where the mean is over these.
 
@@ -94,5 +95,26 @@ class StatePassingTrainer(Trainer):
         if missing := [name for name in ("input_ids", "labels") if name not in inputs]:
             raise InputError(f"a batch needs input_ids and labels; {' and '.join(missing)} is missing")
         mask = inputs.get("attention_mask")
-        if mask is not None and not bool(mask.all()):
+        if (mask is not None and not bool(mask.all())) or self._padded(inputs["input_ids"], inputs["labels"]):
             raise InputError("rows are padded, and padding would enter the states that are passed; pack the text")
+
+    def _padded(self, tokens_BT: Tensor, labels_BT: Tensor) -> bool:
+        """Return whether a row begins or ends with padding by the look of it, which needs no mask.
+
+        That is a padding token whose label does not count, or two where texts end with that token as well. Where no
+        padding token is known, it is any token that ends a row twice without counting.
+        """
+        config, tokenizer = self._reader.model.config, self.processing_class
+        given = [getattr(known, "pad_token_id", None) for known in (config, tokenizer)]
+        pads, ends = {pad for pad in given if pad is not None}, getattr(config, "eos_token_id", None)
+        of_texts = set(ends) if isinstance(ends, list) else {ends}
+        ignored_BT = labels_BT == _IGNORED
+        for edge, beside in ((-1, -2), (0, 1)):
+            once_B = ignored_BT[:, edge]
+            twice_B = torch.zeros_like(once_B)
+            if tokens_BT.shape[1] > 1:
+                twice_B = once_B & ignored_BT[:, beside] & (tokens_BT[:, edge] == tokens_BT[:, beside])
+            found_B = [(twice_B if pad in of_texts else once_B) & (tokens_BT[:, edge] == pad) for pad in pads]
+            if any(bool(found.any()) for found in found_B) or (not pads and edge == -1 and bool(twice_B.any())):
+                return True
+        return False

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
-from lengthwise.models.reading import on_device
+from lengthwise.models.reading import answers_at_ends, on_device
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import PrefixLabels, require
@@ -56,13 +56,20 @@ class Prefixes(Objective):
     def loss(
         self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
     ) -> Loss:
-        """Return the mean cross-entropy over all prefixes that have a class."""
+        """Return the mean cross-entropy over all prefixes that have a class, and the states where rows end."""
         del progress, generator
         tokens_BT, labels_BT = on_device(self.model, batch.inputs, self.task.label_prefixes(batch).targets)
-        state = None
-        if (watched or start is not None) and isinstance(self.model, SequenceModel):
+        (lengths_B,) = on_device(self.model, batch.lengths)
+        within_BT = torch.arange(tokens_BT.shape[1], device=lengths_B.device) < lengths_B[:, None]
+        labels_BT, state = labels_BT.masked_fill(~within_BT, IGNORE), None
+        if not (watched or start is not None) or not isinstance(self.model, SequenceModel):
+            logits_BTC = self.model.every_prefix(tokens_BT)
+        elif within_BT.all():
             logits_BTC, state = self.model(tokens_BT, start)
         else:
-            logits_BTC = self.model.every_prefix(tokens_BT)
+            answers_NC, state = answers_at_ends(self.model, tokens_BT, within_BT, batch.lengths, start)
+            logits_BTC = answers_NC.new_zeros(*tokens_BT.shape, answers_NC.shape[-1])
+            logits_BTC[within_BT] = answers_NC
         total = F.cross_entropy(logits_BTC.flatten(0, 1), labels_BT.flatten(), ignore_index=IGNORE)
-        return Loss(charged(self.model, total), accuracy(logits_BTC[:, -1], labels_BT[:, -1]), state)
+        ends = torch.arange(len(lengths_B), device=lengths_B.device), lengths_B - 1
+        return Loss(charged(self.model, total), accuracy(logits_BTC[ends], labels_BT[ends]), state)
