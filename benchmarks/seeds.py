@@ -143,14 +143,15 @@ def largest_difference(config: LDRUConfig) -> float:
     """Return how far gradients of stacked seeds are from those of each seed alone, over the largest gradient."""
     batch = strings(np.random.default_rng(1), 24)
     together = Together(config, SEEDS).gradients(batch, 1)
-    worst = 0.0
+    worst = list[float]()
     for seed in range(SEEDS):
         objective = build(config, seed)
         objective(batch, 1).backward()
         alone = {name: p.grad for name, p in objective.named_parameters() if p.grad is not None}
         scale = max(float(g.abs().max()) for g in alone.values())
-        worst = max([worst, *(float((together[name][seed] - g).abs().max()) / scale for name, g in alone.items())])
-    return worst
+        worst += [float((together[name][seed] - g).abs().max()) / scale for name, g in alone.items()]
+    # Unlike Python's maximum, numpy's does not pass over NaN.
+    return float(np.max(worst))
 
 
 def measure(config: LDRUConfig, rounds: int) -> dict[str, float]:

@@ -1,7 +1,9 @@
 import math
+import re
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from recurrent_models import Uniform, random_tokens
@@ -9,8 +11,8 @@ from recurrent_models import Uniform, random_tokens
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.losses import OctaveLosses
-from lengthwise.evaluation.perplexity import octave_losses
-from lengthwise.evaluation.verdict import OctaveRatio, judge, verdict
+from lengthwise.evaluation.perplexity import octave_losses, unigram_loss
+from lengthwise.evaluation.verdict import Gain, OctaveRatio, judge, unseen_share, verdict
 
 CONTEXT = 64
 
@@ -171,3 +173,61 @@ def test_a_ratio_that_is_not_a_number_has_no_verdict(place: int, field: str) -> 
     ratios[place] = ratios[place]._replace(**{field: math.nan})
     with pytest.raises(InputError, match=f"ratio at positions {ratios[place].start} to .* is not a number"):
         judge(ratios, (33, 64), 8)
+
+
+@pytest.mark.parametrize(
+    ("loss", "guessing", "name", "said"),
+    [
+        (
+            math.log(5486),
+            math.log(200),
+            "no verdict",
+            r"is 5,486, and guessing .* 200: .* tokenizer is another",
+        ),
+        (math.log(512), math.log(200), "no verdict", "does not predict this text at all; it is hardly trained"),
+        (math.log(20), math.log(25), "no verdict", r"is 20, and .* has 25: a model that forgot .* rise by 1\.5 times"),
+        (math.log(25), math.log(25), "no verdict", "does not predict this text at all"),
+        (math.nan, math.log(25), "no verdict", "guessing"),
+        (math.log(20), math.log(31), "holds", "perplexity at positions"),
+        (math.log(2), math.log(25), "holds", "perplexity at positions"),
+    ],
+)
+def test_a_model_that_is_hardly_better_than_guessing_has_nothing_that_could_hold(
+    loss: float, guessing: float, name: str, said: str
+) -> None:
+    ratios = [OctaveRatio(65, 128, 1.0, 0.99, 1.01)]
+    assert judge(ratios, (33, 64), 64)[0] == "holds"
+    found, reason = judge(ratios, (33, 64), 64, Gain(loss, guessing))
+    assert found == name
+    assert re.search(said, reason)
+
+
+def test_the_floor_follows_the_threshold_of_a_failure() -> None:
+    octaves = octaves_with([1.0, 1.0], 0.001)
+    at_context = sum(octaves[0].row_means) / 8
+    assert verdict(octaves, CONTEXT, guessing=at_context + math.log(1.6)).name == "holds"
+    assert verdict(octaves, CONTEXT, guessing=at_context + math.log(1.4)).name == "no verdict"
+    assert verdict(octaves, CONTEXT, guessing=at_context + math.log(1.6), fails_above=1.7).name == "no verdict"
+
+
+def test_a_uniform_model_has_no_verdict_once_the_text_is_known() -> None:
+    tokens = random_tokens(4, 257)
+    octaves = octave_losses(Uniform(), tokens, 16)
+    found = verdict(octaves, 16, guessing=unigram_loss(tokens))
+    assert found.name == "no verdict"
+    assert found.rows_needed is None
+    assert "is 5, and guessing each symbol by its frequency has" in found.reason
+
+
+def test_guessing_by_frequency_is_the_entropy_of_what_is_predicted() -> None:
+    counts = np.bincount(random_tokens(4, 257)[:, 1:].flatten().numpy())
+    shares = counts / counts.sum()
+    assert unigram_loss(random_tokens(4, 257)) == pytest.approx(-(shares * np.log(shares)).sum(), rel=1e-12)
+    assert unigram_loss(torch.full((2, 9), 3)) == 0
+
+
+@pytest.mark.parametrize(("rows", "share"), [(8, 31.2), (32, 8.9), (59, 5.0), (299, 1.0)])
+def test_what_so_many_rows_can_miss_is_said_with_a_verdict_that_holds(rows: int, share: float) -> None:
+    assert unseen_share(rows) == pytest.approx(share, abs=0.05)
+    reason = verdict(octaves_with([1.0], 0.001, rows=rows), CONTEXT).reason
+    assert f"of texts that go astray {rows} rows can miss {share:.2g} %" in reason

@@ -13,7 +13,7 @@ from text_folders import LOSS, write_text_run
 from lengthwise.errors import InputError
 from lengthwise.report.axes import log_ticks
 from lengthwise.report.comparison import comparison_table, summary_line
-from lengthwise.report.diagnosed import Diagnosed
+from lengthwise.report.diagnosed import Diagnosed, worst
 from lengthwise.report.layout import arrange
 from lengthwise.report.page import write_report
 from lengthwise.report.panels import PICKED
@@ -50,10 +50,23 @@ def printed(table: object) -> str:
 def test_the_verdict_on_rows_follows_the_rule(tmp_path: Path, rise: float, spread: float, name: str) -> None:
     head, rows = measured(write_text_run(tmp_path, rise=rise, spread=spread))
     found, reason = Diagnosed(head, rows).verdict
-    assert summary_line(head, rows) == f"{found}: {reason}"
+    assert summary_line(head, rows).startswith(f"{found}: {reason}; perplexity ")
     assert found == name
     assert "that at 33 to 64" in reason
     assert ("32 rows are too few" in reason) == (name == "undecided")
+
+
+def test_a_run_that_is_hardly_better_than_guessing_has_no_verdict_anywhere(tmp_path: Path) -> None:
+    head, rows = measured(write_text_run(tmp_path))
+    loss = Diagnosed(head, rows).at_context
+    assert loss is not None
+    near = head.model_copy(update={"guessing": loss + 0.2, "symbol_bytes": 2.0})
+    assert Diagnosed(near, rows).verdict[0] == "no verdict"
+    line = summary_line(near, rows)
+    assert line.startswith("no verdict: perplexity at positions 33 to 64 is")
+    assert f" against {near.guessing / 2 / math.log(2):.2f} bits a byte)" in line
+    assert Diagnosed(head.model_copy(update={"guessing": loss + 0.5}), rows).verdict[0] == "holds"
+    assert worst(["holds", "fails", "no verdict", "drifts"]) == "no verdict"
 
 
 def test_an_interval_without_an_end_leaves_the_verdict_open(tmp_path: Path) -> None:

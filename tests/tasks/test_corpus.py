@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.corpus import Corpus, TextConfig
-from lengthwise.tasks.sources import FilesSource, HuggingFaceSource, StdlibSource
+from lengthwise.tasks.sources import Document, FilesSource, HuggingFaceSource, StdlibSource
 from lengthwise.tasks.tokenizer import load_tokenizer
 
 SEPARATOR = 256
@@ -232,6 +232,17 @@ def test_a_tokenizer_file_makes_the_symbols(tmp_path: Path, tokenizer_file: Path
     given = Corpus.load(config(folder, tokenizer=str(tokenizer_file), separator="<end>"))
     assert given.train.tokens_N[:8].tolist() == [0, 2, 3, 4, 1, 2, 3, 0]
     assert (given.vocabulary, given.separator) == (5, 0)
+
+
+def test_symbols_know_how_much_text_they_stand_for(tmp_path: Path, tokenizer_file: Path) -> None:
+    text = b"the cat sat " * 20
+    folder = write(tmp_path / "long", {f"{number}.txt": text for number in range(6)})
+    corpus = Corpus.load(config(folder, held_out=0.4))
+    assert corpus.symbol_bytes == pytest.approx(len(text) / (len(text) + 1))
+    tokens = load_tokenizer(str(tokenizer_file), "<end>")
+    (found,) = tokens.encode([Document("", text)])
+    assert tokens.bytes_of(found) == tokens.bytes_of(np.append(found, tokens.separator))
+    assert tokens.bytes_of(found) == len(text) - 1
 
 
 def test_tokenizers_that_do_not_fit_are_refused(tmp_path: Path, tokenizer_file: Path) -> None:

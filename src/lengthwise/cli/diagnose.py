@@ -36,7 +36,8 @@ def diagnose(
 ) -> None:
     """Say whether language models hold beyond their training context, and draw why.
 
-    A checkpoint is measured anew each time, once its state is seen to be carried rightly.
+    A checkpoint is measured anew each time, once its state is seen to be carried rightly. Whatever is found ends with
+    exit code 0, also that a model is so near to guessing by frequency that there is nothing to judge.
     """
     options = hf.given_options(locals())
     from lengthwise.report.page import write_report

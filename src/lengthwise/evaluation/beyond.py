@@ -9,13 +9,21 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, TypeAlias
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.diagnostic import Diagnostic
 from lengthwise.evaluation.intervals import student_quantile
-from lengthwise.evaluation.perplexity import RowLosses, log_edges, octave_edges, restarted_losses, row_losses
+from lengthwise.evaluation.perplexity import (
+    RowLosses,
+    log_edges,
+    octave_edges,
+    restarted_losses,
+    row_losses,
+    unigram_loss,
+)
 from lengthwise.evaluation.remembrance import effective_remembrance, remembrance_starts
 from lengthwise.evaluation.rows import Axis, Row
 from lengthwise.evaluation.state_statistics import state_statistics
@@ -77,6 +85,13 @@ class Perplexity(_Beyond):
         for ratio in verdict(losses.by_octave(edges), context, restarted.by_octave(edges)).ratios:
             axes: _Axes = {"start": ratio.start - 1, "end": ratio.end}
             yield _row(task, "ratio", ratio.ratio, (ratio.low, ratio.high), self.rows, axes)
+
+    def guessing(self, task: Task) -> float | None:
+        """Return the loss of guessing the symbols that are measured by their frequency, in nats; None of values."""
+        if not isinstance(task.outputs, Tokens):
+            return None
+        held_out = require(task, HeldOut, "a diagnosis beyond the training length")
+        return unigram_loss(torch.from_numpy(held_out.held_out(self.rows, self.reach * _context(task))))
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""

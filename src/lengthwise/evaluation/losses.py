@@ -41,4 +41,4 @@ class OctaveLosses(NamedTuple):
 
 def perplexity(nats: float) -> float:
     """Return the exponential of a cross-entropy, infinite where it is beyond the largest float."""
-    return math.exp(nats) if nats < _LARGEST_EXPONENT else math.inf
+    return math.inf if nats >= _LARGEST_EXPONENT else math.exp(nats)

@@ -153,6 +153,21 @@ def position_losses(
     return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_position(edges)
 
 
+def unigram_loss(tokens_BS: Tensor) -> float:
+    """Return the mean loss of guessing each predicted symbol by its frequency among them, in nats.
+
+    Args:
+        tokens_BS: [B, S] symbols, as in `position_losses`; the first of each row is not predicted.
+
+    Example:
+        >>> unigram_loss(torch.tensor([[0, 1, 2, 3, 4]])) == math.log(4)
+        True
+    """
+    counts = torch.bincount(tokens_BS[:, 1:].flatten().cpu()).double()
+    shares = counts[counts > 0] / counts.sum()
+    return -float((shares * shares.log()).sum())
+
+
 def octave_losses(
     model: SequenceModel, tokens_BS: Tensor, context: int, *, chunk: int = 512, batch_size: int = 8
 ) -> list[OctaveLosses]:

@@ -17,9 +17,47 @@ from lengthwise.evaluation.losses import OctaveLosses, perplexity
 
 HOLDS_WITHIN = 1.02
 FAILS_ABOVE = 1.5
-Judgement = Literal["holds", "drifts", "fails", "undecided"]
+Judgement = Literal["holds", "drifts", "fails", "undecided", "no verdict"]
+NO_VERDICT: Judgement = "no verdict"
+"""Of a model that has so little to lose that nothing could be seen of it."""
 _Moments = tuple[float, float]
 """Mean and standard deviation of the paired differences of an octave in log-perplexity."""
+
+
+class Gain(NamedTuple):
+    """What a model has to lose: its loss in the octave that ends at the context, and that of guessing by frequency."""
+
+    loss: float
+    """In nats a symbol."""
+    guessing: float
+    """Of guessing each symbol of the same text by its frequency, in nats a symbol."""
+
+    @property
+    def ratio(self) -> float:
+        """The perplexity of guessing over that of the model: the rise of a model that forgets everything."""
+        return perplexity(self.guessing - self.loss)
+
+    def too_small(self, place: tuple[int, int], fails_above: float) -> str:
+        """Return why there is nothing to judge."""
+        own, guessed = perplexity(self.loss), perplexity(self.guessing)
+        where = f"perplexity at positions {place[0]:,} to {place[1]:,} is {own:,.4g}"
+        if self.loss >= self.guessing:
+            return (
+                f"{where}, and guessing each symbol by its frequency has {guessed:,.4g}: this model does not predict "
+                "this text at all; it is hardly trained, or its tokenizer is another than that it was trained with"
+            )
+        return (
+            f"{where}, and guessing each symbol by its frequency has {guessed:,.4g}: a model that forgot everything "
+            f"would not rise by {fails_above:g} times, so that nothing is there that could hold"
+        )
+
+
+def unseen_share(rows: int) -> float:
+    """Return how many texts in a hundred may go astray although none of so many rows did, with 95 % confidence.
+
+    No interval that is made of the rows alone, Student's or a bootstrap, knows of what is in none of them.
+    """
+    return 100 * (1 - 0.05 ** (1 / rows))
 
 
 class OctaveRatio(NamedTuple):
@@ -56,6 +94,7 @@ def verdict(
     context: int,
     restarted: Sequence[OctaveLosses] | None = None,
     *,
+    guessing: float | None = None,
     holds_within: float = HOLDS_WITHIN,
     fails_above: float = FAILS_ABOVE,
     confidence: float = 0.95,
@@ -76,9 +115,12 @@ def verdict(
         context: the training context T, in tokens.
         restarted: the same octaves with every symbol read at places T/2 + 1 to T of a window that starts anew, as
             `restarted_losses` gives them; pairs text with itself, so that far fewer rows decide.
+        guessing: loss of guessing each symbol of the same text by its frequency, as `unigram_loss` gives it: a model
+            that is hardly better has nothing to lose, and gets no verdict. Not looked at by default.
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
-        confidence: probability that all intervals hold, for differences that are normally distributed.
+        confidence: probability that all intervals hold, for differences that are normally distributed. Where a few rows
+            go astray it is less: see `unseen_share`.
 
     Raises:
         InputError: the octaves do not belong to this context or to the same two or more rows, a loss is not finite,
@@ -100,7 +142,8 @@ def verdict(
         ratios.append(OctaveRatio(octave.start, octave.end, perplexity(mean), *ends))
         moments.append((mean, deviation))
     compared = (octaves[0].start, octaves[0].end)
-    name, reason = judge(ratios, compared, rows, holds_within=holds_within, fails_above=fails_above)
+    gain = None if guessing is None else Gain(fmean(octaves[0].row_means), guessing)
+    name, reason = judge(ratios, compared, rows, gain, holds_within=holds_within, fails_above=fails_above)
     needed = _rows_needed(ratios, moments, rows, probability, holds_within) if name == "undecided" else None
     if needed:
         reason += f", about {needed:,} would do"
@@ -111,12 +154,14 @@ def judge(
     ratios: Sequence[OctaveRatio],
     reference: tuple[int, int],
     rows: int,
+    gain: Gain | None = None,
     *,
     holds_within: float = HOLDS_WITHIN,
     fails_above: float = FAILS_ABOVE,
 ) -> tuple[Judgement, str]:
     """Return the verdict that follows from the ratios of all octaves beyond the context.
 
+    - no verdict: a model that lost all that it gains over guessing would not rise by `fails_above`;
     - fails: in some octave the lower end of the interval is above `fails_above`;
     - drifts: not so, but in some octave the lower end is above `holds_within`;
     - holds: in every octave the upper end is at most `holds_within`;
@@ -126,6 +171,7 @@ def judge(
         ratios: one or more, with intervals that hold together.
         reference: first and last position of the octave that they compare with.
         rows: independent rows that were read.
+        gain: what there is to lose; not looked at by default.
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
 
@@ -139,6 +185,8 @@ def judge(
     """
     if wrong := [octave for octave in ratios if any(map(math.isnan, octave[2:]))]:
         raise InputError(f"the ratio at positions {wrong[0].start:,} to {wrong[0].end:,} is not a number")
+    if gain is not None and not gain.ratio >= fails_above:
+        return NO_VERDICT, gain.too_small(reference, fails_above)
     surest = max(ratios, key=lambda octave: octave.low)
     decisive = widest = max(ratios, key=lambda octave: octave.high)
     if surest.low > fails_above:
@@ -146,7 +194,8 @@ def judge(
     elif surest.low > holds_within:
         name, decisive, finding = "drifts", surest, f", surely above {holds_within:g} times"
     elif widest.high <= holds_within:
-        name, finding = "holds", f"; no octave beyond is surely or possibly above {holds_within:g} times"
+        missed = f"of texts that go astray {rows} rows can miss {unseen_share(rows):.2g} %"
+        name, finding = "holds", f"; no octave beyond is surely or possibly above {holds_within:g} times ({missed})"
     else:
         name, finding = "undecided", f"; {rows} rows are too few to say"
     where = f"at positions {decisive.start:,} to {decisive.end:,}"

@@ -71,15 +71,16 @@ def summary_line(head: Head, rows: Sequence[Row]) -> str:
     """
     said: list[str] = []
     if any(row.metric == "ratio" and "end" in row.axes for row in rows):
-        said.append(": ".join(Diagnosed(head, rows).verdict))
+        run = Diagnosed(head, rows)
+        said += [": ".join(run.verdict), run.absolute]
     elif any(map(_of_symbols, rows)):
-        said.append(f"perplexity {as_perplexity(Diagnosed(head, rows).inside)} in context")
+        said.append(Diagnosed(head, rows).absolute)
     accuracies = [row for row in rows if _by_length(row)] if head.training_length else []
     if accuracies:
         said.append(_beyond(head.training_length or 0, accuracies))
     rest = [row for row in rows if not (_of_symbols(row) or (accuracies and _by_length(row)))]
     said += [f"{name} {cell}" for name, cell in _means(head, rest).items()]
-    return "; ".join(said) or "nothing was measured"
+    return "; ".join(filter(None, said)) or "nothing was measured"
 
 
 def _trained(before: Head, after: Head) -> tuple[str, str, str]:

@@ -12,13 +12,19 @@ from operator import attrgetter
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.evaluation.verdict import Judgement, OctaveRatio, judge
+from lengthwise.evaluation.verdict import Gain, Judgement, OctaveRatio, judge
 from lengthwise.report.words import number
 from lengthwise.runs.rows import Head, Row
 
 MULTIPLES = (4, 16, 64)
 """The multiples of T that tables name, where they were reached."""
-VERDICT_STYLES: dict[str, str] = {"holds": "good", "undecided": "open", "drifts": "open", "fails": "bad"}
+VERDICT_STYLES: dict[str, str] = {
+    "holds": "good",
+    "undecided": "open",
+    "drifts": "open",
+    "fails": "bad",
+    "no verdict": "bad",
+}
 """Verdict -> the style of its cell, from the best to the worst."""
 
 
@@ -84,7 +90,21 @@ class Diagnosed:
             raise InputError(
                 "a verdict needs rows of the metric 'ratio'; 'lengthwise evaluate RUN --again' measures them"
             )
-        return judge(self.ratios, (self.context // 2 + 1, self.context), self._of("ratio")[0].samples)
+        loss, guessing = self.at_context, self.head.guessing
+        gain = None if loss is None or guessing is None else Gain(loss, guessing)
+        return judge(self.ratios, (self.context // 2 + 1, self.context), self._of("ratio")[0].samples, gain)
+
+    @property
+    def absolute(self) -> str:
+        """How well symbols are predicted within T, in words: the perplexity, and what it is worth on this text."""
+        if self.inside is None:
+            return ""
+        said, guessing = f"perplexity {as_perplexity(self.inside)} within T", self.head.guessing
+        worth = [f"by frequency alone {as_perplexity(guessing)}"] if guessing is not None else []
+        if symbol_bytes := self.head.symbol_bytes:
+            bits = [f"{nats / math.log(2) / symbol_bytes:.2f}" for nats in (self.inside, guessing) if nats is not None]
+            worth.append(f"{' against '.join(bits)} bits a byte")
+        return f"{said} ({', '.join(worth)})" if worth else said
 
     @property
     def remembrance(self) -> Row | None:
@@ -107,7 +127,7 @@ def _span(row: Row) -> tuple[int, int]:
 
 
 def worst(names: Iterable[Judgement]) -> Judgement:
-    """Return the worst of some verdicts: fails, then drifts, then undecided, then holds."""
+    """Return the worst of some verdicts: none, then fails, then drifts, then undecided, then holds."""
     return max(names, key=list(VERDICT_STYLES).index)
 
 

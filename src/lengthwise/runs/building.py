@@ -20,6 +20,7 @@ from lengthwise.runs.rows import Head, refuse_reserved
 from lengthwise.spaces import Values
 from lengthwise.state import Kind
 from lengthwise.tasks.base import Point, Task
+from lengthwise.tasks.capabilities import OfBytes
 from lengthwise.training.checkpoint import load_checkpoint, misfit
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
@@ -75,6 +76,7 @@ def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:
     values = isinstance(task.inputs, Values)
     shape = (1, length or 1, task.inputs.size) if values else (1, length or 1)
     parameter = next(model.parameters())
+    perplexity = getattr(recipe.evaluation, "perplexity", None)
     zeros = torch.zeros(shape, dtype=parameter.dtype if values else torch.int64, device=parameter.device)
     return Head(
         recipe=recipe.name,
@@ -90,6 +92,8 @@ def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:
         sequences=trainer.sequences,
         parameters=count_parameters(model),
         state_size=state_size(model, zeros),
+        guessing=perplexity.guessing(task) if perplexity else None,
+        symbol_bytes=task.symbol_bytes if isinstance(task, OfBytes) else None,
         commit=source_commit()[0],
     )
 

@@ -48,6 +48,10 @@ class Head(Recorded):
     """Trained numbers of the model; None where they are not known."""
     state_size: int | None = Field(default=None, ge=0, le=SEED)
     """Values that the model carries after a sequence of the training length, positions not counted."""
+    guessing: float | None = None
+    """Loss of guessing each measured symbol by its frequency, in nats: what a language model has to be better than."""
+    symbol_bytes: float | None = None
+    """Bytes of text that a symbol stands for, in the mean; None where symbols are no text."""
     commit: str | None = None
     """Of the source that measured, when its repository is known."""
 

@@ -52,6 +52,16 @@ class HasAutomaton(Protocol):
 
 
 @runtime_checkable
+class OfBytes(Protocol):
+    """Has symbols that stand for text."""
+
+    @property
+    def symbol_bytes(self) -> float:
+        """The bytes of held-out text over its symbols."""
+        ...
+
+
+@runtime_checkable
 class HeldOut(Protocol):
     """Has long sequences to be predicted element by element, the same ones every time."""
 

@@ -92,6 +92,7 @@ class Corpus:
         separator: the symbol that opens every document.
         documents: as in `TextConfig`.
         fingerprint: a hash of all symbols and of the split; numbers are comparable only where it is equal.
+        symbol_bytes: the bytes of held-out text over its symbols, separators among them.
     """
 
     train: Text
@@ -100,6 +101,7 @@ class Corpus:
     separator: int
     documents: Literal["packed", "separate"]
     fingerprint: str
+    symbol_bytes: float = 1.0
 
     @staticmethod
     def load(config: TextConfig) -> Corpus:
@@ -205,6 +207,10 @@ class Corpus:
         return tokens_N.take(index_RS, mode="wrap").astype(np.int64)
 
 
+_MEASURED = 1 << 16
+"""Symbols that are turned back into text, at most, to see how much of it each stands for."""
+
+
 @functools.cache
 def _load(config: TextConfig) -> Corpus:
     tokenizer = load_tokenizer(config.tokenizer, config.separator)
@@ -216,4 +222,7 @@ def _load(config: TextConfig) -> Corpus:
         if kept:
             kept.write(*found)
     (train, validation), fingerprint = found
-    return Corpus(train, validation, tokenizer.vocabulary, tokenizer.separator, config.documents, fingerprint)
+    some_N = validation.tokens_N[:_MEASURED]
+    symbol_bytes = tokenizer.bytes_of(some_N) / len(some_N)
+    separator, documents = tokenizer.separator, config.documents
+    return Corpus(train, validation, tokenizer.vocabulary, separator, documents, fingerprint, symbol_bytes)

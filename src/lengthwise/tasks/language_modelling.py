@@ -49,6 +49,11 @@ class LanguageModelling(Task):
         """The source, and the fingerprint of its symbols."""
         return f"{getattr(self.text.source, 'name', 'text')} {self.corpus.fingerprint}"
 
+    @property
+    def symbol_bytes(self) -> float:
+        """The bytes of the held-out text over its symbols."""
+        return self.corpus.symbol_bytes
+
     def identity(self) -> str:
         """Return the fingerprint of the text."""
         return self.corpus.fingerprint

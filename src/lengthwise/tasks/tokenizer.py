@@ -47,6 +47,10 @@ class Tokenizer(ABC):
             InputError: a document is not text that this tokenizer reads.
         """
 
+    @abstractmethod
+    def bytes_of(self, symbols: Symbols) -> int:
+        """Return how many bytes of text symbols stand for, [N]; separators stand for none."""
+
 
 class ByteTokenizer(Tokenizer):
     """Each byte is a symbol; 256 is the separator. Takes any file."""
@@ -57,6 +61,10 @@ class ByteTokenizer(Tokenizer):
     def encode(self, documents: Sequence[Document]) -> list[Symbols]:
         """Return the bytes of each document, [N]."""
         return [np.frombuffer(document.text, dtype=np.uint8) for document in documents]
+
+    def bytes_of(self, symbols: Symbols) -> int:
+        """Return how many symbols are bytes."""
+        return int((symbols != self.separator).sum())
 
 
 class FileTokenizer(Tokenizer):
@@ -97,6 +105,11 @@ class FileTokenizer(Tokenizer):
         texts = [_decode(document) for document in documents]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=self.dtype) for encoding in encodings]
+
+    def bytes_of(self, symbols: Symbols) -> int:
+        """Return the length of the text that tokens [N] stand for, in UTF-8."""
+        text: str = self._tokenizer.decode(symbols[symbols != self.separator].tolist(), skip_special_tokens=False)
+        return len(text.encode())
 
 
 def load_tokenizer(name: str, separator: str | None = None) -> Tokenizer:

@@ -24,7 +24,7 @@ from lengthwise.report.words import number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
-_PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided"}
+_PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided", "no verdict": "no verdict"}
 
 
 class TextSummary:
