@@ -35,7 +35,7 @@ demo: .venv/.installed
 	$(BIN)/lengthwise evaluate $(RUNS)/demo
 	$(BIN)/lengthwise report $(RUNS)/demo --out demo
 	$(BIN)/lengthwise train matrix/modular_arithmetic --seed 0 --runs $(RUNS)
-	$(BIN)/lengthwise certify $(RUNS)/demo/parity $(RUNS)/demo/cycle_navigation $(RUNS)/matrix/modular_arithmetic/seed-0
+	$(BIN)/lengthwise certify --snapped-ok $(RUNS)/demo/parity $(RUNS)/demo/cycle_navigation $(RUNS)/matrix/modular_arithmetic/seed-0
 
 test: .venv/.installed-dev
 	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2

@@ -1,7 +1,7 @@
 """The public names: the one list of them, which type checkers read and `lazy_loader` imports from."""
 
 from .certificates.of_run import certify_run as certify_run
-from .certificates.verify_run import verify_certificate as verify_certificate
+from .certificates.verification import verify_certificate as verify_certificate
 from .errors import InputError as InputError
 from .errors import LengthwiseError as LengthwiseError
 from .errors import RunError as RunError

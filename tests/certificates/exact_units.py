@@ -6,8 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lengthwise.certificates.algebra import Algebra, extract_algebra
+from lengthwise.certificates.certificate import Certificate, Training
+from lengthwise.certificates.of_run import complete
 from lengthwise.certificates.reading import Reading
-from lengthwise.certificates.snapped import SnappedUnit
+from lengthwise.certificates.snapped import SnappedUnit, judge
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Example, Language, Sampling
@@ -51,6 +54,17 @@ def exact_reading(task: Language, width: int = 16, noise: float = 0.0, seed: int
         return torch.nn.functional.one_hot(outputs_M[decode(values)], task.classes).float()
 
     return Reading(join, codes_MD[torch.tensor(monoid.generators)], readout)
+
+
+TRAINING = Training(recipe="exact", digest="0", seed=0, step=1, sequences=1, seconds=0.0, longest=1)
+
+
+def exact_certificate(task: Language, algebra: Algebra | None = None) -> Certificate:
+    """Return the certificate of the snapped unit of an algebra, of an exact one by default."""
+    algebra = algebra or extract_algebra(exact_reading(task), task.automaton)
+    network = Network(SnappedUnit(algebra))
+    found = complete(judge(algebra, network, task), network, task, TRAINING)
+    return found.model_copy(update={"operator": "mlp", "weights": "0" * 64}).sealed()
 
 
 class Network(torch.nn.Module):

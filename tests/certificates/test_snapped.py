@@ -58,16 +58,14 @@ def test_right_tables_are_certified_and_wrong_ones_yield_a_string() -> None:
     algebra = extract_algebra(exact_reading(task))
     unit = SnappedUnit(algebra)
     found = judge(algebra, Network(unit), task)
-    assert found.verdict == "every_length"
+    assert found.verdict == "every_length_snapped"
     products = algebra.table.products_EE.copy()
     products[:] = algebra.table.leaves_V[0]
     spoilt = replace(algebra, table=replace(algebra.table, products_EE=products))
     wrong = judge(spoilt, Network(SnappedUnit(spoilt)), task)
     assert wrong.verdict == "wrong"
-    example = wrong.example()
-    assert example is not None
-    assert wrong.extracted is not None
-    assert example.states[1:] == wrong.extracted.trace(np.array([example.symbols]))[0].tolist()
+    assert wrong.counterexample is not None
+    assert task.label(np.array([wrong.counterexample.symbols]))[0] == wrong.counterexample.truth
 
 
 def test_an_untrained_unit_is_wrong_on_a_string_that_is_given() -> None:

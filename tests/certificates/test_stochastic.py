@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lengthwise.certificates.cells import singletons
-from lengthwise.certificates.equivalence import meetings
 from lengthwise.certificates.leakage import LeakageBound
 from lengthwise.certificates.methods import certify_raw, certify_rounded, soft_automaton
+from lengthwise.certificates.product import Product
 from lengthwise.certificates.rounding import certify_stochastic, search_leaking
 from lengthwise.certificates.stochastic import SoftAutomaton
 from lengthwise.errors import InputError
@@ -45,6 +45,12 @@ def exact_unit(name: str, gap: float, readout: str = "start") -> LDRU:
     return unit.eval()
 
 
+def rounded(unit: SoftAutomaton) -> Product[tuple[int, ...]]:
+    """The automaton of a unit with rounded rows, walked beside a task that asks nothing."""
+    vocabulary = len(unit.logits_VHKK)
+    return unit.product(Automaton(np.zeros((1, vocabulary), int), 0, np.array([IGNORE])))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("readout", ["start", "all"])
 def test_leaves_that_are_an_automaton_are_proved_at_every_length(name: str, readout: str) -> None:
@@ -52,7 +58,7 @@ def test_leaves_that_are_an_automaton_are_proved_at_every_length(name: str, read
     unit.join.operator.rounded.fill_(True)
     found = certify_raw(unit, get_language(name))
     assert (found.verdict, found.method) == ("every_length", "raw")
-    assert found.monoid == get_language(name).automaton.minimal().transition_monoid().size
+    assert found.elements() == get_language(name).automaton.minimal().transition_monoid().size
     assert certify_rounded(exact_unit(name, 1.0, readout), get_language(name)).verdict == "every_length"
 
 
@@ -71,19 +77,20 @@ def test_one_wrong_row_is_wrong_on_the_shortest_string() -> None:
     task = get_language("dyck_3")
     rows = unit.encoder.embedding.weight.data.view(2, 6, 6)
     # The state after 000 is given the rows of the state after 00.
-    states = soft_automaton(unit).extract()
-    deep, middle = (states.rows_SR[states.automaton.run(np.array([word]))[0], 0] for word in ([0, 0, 0], [0, 0]))
+    states = rounded(soft_automaton(unit))
+    deep, middle = (states.found[states.automaton.run(np.array([word]))[0]][0] for word in ([0, 0, 0], [0, 0]))
     rows[0, deep] = rows[0, middle]
     found = certify_rounded(unit, task)
     assert found.verdict == "wrong"
-    assert found.comparison is not None
+    assert found.counterexample is not None
+    machine = rounded(soft_automaton(unit)).automaton
     wrong = [
         string
         for length in range(1, 10)
         for string in product(range(2), repeat=length)
-        if soft_automaton(unit).extract().automaton.label(np.array([string])) != task.label(np.array([string]))
+        if machine.label(np.array([string])) != task.label(np.array([string]))
     ]
-    assert tuple(found.comparison.symbols) == wrong[0]  # type: ignore[union-attr]
+    assert tuple(found.counterexample.symbols) == wrong[0]
     assert certify_raw(unit, task).verdict == "not_proved"
 
 
@@ -119,7 +126,7 @@ def soft_units(draw: st.DrawFn) -> tuple[SoftAutomaton, Automaton]:
     seen = [(head, row) for head in range(heads) for row in (range(size) if every else range(1))]
     weight = rng.normal(size=(classes, len(seen), size)) * 3.0
     unit = SoftAutomaton(logits, False, *np.array(seen).T, weight, rng.normal(size=classes) * 0.1)
-    machine = unit.extract().automaton
+    machine = rounded(unit).automaton
     outputs = machine.outputs_S.copy()
     outputs[rng.random(machine.states) < 0.2] = IGNORE
     assume((outputs >= 0).any())
@@ -131,8 +138,7 @@ def soft_units(draw: st.DrawFn) -> tuple[SoftAutomaton, Automaton]:
 @given(soft_units(), st.integers(0, 2**32 - 1))
 def test_no_answer_changes_up_to_the_bound(pair: tuple[SoftAutomaton, Automaton], seed: int) -> None:
     unit, task = pair
-    extracted = unit.extract()
-    cells = LeakageBound(unit, singletons(unit, extracted, meetings(extracted.automaton, task)))
+    cells = LeakageBound(unit, singletons(unit, unit.product(task)))
     found = certify_stochastic(unit, task)
     longest = max(cells.longest(floating=False), int(found.margins.get("exact_length", 0)), found.length or 0)
     rng = np.random.default_rng(seed)
@@ -149,7 +155,7 @@ def test_no_answer_changes_up_to_the_bound(pair: tuple[SoftAutomaton, Automaton]
 @given(soft_units())
 def test_a_wrong_answer_that_is_found_lies_beyond_the_bound(pair: tuple[SoftAutomaton, Automaton]) -> None:
     unit, task = pair
-    example = search_leaking(unit, task, 400)
+    example = search_leaking(unit, task, LeakageBound(unit, singletons(unit, unit.product(task))), 400)
     if example is not None:
         assert len(example.symbols) > (certify_stochastic(unit, task).length or 0)
         assert unit.answers(example.symbols)[-1] == example.answer != example.truth
@@ -159,19 +165,19 @@ def test_a_wrong_answer_that_is_found_lies_beyond_the_bound(pair: tuple[SoftAuto
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["start", "all"]), st.integers(1, 2), st.booleans())
 def test_the_unit_read_from_tensors_computes_what_the_model_does(
-    seed: int, readout: str, heads: int, rounded: bool
+    seed: int, readout: str, heads: int, rounds: bool
 ) -> None:
     torch.manual_seed(seed)
     operator = StochasticOperatorConfig(heads=heads, readout=readout, sharpness=(2.0, 9.0))
     model = LDRUConfig(width=9 * heads, operator=operator, level="plain").build(3, 4).double().eval()
-    model.join.operator.rounded.fill_(rounded)
+    model.join.operator.rounded.fill_(rounds)
     tokens = torch.randint(3, (1, 23))
     expected = torch.cat([model(tokens[:, :end]).logits for end in range(1, 24)]).argmax(-1)
     unit = soft_automaton(model)
     assert unit.answers(tokens[0].tolist()).tolist() == expected.tolist()
     hard = replace(unit, rounds=True)
     assert (
-        hard.answers(tokens[0].tolist()).tolist() == unit.extract().automaton.label_prefixes(tokens.numpy())[0].tolist()
+        hard.answers(tokens[0].tolist()).tolist() == rounded(unit).automaton.label_prefixes(tokens.numpy())[0].tolist()
     )
 
 
@@ -212,5 +218,5 @@ def test_a_checkpoint_with_a_value_that_is_not_a_number_is_refused_by_name() -> 
     unit = exact_unit("parity", 200.0)
     with torch.no_grad():
         unit.classifier.bias[1] = float("nan")
-    with pytest.raises(InputError, match=r"'classifier.bias' of the checkpoint holds values that are not a number"):
+    with pytest.raises(InputError, match=r"'classifier.bias' of the checkpoint holds values that are not finite"):
         soft_automaton(unit)

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 import safetensors.numpy
-from certificates import make_certificate, write_certificate, wrong_on
+from certificates import make_certificate, up_to, write_certificate, wrong_on
 from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import write_run
 
-from lengthwise.certificates.attachment import Certified, certificate_row
+from lengthwise.certificates.attachment import certificate_row
 from lengthwise.certificates.automaton_drawing import (
     HEIGHT,
     WIDTH,
@@ -22,7 +22,6 @@ from lengthwise.certificates.automaton_drawing import (
     symbols_in_short,
 )
 from lengthwise.certificates.certificate import FILE_NAME, hash_weights
-from lengthwise.certificates.equivalence import Counterexample
 from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
 from lengthwise.report.page import Report, write_report
@@ -48,8 +47,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two proofs of parity, one of them up to a length, one of a large automaton, a wrong run and one without."""
     root = tmp_path_factory.mktemp("runs")
     write_certificate(finished_run(root, "parity", 0))
-    write_certificate(finished_run(root, "parity", 1), verdict="up_to_length", length=1234)
-    write_certificate(finished_run(root, "tomita_3"), **wrong_on(1, 0, 1))
+    write_certificate(finished_run(root, "parity", 1), **up_to(1234))
+    write_certificate(finished_run(root, "tomita_3"), **wrong_on(1, 1, 1))
     write_certificate(finished_run(root, "prefix_4_2"))
     finished_run(root, "tomita_7")
     return root
@@ -89,16 +88,15 @@ def test_the_table_says_what_each_certificate_says(runs: Path) -> None:
     assert (named["fast/parity", "0"]["extracted states"], named["fast/parity", "0"]["minimal states"]) == ("2", "2")
     assert named["fast/parity", "0"]["margin"] == "4.25"
     assert named["fast/tomita_3", "0"]["verdict"] == "wrong"
-    assert named["fast/tomita_3", "0"]["counterexample"] == "101"
+    assert named["fast/tomita_3", "0"]["counterexample"] == "111"
 
 
 def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
-    states = Counterexample(symbols=[1] * 1322, states=[0] + [5] * 1322, answer=0, truth=1, model_answer=0)
-    write_certificate(finished_run(tmp_path, "tomita_3"), **wrong_on(1, 0, 1) | {"counterexample": states})
+    write_certificate(finished_run(tmp_path, "tomita_3"), **wrong_on(*[1] * 1322))
     write_certificate(finished_run(tmp_path, "parity"))
-    write_certificate(finished_run(tmp_path, "parity", 1), verdict="not_proved", method="black_box")
+    write_certificate(finished_run(tmp_path, "parity", 1), method="black_box", margins={"asked": 9.0})
     table = certificate_rows(read(tmp_path))
-    lines = ["symbols: 1^1322", "states: 0 5^1322", "answer 0, truth 1, the network itself answers 0"]
+    lines = ["symbols: 1^1322", "states: 0^1323", "answer 0, truth 1, the network itself answers 0"]
     assert table.folds["Counterexamples"] == {"fast/tomita_3, seed 0": lines}
     text = write_report(read_table([tmp_path]), tmp_path / "report").read_text()
     folded = re.search(r"<details>\n<summary>Counterexamples</summary>(.*?)</details>", text, re.DOTALL)
@@ -111,9 +109,9 @@ def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
 def test_a_table_lies_beside_the_page(runs: Path, page: Path) -> None:
     run = next(runs.rglob("finished")).parent
     rows = pl.read_csv(page.with_name("certificates.csv"), schema_overrides={"counterexample": pl.String})
-    assert rows.columns == [*certificate_row(Certified(make_certificate(run), 2))]
+    assert rows.columns == [*certificate_row(make_certificate(run))]
     wrong = rows.row(by_predicate=pl.col("verdict") == "wrong", named=True)
-    assert (wrong["counterexample"], wrong["answer"], wrong["truth"]) == ("101", 0, 1)
+    assert (wrong["counterexample"], wrong["answer"], wrong["truth"]) == ("111", 0, 1)
 
 
 def test_a_report_without_certificates_does_not_speak_of_them(tmp_path: Path) -> None:
@@ -124,24 +122,25 @@ def test_a_report_without_certificates_does_not_speak_of_them(tmp_path: Path) ->
 
 def test_a_certificate_of_another_run_or_other_weights_is_refused(tmp_path: Path) -> None:
     run = finished_run(tmp_path, "parity")
-    training = make_certificate(run).training
-    write_certificate(run, training=training.model_copy(update={"seed": 7}))
-    with pytest.raises(InputError, match=r"is about another run \(fast/parity, seed 7\); make it again with"):
+    other = write_certificate(finished_run(tmp_path / "other", "parity", 7))
+    (run / FILE_NAME).write_text(other.to_json())
+    with pytest.raises(InputError, match=r"another run: its seed is 7, .* 0\n(.|\n)*make it again with"):
         read_table([run])
     checkpoint = run / "checkpoint.safetensors"
     safetensors.numpy.save_file({"model.weight": np.ones(2)}, checkpoint)
     write_certificate(run)
-    with pytest.raises(InputError, match=f"is about other weights than those in .*: lengthwise certify {run}"):
+    with pytest.raises(InputError, match=f"is about other weights than those in (.|\n)*: lengthwise certify {run}"):
         read_table([run])
     write_certificate(run, weights=hash_weights(checkpoint))
-    assert read_table([run]).runs[0].attachments["certificate"]
+    with pytest.raises(InputError, match="about the operator 'stochastic', the run has 'mlp'"):
+        read_table([run])
     (run / FILE_NAME).write_text("{}")
     with pytest.raises(InputError, match="is not a certificate"):
         read_table([run])
 
 
 def test_automata_that_are_not_proved_are_not_drawn(tmp_path: Path) -> None:
-    write_certificate(write_run(tmp_path, "parity"), verdict="not_proved", method="black_box")
+    write_certificate(write_run(tmp_path, "parity"), method="black_box", margins={"asked": 9.0})
     results = read(tmp_path)
     assert certificate_rows(results).rows
     assert automata_figure(results) is None

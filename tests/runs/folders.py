@@ -33,8 +33,8 @@ def write_run(
     metrics = [{"step": s, "sequences": 10 * s, "seconds": s / 2, "accuracy": s / 4} for s in steps]
     metrics[-1]["accuracy_100"] = 0.75
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
-    of = {"digest": f"digest of {recipe}", "trained_on": "parity", "model": "ldru", "training_length": 40} | head
-    made = Head(recipe=recipe, seed=seed, step=4, sequences=40, **of)
+    of = {"digest": f"digest of {recipe}", "trained_on": "parity", "model": "ldru", "training_length": 40}
+    made = Head(**{"recipe": recipe, "seed": seed, "step": 4, "sequences": 40} | of | head)
     (folder / "evaluation.jsonl").write_bytes(dump_evaluation(made, string_rows(wrong) if rows is None else rows))
     return folder
 

@@ -19,7 +19,8 @@ def certified(tmp_path: Path) -> Path:
     (lines,) = (Path(__file__).parents[2] / "results" / "fast").glob("certificates*.jsonl")
     certificate = Certificate.model_validate(json.loads(lines.read_text().splitlines()[0])["certificate"])
     training = certificate.training
-    run = write_run(tmp_path / "runs", training.recipe, training.seed, digest=training.digest)
+    own = {"trained_on": certificate.task, "step": training.step, "sequences": training.sequences}
+    run = write_run(tmp_path / "runs", training.recipe, training.seed, digest=training.digest, **own)
     (run / FILE_NAME).write_text(certificate.to_json())
     write_run(tmp_path / "runs", seed=1)
     return run
@@ -70,7 +71,7 @@ def test_a_certificate_that_appears_later_is_added_and_one_that_is_gone_is_misse
 def test_a_certificate_of_another_run_is_refused(certified: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", seed=5)
     (other / FILE_NAME).write_text((certified / FILE_NAME).read_text())
-    with pytest.raises(InputError, match="is about another run"):
+    with pytest.raises(InputError, match="it is about another run: its recipe is"):
         read_table([other])
 
 

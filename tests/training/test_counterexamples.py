@@ -7,7 +7,6 @@ from trainers_for_tests import regular, strings, trainer
 
 from lengthwise.certificates.counterexamples import Counterexamples, CounterexamplesConfig
 from lengthwise.certificates.differences import find_differences
-from lengthwise.certificates.equivalence import Counterexample, compare
 from lengthwise.certificates.methods import certify_rounded, soft_automaton
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
@@ -33,13 +32,13 @@ def test_differences_are_wrong_at_their_end_and_the_shortest_is_among_them(name:
     task = get_language(name)
     unit = soft_automaton(unit_of(task, seed))
     found = find_differences(unit, task.automaton, 40, np.random.default_rng(0))
-    machine = unit.extract().automaton
+    difference = unit.product(task.automaton).difference
+    machine = unit.product(task.automaton).automaton
     for word in found:
         answers, truth = (one.label_prefixes(np.array([word]))[0] for one in (machine, task.automaton))
         wrong = (truth != IGNORE) & (answers != truth)
         assert wrong.tolist() == [False] * (len(word) - 1) + [True]
-    difference = compare(machine, task.automaton)
-    assert isinstance(difference, Counterexample)
+    assert difference is not None
     assert min(map(len, found)) == len(difference.symbols)
 
 

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from lengthwise.certificates.equivalence import Counterexample
+from lengthwise.certificates.product import Counterexample
 from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.language import Language
 
 _ROWS = 4_096
+_LONGEST = 200
+"""Symbols of strings that are read one and all, at most: of one symbol alone there is one of each length."""
 
 
 @torch.no_grad()
@@ -33,7 +35,12 @@ def first_wrong(tokens_BT: Ints, answers_B: Ints, truth_B: Ints) -> Counterexamp
     if not len(wrong):
         return None
     row = int(wrong[0])
-    return Counterexample(symbols=tokens_BT[row].tolist(), answer=int(answers_B[row]), truth=int(truth_B[row]))
+    return its_own(tokens_BT[row].tolist(), int(answers_B[row]), int(truth_B[row]))
+
+
+def its_own(symbols: list[int], answer: int, truth: int) -> Counterexample:
+    """Return a string on which the model itself is wrong."""
+    return Counterexample(symbols=symbols, answer=answer, truth=truth, model_answer=answer)
 
 
 def verify_exhaustively(model: StringModel, task: Language, strings: int) -> tuple[Counterexample | None, int]:
@@ -43,7 +50,7 @@ def verify_exhaustively(model: StringModel, task: Language, strings: int) -> tup
         The first string on which the model is wrong, if there is one, and the length up to which it is right on all.
     """
     failure, length = None, 0
-    while failure is None and (strings := strings - task.vocabulary ** (length + 1)) >= 0:
+    while failure is None and length < _LONGEST and (strings := strings - task.vocabulary ** (length + 1)) >= 0:
         tokens = np.array(list(product(range(task.vocabulary), repeat=length + 1)))
         failure = first_wrong(tokens, answers_to(model, tokens), task.label(tokens))
         length += failure is None

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import quadratic_assignment
 
-from lengthwise.certificates.equivalence import Pairs
 from lengthwise.certificates.export import arrows
+from lengthwise.certificates.product import Product
 from lengthwise.report.panels import Drawing
 from lengthwise.report.theme import INK
 from lengthwise.tasks.base import IGNORE
@@ -134,10 +134,11 @@ def layout(automaton: Automaton) -> NDArray[np.floating[Any]]:
     distance_SS = (np.abs(circle_S[:, None] - circle_S) ** 2 * 1e6).round().astype(int)
     joined_SS = np.zeros((states, states), int)
     joined_SS[np.arange(states)[:, None], automaton.transitions_SA] = 1
-    found = list(dict.fromkeys(Pairs(automaton, automaton).state_P.tolist()))
+    product = Product.of(automaton, automaton)
+    product.walk()
     options = {
         "partial_match": [[automaton.start, 0]],
-        "partial_guess": np.stack([np.arange(states), np.argsort(found)], 1),
+        "partial_guess": np.stack([np.arange(states), np.argsort(product.found)], 1),
         "rng": np.random.default_rng(0),
     }
     seats_S = quadratic_assignment(joined_SS | joined_SS.T, distance_SS, "2opt", options).col_ind

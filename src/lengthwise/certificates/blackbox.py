@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from aalpy.learning_algs import run_Lstar
 
-from lengthwise.certificates.answers import answers_to, first_wrong
-from lengthwise.certificates.certificate import Finding
-from lengthwise.certificates.equivalence import Counterexample, compare
+from lengthwise.certificates.answers import answers_to, first_wrong, its_own
+from lengthwise.certificates.finding import Finding
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
 from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.product import Counterexample, compare
 from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
@@ -122,29 +122,29 @@ def certify_black_box(
         if conjectures[-1].states > allowed.states:
             raise _Spent
         comparison = compare(conjectures[-1], task.automaton)
-        if isinstance(comparison, Counterexample):
+        if comparison is not None:
             symbols = tuple(comparison.symbols)
             answer = answers.prefixes(symbols)[-1]
             if answer == comparison.truth:
                 return symbols
-            failures.append(Counterexample(symbols=comparison.symbols, answer=answer, truth=comparison.truth))
+            failures.append(its_own(comparison.symbols, answer, comparison.truth))
         else:
             tried = (first_wrong(few, answers.strings(few), task.label(few)) for few in _strings(answers, allowed))
             failures.extend(islice(filter(None, tried), 1))
         return None
 
-    what = "none of them wrong"
+    spent = False
     try:
         learn(run_Lstar, answers.prefixes, examine, task.vocabulary)
     except _Spent:
-        what = "the budget was spent before learning ended"
-    asked = f"{answers.asked:,} strings asked"
-    extracted = conjectures[-1] if conjectures else None
-    comparison = extracted and compare(extracted, task.automaton)
-    if not failures:
-        return Finding("not_proved", "black_box", f"not proved: {asked}, {what}", extracted, comparison)
-    statement = f"wrong on a string of {len(failures[0].symbols):,} symbols; {asked}"
-    return Finding("wrong", "black_box", statement, extracted, comparison, counterexample=failures[0])
+        spent = True
+    return Finding(
+        "black_box",
+        task.automaton.minimal(),
+        conjectures[-1] if conjectures else None,
+        margins={"asked": float(answers.asked), "spent": float(spent)},
+        counterexample=failures[0] if failures else None,
+    )
 
 
 def _strings(answers: Answers, budget: QueryBudget) -> Iterator[Ints]:

@@ -9,7 +9,8 @@ Shape letters: N pairs, P cells, D width, V symbols, C classes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,9 +19,7 @@ from torch import Tensor
 from lengthwise.certificates.affine import OUTWARD, image_radius
 from lengthwise.certificates.algebra import Budget, extract_algebra
 from lengthwise.certificates.answers import verify_exhaustively
-from lengthwise.certificates.certificate import AlgebraTable, Finding
-from lengthwise.certificates.decision import describe_cells
-from lengthwise.certificates.equivalence import compare
+from lengthwise.certificates.finding import LARGEST, Finding
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.stochastic import UNIT_ROUNDOFF
@@ -119,31 +118,21 @@ def certify_bounded(
     model: LDRU, task: Language, limits: Limits | None = None, budget: CellBudget | None = None
 ) -> Finding:
     """Find out whether the network is right as it is: at every length, or up to one."""
-    trials = budget or CellBudget()
+    trials, goal = budget or CellBudget(), task.automaton.minimal()
     failure, length = verify_exhaustively(model, task, trials.strings)
     if failure is not None:
-        statement = f"wrong on a string of {len(failure.symbols)} symbols; right on all shorter ones"
-        return Finding("wrong", "raw", statement, counterexample=failure)
+        return Finding("raw", goal, counterexample=failure)
     algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
-    extracted = algebra.table.automaton()
     closure = bound_cells(model, algebra.table, trials)
-    cells = len(closure.cells.elements_P)
-    closed = closure.closed and algebra.table.homomorphism(task.automaton.minimal()) is not None
-    open_ = (
-        f"right on every string of at most {length} symbols, all of which were read; the bound does not close: cells "
-        f"grow beyond where the answer is certain after {closure.depth + 1} levels"
-    )
-    return Finding(
-        "every_length" if closed else "up_to_length",
-        "raw",
-        describe_cells(cells) if closed else open_,
-        extracted,
-        compare(extracted, task.automaton),
-        length=None if closed else length,
-        monoid=algebra.table.size,
-        algebra=AlgebraTable.of(algebra.table),
-        margins={"margin": closure.margin, "radius": float(closure.cells.radii_P.max()), "cells": float(cells)},
-    )
+    radius, cells = float(closure.cells.radii_P.max()), float(len(closure.cells.elements_P))
+    margins = {"margin": closure.margin, "cells": cells}
+    if math.isfinite(radius):
+        margins["radius"] = radius
+    found = Finding("raw", goal, table=algebra.table, margins=margins)
+    found = replace(found, counterexample=found.difference)
+    if closure.closed and algebra.table.homomorphism(goal) is not None:
+        return found
+    return replace(found, length=length or None, margins=margins | {"levels": closure.depth + 1.0})
 
 
 def _cover(unit: LDRU, table: MultiplicationTable, limit: int) -> Cells:
@@ -219,4 +208,4 @@ def _margin(unit: LDRU, table: MultiplicationTable, cells: Cells) -> float:
     allowance_PC = 4 * (weight.shape[1] + 2) * UNIT_ROUNDOFF * size_PC
     least_PC = gap_PC - apart_PCD.norm(dim=-1) * radii[:, None] - allowance_PC
     least_PC = least_PC.scatter(1, classes[:, None], torch.inf)
-    return float(least_PC.min())
+    return float(least_PC.cpu().numpy().min(initial=LARGEST))

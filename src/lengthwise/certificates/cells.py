@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthwise.certificates.equivalence import Pairs, fixed_point, live
-from lengthwise.certificates.stochastic import Extracted, SoftAutomaton
+from lengthwise.certificates.product import Product, fixed_point, live, meetings
+from lengthwise.certificates.stochastic import SoftAutomaton
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 
@@ -40,20 +40,22 @@ class Cells:
     start: int
 
 
-def singletons(unit: SoftAutomaton, extracted: Extracted, played: tuple[Ints, Ints]) -> Cells:
-    """Return a cell for each state of the extracted automaton, with no more than what that state stands for."""
-    trusted_NRK = extracted.rows_SR[..., None] == np.arange(unit.size)
-    return Cells(trusted_NRK, *played, extracted.automaton.start)
+def singletons(unit: SoftAutomaton, product: Product[tuple[int, ...]]) -> Cells:
+    """Return a cell for each state of the unit with rounded rows, with no more than what that state stands for."""
+    edges_E3, labelled_L2 = meetings(product)
+    return Cells(np.array(product.found)[..., None] == np.arange(unit.size), edges_E3, labelled_L2, 0)
 
 
-def merged(unit: SoftAutomaton, extracted: Extracted, task: Automaton) -> Iterator[Cells]:
+def merged(unit: SoftAutomaton, product: Product[tuple[int, ...]]) -> Iterator[Cells]:
     """Yield cells that hold all states of the unit which do the same as one state of the task."""
+    # The first pair is that of the empty string, which does not count.
+    state_P, goal_P = product.walk()[0][1:].T
+    task, rows_SR = product.task, np.array(product.found)
     moves_VK = unit.moves[:, unit.heads_R[0]]
     live_G = live(task)
-    pairs = Pairs(extracted.automaton, task)
-    counted = live_G[pairs.goal_P] & ~pairs.empty_P
+    counted = live_G[goal_P]
     visited_KG = np.zeros((unit.size, task.states), dtype=np.bool_)
-    visited_KG[extracted.rows_SR[pairs.state_P[counted], 0], pairs.goal_P[counted]] = True
+    visited_KG[rows_SR[state_P[counted], 0], goal_P[counted]] = True
     same_KG = visited_KG | _similar(unit, moves_VK, task, live_G)
     for threshold in THRESHOLDS:
         yield _cells(unit, _trusted(unit, same_KG, visited_KG, task, live_G, threshold), task, live_G)

@@ -7,82 +7,112 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    InstanceOf,
+    PlainSerializer,
+    SerializationInfo,
+    ValidationError,
+    model_validator,
+)
 
-from lengthwise.certificates.equivalence import Counterexample, Equal, Number
+from lengthwise.certificates.finding import Finding, Method, Verdict
+from lengthwise.certificates.packing import read_table, write_table
+from lengthwise.certificates.product import Counterexample, Number
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.files import read_bytes
 from lengthwise.settings import Recorded
+from lengthwise.tasks.base import Ints
 from lengthwise.tasks.regular.automaton import Automaton
 
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
 
-Verdict = Literal["every_length", "up_to_length", "wrong", "not_proved"]
-"""``every_length``: right on all strings. ``up_to_length``: right on all strings of at most `Certificate.length`
-symbols. ``wrong``: wrong on the counterexample. ``not_proved``: neither was shown."""
-
-Method = Literal["rounded", "snapped", "raw", "black_box"]
-"""What the verdict is about. ``raw``: the network as it is. ``rounded``: the network with its row-stochastic leaves
-rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
-an automaton learned from queries; never a proof for the network."""
+MOST_BYTES = 2**27
+"""Of a file that is read."""
 
 
-class AutomatonTable(Recorded):
-    """An automaton as plain numbers."""
+def _write(table: Ints, info: SerializationInfo) -> Any:
+    return (info.context or _PACKED)["tables"](table)
 
-    transitions: list[list[Number]]
+
+def _hash(table: Ints) -> list[Any]:
+    return [*table.shape, hashlib.sha256(table.astype("<i8").tobytes()).hexdigest()]
+
+
+_PACKED, _LISTS, _HASHES = ({"tables": form} for form in (write_table, np.ndarray.tolist, _hash))
+"""How tables are written: into a file, and into the seals of versions 1 and 2."""
+Table = Annotated[InstanceOf[np.ndarray], BeforeValidator(read_table), PlainSerializer(_write)]
+
+
+class _Automaton(Recorded):
+    """An automaton as a file holds it."""
+
+    transitions: Table
     """For each state the next state by symbol."""
     start: Number
-    outputs: list[Number]
+    outputs: Table
     """The class of each state; -1 outside the domain."""
 
-    @classmethod
-    def of(cls, automaton: Automaton) -> Self:
-        """Return the table of an automaton."""
-        return cls(
-            transitions=automaton.transitions_SA.tolist(), start=automaton.start, outputs=automaton.outputs_S.tolist()
-        )
 
-    def automaton(self) -> Automaton:
-        """Return the automaton of the table."""
-        if len({len(row) for row in self.transitions}) != 1:
-            raise InputError("transitions must be a table of states by symbols; its rows differ in length")
-        return Automaton(np.array(self.transitions), self.start, np.array(self.outputs))
+class _Algebra(Recorded):
+    """A multiplication table as a file holds it."""
 
-
-class AlgebraTable(Recorded):
-    """A finite algebra: a multiplication table with a class for each element."""
-
-    product: list[list[Number]]
+    product: Table
     """Row times column."""
-    leaves: list[Number]
+    leaves: Table
     """The element of each symbol."""
-    outputs: list[Number]
+    outputs: Table
     """The class of each element."""
 
-    @classmethod
-    def of(cls, table: MultiplicationTable) -> Self:
-        """Return the numbers of a table."""
-        return cls(product=table.products_EE.tolist(), leaves=table.leaves_V.tolist(), outputs=table.classes_E.tolist())
 
-    def table(self) -> MultiplicationTable:
-        """Return the table, without strings for its elements."""
-        if any(len(row) != len(self.product) for row in self.product):
-            raise InputError("a multiplication table must be square; its rows differ in length from its columns")
-        size = len(self.outputs)
-        product = np.array(self.product, dtype=np.int64)
-        leaves, outputs = np.array(self.leaves, dtype=np.int64), np.array(self.outputs, dtype=np.int64)
-        return MultiplicationTable(product, leaves, outputs, ((),) * size)
+def _read_automaton(value: object) -> Automaton:
+    if isinstance(value, Automaton):
+        return value
+    given = _Automaton.model_validate(value)
+    return _made(lambda: Automaton(given.transitions, given.start, given.outputs))
+
+
+def _read_algebra(value: object) -> MultiplicationTable:
+    if isinstance(value, MultiplicationTable):
+        return value
+    given = _Algebra.model_validate(value)
+    return _made(lambda: MultiplicationTable(given.product, given.leaves, given.outputs))
+
+
+MadeT = TypeVar("MadeT")
+
+
+def _made(make: Callable[[], MadeT]) -> MadeT:
+    try:
+        return make()
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+AutomatonTable = Annotated[
+    InstanceOf[Automaton],
+    BeforeValidator(_read_automaton),
+    PlainSerializer(lambda one: _Automaton(transitions=one.transitions_SA, start=one.start, outputs=one.outputs_S)),
+]
+"""An automaton, which a file holds as numbers."""
+AlgebraTable = Annotated[
+    InstanceOf[MultiplicationTable],
+    BeforeValidator(_read_algebra),
+    PlainSerializer(lambda one: _Algebra(product=one.products_EE, leaves=one.leaves_V, outputs=one.classes_E)),
+]
+"""A multiplication table, which a file holds as numbers."""
 
 
 class Training(Recorded):
@@ -95,7 +125,7 @@ class Training(Recorded):
     step: int
     sequences: int
     """Strings seen in training."""
-    seconds: float
+    seconds: FiniteFloat
     """Of processor time."""
     longest: int
     """The longest string that was trained on."""
@@ -104,40 +134,78 @@ class Training(Recorded):
 class Certificate(Recorded):
     """A statement about a trained model, and its proof."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
+    """Version 1 is read, and kept as it is: it knew no verdict about snapped units, and spelled out all tables."""
     verdict: Verdict
     method: Method
     statement: str
     """The verdict in words."""
-    length: int | None = None
+    length: int | None = Field(default=None, ge=1)
     """N, of ``up_to_length``."""
     operator: str
     """The operator, or the model where it has none."""
     task: str
     task_version: int
     extracted: AutomatonTable | None = None
-    """The automaton as it was read off the network; None where that failed."""
+    """The automaton as it was read off the network; None where that failed, or where there is a table."""
+    states: int | None = None
+    """Of the automaton that was read off."""
     minimal: AutomatonTable | None = None
-    """The same on the task's domain, minimal; None where it is wrong."""
+    """In version 1: the same on the task's domain, minimal."""
     task_automaton: AutomatonTable
     """The minimal automaton of the task."""
     isomorphism: list[int] | None = None
-    """For each state of `minimal` the state of `task_automaton` that it is."""
+    """In version 1: for each state of `minimal` the state of `task_automaton` that it is."""
     monoid: int | None = None
-    """The number of elements of the transition monoid of `extracted`, or of the algebra."""
+    """The number of elements of the transition monoid of what was read off, or of the algebra."""
     algebra: AlgebraTable | None = None
     """The multiplication table, where one was extracted."""
-    margins: dict[str, float] = Field(default_factory=dict)
-    """The numbers that the bound rests on; the documentation defines each."""
+    margins: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """The numbers that the verdict rests on; the documentation defines each."""
     counterexample: Counterexample | None = None
     weights: str
     """SHA-256 of the model's tensors; see `hash_weights`."""
     training: Training
-    seconds: float
+    seconds: FiniteFloat
     """The time that certification took."""
     versions: dict[str, str]
     seal: str = ""
     """SHA-256 of everything above: finds changes made by accident. What is claimed is checked again by itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("schema_version") != 1:
+            return value
+        snapped = (value.get("method"), value.get("verdict")) == ("snapped", "every_length")
+        return value | ({"verdict": "every_length_snapped"} if snapped else {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and (self.expected_seal(), self.seal) == (
+            other.expected_seal(),
+            other.seal,
+        )
+
+    def finding(self) -> Finding:
+        """Return the evidence that it holds, from which verdict and statement have to follow."""
+        return Finding(
+            self.method,
+            self.task_automaton,
+            None if self.algebra else self.extracted,
+            self.algebra,
+            self.length,
+            self._numbers(),
+            self.counterexample,
+        )
+
+    def count_states(self) -> int | None:
+        """Return the number of states of the automaton that was read off; None where there was none."""
+        automaton = self.finding().automaton
+        return self.states if automaton is None else automaton.states
+
+    def has_proof(self) -> bool:
+        """Return whether it holds what its verdict rests on; large tables were once left out of kept results."""
+        return self.extracted is not None or self.algebra is not None or self.states is None
 
     def sealed(self) -> Certificate:
         """Return the same certificate with its seal."""
@@ -145,51 +213,25 @@ class Certificate(Recorded):
 
     def expected_seal(self) -> str:
         """Return the seal that the contents ask for."""
-        contents = self.model_dump(mode="json", exclude={"seal"})
+        if self.schema_version == 1:
+            contents = self.model_dump(mode="json", exclude={"seal", "states"}, context=_LISTS)
+            contents["verdict"] = contents["verdict"].removesuffix("_snapped")
+        else:
+            contents = self.model_dump(mode="json", exclude={"seal"}, exclude_none=True, context=_HASHES)
         return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+
+    def dump(self) -> dict[str, Any]:
+        """Return the contents of a file, large tables packed."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     def to_json(self) -> str:
         """Return the file's text, sealed."""
-        return self.sealed().model_dump_json(indent=1) + "\n"
+        return json.dumps(self.sealed().dump(), indent=1) + "\n"
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What a method of certification found out about a model; with its provenance it becomes a `Certificate`.
-
-    Args:
-        verdict: see `Verdict`.
-        method: see `Method`.
-        statement: the verdict in words.
-        extracted: the automaton as it was read off the model.
-        comparison: with the task's automaton; None where nothing was extracted.
-        length: N, of ``up_to_length``.
-        monoid: the number of elements of the transition monoid, or of the algebra.
-        algebra: the multiplication table, where one was extracted.
-        margins: the numbers that the bound rests on.
-        counterexample: a string on which the model is wrong, where it is not the one of the comparison.
-    """
-
-    verdict: Verdict
-    method: Method
-    statement: str
-    extracted: Automaton | None = None
-    comparison: Equal | Counterexample | None = None
-    length: int | None = None
-    monoid: int | None = None
-    algebra: AlgebraTable | None = None
-    margins: dict[str, float] = field(default_factory=dict[str, float])
-    counterexample: Counterexample | None = None
-
-    def example(self) -> Counterexample | None:
-        """Return the string on which the model is wrong, with the states of the automaton; None if there is none."""
-        example, found = self.counterexample, self.comparison
-        if example is None and isinstance(found, Counterexample):
-            return found
-        if example is None or example.states or self.extracted is None:
-            return example
-        traced = self.extracted.trace(np.array([example.symbols]))[0]
-        return example.model_copy(update={"states": [self.extracted.start, *traced.tolist()]})
+    def _numbers(self) -> dict[str, float]:
+        """Return the margins, with what version 1 said in its statement alone."""
+        levels = re.search(r"certain after (\d+) levels$", self.statement) if self.schema_version == 1 else None
+        return self.margins | ({"levels": float(levels[1])} if levels else {})
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -199,11 +241,13 @@ def read_certificate(path: Path) -> Certificate:
         InputError: the file is missing or is not a certificate; the message says what is wrong in it.
     """
     try:
-        return Certificate.model_validate_json(read_bytes(path, "certificate"))
+        return Certificate.model_validate(json.loads(read_bytes(path, "certificate", most=MOST_BYTES)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise InputError(f"{path} is not a certificate: {where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a certificate: it is not JSON ({error})") from error
 
 
 _LARGEST = 2**36

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,29 +39,31 @@ def certify(
     elements: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Largest number of elements of an extracted algebra.")
     ] = None,
+    snapped_ok: Annotated[
+        bool, typer.Option("--snapped-ok", help="Count units that were proved with their nodes snapped as proved.")
+    ] = False,
     verify: Annotated[
-        Path | None, typer.Option("--verify", metavar="FILE", help="Check a certificate again instead.")
+        Path | None,
+        typer.Option(
+            "--verify", metavar="PATH", help="Check a certificate again instead, or all in a folder of runs or results."
+        ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option("--run", metavar="RUN", help="The run that FILE is about; its own folder by default.")
+        Path | None, typer.Option("--run", metavar="RUN", help="The run that PATH is about; its own folder by default.")
     ] = None,
 ) -> None:
     """Prove what trained runs answer at every length, or find the shortest string on which they are wrong.
 
-    Ends with 0 when every run was proved right, at every length or up to one, and with 1 otherwise.
+    Ends with 0 when every run was proved right, at every length or up to one, and with 1 otherwise: also where the
+    proof is about a unit whose nodes are snapped, and not about the network itself, unless --snapped-ok is given.
     """
     if verify is not None:
-        if run or method or states or elements:
+        if run or method or states or elements or snapped_ok:
             raise InputError("--verify checks a file as it is: it takes neither runs nor --method, nor limits")
-        from lengthwise.certificates.verify_run import verify_certificate
-
-        certificate, found = verify_certificate(verify, weights)
-        of = "the weights are those it is about" if found else "there are no weights beside it to check"
-        say(f"{verify}: holds; {of}\n{certificate.task}: {certificate.statement}")
-        _say_counterexample(certificate)
+        _verify(verify, weights)
         return
     if not run or weights is not None:
-        raise InputError("certify needs a run folder, or --verify FILE, which --run goes with")
+        raise InputError("certify needs a run folder, or --verify PATH, which --run goes with")
     from lengthwise.certificates.limits import Limits
     from lengthwise.certificates.of_run import certify_run
     from lengthwise.runs.folder import open_runs
@@ -70,8 +74,32 @@ def certify(
         say(f"{folder.path}: {certificates[-1].statement}")
         _say_counterexample(certificates[-1])
     print_table(_COLUMNS, [_row(certificate) for certificate in certificates])
-    if any(certificate.verdict in ("wrong", "not_proved") for certificate in certificates):
+    enough = {"every_length", "up_to_length", *(["every_length_snapped"] if snapped_ok else [])}
+    if any(certificate.verdict not in enough for certificate in certificates):
         raise typer.Exit(1)
+
+
+def _verify(path: Path, run: Path | None) -> None:
+    """Check certificates again, and say of each whether it holds and what could not be checked."""
+    from lengthwise.certificates.verification import verify_all
+
+    found, unchecked = Counter[str](), Counter[str]()
+    for name, one in verify_all(path, run):
+        if isinstance(one, InputError):
+            found["refused"] += 1
+            sys.stderr.write(f"{one}\n")
+            continue
+        how = "holds" if one.certificate.has_proof() else "kept without its proof"
+        found[how] += 1
+        say(f"{name}: {how}\n{one.certificate.task}: {one.certificate.verdict}, {one.certificate.statement}")
+        _say_counterexample(one.certificate)
+        unchecked.update(one.unchecked)
+    for what, count in unchecked.items():
+        say(f"not checked{f', of {count}' if found.total() > 1 else ''}: {what}")
+    if found.total() > 1:
+        say("; ".join(f"{how}: {count}" for how, count in found.items()))
+    if found.total() != found["holds"]:
+        raise typer.Exit(InputError.exit_code if found["refused"] else 1)
 
 
 def export(
@@ -86,18 +114,19 @@ def export(
     """
     from lengthwise.certificates.certificate import FILE_NAME
     from lengthwise.certificates.export import FORMATS, to_dot, to_json, to_regex
-    from lengthwise.certificates.verify_run import verify_certificate
+    from lengthwise.certificates.finding import PROVED
+    from lengthwise.certificates.verification import verify_certificate
 
     if format_ not in FORMATS:
         raise InputError(f"unknown format {format_!r}; {nearest_name(format_, list(FORMATS))}")
     path = run / FILE_NAME if run.is_dir() else run
     if not path.exists():
         raise InputError(f"there is no certificate {path}; 'lengthwise certify {run}' makes one")
-    certificate, _ = verify_certificate(path)
-    table = certificate.minimal or certificate.extracted
-    if table is None:
+    certificate = verify_certificate(path).certificate
+    proved = certificate.verdict in PROVED
+    automaton = certificate.task_automaton if proved else certificate.finding().automaton
+    if automaton is None:
         raise InputError(f"{path} holds no automaton: {certificate.statement}")
-    automaton = table.automaton()
     if format_ == "dot":
         say(to_dot(automaton, certificate.task))
     else:
@@ -111,10 +140,10 @@ def _say_counterexample(certificate: Certificate) -> None:
 
 
 def _row(certificate: Certificate) -> list[str]:
-    from lengthwise.certificates.attachment import Certified, certificate_row
+    from lengthwise.certificates.attachment import certificate_row
 
-    automaton = certificate.minimal or certificate.extracted
-    row = certificate_row(Certified(certificate, automaton and len(automaton.outputs)))
+    row = certificate_row(certificate)
+    row["states"] = row["minimal_states"] or row["states"]
     written = {name: "-" if row[name] is None else format(row[name], form) for name, form in _FORMATS}
-    endless = {"length": "every"} if certificate.verdict == "every_length" else {}
+    endless = {"length": "every"} if certificate.verdict.startswith("every_length") else {}
     return [*(written | endless).values()]

@@ -13,11 +13,10 @@ from functools import cached_property
 import numpy as np
 
 from lengthwise.certificates.cells import Cells
+from lengthwise.certificates.finding import LARGEST, LONGEST
 from lengthwise.certificates.stochastic import UNIT_ROUNDOFF, Doubles, SoftAutomaton, gamma
 from lengthwise.tasks.base import Ints
 
-LONGEST = 2**40
-"""No bound is looked for beyond this length."""
 PATHS_LIMIT = 128
 """Up to so many cells the bound follows the leakiest path; beyond, every symbol counts as the leakiest."""
 LEAST = 2.0**-126
@@ -44,7 +43,7 @@ class LeakageBound:
     @cached_property
     def margin(self) -> float:
         """The least distance between the logit of the right class and the next while all mass is in the cells."""
-        return float((self._bias + self._own.sum(1)).min(initial=np.inf))
+        return float((self._bias + self._own.sum(1)).min(initial=LARGEST))
 
     @property
     def row_error(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lengthwise.certificates.certificate import Finding, Method
+from lengthwise.certificates.finding import Finding, Method
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit

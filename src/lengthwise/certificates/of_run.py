@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -10,24 +11,18 @@ from typing import cast
 import lengthwise
 from lengthwise.certificates import METHODS
 from lengthwise.certificates.answers import answers_to
-from lengthwise.certificates.certificate import (
-    FILE_NAME,
-    AutomatonTable,
-    Certificate,
-    Finding,
-    Training,
-    hash_weights,
-)
-from lengthwise.certificates.decision import conclude
-from lengthwise.certificates.equivalence import Equal
+from lengthwise.certificates.certificate import FILE_NAME, Certificate, Training, hash_weights
+from lengthwise.certificates.finding import Finding
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
+from lengthwise.certificates.product import states_along
 from lengthwise.errors import InputError
 from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.lock import hold
 from lengthwise.runs.run import load_run, read_run
+from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.capabilities import HasAutomaton, require
 from lengthwise.tasks.regular.language import Language
 
@@ -54,6 +49,8 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     run = RunFolder(folder)
     recipe, seed = read_run(run)
     task = require(recipe.task, HasAutomaton, "a certificate").definition
+    if (task.automaton.outputs_S == IGNORE).all():
+        raise InputError(f"{task.name} gives no string a class, so that nothing can be right or wrong")
     if not run.finished.exists():
         raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
     certifier = METHODS.load(method) if method is not None else None
@@ -61,6 +58,7 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
         trainer = load_run(folder)
         model = cast(SequenceModel, trainer.model)
         began = time.perf_counter()
+        _refuse_not_finite(model)
         finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
         training = Training(
             recipe=recipe.name,
@@ -83,29 +81,37 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
 
 def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
     """Return the certificate of a finding, its counterexample run through the model."""
-    comparison, example = finding.comparison, finding.example()
+    example = finding.counterexample
     if example is not None:
-        example = example.model_copy(update={"model_answer": int(answers_to(model, [example.symbols])[0])})
-    verdict, statement = conclude(finding, example)
-    equal = comparison if isinstance(comparison, Equal) else None
+        answer = int(answers_to(model, [example.symbols])[0])
+        states = states_along(finding.automaton, example.symbols) if finding.automaton else []
+        # Where nothing was read off the model, the answer is its own.
+        own = {} if finding.automaton and finding.method != "black_box" else {"answer": answer}
+        example = example.model_copy(update={"model_answer": answer, "states": states} | own)
+        finding = replace(finding, counterexample=example)
     return Certificate(
-        verdict=verdict,
+        verdict=finding.verdict,
         method=finding.method,
-        statement=statement,
+        statement=finding.statement,
         length=finding.length,
         operator=type(model).__name__,
         task=task.name,
         task_version=task.version,
-        extracted=AutomatonTable.of(finding.extracted) if finding.extracted else None,
-        minimal=AutomatonTable.of(equal.minimal) if equal else None,
-        task_automaton=AutomatonTable.of(task.automaton.minimal()),
-        isomorphism=list(equal.isomorphism) if equal else None,
-        monoid=finding.monoid,
-        algebra=finding.algebra,
-        margins=finding.margins,
+        extracted=finding.extracted,
+        states=finding.automaton and finding.automaton.states,
+        task_automaton=finding.task,
+        monoid=finding.elements(),
+        algebra=finding.table,
+        margins=dict(finding.margins),
         counterexample=example,
         weights="",
         training=training,
         seconds=0.0,
         versions={"lengthwise": lengthwise.__version__} | {name: version(name) for name in _PACKAGES},
     )
+
+
+def _refuse_not_finite(model: SequenceModel) -> None:
+    for name, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise InputError(f"parameter {name!r} holds numbers that are not finite, of which nothing can be proved")

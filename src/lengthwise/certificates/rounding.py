@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from lengthwise.certificates.cells import Cells, merged, singletons
-from lengthwise.certificates.certificate import Finding
-from lengthwise.certificates.equivalence import Counterexample, compare, meetings
-from lengthwise.certificates.leakage import LONGEST, LeakageBound
+from lengthwise.certificates.cells import merged, singletons
+from lengthwise.certificates.finding import LARGEST, Finding
+from lengthwise.certificates.leakage import LeakageBound
+from lengthwise.certificates.product import Counterexample
 from lengthwise.certificates.stochastic import SATURATION, STATES, SoftAutomaton
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE
@@ -36,69 +36,45 @@ def certify_stochastic(
         where its rows leak.
 
     Raises:
-        InputError: the automaton has more states than the limit, or reads another alphabet than the task.
+        InputError: the automaton has more states than the limit and no wrong answer among them, or reads another
+            alphabet than the task.
     """
-    extracted = unit.extract(limit)
-    comparison = compare(extracted.automaton, task)
-    found = Finding("not_proved", method, "", extracted.automaton, comparison)
-    if isinstance(comparison, Counterexample):
-        return _wrong(found, unit, comparison)
-    found = replace(found, monoid=monoid_size(comparison.minimal))
-    states = comparison.minimal.states
-    single = singletons(unit, extracted, meetings(extracted.automaton, task))
+    goal = task.minimal()
+    product = unit.product(task, limit)
+    if product.difference is not None:
+        try:
+            extracted = product.automaton
+        except InputError:
+            extracted = None
+        return Finding(method, goal, extracted, counterexample=product.difference)
+    found = Finding(method, goal, product.automaton)
+    single = singletons(unit, product)
     hard = LeakageBound(replace(unit, rounds=True), single)
     # Symbol, head and state of each row that a string that counts visits.
     source_E, symbol_E, _ = single.edges_E3.T
-    visited = symbol_E[:, None], unit.heads_R, extracted.rows_SR[source_E]
-    gap = float(unit.gaps[visited].min(initial=np.finfo(np.float64).max))
+    visited = symbol_E[:, None], unit.heads_R, np.array(product.found)[source_E]
+    gap = float(unit.gaps[visited].min(initial=LARGEST))
     margins = {"margin": hard.margin, "readout_error": hard.readout_error, "row_gap": gap}
-    if hard.margin <= hard.readout_error:
-        statement = f"not proved: the logits of two classes lie within the error of float32 ({hard.margin:.1e})"
-        return replace(found, statement=statement, margins=margins)
     if unit.rounds and gap <= 4.0 * unit.leaf_error:
-        statement = f"not proved: a visited row has two largest logits within the error of float32 ({gap:.1e})"
-        return replace(found, statement=statement, margins=margins)
+        margins["row_error"] = 4.0 * unit.leaf_error
+    if hard.margin <= hard.readout_error or "row_error" in margins:
+        return replace(found, margins=margins)
     if method == "rounded" or unit.rounds or (unit.gaps[visited] > SATURATION).all():
-        what = "with its rows rounded the unit is" if method == "rounded" and not unit.rounds else "the unit is"
-        statement = f"right at every length: {what} the minimal automaton of the task, {states} states"
-        return replace(found, verdict="every_length", statement=statement, margins=margins | {"leak": 0.0})
-    cells = [single, *(merged(unit, extracted, task) if len(unit.heads_R) == 1 else ())]
-    return _leaking(found, unit, task, cells, margins)
-
-
-def _wrong(found: Finding, unit: SoftAutomaton, difference: Counterexample) -> Finding:
-    text = f"{len(difference.symbols)} symbols: it answers {difference.answer}, the task {difference.truth}"
-    if unit.rounds or found.method == "rounded":
-        return replace(found, verdict="wrong", statement=f"wrong on a string of {text}")
-    return replace(found, statement=f"not proved: rounded, the unit is wrong on a string of {text}")
-
-
-def _leaking(
-    found: Finding, unit: SoftAutomaton, task: Automaton, cells: list[Cells], margins: dict[str, float]
-) -> Finding:
-    """Return up to which length a unit whose rows leak is right, from the cells that prove most."""
+        return replace(found, margins=margins | {"leak": 0.0})
+    cells = [single, *(merged(unit, product) if len(unit.heads_R) == 1 else ())]
     best = max((LeakageBound(unit, one) for one in cells), key=lambda bound: bound.longest(floating=True))
-    length = best.longest(floating=True)
-    if length < 1:
-        statement = "not proved: its rows leak too much"
-    else:
-        more = "or more " if length >= LONGEST - 1 else ""
-        statement = f"right up to length {length:,} {more}as it is: a row leaks up to {best.leak:.1e}"
     return replace(
         found,
-        verdict="up_to_length" if length else "not_proved",
-        length=length or None,
-        statement=f"{statement}; rounded, it is right at every length",
+        length=best.longest(floating=True) or None,
         margins=margins | {"leak": best.leak, "cell_margin": best.margin, "exact_length": best.longest(floating=False)},
-        counterexample=search_leaking(unit, task),
+        counterexample=search_leaking(unit, task, LeakageBound(unit, single)),
     )
 
 
-def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMBOLS) -> Counterexample | None:
+def search_leaking(
+    unit: SoftAutomaton, task: Automaton, bound: LeakageBound, length: int = PATH_SYMBOLS
+) -> Counterexample | None:
     """Follow the leakiest string and return its shortest prefix on which the unit answers wrong, if there is one."""
-    extracted = unit.extract()
-    played = meetings(extracted.automaton, task)
-    bound = LeakageBound(unit, singletons(unit, extracted, played))
     symbols = bound.leakiest(length)
     if not symbols:
         return None
@@ -109,11 +85,3 @@ def search_leaking(unit: SoftAutomaton, task: Automaton, length: int = PATH_SYMB
         return None
     end = int(wrong[0]) + 1
     return Counterexample(symbols=symbols[:end], answer=int(answers[end - 1]), truth=int(truths[end - 1]))
-
-
-def monoid_size(minimal: Automaton, limit: int = 100_000) -> int | None:
-    """Return the number of elements of the syntactic monoid; None beyond the limit."""
-    try:
-        return minimal.transition_monoid(limit).size
-    except InputError:
-        return None

@@ -6,10 +6,10 @@ from operator import itemgetter
 
 import polars as pl
 
-from lengthwise.certificates.attachment import Certified, certificate_row
+from lengthwise.certificates.attachment import certificate_row
 from lengthwise.certificates.automaton_drawing import WIDTH, AutomatonPanel, can_be_drawn
 from lengthwise.certificates.certificate import Certificate
-from lengthwise.certificates.verification import PROVED
+from lengthwise.certificates.finding import PROVED
 from lengthwise.report.parts import REASONS, Cell, Drawn, Figure, Section, TableText
 from lengthwise.report.results import Results, title
 from lengthwise.report.words import NONE
@@ -62,7 +62,7 @@ def certificate_rows(results: Results) -> TableText:
         results: runs of which one or more have a certificate.
     """
     found = _certified(results)
-    named = {f"{run.head.recipe}, seed {run.head.seed}": one.certificate for run, one in found}
+    named = {f"{run.head.recipe}, seed {run.head.seed}": one for run, one in found}
     return TableText(
         name=f"{results.prefix}certificates",
         heading="Certificates",
@@ -87,9 +87,8 @@ def automata_figure(results: Results) -> Figure | None:
     Args:
         results: the runs.
     """
-    found = [(run.head.trained_on, one.certificate) for run, one in _certified(results)]
-    proved = [(task, one) for task, one in found if one.verdict in PROVED and one.minimal]
-    automata = {task: one.minimal.automaton() for task, one in proved if one.minimal}
+    proved = [(run.head.trained_on, one) for run, one in _certified(results) if one.verdict in PROVED]
+    automata = {task: one.task_automaton for task, one in proved}
     drawn = {task: automaton for task, automaton in automata.items() if can_be_drawn(automaton)}
     if not drawn:
         return None
@@ -110,10 +109,11 @@ def verdict_in_words(certificate: Certificate) -> str:
     """Return what a certificate claims."""
     if certificate.verdict == "up_to_length":
         return f"right up to length {certificate.length:,}"
-    return {"every_length": "right at every length", "wrong": "wrong", "not_proved": "not proved"}[certificate.verdict]
+    every = {"every_length": "right at every length", "every_length_snapped": "right at every length, snapped"}
+    return every.get(certificate.verdict, certificate.verdict.replace("_", " "))
 
 
-def _certified(results: Results) -> list[tuple[Run, Certified]]:
+def _certified(results: Results) -> list[tuple[Run, Certificate]]:
     """Return the runs that have a certificate, by task, family and seed."""
     found = [(run, run.attachments["certificate"]) for run in results.runs if "certificate" in run.attachments]
     family: dict[str, str] = dict(results.called.select("digest", "family").iter_rows())
@@ -125,7 +125,7 @@ def _certified(results: Results) -> list[tuple[Run, Certified]]:
 
 def _caption(verdicts: list[str], tasks: int) -> str:
     """Say what was proved of the runs whose automata are shown."""
-    runs, endless = len(verdicts), verdicts.count("every_length")
+    runs, endless = len(verdicts), len(verdicts) - verdicts.count("up_to_length")
     said = f"{_count(runs, 'run')} on {_count(tasks, 'task')} proved to be the minimal automaton of the task"
     if endless == runs:
         return f"{said}, at every length."
@@ -136,9 +136,12 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _row(run: Run, one: Certified) -> list[Cell]:
-    certificate, training, row = one.certificate, one.certificate.training, certificate_row(one)
-    proved, example = certificate.verdict == "every_length", certificate.counterexample
+def _row(run: Run, certificate: Certificate) -> list[Cell]:
+    training, row = certificate.training, certificate_row(certificate)
+    endless, example = certificate.verdict.startswith("every_length"), certificate.counterexample
+    good, about = certificate.verdict == "every_length", _ABOUT[certificate.method]
+    if not certificate.has_proof():
+        good, about = False, f"{about}; a claim whose proof was not kept"
     shown = {name: NONE if row[name] is None else format(row[name], form) for name, form in _FORMATS.items()}
     wrong = Cell(NONE)
     if example is not None:
@@ -149,10 +152,10 @@ def _row(run: Run, one: Certified) -> list[Cell]:
         Cell(run.head.recipe, title(run.head.trained_on)),
         Cell(certificate.operator),
         Cell(str(run.head.seed)),
-        Cell(verdict_in_words(certificate), _ABOUT[certificate.method], "good" if proved else ""),
+        Cell(verdict_in_words(certificate), about, "good" if good else ""),
         Cell(f"{training.sequences:,}", f"to {training.longest:,}, {training.seconds:,.0f} s"),
         *(Cell(shown[name]) for name in ("states", "minimal_states", "elements", "margin")),
-        Cell("\N{INFINITY}" if proved else shown["length"]),
+        Cell("\N{INFINITY}" if endless else shown["length"]),
         wrong,
         Cell(f"{certificate.seconds:,.2f} s"),
     ]

@@ -6,7 +6,7 @@ Shape letters: B batch rows, T tokens, E elements, C classes, V symbols.
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 
 import numpy as np
 import torch
@@ -14,13 +14,12 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
 from lengthwise.certificates.answers import answers_to, verify_exhaustively
-from lengthwise.certificates.certificate import AlgebraTable, Finding
-from lengthwise.certificates.decision import decide, describe_failure
-from lengthwise.certificates.equivalence import Counterexample, compare
+from lengthwise.certificates.finding import LARGEST, Finding
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import is_row_stochastic
+from lengthwise.certificates.product import Counterexample
 from lengthwise.certificates.reading import reduce_shared
-from lengthwise.certificates.trees import tree_errors
+from lengthwise.certificates.trees import shortest_errors
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel
 from lengthwise.models.tree.ldru import LDRU
@@ -100,43 +99,30 @@ def certify_snapped(model: StringModel, task: Language, limits: Limits | None = 
         )
     failure, _ = verify_exhaustively(model, task, READ)
     if failure is not None:
-        statement = f"the network itself is wrong on a string of {len(failure.symbols)} symbols; nothing was extracted"
-        return Finding("wrong", "snapped", statement, counterexample=failure)
+        return Finding("snapped", task.automaton.minimal(), counterexample=failure)
     algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
     return judge(algebra, model, task)
 
 
 def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     """Decide whether the snapped unit of an algebra is right on its task, at every length."""
-    table, goal = algebra.table, task.automaton.minimal()
-    extracted = table.automaton()
-    decision = decide(table, goal)
-    found = Finding(
-        decision.verdict,
-        "snapped",
-        decision.statement,
-        extracted,
-        compare(extracted, task.automaton),
-        monoid=table.size,
-        algebra=AlgebraTable.of(table),
-        margins={"margin": _margin(algebra), "astray": float(len(algebra.astray))},
-    )
-    if decision.trees:
+    margins = {"margin": _margin(algebra), "astray": float(len(algebra.astray))}
+    found = Finding("snapped", task.automaton.minimal(), table=algebra.table, margins=margins)
+    if found.verdict != "wrong":
         return found
-    words = list(islice(tree_errors(table, goal), TRIED))
-    # Best a string on which the network itself is wrong as well.
-    failing = next((word for word in words if answers_to(model, [word]) != task.label(np.array([word]))), None)
-    word = failing or words[0]
+    errors = shortest_errors(algebra.table, found.task)
+    shortest = next(errors)
+    alike = [shortest, *islice(takewhile(lambda word: len(word) == len(shortest), errors), TRIED)]
+    # Of the shortest best one on which the network itself is wrong as well.
+    failing = (word for word in alike if answers_to(model, [word]) != task.label(np.array([word])))
+    word = next(failing, shortest)
     answer, truth = int(answers_to(SnappedUnit(algebra), [word])[0]), int(task.label(np.array([word]))[0])
-    return replace(
-        found,
-        statement=describe_failure(decision, len(word), failing is not None, len(algebra.astray)),
-        counterexample=Counterexample(symbols=list(word), answer=answer, truth=truth),
-    )
+    example = Counterexample(symbols=list(word), answer=answer, truth=truth)
+    return replace(found, counterexample=example)
 
 
 def _margin(algebra: Algebra) -> float:
     """Return the least difference of the two largest logits over the elements whose strings have a class."""
-    counted = torch.from_numpy(algebra.table.classes_E >= 0).to(algebra.logits_EC.device)
-    top = algebra.logits_EC[counted].topk(2, -1).values
-    return float((top[:, 0] - top[:, 1]).min())
+    logits = algebra.logits_EC.cpu().numpy()[algebra.table.classes_E >= 0]
+    top = np.sort(logits, -1)[:, -2:]
+    return float((top[:, -1:] - top[:, :-1]).astype(np.float64).min(initial=LARGEST))

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lengthwise.certificates.product import Product
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.regular.automaton import Automaton
@@ -30,15 +31,6 @@ SATURATION = 106.0
 """From this difference of logits on, the softmax of float32 gives exactly 0: exp(-104) is below its least number."""
 STATES = 100_000
 """Of the automaton with rounded rows, at most."""
-
-
-class Extracted(NamedTuple):
-    """An automaton read off a unit."""
-
-    automaton: Automaton
-    """The Moore machine."""
-    rows_SR: Ints
-    """For each of its states the state of each row that the readout sees."""
 
 
 @dataclass(frozen=True)
@@ -142,30 +134,29 @@ class SoftAutomaton:
         """Return the logits [C] of what the readout sees."""
         return np.einsum("crk,rk->c", self.weight_CRK, rows_RK) + self.bias_C
 
-    def extract(self, limit: int = STATES) -> Extracted:
-        """Return the automaton of the unit with rounded rows.
+    def product(self, task: Automaton, limit: int = STATES) -> Product[tuple[int, ...]]:
+        """Return the product of a task and the automaton of the unit with rounded rows.
 
-        Its states are what the readout can see after some string: the state of each automaton that starts in a row
-        the readout reads. Rows that no string visits do not enter.
+        The states of that are what the readout can see after some string: the state of each automaton that starts in a
+        row the readout reads. Rows that no string visits do not enter.
+
+        Raises:
+            InputError: the alphabets differ in size.
         """
         moves_VRK = self.moves[:, self.heads_R]
+        if len(moves_VRK) != task.vocabulary:
+            raise InputError(f"a unit of {len(moves_VRK)} symbols cannot solve a task over {task.vocabulary} symbols")
         ordered = np.arange(len(self.heads_R))
-        visited: list[tuple[int, ...]] = []
 
-        def step(state: tuple[int, ...], symbol: int) -> tuple[int, ...]:
-            return tuple(moves_VRK[symbol, ordered, list(state)].tolist())
+        def followers(state: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+            return map(tuple, moves_VRK[:, ordered, list(state)].tolist())
 
         def output(state: tuple[int, ...]) -> int:
-            visited.append(state)
             return int(self.scores(np.array([state]))[0].argmax())
 
         start = tuple(self.starts_R.tolist())
-        try:
-            automaton = Automaton.explore(start, step, output, len(moves_VRK), limit)
-        except InputError as error:
-            raise InputError(f"with its rows rounded, {error}; --states allows more") from error
-        # `explore` asks for the class of each state once, in the order in which it numbers them.
-        return Extracted(automaton, np.array(visited))
+        too_many = "with its rows rounded, the automaton has more than {} states: {}; --states allows more"
+        return Product(start, followers, output, task, limit, too_many)
 
 
 def gamma(terms: int) -> float:
@@ -193,6 +184,8 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
     heads = int(operator["heads"])
     embedding_VD = _array(tensors, "encoder.embedding.weight")
     size = round((embedding_VD.shape[1] / heads) ** 0.5)
+    if not heads * size**2 == embedding_VD.shape[1] > 0:
+        raise InputError(f"{heads} heads do not make up the width {embedding_VD.shape[1]} of the checkpoint")
     # The unit scales its logits in float32; the exact product differs by less than `leaf_error` covers.
     logits = embedding_VD * float(_array(tensors, "join.operator.sharpness"))
     seen = np.array(
@@ -212,8 +205,10 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
 def _array(tensors: Mapping[str, NDArray[Any]], name: str) -> Doubles:
     if name not in tensors:
         raise InputError(f"the checkpoint has no tensor {name!r}; it is not that of a log-depth unit")
-    if np.isnan(tensors[name]).any():
-        raise InputError(f"tensor {name!r} of the checkpoint holds values that are not a number")
     if tensors[name].dtype == np.float16:
         raise InputError(f"tensor {name!r} is of type float16; bounds hold for float32 and float64")
+    if not np.isfinite(tensors[name]).all():
+        raise InputError(
+            f"tensor {name!r} of the checkpoint holds values that are not finite, of which nothing can be proved"
+        )
     return tensors[name].astype(np.float64)

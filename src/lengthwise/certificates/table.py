@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lengthwise.certificates.equivalence import live
+from lengthwise.certificates.product import live
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.monoid import TransitionMonoid
 
+ELEMENTS = 5_000
+"""Of an algebra, at most, unless more are allowed."""
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
 
@@ -30,28 +32,28 @@ class MultiplicationTable:
         products_EE: [E, E] the product, row first, or `FREE`.
         leaves_V: [V] the element of each symbol.
         classes_E: [E] the class of the strings of an element, or `IGNORE`.
-        words: a string for each element; every other element's string is that of a product of two others.
+        words: a string for each element, where they are known.
 
     Raises:
         InputError: the shapes do not fit, or an entry is no element.
 
     Example:
-        >>> table = MultiplicationTable(np.array([[0, 1], [1, 0]]), np.array([0, 1]), np.array([0, 1]), ((0,), (1,)))
-        >>> table.balanced([1, 0, 1, 1]), table.violation()
-        (1, None)
+        >>> table = MultiplicationTable(np.array([[0, 1], [1, 0]]), np.array([0, 1]), np.array([0, 1]))
+        >>> table.balanced([1, 0, 1, 1]), table.is_associative()
+        (1, True)
     """
 
     products_EE: Ints
     leaves_V: Ints
     classes_E: Ints
-    words: tuple[Word, ...]
+    words: tuple[Word, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.classes_E)
-        if self.products_EE.shape != (size, size) or len(self.words) != size:
+        if self.products_EE.shape != (size, size) or self.leaves_V.ndim != 1 or not size * self.leaves_V.size:
             raise InputError(
-                f"{size} classes need {size} strings and a table of {size} x {size} products, "
-                f"not {len(self.words)} and {self.products_EE.shape}"
+                f"{size} classes need a table of {size} x {size} products and a leaf for each symbol, "
+                f"not {self.products_EE.shape} and {self.leaves_V.shape}"
             )
         for name, entries in (("product", self.products_EE), ("leaf", self.leaves_V)):
             if entries.size and (entries.min() < FREE or entries.max() >= size):
@@ -71,21 +73,15 @@ class MultiplicationTable:
         element = int(level[0])
         return element if element < self.size else FREE
 
-    def violation(self) -> tuple[Word, Word, Word] | None:
-        """Return strings x, a, y, a of them one symbol, with ``(x a) y`` other than ``x (a y)``; None if associative.
+    def is_associative(self) -> bool:
+        """Return whether ``(x a) y`` is ``x (a y)`` for all x, y and symbols a.
 
         Light's test: the elements a that pass for all x and y are closed under products, so that the generators
         decide. Free products count as a zero. It is exact only for tables whose elements the leaves generate.
         """
         products = self.with_zero()
-        for leaf in np.unique(self.leaves_V):
-            left_EE = products[products[:, leaf]]
-            right_EE = products[:, products[leaf]]
-            unequal = np.argwhere(left_EE != right_EE)
-            if len(unequal):
-                first, third = unequal[0]
-                return self.words[first], self.words[leaf], self.words[third]
-        return None
+        leaves = np.unique(self.leaves_V)
+        return all(np.array_equal(products[products[:, leaf]], products[:, products[leaf]]) for leaf in leaves)
 
     def automaton(self) -> Automaton:
         """Return the automaton of right multiplication by leaves.
@@ -115,9 +111,11 @@ class MultiplicationTable:
             [E] for each element its place in ``automaton.transition_monoid()``; None where there is no such map, or
             where not every element is a product of leaves.
         """
-        monoid = automaton.transition_monoid()
+        if len(self.leaves_V) > automaton.vocabulary:
+            return None
+        monoid = automaton.transition_monoid(max(ELEMENTS, 2 * self.size))
         image_E = self._images(monoid)
-        if (image_E == FREE).any() or len(self.leaves_V) > automaton.vocabulary:
+        if (image_E == FREE).any():
             return None
         wanted_V = monoid.generators[: len(self.leaves_V)]
         expected_EE = monoid.product[np.ix_(image_E, image_E)]
@@ -138,18 +136,15 @@ class MultiplicationTable:
         for leaf, performed in zip(self.leaves_V, monoid.generators, strict=False):
             if leaf != FREE:
                 image_E[leaf] = performed
-        leaves = np.flatnonzero(image_E != FREE)
-        # Appending a symbol nearly always reaches all; it spares the products of all by all.
-        for by_leaves in (True, False):
-            while True:
-                reached = np.flatnonzero(image_E != FREE)
-                rights = leaves if by_leaves else reached
-                values, places = np.unique(self.products_EE[np.ix_(reached, rights)], return_index=True)
-                new = (values != FREE) & (image_E[values] == FREE)
-                if not new.any():
-                    break
-                left, right = np.divmod(places[new], max(len(rights), 1))
-                image_E[values[new]] = monoid.product[image_E[reached[left]], image_E[rights[right]]]
+        new = np.flatnonzero(image_E != FREE)
+        while len(new):
+            before, reached = image_E.copy(), np.flatnonzero(image_E != FREE)
+            for lefts, rights in ((new, reached), (reached, new)):
+                values, places = np.unique(self.products_EE[np.ix_(lefts, rights)], return_index=True)
+                found = (values != FREE) & (image_E[values] == FREE)
+                left, right = np.divmod(places[found], len(rights))
+                image_E[values[found]] = monoid.product[image_E[lefts[left]], image_E[rights[right]]]
+            new = np.flatnonzero(image_E != before)
         return image_E
 
     def with_zero(self) -> Ints:

@@ -1,63 +1,124 @@
 """Balanced trees over a multiplication table: what they make of it, decided for all strings at once.
 
-A balanced tree joins blocks of ``2^k`` symbols with blocks as long or with a shorter rest. What blocks and rests of a
-level can be, as elements of the table and as maps of the task's states together, depends on the level before alone, and
-there are finitely many sets of such pairs: once they repeat, every length has been seen.
+A balanced tree joins a block of ``2^k`` symbols with a rest of 1 to ``2^k``. What blocks and rests can be, as an
+element of the table and a map of the task's states together, depends on the level before alone, and there are finitely
+many sets of such pairs: once they repeat, every length has been seen.
+
+Shape letters: N blocks of a level, U what is found up to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
-from typing import TypeAlias, Union
+from typing import NamedTuple
 
-from lengthwise.certificates.table import FREE, MultiplicationTable
-from lengthwise.tasks.base import IGNORE
+import numpy as np
+
+from lengthwise.certificates.table import ELEMENTS, MultiplicationTable
+from lengthwise.errors import InputError
+from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 
-_Pair = tuple[int, int]
-"""An element of the table, and the element of the task's transition monoid that the same string performs."""
+PRODUCTS = 50_000_000
+"""Products of blocks and rests that are looked at, at most."""
+LEVELS = 1_000
+LONGEST = 1 << 16
+"""Symbols of a string that is written out, at most."""
 
 
-def tree_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
-    """Yield strings that balanced trees over a table answer wrongly, one for each way to be wrong at each level."""
-    for tree in _errors(table, task):
-        yield _word(tree)
+class _Level(NamedTuple):
+    """What a level can be: each an element of the table and one of the task's monoid, as one number."""
+
+    blocks_N: Ints
+    """What strings of 2^k symbols are."""
+    every_U: Ints
+    """What strings of 1 to 2^k symbols are."""
+    joined_NU: Ints
+    """What blocks joined with rests are; -1 where they never stand side by side."""
+
+
+def shortest_errors(table: MultiplicationTable, task: Automaton) -> Iterator[Word]:
+    """Yield strings that balanced trees over a table answer wrong: the shortest first, one for each way to be wrong.
+
+    Raises:
+        InputError: there are too many products to look at, or the shortest such string is too long to be written.
+    """
+    trees = _Trees(table, task)
+    wrong = trees.wrong()
+    while len(wrong):
+        word, code = trees.shortest(wrong)
+        yield word
+        wrong = wrong[wrong != code]
 
 
 def trees_are_right(table: MultiplicationTable, task: Automaton) -> bool:
-    """Return whether `tree_errors` yields nothing, without writing out any string, which may be as long as 2^levels."""
-    return next(_errors(table, task), None) is None
+    """Return whether `shortest_errors` yields nothing; errors as there, but for strings, which are not written."""
+    return not len(_Trees(table, task).wrong())
 
 
-_Tree: TypeAlias = Union[int, "tuple[_Tree, _Tree]"]
-"""A symbol, or what was joined."""
+class _Trees:
+    """The levels of all balanced trees over a table."""
 
+    def __init__(self, table: MultiplicationTable, task: Automaton) -> None:
+        self.table, self.task = table, task
+        self.monoid = task.transition_monoid(max(ELEMENTS, 2 * table.size))
+        self.products_EE, self.performed_MM = table.with_zero().astype(np.int32), self.monoid.product.astype(np.int32)
+        self.looked = 0
+        self.symbols = dict[int, int]()
+        for symbol, (leaf, performed) in enumerate(zip(table.leaves_V, self.monoid.generators, strict=True)):
+            if leaf >= 0:
+                self.symbols.setdefault(int(leaf) * self.monoid.size + int(performed), symbol)
+        self.levels = [*self._levels()]
 
-def _errors(table: MultiplicationTable, task: Automaton) -> Iterator[_Tree]:
-    """Yield the trees that are wrong, one for each pair that a level shows."""
-    monoid = task.transition_monoid()
-    elements, maps = table.products_EE.tolist(), monoid.product.tolist()
-    classes, truth = table.classes_E.tolist(), task.outputs_S[monoid.elements_MS[:, task.start]].tolist()
+    def wrong(self) -> Ints:
+        """Return all that some string is, and that has another class than the task gives that string."""
+        every_U = self.levels[-1].every_U if self.levels else np.array([], np.int64)
+        elements_U, performed_U = np.divmod(every_U, self.monoid.size)
+        truth_U = self.task.outputs_S[self.monoid.elements_MS[performed_U, self.task.start]]
+        return every_U[(truth_U != IGNORE) & (truth_U != self.table.classes_E[elements_U])]
 
-    def joined(lefts: dict[_Pair, _Tree], rights: dict[_Pair, _Tree]) -> dict[_Pair, _Tree]:
-        found: dict[_Pair, _Tree] = {}
-        for ((x, m), left), ((y, n), right) in product(lefts.items(), rights.items()):
-            if elements[x][y] != FREE:
-                found.setdefault((elements[x][y], maps[m][n]), (left, right))
-        return found
+    def shortest(self, codes: Ints) -> tuple[Word, int]:
+        """Return the shortest string that is one of some things, and which."""
+        for code, symbol in self.symbols.items():
+            if code in codes:
+                return (symbol,), code
+        place = next(place for place, level in enumerate(self.levels) if np.isin(level.joined_NU, codes).any())
+        level = self.levels[place]
+        hits_NU = np.isin(level.joined_NU, codes)
+        rest, found = self.shortest(level.every_U[hits_NU.any(0)])
+        column = int(np.searchsorted(level.every_U, found))
+        row = int(hits_NU[:, column].argmax())
+        if 2**place + len(rest) > LONGEST:
+            raise InputError(f"the shortest string that is wrong has more than {LONGEST:,} symbols")
+        return self._block(place, int(level.blocks_N[row])) + rest, int(level.joined_NU[row, column])
 
-    pairs = list(zip(table.leaves_V.tolist(), monoid.generators.tolist(), strict=True))
-    blocks: dict[_Pair, _Tree] = {pair: pairs.index(pair) for pair in reversed(pairs) if pair[0] != FREE}
-    rests = dict[_Pair, _Tree]()
-    seen = set[tuple[frozenset[_Pair], frozenset[_Pair]]]()
-    while (level := (frozenset(blocks), frozenset(rests))) not in seen:
-        seen.add(level)
-        for (element, performed), tree in (rests | blocks).items():
-            if truth[performed] not in (IGNORE, classes[element]):
-                yield tree
-        rests, blocks = joined(blocks, rests) | blocks | rests, joined(blocks, blocks)
+    def _block(self, place: int, code: int) -> Word:
+        """Return a string of 2^k symbols that is something."""
+        if not place:
+            return (self.symbols[code],)
+        level = self.levels[place - 1]
+        columns = np.searchsorted(level.every_U, level.blocks_N)
+        row, column = np.argwhere(level.joined_NU[:, columns] == code)[0]
+        return self._block(place - 1, int(level.blocks_N[row])) + self._block(place - 1, int(level.blocks_N[column]))
 
+    def _levels(self) -> Iterator[_Level]:
+        blocks_N = every_U = np.array(sorted(self.symbols), np.int64)
+        seen = set[tuple[bytes, bytes]]()
+        while (key := (blocks_N.tobytes(), every_U.tobytes())) not in seen:
+            seen.add(key)
+            self.looked += blocks_N.size * every_U.size
+            if self.looked > PRODUCTS or len(seen) > LEVELS:
+                raise InputError(
+                    f"trees over {self.table.size} elements have more than {PRODUCTS:,} products to look at"
+                )
+            joined_NU = self._join(blocks_N, every_U)
+            yield _Level(blocks_N, every_U, joined_NU)
+            joined = np.unique(joined_NU[:, np.searchsorted(every_U, blocks_N)])
+            every_U = np.union1d(every_U, joined_NU[joined_NU >= 0])
+            blocks_N = joined[joined >= 0]
 
-def _word(tree: _Tree) -> Word:
-    return (tree,) if isinstance(tree, int) else _word(tree[0]) + _word(tree[1])
+    def _join(self, left_N: Ints, right_U: Ints) -> Ints:
+        size = self.monoid.size
+        elements = self.products_EE[np.ix_(left_N // size, right_U // size)]
+        performed = self.performed_MM[np.ix_(left_N % size, right_U % size)]
+        return np.where(elements < self.table.size, elements * size + performed, -1)

@@ -1,276 +1,357 @@
-"""Checks of a certificate, made from what it says and from the weights it is about, without torch."""
+"""Checks of certificates: what they say, the run and the weights that they are about, without torch.
+
+One function, `problems_of`, stands behind ``certify --verify``, ``export``, ``report`` and ``keep``.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
+import safetensors
 
 from lengthwise.certificates.certificate import (
-    AutomatonTable,
+    FILE_NAME,
     Certificate,
     arrays,
     hash_weights,
+    read_certificate,
     read_weights,
 )
-from lengthwise.certificates.decision import (
-    NETWORK,
-    conclude,
-    decide,
-    describe_answer,
-    describe_cells,
-    describe_failure,
-)
-from lengthwise.certificates.equivalence import Counterexample, Equal, compare
-from lengthwise.certificates.rounding import certify_stochastic, monoid_size
-from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
-from lengthwise.certificates.table import FREE, MultiplicationTable
-from lengthwise.errors import InputError
+from lengthwise.certificates.finding import PROVED, Finding
+from lengthwise.certificates.product import Counterexample, same, states_along
+from lengthwise.certificates.rounding import certify_stochastic
+from lengthwise.certificates.stochastic import STATES, read_unit
+from lengthwise.errors import InputError, reason_of
+from lengthwise.files import refuse_irregular
+from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.rows import Head, read_head
+from lengthwise.runs.shipped import read_settings
+from lengthwise.runs.table import INDEX, read_kept
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.regular.automaton import Automaton
-
-PROVED = ("every_length", "up_to_length")
 
 
-def verify_claims(certificate: Certificate) -> list[str]:
-    """Check everything that a certificate says about automata, the task's own automaton taken from this package.
+class Verified(NamedTuple):
+    """A certificate of which nothing was found to be wrong."""
 
-    The search over pairs of states, the isomorphism, the multiplication table and the counterexample are all gone
-    through again, and verdict, length and statement have to be what follows from them.
+    certificate: Certificate
+    unchecked: list[str]
+    """What it says that could not be checked, a phrase each."""
+
+
+def verify_certificate(path: Path, folder: Path | None = None) -> Verified:
+    """Check a certificate again: all that it says, and the run and the weights that it is about.
+
+    Args:
+        path: the file, or a run's folder that holds one.
+        folder: the run; by default the folder of the file, where that is a run.
+
+    Returns:
+        The certificate, and which of its claims could not be checked.
+
+    Raises:
+        InputError: the certificate is not one, or something in it does not hold; the message names all of it.
+    """
+    file = path / FILE_NAME if path.is_dir() else path
+    run = RunFolder(folder or file.parent)
+    if folder is not None and not run.checkpoint.exists():
+        raise InputError(f"cannot read the weights {run.checkpoint}: a run has a checkpoint, and there is none")
+    beside = run if run.checkpoint.exists() or run.recipe.exists() else None
+    certificate = read_certificate(file)
+    head = read_head(run.evaluation) if beside and run.evaluation.exists() else None
+    refuse(certificate, f"certificate {file}", beside, head)
+    return Verified(certificate, unchecked_of(certificate, beside, head))
+
+
+def verify_all(path: Path, folder: Path | None = None) -> Iterator[tuple[str, Verified | InputError]]:
+    """Check all certificates at or below a path, those of kept results among them.
+
+    Args:
+        path: as in `verify_certificate`, or a folder that holds runs or kept results.
+        folder: as there.
+
+    Returns:
+        Where each lies, and what `verify_certificate` returns or raises of it.
+    """
+    alone = not path.is_dir() or (path / FILE_NAME).exists()
+    files = [path] if alone else sorted(path.rglob(FILE_NAME))
+    kept = [] if alone else sorted(index.parent for index in path.rglob(INDEX))
+    if not files and not kept:
+        raise InputError(f"there is no certificate in {path}; lengthwise certify makes one of a run")
+    for file in files:
+        try:
+            yield str(file), verify_certificate(file, folder)
+        except InputError as error:
+            yield str(file), error
+    for place in kept:
+        try:
+            runs = [run for run in read_kept(place).runs if "certificate" in run.attachments]
+        except InputError as error:
+            yield str(place), error
+            continue
+        for run in runs:
+            certificate: Certificate = run.attachments["certificate"]
+            yield str(run.path), Verified(certificate, unchecked_of(certificate, None, run.head))
+
+
+def refuse(certificate: Certificate, name: str, run: RunFolder | None = None, head: Head | None = None) -> None:
+    """Check a certificate; arguments as in `problems_of`.
+
+    Raises:
+        InputError: something in it does not hold; the message names all of it.
+    """
+    if problems := problems_of(certificate, run, head):
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        again = f"\nmake it again with: lengthwise certify {run.path}" if run else ""
+        raise InputError(f"{name} does not hold:\n{listed}{again}")
+
+
+def problems_of(certificate: Certificate, run: RunFolder | None = None, head: Head | None = None) -> list[str]:
+    """Check everything that a certificate says, the task's own automaton taken from this package.
+
+    Its evidence is gone through again, and verdict and statement have to be what follows from it. Where the weights of
+    a row-stochastic unit are there, so is the evidence.
 
     Args:
         certificate: the certificate.
+        run: the folder of the run that it is about; by default what it says of weights and training is not checked.
+        head: of the evaluation of that run.
 
     Returns:
         What does not hold, a sentence each; nothing when all does.
     """
-    problems = [*_verdict(certificate)]
-    try:
-        task = get_language(certificate.task)
-        goal = task.automaton.minimal()
-        if task.version != certificate.task_version:
-            problems.append(f"it is about version {certificate.task_version} of the task, here is {task.version}")
-        if certificate.task_automaton != AutomatonTable.of(goal):
-            problems.append(f"its task automaton is not that of {certificate.task}")
-        # The first refuses symbols that the others could not read.
-        for check in (_counterexample, _automata, _algebra):
-            problems += check(certificate, goal)
-    except InputError as error:
-        problems.append(str(error))
+    problems: list[str] = []
+    checks = (_task(certificate), _evidence(certificate), _training(certificate, run, head), _weights(certificate, run))
+    # What one finds may be what the next could not read.
+    for check in checks:
+        try:
+            problems += check
+        except InputError as error:
+            problems.append(str(error))
+        if problems:
+            break
+    if certificate.seal != certificate.expected_seal() and not _only_claims(certificate, run):
+        problems.append("its contents do not match its seal: it was changed after it was written")
     return problems
 
 
-def verify_weights(certificate: Certificate, checkpoint: Path, model: Mapping[str, Any]) -> list[str]:
-    """Check that a certificate is about these weights, and find out all of it again where that needs no torch.
+def unchecked_of(certificate: Certificate, run: RunFolder | None = None, head: Head | None = None) -> list[str]:
+    """Return which claims of a certificate `problems_of` cannot check; arguments as there."""
+    weights = run is not None and run.checkpoint.exists()
+    found = ["how long training and certification took, and the versions"]
+    if _only_claims(certificate, run):
+        found.append("all that it claims: its proof was not kept")
+    elif not weights:
+        found.append("that what it holds was read off the weights that it names, and what the network itself answers")
+    elif certificate.operator != "stochastic" or certificate.method not in ("raw", "rounded"):
+        found.append(
+            "that what it holds was read off these weights, with its margins and what the network itself answers: "
+            "lengthwise certify finds that anew"
+        )
+    elif certificate.counterexample is not None:
+        found.append("what the network itself answers where logits lie within the error of float32")
+    if head is None or run is None:
+        found.append("the digest of the recipe")
+    if head is None:
+        found.append("the longest string of training" if run else "recipe, seed, steps and strings of training")
+    return found
 
-    Args:
-        certificate: the certificate.
-        checkpoint: the safetensors file.
-        model: the resolved section ``model`` of the run's recipe.
 
-    Returns:
-        What does not hold, as in `verify_claims`.
+def _only_claims(certificate: Certificate, run: RunFolder | None) -> bool:
+    """Return whether it is one of those that were kept without their proof."""
+    return run is None and certificate.schema_version == 1 and not certificate.has_proof()
 
-    Raises:
-        InputError: the checkpoint cannot be read.
-    """
-    found = hash_weights(checkpoint)
+
+def _task(certificate: Certificate) -> Iterator[str]:
+    task = get_language(certificate.task)
+    if task.version != certificate.task_version:
+        yield f"it is about version {certificate.task_version} of the task, here is {task.version}"
+    goal = task.automaton.minimal()
+    if not same(certificate.task_automaton, goal):
+        yield f"its task automaton is not that of {certificate.task}"
+    if certificate.minimal is not None and not same(certificate.minimal, goal):
+        yield "its minimal automaton is not that of the task"
+    if certificate.isomorphism not in (None, [*range(goal.states)]):
+        yield "its isomorphism is none between the minimal automata"
+
+
+def _evidence(certificate: Certificate) -> Iterator[str]:
+    """Check that the evidence fits together, and that the claim follows from it."""
+    found, example, method = certificate.finding(), certificate.counterexample, certificate.method
+    by_rows = method == "rounded" or (method == "raw" and found.extracted is not None)
+    if by_rows and certificate.operator != "stochastic":
+        yield f"it is about the rows of the operator {certificate.operator!r}, which has none"
+    if not certificate.has_proof():
+        if certificate.schema_version != 1:
+            yield "it counts the states of an automaton that it does not hold"
+        return
+    if certificate.verdict in PROVED and (found.automaton is None or (method == "snapped" and found.table is None)):
+        yield "it claims a proof and holds none"
+        return
+    if found.table is not None and len(found.table.leaves_V) != found.task.vocabulary:
+        yield f"its multiplication table has {len(found.table.leaves_V)} leaves for {found.task.vocabulary} symbols"
+        return
+    if found.table is not None and certificate.extracted and not same(certificate.extracted, found.automaton):
+        yield "its extracted automaton is not that of its multiplication table"
+    if certificate.states not in (None, found.automaton and found.automaton.states):
+        yield f"it counts {certificate.states} states, its automaton has another number"
+    if certificate.monoid != found.elements(max(certificate.monoid or 1, 1)):
+        yield f"{certificate.monoid} is not the number of elements"
+    if example is None and found.automaton is not None and found.table is None and found.difference:
+        yield f"its automaton is wrong on the string {found.difference.symbols}, and it shows no counterexample"
+    if example is not None:
+        yield from _counterexample(example, found)
+    if (found.length is not None) != (certificate.verdict == "up_to_length"):
+        yield f"the length {found.length} does not belong to the verdict {certificate.verdict}"
+    if certificate.verdict == "wrong" and example is None:
+        yield "it claims that the model is wrong, without a counterexample"
+    elif (claim := found.claim) != (certificate.verdict, certificate.statement):
+        own = f"{certificate.verdict}, {certificate.statement!r}"
+        yield f"it claims {own}; what it holds gives {claim.verdict}, {claim.statement!r}"
+
+
+def _counterexample(example: Counterexample, found: Finding) -> Iterator[str]:
+    """Check that a counterexample is one."""
+    truth = int(found.task.label(np.array([example.symbols]))[0])
+    if truth != example.truth or truth == IGNORE:
+        yield f"the task gives its counterexample the class {truth}, not {example.truth}"
+    if found.length is not None and len(example.symbols) <= found.length:
+        yield f"its counterexample is no longer than the {found.length:,} symbols that it proves"
+    if example.model_answer is None:
+        yield "the network was not run on its counterexample"
+    states = states_along(found.automaton, example.symbols) if found.automaton is not None else []
+    if example.states != states:
+        yield "the states of its counterexample are not those of its extracted automaton"
+    if (given := _answer(example, found)) not in (None, example.answer):
+        yield f"what was read off the model answers {given} to its counterexample, not {example.answer}"
+
+
+def _answer(example: Counterexample, found: Finding) -> int | None:
+    """Return what was read off a model answers to its counterexample, where that is what the example is about."""
+    if found.method == "black_box" or found.automaton is None:
+        return example.model_answer
+    if found.method == "snapped" and found.table is not None:
+        element = found.table.balanced(example.symbols)
+        # What is read off an element whose strings should have no class stands in the weights alone.
+        answer = IGNORE if element < 0 else int(found.table.classes_E[element])
+        return None if answer == IGNORE else answer
+    if found.difference is None:
+        return None
+    if example.symbols != found.difference.symbols:
+        return IGNORE
+    return found.difference.answer
+
+
+def _training(certificate: Certificate, run: RunFolder | None, head: Head | None) -> Iterator[str]:
+    """Compare what a certificate says of training with the run beside it, or with the head of its evaluation."""
+    training, stated = certificate.training, dict[str, Any]()
+    if head is not None:
+        stated = {name: getattr(head, name) for name in ("recipe", "seed", "step", "sequences")}
+        stated |= {"longest": head.training_length or 0, "task": head.trained_on, "task version": head.task_version}
+        # The digest of kept results follows the format of recipes.
+        stated |= {"digest": head.digest} if run else {}
+    elif run is not None:
+        stated = _recorded(run)
+    own = training.model_dump() | {"task": certificate.task, "task version": certificate.task_version}
+    for name, value in stated.items():
+        if own[name] != value:
+            yield f"it is about another run: its {name} is {own[name]!r}, that of the run beside it {value!r}"
+
+
+def _recorded(run: RunFolder) -> dict[str, Any]:
+    """Return what the recipe and the checkpoint of a run say, where it has no evaluation."""
+    settings = _settings(run)
+    task, seeds = settings.get("task"), settings.get("seeds")
+    found = {"recipe": settings.get("name"), "task": task.get("language") if isinstance(task, dict) else task}
+    if isinstance(seeds, list):
+        found["seed"] = seeds[0] if len(seeds) == 1 else seeds
+    if run.checkpoint.exists():
+        counters = _counters(run.checkpoint)
+        found |= {name: counters.get(name) for name in ("step", "sequences")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _settings(run: RunFolder) -> dict[str, Any]:
+    """Return the resolved recipe of a run."""
+    if not run.recipe.exists():
+        raise InputError(f"{run.path} is not a run: cannot read its recipe.yaml")
+    settings = read_settings(run.recipe, "recipe", given=False)
+    if not isinstance(settings.get("model"), dict):
+        raise InputError(f"{run.recipe} is not the recipe of a run: it has no model")
+    return settings
+
+
+def _counters(checkpoint: Path) -> dict[str, Any]:
+    refuse_irregular(checkpoint)
+    try:
+        with safetensors.safe_open(checkpoint, framework="numpy") as file:
+            values = json.loads((file.metadata() or {}).get("values", "{}"))
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
+    return values if isinstance(values, dict) else {}
+
+
+def _weights(certificate: Certificate, run: RunFolder | None) -> Iterator[str]:
+    """Check that a certificate is about the weights of a run, and find out all of it again where no torch is needed."""
+    if run is None or not run.checkpoint.exists():
+        return
+    found = hash_weights(run.checkpoint)
     if found != certificate.weights:
-        return [f"the weights in {checkpoint} changed: their SHA-256 is {found}, certified was {certificate.weights}"]
-    operator = (model.get("operator") or {}).get("name")
-    if operator is not None and operator != certificate.operator:
-        return [f"it is about the operator {certificate.operator!r}, the run has {operator!r}"]
-    if operator != "stochastic" or (model.get("level") != "plain" and certificate.method not in ("raw", "rounded")):
-        return []
-    unit = read_unit(arrays(read_weights(checkpoint)), model)
-    problems: list[str] = []
-    example, method = certificate.counterexample, certificate.method
+        yield f"it is about other weights than those in {run.checkpoint}: their SHA-256 is {found}"
+        return
+    model, method = _settings(run)["model"], certificate.method
+    chosen = model.get("operator")
+    operator = chosen.get("name") if isinstance(chosen, dict) else certificate.operator
+    if operator != certificate.operator:
+        yield f"it is about the operator {certificate.operator!r}, the run has {operator!r}"
+        return
+    if operator != "stochastic" or (model.get("level") != "plain" and method not in ("raw", "rounded")):
+        return
+    try:
+        unit, example = read_unit(arrays(read_weights(run.checkpoint)), model), certificate.counterexample
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(f"{run.recipe} and {run.checkpoint} are not of one run: {reason_of(error)}") from error
     # Several answers are possible where float32 leaves a doubt.
     if example is not None and example.model_answer not in unit.possible_answers(example.symbols):
-        problems.append(f"the network does not answer {example.model_answer} to its counterexample")
-    if method in ("raw", "rounded"):
-        problems += _found_again(certificate, method, unit)
-    elif certificate.verdict in PROVED:
-        problems.append(
-            f"it claims a proof by {method}; a unit of row-stochastic products is proved as it is or rounded, which "
-            "its weights can confirm"
-        )
-    return problems
-
-
-def _found_again(certificate: Certificate, method: Literal["raw", "rounded"], unit: SoftAutomaton) -> Iterator[str]:
-    """Compare a certificate with what the weights of a row-stochastic unit give."""
+        yield f"the network does not answer {example.model_answer} to its counterexample"
+    if method == "black_box":
+        return
+    if method == "snapped":
+        yield "a unit of row-stochastic products is proved as it is or rounded, which its weights can confirm"
+        return
     # More states than usual may have been allowed.
-    limit = max(STATES, len(certificate.extracted.outputs) if certificate.extracted else 0)
+    limit = max(STATES, certificate.extracted.states if certificate.extracted else 0)
     again = certify_stochastic(unit, get_language(certificate.task).automaton, method, limit)
-    verdict, statement = conclude(again, certificate.counterexample)
-    claimed, given = _claim(certificate.verdict, certificate.length), _claim(verdict, again.length)
-    if again.extracted is not None and certificate.extracted != AutomatonTable.of(again.extracted):
+    yield from _found_again(certificate.finding(), again)
+
+
+def _found_again(own: Finding, again: Finding) -> Iterator[str]:
+    """Compare the evidence of a certificate with what the weights of a row-stochastic unit give."""
+    if not same(own.extracted, again.extracted):
         yield "its extracted automaton is not the one that the weights give"
-    if claimed != given:
-        yield f"it claims {claimed}, the weights give {given}"
-    elif certificate.statement != statement:
-        yield f"its statement is not what the weights give: {statement}"
-    if certificate.monoid != again.monoid:
-        yield f"it claims {certificate.monoid} elements of the monoid, the weights give {again.monoid}"
-    if not _same_numbers(certificate.margins, again.margins):
+    if own.length != again.length:
+        yield f"it claims the length {own.length}, the weights give {again.length}"
+    if not _same_numbers(own.margins, again.margins):
         yield "its margins are not those that the weights give"
-    expected, example = again.example(), certificate.counterexample
-    own = {"model_answer": example.model_answer if example else None}
-    if example != (expected and expected.model_copy(update=own)):
+    example, expected = own.counterexample, again.counterexample
+    # Its states and the network's own answer are checked by themselves.
+    if _told(example) != _told(expected):
         yield "its counterexample is not the one that the weights give"
+    expected = replace(again, counterexample=example).claim
+    if expected != own.claim:
+        yield f"the weights give: {expected.statement}"
+
+
+def _told(example: Counterexample | None) -> tuple[list[int], int, int] | None:
+    return example and (example.symbols, example.answer, example.truth)
 
 
 def _same_numbers(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
     # Libraries of linear algebra round differently in the last places.
     return one.keys() == other.keys() and all(math.isclose(one[name], other[name], rel_tol=1e-6) for name in one)
-
-
-def _claim(verdict: str, length: int | None) -> str:
-    return verdict if length is None else f"{verdict} {length:,}"
-
-
-def _verdict(certificate: Certificate) -> Iterator[str]:
-    """Check that verdict, method, length, the beginning of the statement and the seal go together."""
-    verdict, method, length = certificate.verdict, certificate.method, certificate.length
-    if method == "black_box" and verdict in PROVED:
-        yield "it claims a proof by the answers of a black box, which never are one"
-    if method != "raw" and verdict == "up_to_length":
-        yield f"it claims a proof up to a length by the method {method}, which finds none"
-    if method == "rounded" and certificate.operator != "stochastic":
-        yield f"it rounds the rows of the operator {certificate.operator!r}, which has none"
-    if (length is not None) != (verdict == "up_to_length") or (length is not None and length < 1):
-        yield f"the length {length} does not belong to the verdict {verdict}"
-    beginnings = {
-        "every_length": ("right at every length",),
-        "up_to_length": (f"right up to length {length or 0:,} ", f"right on every string of at most {length} symbols"),
-        "wrong": ("",),
-        "not_proved": ("not proved",),
-    }
-    if not certificate.statement.startswith(beginnings[verdict]):
-        yield f"its statement does not say its verdict {_claim(verdict, length)}: {certificate.statement}"
-    if certificate.seal != certificate.expected_seal():
-        yield "its contents do not match its seal: it was changed after it was written"
-
-
-def _automata(certificate: Certificate, goal: Automaton) -> Iterator[str]:
-    """Check the extracted automaton and what follows from it: the minimal one, its isomorphism, its monoid."""
-    proved, monoid, algebra = certificate.verdict in PROVED, certificate.monoid, certificate.algebra
-    if certificate.extracted is None:
-        if proved:
-            yield "it proves a length without an automaton"
-        if (certificate.minimal, certificate.isomorphism, algebra, monoid) != (None,) * 4:
-            yield "it describes an automaton that it does not hold"
-        return
-    found = compare(certificate.extracted.automaton(), goal)
-    if algebra is not None and monoid != len(algebra.outputs):
-        yield f"{monoid} is not the number of elements"
-    elif algebra is None and monoid is not None:
-        equal = isinstance(found, Equal) and monoid_size(found.minimal, max(monoid, 1)) == monoid
-        if certificate.operator == "stochastic" and not equal:
-            yield f"{monoid} is not the number of elements"
-        elif certificate.operator != "stochastic" and certificate.method != "raw":
-            yield "it counts the elements of a missing table"
-    if isinstance(found, Counterexample):
-        if proved or certificate.isomorphism is not None or certificate.minimal is not None:
-            yield f"its extracted automaton is wrong on the string {list(found.symbols)}"
-    elif certificate.minimal != AutomatonTable.of(found.minimal):
-        yield "its minimal automaton is not that of the extracted one"
-    elif certificate.isomorphism != list(found.isomorphism):
-        yield "its isomorphism is none between the minimal automata"
-
-
-def _algebra(certificate: Certificate, goal: Automaton) -> Iterator[str]:
-    """Check every entry of the multiplication table, and that it decides what is claimed."""
-    algebra, extracted, snapped = certificate.algebra, certificate.extracted, certificate.method == "snapped"
-    by_cells = certificate.operator != "stochastic" and certificate.verdict == "every_length" and not snapped
-    if extracted is None:
-        return
-    if algebra is None:
-        if snapped or by_cells:
-            yield "it has no multiplication table, which its proof rests on"
-        return
-    table = algebra.table()
-    if len(algebra.leaves) != goal.vocabulary:
-        yield f"its multiplication table has {len(algebra.leaves)} leaves for {goal.vocabulary} symbols"
-        return
-    if AutomatonTable.of(table.automaton()) != extracted:
-        yield "its extracted automaton is not that of its multiplication table"
-    if snapped:
-        yield from _snapped(certificate, table, goal)
-    if by_cells:
-        # The cells themselves need the weights.
-        cells = _count(certificate, "cells")
-        if table.homomorphism(goal) is None:
-            yield "its multiplication table is not that of the task"
-        if cells < table.size or "radius" not in certificate.margins or certificate.statement != describe_cells(cells):
-            yield "its statement is not one about cells that are mapped into one another"
-
-
-def _snapped(certificate: Certificate, table: MultiplicationTable, goal: Automaton) -> Iterator[str]:
-    """Check verdict, statement and counterexample of a unit that computes a table."""
-    decision, example = decide(table, goal), certificate.counterexample
-    said, answer = decision.statement, IGNORE
-    if example is not None and decision.verdict == "wrong":
-        if decision.trees:
-            answer = int(table.automaton().label(np.array([example.symbols]))[0])
-        else:
-            fails = example.model_answer != example.truth
-            said = describe_failure(decision, len(example.symbols), fails, _count(certificate, "astray"))
-            element = table.balanced(example.symbols)
-            answer = IGNORE if element == FREE else int(table.classes_E[element])
-        # What is read off an element whose strings should have no class stands in the weights alone.
-        if answer not in (IGNORE, example.answer):
-            yield f"its multiplication table answers {answer} to its counterexample, not {example.answer}"
-    if decision.verdict != certificate.verdict:
-        yield f"it claims {certificate.verdict}, its multiplication table gives {decision.verdict}"
-    elif certificate.statement != said:
-        yield f"its statement is not what its multiplication table gives: {said}"
-
-
-def _count(certificate: Certificate, name: str) -> int:
-    """Return a whole number among the margins; -1 where it is none."""
-    number = certificate.margins.get(name, -1.0)
-    return int(number) if number.is_integer() else -1
-
-
-def _counterexample(certificate: Certificate, goal: Automaton) -> Iterator[str]:
-    """Check that a counterexample is one, and that the statement is about it."""
-    example, verdict, said = certificate.counterexample, certificate.verdict, certificate.statement
-    if example is None:
-        if verdict == "wrong" or NETWORK in said:
-            yield "it claims that the model is wrong, without a counterexample"
-        return
-    if verdict == "every_length":
-        yield "it claims a proof at every length, with a counterexample"
-        return
-    tokens, length = np.array([example.symbols]), len(example.symbols)
-    truth = int(goal.label(tokens)[0])
-    # What the network answered is said where it is wrong, or where anything is said of it.
-    told = NETWORK in said or (verdict == "up_to_length" and example.model_answer != example.truth)
-    if told and describe_answer(example) not in said:
-        yield f"its statement is not about its counterexample: {said}"
-    if truth != example.truth or truth == IGNORE:
-        yield f"the task gives its counterexample the class {truth}, not {example.truth}"
-    if certificate.length is not None and length <= certificate.length:
-        yield f"its counterexample is no longer than the {certificate.length:,} symbols that it proves"
-    if example.model_answer is None:
-        yield "the network was not run on its counterexample"
-    itself = certificate.method in ("raw", "black_box") or certificate.extracted is None
-    named = f"string of {length} symbols" in said or f"string of {length:,} symbols" in said
-    if verdict == "wrong" and (example.model_answer if itself else example.answer) == example.truth:
-        yield "its counterexample is answered right"
-    # The statement about a snapped unit is compared as a whole.
-    elif verdict == "wrong" and certificate.algebra is None and not named:
-        yield f"its statement is not about its counterexample of {length:,} symbols: {said}"
-    if certificate.extracted is not None and example.states:
-        extracted = certificate.extracted.automaton()
-        states = [extracted.start, *extracted.trace(tokens)[0].tolist()]
-        if example.states != states:
-            yield "the states of its counterexample are not those of its extracted automaton"
-        if certificate.method == "rounded" and example.answer != extracted.outputs_S[states[-1]]:
-            yield f"its extracted automaton does not answer {example.answer} to its counterexample"

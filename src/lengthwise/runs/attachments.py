@@ -35,6 +35,17 @@ class Attachment(ABC):
             InputError: it is not valid, or about another run.
         """
 
+    def check(self, value: Any, head: Head) -> None:  # noqa: B027
+        """Look again at a value that was kept, if there is anything to be looked at.
+
+        Args:
+            value: what `load` returned.
+            head: of the evaluation of the run that it is kept with.
+
+        Raises:
+            InputError: it does not hold, or is about another run.
+        """
+
     def thin(self, value: Any) -> Any:
         """Return what is kept of a value; all of it, unless a subclass leaves something out."""
         return value

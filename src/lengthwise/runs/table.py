@@ -255,6 +255,8 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
         key = (head.digest, head.seed)
         settings = check_settings(entry["recipe"], f"the recipe of {entry['run']} in {folder / INDEX}")
         own = (settings, dict(entry["environment"]), attached.get(key, {}), seconds.get(key, 0.0))
+        for role, value in attached.get(key, {}).items():
+            ATTACHMENTS.load(role)().check(value, head)
         runs.append(Run(folder / entry["run"], head, *own))
     for table, all_have in ((rows, True), (metrics, False)):
         found, listed = set(table.select(KEY).unique().rows()), {run.key for run in runs}

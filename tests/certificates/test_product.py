@@ -6,7 +6,7 @@ from automata.fa.dfa import DFA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lengthwise.certificates.equivalence import Counterexample, Equal, compare, isomorphism, meetings
+from lengthwise.certificates.product import Product, compare, meetings, same
 from lengthwise.errors import InputError
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.base import IGNORE
@@ -36,10 +36,8 @@ def first_difference(extracted: Automaton, task: Automaton, longest: int) -> tup
 def test_finds_the_first_string_that_brute_force_finds(extracted: Automaton, task: Automaton) -> None:
     found = compare(extracted, task)
     brute = first_difference(extracted, task, 6)
-    if isinstance(found, Equal):
+    if found is None:
         assert brute is None
-        assert isomorphism(found.minimal, found.task) == found.isomorphism
-        assert sorted(found.isomorphism) == list(range(found.task.states))
     elif len(found.symbols) <= 6:
         assert tuple(found.symbols) == brute
         assert found.answer == extracted.label(np.array([found.symbols]))[0] == extracted.outputs_S[found.states[-1]]
@@ -63,7 +61,7 @@ def test_agrees_with_automata_lib_on_two_classes(one: Automaton, other: Automato
             final_states={state for state in range(end) if automaton.outputs_S[state] == 1},
         )
 
-    assert isinstance(compare(one, other), Equal) == (nonempty(one) == nonempty(other))
+    assert (compare(one, other) is None) == (nonempty(one) == nonempty(other))
 
 
 @settings(max_examples=60)
@@ -76,20 +74,19 @@ def test_copies_with_states_renamed_and_doubled_are_equal(task: Automaton, rando
     rows = [[place[2 * target + 1 - old % 2] for target in task.transitions_SA[old // 2]] for old in twice]
     outputs = task.outputs_S[twice // 2]
     copy = Automaton(np.array(rows), int(place[2 * task.start]), outputs)
-    found = compare(copy, task)
-    assert isinstance(found, Equal)
-    assert found.minimal.states == task.minimal().states
+    assert compare(copy, task) is None
+    assert same(Product.of(copy, task).automaton.minimal(), task.minimal())
 
 
 @pytest.mark.parametrize("name", [*LANGUAGES])
 def test_a_wrong_class_anywhere_is_found(name: str) -> None:
     task = get_language(name).automaton.minimal()
-    assert isinstance(compare(task, task), Equal)
+    assert compare(task, task) is None
     reached = {target for target in task.transitions_SA.flatten().tolist() if task.outputs_S[target] != IGNORE}
     for state in sorted(reached)[:12]:
         outputs = task.outputs_S.copy()
         outputs[state] = (outputs[state] + 1) % task.classes
-        assert isinstance(compare(Automaton(task.transitions_SA, task.start, outputs), task), Counterexample)
+        assert compare(Automaton(task.transitions_SA, task.start, outputs), task) is not None
 
 
 def test_the_empty_string_does_not_count() -> None:
@@ -99,12 +96,12 @@ def test_the_empty_string_does_not_count() -> None:
         parity.states,
         np.append(parity.outputs_S, 7),
     )
-    assert isinstance(compare(other_start, parity), Equal)
+    assert compare(other_start, parity) is None
 
 
 def test_only_strings_that_can_count_are_walked() -> None:
     task = Automaton(np.array([[1, 2], [1, 1], [2, 2]]), 0, np.array([IGNORE, 1, IGNORE]))
-    edges, labelled = meetings(task, task)
+    edges, labelled = meetings(Product.of(task, task))
     assert edges.tolist() == [[0, 0, 1], [1, 0, 1], [1, 1, 1]]
     assert labelled.tolist() == [[1, 1]]
 
@@ -114,15 +111,30 @@ def test_alphabets_must_agree() -> None:
         compare(get_language("cycle_navigation").automaton, get_language("parity").automaton)
 
 
+def test_a_wrong_class_is_found_before_the_states_that_follow_are_visited() -> None:
+    parity = get_language("parity").automaton
+    product = Product(0, lambda state: (2 * state + 1, 2 * state + 2), lambda state: 0, parity, limit=10)
+    assert product.difference is not None
+    assert product.difference.symbols == [1]
+    with pytest.raises(InputError, match="more than 10 states"):
+        _ = product.automaton
+    right = Product((0, 0), lambda at: ((at[0] + 1, at[1]), (at[0] + 1, 1 - at[1])), lambda at: at[1], parity, limit=10)
+    with pytest.raises(InputError, match=r"more than 10 states: .* the last ones with"):
+        _ = right.difference
+    with pytest.raises(ValueError, match="not all visited"):
+        product.walk()
+
+
 @settings(max_examples=40)
-@given(automata())
-def test_isomorphism_is_refused_where_a_class_or_transition_differs(automaton: Automaton) -> None:
-    minimal = automaton.minimal()
-    assert isomorphism(minimal, minimal) == tuple(range(minimal.states))
-    outputs = minimal.outputs_S.copy()
-    outputs[-1] += 1
-    assert isomorphism(minimal, Automaton(minimal.transitions_SA, minimal.start, outputs)) is None
-    if minimal.states > 1:
-        moved = minimal.transitions_SA.copy()
-        moved[-1, 0] = (moved[-1, 0] + 1) % minimal.states
-        assert isomorphism(minimal, Automaton(moved, minimal.start, minimal.outputs_S)) is None
+@given(automata(), automata(least=IGNORE))
+def test_states_are_numbered_by_the_shortest_strings_that_lead_to_them(automaton: Automaton, task: Automaton) -> None:
+    walked = Product.of(automaton, task).automaton
+    assert same(
+        walked,
+        Automaton.explore(
+            automaton.start,
+            lambda state, symbol: int(automaton.transitions_SA[state, symbol]),
+            lambda state: int(automaton.outputs_S[state]),
+            automaton.vocabulary,
+        ),
+    )
