@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from lengthwise.cli.main import app
-from lengthwise.interventions.repair import FAMILIES, LEARNING_RATE, repair_of
+from lengthwise.interventions.repair import FAMILIES, LEARNING_RATE, WARM_UP, repair_of
 from lengthwise.runs.recipe import Recipe, digest_of, load_recipe
 from lengthwise.runs.repair import post_training
 from lengthwise.runs.table import Run, Table, read_table
@@ -84,6 +84,22 @@ def test_the_numbers_of_the_readme_are_of_what_post_train_does_by_default(mixer:
     assert shares == {shown["windows"].replace(" ", "")}
 
 
+def test_the_checkpoints_on_the_page_were_repaired_by_default() -> None:
+    table = read_table([ROOT / "results" / "pretrained" / "default"])
+    found = {(run.head.recipe, run.head.seed): run for run in table.runs}
+    page = (ROOT / "docs" / "pretrained.md").read_text()
+    repair = repair_of("mamba2")
+    for seed in range(2):
+        before, after = (found[name, seed] for name in ("mamba2", "mamba2.state_passing"))
+        training = after.settings["training"]
+        assert repair.settings_of("state_passing").items() <= after.settings["intervention"].items()
+        assert (training["batch_size"], training["steps"]) == (repair.batch_size, 500)
+        assert (training["optimiser"]["learning_rate"], training["optimiser"]["warm_up"]) == (LEARNING_RATE, WARM_UP)
+        inside = " | ".join(f"{in_context(run, table):.3f}" for run in (before, after))
+        beyond = " | ".join(f"{ratio(run, table):.3f}" for run in (before, after))
+        assert f"| seed {seed} | {inside} | {beyond} (" in page
+
+
 def test_the_page_shows_the_settings_that_repair() -> None:
     text = (ROOT / "docs" / "repair.md").read_text()
     table = text.partition("## What repairs, by default")[2].partition("\nThe rate")[0]
@@ -119,25 +135,28 @@ def test_the_table_of_small_budgets_is_of_the_rows(kept: dict[str, Table]) -> No
     found = {(run.head.recipe, run.head.seed): (run, table) for table in (small, base) for run in table.runs}
     page = (ROOT / "docs" / "language_models.md").read_text().partition("## Small budgets")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in page.splitlines() if line[:3] == "| *"]
-    names = [("*none*", "text/mamba2/base"), *((f"*{share} %*", f"text/repair/{share}") for share in BUDGETS)]
-    names += [("*83 %*", "text/mamba2/state_passing")]
-    assert [row[0] for row in rows] == [share for share, _ in names]
-    for (share, recipe), (_, inside, beyond) in zip(names, rows, strict=True):
-        runs = [found[recipe, seed] for seed in range(3)]
-        assert inside == " / ".join(f"{in_context(*run):.3f}" for run in runs)
-        assert beyond == " / ".join(f"{ratio(*run):.3f}" for run in runs)
+    names = [("*none*", "text/mamba2/base", "text/mamba2/base")]
+    names += [(f"*{share} %*", f"text/repair/{share}", f"text/repair/zero_{share}") for share in BUDGETS]
+    names += [("*83 %*", "text/mamba2/state_passing", "text/mamba2/zero")]
+    assert [row[0] for row in rows] == [share for share, *_ in names]
+    for (share, *recipes), cells in zip(names, rows, strict=True):
         part = 1 if share == "*none*" else int(share.strip("* %")) / 100
-        assert [run.head.sequences for run, _ in runs] == pytest.approx([76_800 * part] * 3, rel=0.005)
+        for recipe, inside, beyond in zip(recipes, cells[1::2], cells[2::2], strict=True):
+            runs = [found[recipe, seed] for seed in range(3)]
+            assert inside == " / ".join(f"{in_context(*run):.3f}" for run in runs)
+            assert beyond == " / ".join(f"{ratio(*run):.3f}" for run in runs)
+            assert [run.head.sequences for run, _ in runs] == pytest.approx([76_800 * part] * 3, rel=0.005)
     readme = " ".join((ROOT / "README.md").read_text().split())
     worst, less = (f"{ratio(*found[f'text/repair/{share}', 0]):.2f}" for share in (30, 10))
     assert worst == "1.00"
     assert f"[30 % mend it as well](docs/language_models.md#small-budgets), and 10 % leave {less}." in readme
 
 
-def test_a_small_budget_is_the_command_with_fewer_windows() -> None:
+@pytest.mark.parametrize(("intervention", "prefix"), [("state_passing", ""), ("zero", "zero_")])
+def test_a_small_budget_is_the_command_with_fewer_windows(intervention: str, prefix: str) -> None:
     base = load_recipe("text/mamba2/base")
     for share in BUDGETS:
-        shipped = load_recipe(f"text/repair/{share}")
+        shipped = load_recipe(f"text/repair/{prefix}{share}")
         changes = ["training.batch_size=32", "evaluation.remembrance.starts=0", "evaluation.state_statistics.rows=4"]
-        made = post_training(base, 0, "state_passing", shipped.training.steps, changes)
+        made = post_training(base, 0, intervention, shipped.training.steps, changes)
         assert digest_of(made, {}) == digest_of(shipped, {})
