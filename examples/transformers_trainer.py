@@ -1,11 +1,10 @@
-"""State passing in the Trainer of transformers: one more argument, and an ordinary checkpoint in the end."""
+"""State passing in the Trainer of transformers: one more class, and an ordinary checkpoint in the end."""
 
 import tempfile
 
 import torch
 from transformers import AutoModelForCausalLM, Mamba2Config, TrainingArguments
 
-from lengthwise import StatePassingConfig
 from lengthwise.pretrained.transformers_trainer import StatePassingTrainer
 
 SYMBOLS, CONTEXT = 16, 32
@@ -28,9 +27,7 @@ with tempfile.TemporaryDirectory() as folder:
         use_cpu=True,
         disable_tqdm=True,
     )
-    trainer = StatePassingTrainer(
-        model=model, args=settings, train_dataset=windows, intervention=StatePassingConfig(zero_share=0.25)
-    )
+    trainer = StatePassingTrainer(model=model, args=settings, train_dataset=windows)
     trainer.train()
     trainer.save_model(folder)
     repaired = AutoModelForCausalLM.from_pretrained(folder)

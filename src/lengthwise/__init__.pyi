@@ -20,6 +20,7 @@ from .interventions.noise import FittedNoiseConfig as FittedNoiseConfig
 from .interventions.noise import RandomNoiseConfig as RandomNoiseConfig
 from .interventions.passing import StatePassingConfig as StatePassingConfig
 from .interventions.passing import TBPTTConfig as TBPTTConfig
+from .interventions.repair import repair_of as repair_of
 from .models.backbone import Backbone as Backbone
 from .models.backbone import BackboneConfig as BackboneConfig
 from .models.base import ModelConfig as ModelConfig

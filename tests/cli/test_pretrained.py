@@ -22,12 +22,14 @@ from calls_for_tests import ok
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from lengthwise.errors import InputError
+from lengthwise.interventions.repair import LEARNING_RATE, repair_of
 from lengthwise.pretrained import library, load_huggingface
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.loading import tiny_model
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.pretrained import measured, post_trained
-from lengthwise.runs.recipe import Recipe
+from lengthwise.runs.recipe import Recipe, load_recipe
+from lengthwise.runs.repair import post_training
 from lengthwise.runs.rows import read_evaluation
 from lengthwise.runs.run import Outcome, read_run, train_run
 from lengthwise.training.checkpoint import load_checkpoint
@@ -175,6 +177,19 @@ def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
     assert torch.bfloat16 in after.values()
 
 
+def test_a_checkpoint_is_repaired_as_a_run_of_its_family_is(mamba2: Path, texts: Path) -> None:
+    source = Checkpoint(mamba2)
+    before, repair = measured(source, str(texts), ["task.context=8"]), repair_of("mamba2")
+    made = post_trained(source, before, "state_passing", 6)
+    assert (made.intervention, made.training.batch_size) == (repair.intervention(), repair.batch_size)
+    assert made.training.optimiser.learning_rate == LEARNING_RATE
+    assert made.training.batch_size == 8 * made.training.accumulation
+    chosen = post_trained(source, before, "state_passing", 6, ["training.batch_size=4"])
+    assert (chosen.training.batch_size, chosen.training.accumulation) == (4, 1)
+    run = load_recipe("text/mamba2/base")
+    assert post_training(run, 0, "state_passing", 6).intervention == made.intervention
+
+
 def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     source = Checkpoint(mamba2)
     before = measured(
@@ -196,7 +211,7 @@ def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Pat
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_with_twice_the_batch(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     """States pass as they come, so that each process's own memory holds what the rows of the one would pass."""
-    passing = ("--set", "intervention.permute=false", "--set", "intervention.zero_probability=0")
+    passing = ("--set", "intervention.permute=false", "--set", "intervention.zero_share=0")
     command = ["post-train", f"hf:{mamba2}", "--data", texts, "--steps", 4, *FEW, "--learning-rate", 0.01, *passing]
     ok(*command, "--batch-size", 4, "--out", tmp_path / "one")
     program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

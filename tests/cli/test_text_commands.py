@@ -48,6 +48,7 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     assert after.metrics_rows()[-1]["step"] == 3
     assert read_head(after.evaluation).intervention == "fitted_noise"
     assert all(word in shown for word in ("before", "after", "perplexity within T", "verdict"))
+    assert ["32", "384", "(1200%", "of", "before)"] in [line.split()[-5:] for line in shown.splitlines()]
     again = ok("post-train", runs / "small" / "seed-0", "--intervention", "fitted_noise", "--steps", 3)
     assert "finished before; nothing to do" in again
 
@@ -70,7 +71,7 @@ def test_settings_of_an_intervention_are_set_by_path(runs: Path) -> None:
     chosen = ("--set", "intervention.zero_probability=0.5", "--set", "name=mixed")
     ok("post-train", runs / "small" / "seed-0", "--intervention", "tbptt", "--steps", 2, *chosen)
     recipe = yaml.safe_load((runs / "mixed" / "seed-0" / "recipe.yaml").read_text())
-    assert recipe["intervention"] == {"name": "tbptt", "zero_probability": 0.5, "conv_states": True, "zero_share": 0.0}
+    assert recipe["intervention"] == {"name": "tbptt", "zero_probability": 0.5, "conv_states": True, "zero_share": 0.92}
     assert recipe["start"] == "small"
 
 

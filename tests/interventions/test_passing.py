@@ -132,6 +132,26 @@ def test_a_share_of_the_rows_always_starts_from_the_initial_state(
         assert sorted(carried) == list(range(always, 8))
 
 
+@pytest.mark.parametrize("config", [StatePassingConfig, TBPTTConfig])
+@pytest.mark.parametrize("rows", [2, 3, 5])
+def test_a_small_batch_keeps_a_row_that_passes_its_state(
+    config: type[StatePassingConfig] | type[TBPTTConfig], rows: int
+) -> None:
+    model = Shifted()
+    seen = final(model, rows)
+    passing = after(config(zero_share=0.95, **NEVER).build(), model, seen)
+    assert passing.always_initial(rows) == rows - 1
+    assert sources(passing.begin(model, rows, generator()).rows(slice(rows - 1, None)), seen) == [rows - 1]
+
+
+@pytest.mark.parametrize("config", [StatePassingConfig, TBPTTConfig])
+def test_of_a_row_alone_the_share_is_a_chance(config: type[StatePassingConfig] | type[TBPTTConfig]) -> None:
+    model, rng, steps = Shifted(), generator(), 400
+    passing = after(config(zero_share=0.7, **NEVER).build(), model, final(model, 1))
+    fresh = sum(not passing.begin(model, 1, rng)["hidden"].any() for _ in range(steps)) / steps
+    assert fresh == pytest.approx(0.7, abs=5 * math.sqrt(0.7 * 0.3 / steps))
+
+
 def test_begun_rows_of_a_new_sequence_do_not_matter_to_state_passing() -> None:
     model = Shifted()
     passing = after(StatePassingConfig().build(), model, final(model, 6))

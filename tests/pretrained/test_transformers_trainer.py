@@ -11,6 +11,7 @@ pytest.importorskip("accelerate", reason="the extra hf is not installed")
 
 from lengthwise.errors import InputError  # noqa: E402
 from lengthwise.interventions.passing import StatePassingConfig, TBPTTConfig  # noqa: E402
+from lengthwise.interventions.repair import repair_of  # noqa: E402
 from lengthwise.interventions.zero import ZeroConfig  # noqa: E402
 from lengthwise.pretrained.loading import tiny_model  # noqa: E402
 from lengthwise.pretrained.transformers_trainer import StatePassingTrainer  # noqa: E402
@@ -71,6 +72,13 @@ def test_steps_start_from_final_states_and_the_checkpoint_is_an_ordinary_one(tmp
     trainer.save_model(str(tmp_path / "out"))
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), trainer.model.parameters(), strict=True))
+
+
+def test_states_are_passed_as_repairs_the_family_where_nothing_is_said(tmp_path: Path) -> None:
+    trainer = StatePassingTrainer(**arguments(tmp_path))
+    wanted = repair_of("mamba2").intervention().build()
+    assert vars(trainer.intervention) == vars(wanted)
+    assert trainer.intervention.always_initial(10) == 7
 
 
 def test_evaluation_starts_from_the_models_own_state(tmp_path: Path) -> None:

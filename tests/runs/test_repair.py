@@ -24,10 +24,12 @@ def test_post_training_goes_on_from_the_trained_parameters(text_folder: Path, tm
     base = tiny_text(text_folder)
     folder = run_path(tmp_path, base.name, 0)
     train_run(base, 0, folder)
-    repair = post_training(base, 0, "state_passing", 4, ["intervention.zero_probability=0.3"])
+    repair = post_training(base, 0, "state_passing", 4, ["intervention.zero_probability=0.3", "training.batch_size=4"])
     assert (repair.name, repair.start, repair.training.steps) == ("tiny/text.state_passing", "tiny/text", 4)
-    assert repair.training.optimiser.learning_rate == pytest.approx(0.1 * base.training.optimiser.learning_rate)
-    assert repair.intervention.model_dump()["zero_probability"] == 0.3
+    assert repair.training.optimiser.learning_rate == base.training.optimiser.learning_rate
+    assert repair.training.batch_size == 4
+    chosen = repair.intervention.model_dump()
+    assert (chosen["zero_probability"], chosen["zero_share"]) == (0.3, 0.7)
     assert runs_folder(folder, base, 0) == tmp_path
     after = run_path(tmp_path, repair.name, 0)
     stop = iter([True])

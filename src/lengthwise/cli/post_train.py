@@ -32,11 +32,12 @@ def post_train(
     data: Annotated[str | None, hf.DATA] = None,
     context: Annotated[int | None, hf.CONTEXT] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="For hf:PATH: windows a step and process; 8 by default.")
+        int | None,
+        typer.Option(min=1, help="For hf:PATH: windows a step and process; 128 by default."),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="For hf:PATH: the peak; 3e-4 by default. A tenth of that of pretraining is a good start."),
+        typer.Option(help="For hf:PATH: the peak; 3e-3 by default. That of pretraining is a good start."),
     ] = None,
     accumulation: Annotated[
         int | None, typer.Option(min=1, help="For hf:PATH: parts in which the windows of a step are read.")
@@ -58,8 +59,9 @@ def post_train(
 ) -> None:
     """Repair a model that falls apart on long inputs, measured before and after.
 
-    A run gets a new run beside it. A checkpoint of transformers is written to --out as an ordinary checkpoint; under
-    torchrun several processes train it together. The same command goes on with what was interrupted.
+    What is not said is as repaired the family of its model. A run gets a new run beside it. A checkpoint of transformers
+    is written to --out as an ordinary checkpoint; under torchrun several processes train it together. The same command
+    goes on with what was interrupted.
     """
     options = hf.given_options(locals())
     overrides = set_ or []

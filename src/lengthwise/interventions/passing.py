@@ -25,8 +25,9 @@ class PassingConfig(InterventionConfig):
     zero_probability: float = Field(default=0.0, ge=0, le=1)
     """Chance, for each row and step, of starting from the initial state."""
     zero_share: float = Field(default=0.0, ge=0, le=1)
-    """The fraction of rows that always start from the initial state, so that it is not forgotten. The others pass
-    states among themselves, through any number of steps; a chance p of zeroing ends that after 1/p on average."""
+    """The fraction of rows that always start from the initial state, so that it is not forgotten. The others, one at
+    least, pass states among themselves, through any number of steps; a chance p of zeroing ends that after 1/p on
+    average. In a batch of one row it is a chance."""
     conv_states: bool = False
     """Whether conv states, of convolutions and token shifts, are passed as well."""
 
@@ -84,11 +85,17 @@ class Passing(ObservingIntervention):
         if not self.zero_probability and not self.zero_share:
             return None
         always_B = torch.arange(batch_size) < self.always_initial(batch_size)
-        return always_B | (torch.rand(batch_size, generator=rng) < self.zero_probability)
+        # A row alone cannot be shared out: so many of its steps start from the initial state instead.
+        chance = max(self.zero_probability, self.zero_share) if batch_size == 1 else self.zero_probability
+        return always_B | (torch.rand(batch_size, generator=rng) < chance)
 
     def always_initial(self, batch_size: int) -> int:
-        """Return how many rows, the first ones, start from the initial state in every step."""
-        return round(self.zero_share * batch_size)
+        """Return how many rows, the first ones, start from the initial state in every step.
+
+        Small batches keep one that passes its state, unless the share is all of them.
+        """
+        rows = round(self.zero_share * batch_size)
+        return rows if self.zero_share == 1 else min(rows, batch_size - 1)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
         if not self.memory:

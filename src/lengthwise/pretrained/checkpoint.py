@@ -81,6 +81,11 @@ class Checkpoint:
         model.save(out)
 
     @property
+    def family(self) -> str:
+        """The ``model_type`` of its configuration."""
+        return str(read_settings(self.path / "config.json")["model_type"])
+
+    @property
     def tokenizer(self) -> Path:
         """The file of its tokenizer.
 

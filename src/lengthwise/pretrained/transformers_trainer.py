@@ -14,6 +14,7 @@ from transformers import Trainer
 
 from lengthwise.errors import InputError
 from lengthwise.interventions.base import InterventionConfig
+from lengthwise.interventions.repair import repair_of
 from lengthwise.pretrained.adapter import HuggingFaceModel
 
 _IGNORED = -100
@@ -28,7 +29,8 @@ class StatePassingTrainer(Trainer):
     in them: after resuming, one step starts from the initial state. Training is on one device.
 
     Args:
-        intervention: the settings of state passing, or of any intervention that takes batches as they come.
+        intervention: the settings of state passing, or of any intervention that takes batches as they come; by default
+            state passing as it repairs the model's family.
         arguments: those of `Trainer`; the model is one that `HuggingFaceModel` can read.
 
     Raises:
@@ -37,17 +39,17 @@ class StatePassingTrainer(Trainer):
     Source: Buitrago Ruiz and Gu 2025, section 4.
     """
 
-    def __init__(self, *, intervention: InterventionConfig, **arguments: Any) -> None:
+    def __init__(self, *, intervention: InterventionConfig | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.intervention = intervention.build()
+        if self.model is None:
+            raise InputError(f"{type(self).__name__} needs the model itself; model_init is not supported")
+        self._reader = HuggingFaceModel(cast(nn.Module, self.model))
+        self.intervention = (intervention or repair_of(self._reader.family).intervention()).build()
         if self.intervention.aligned:
             raise InputError(
                 f"{self.intervention.name!r} needs batches whose rows continue those of the batch before, and Trainer "
                 "shuffles; use 'state_passing', or a loop of your own"
             )
-        if self.model is None:
-            raise InputError(f"{type(self).__name__} needs the model itself; model_init is not supported")
-        self._reader = HuggingFaceModel(cast(nn.Module, self.model))
         self._rng = torch.Generator().manual_seed(self.args.seed)
 
     def compute_loss(

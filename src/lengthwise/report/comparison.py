@@ -52,7 +52,10 @@ def side_by_side(before: Measured, after: Measured) -> list[tuple[str, str, str]
     """
     numbers = _of_language_model if any(map(_of_symbols, before[1])) else _means
     first, second = numbers(*before), numbers(*after)
-    named = [(name, first.get(name, NONE), second.get(name, NONE)) for name in first | second]
+    named = [
+        _trained(before[0], after[0]),
+        *((name, first.get(name, NONE), second.get(name, NONE)) for name in first | second),
+    ]
     return [row for row in named if row[1:] != (NONE, NONE)]
 
 
@@ -77,6 +80,13 @@ def summary_line(head: Head, rows: Sequence[Row]) -> str:
     rest = [row for row in rows if not (_of_symbols(row) or (accuracies and _by_length(row)))]
     said += [f"{name} {cell}" for name, cell in _means(head, rest).items()]
     return "; ".join(said) or "nothing was measured"
+
+
+def _trained(before: Head, after: Head) -> tuple[str, str, str]:
+    """Return on how many sequences each run was trained; how many a checkpoint has seen is not known."""
+    first, second = (f"{head.sequences:,}" if head.sequences else NONE for head in (before, after))
+    share = f" ({after.sequences / before.sequences:.0%} of before)" if before.sequences else ""
+    return "sequences trained on", first, f"{second}{share}"
 
 
 def _of_language_model(head: Head, rows: Sequence[Row]) -> dict[str, str]:

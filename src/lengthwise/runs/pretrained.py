@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from lengthwise.errors import InputError
+from lengthwise.interventions.repair import LEARNING_RATE, repair_of
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.config import HuggingFaceConfig
 from lengthwise.runs.migrate_recipe import FORMAT
@@ -23,6 +24,8 @@ from lengthwise.runs.repair import changed_recipe
 
 _PIECES = 50
 """Parts into which a single file is cut, because text is held out by document."""
+_AT_ONCE = 8
+"""Windows that are read at a time where nothing is said, so that a step needs no more memory than these."""
 _SETTINGS: dict[str, Any] = yaml.safe_load(files("lengthwise.runs").joinpath("pretrained.yaml").read_text("utf-8"))
 _OF_BOTH = ("task.", "evaluation.", "device=", "seeds=")
 """How settings begin that the measurement before post-training shares."""
@@ -67,7 +70,7 @@ def measured(checkpoint: Checkpoint, data: str, overrides: Sequence[str] = ()) -
 def post_trained(
     checkpoint: Checkpoint, before: Recipe, intervention: str, steps: int, overrides: Sequence[str] = ()
 ) -> Recipe:
-    """Return the recipe that post-trains a checkpoint.
+    """Return the recipe that post-trains a checkpoint, with the settings that repair its family.
 
     Args:
         checkpoint: what is post-trained.
@@ -79,7 +82,11 @@ def post_trained(
     Raises:
         InputError: settings are wrong.
     """
-    return _made_from(changed_recipe(before, intervention, {"training.steps": steps}, overrides), checkpoint)
+    repair = repair_of(checkpoint.family)
+    changes = {"training.batch_size": repair.batch_size, "training.optimiser.learning_rate": LEARNING_RATE}
+    if not any(override.startswith(("training.batch_size=", "training.accumulation=")) for override in overrides):
+        changes["training.accumulation"] = repair.batch_size // _AT_ONCE
+    return _made_from(changed_recipe(before, repair, intervention, steps, changes, overrides), checkpoint)
 
 
 def _made_from(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:

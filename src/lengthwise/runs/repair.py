@@ -7,42 +7,50 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
+from lengthwise.interventions.repair import WARM_UP, Repair, repair_of
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.overrides import apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
-
-LEARNING_RATE = 0.1
-"""The peak learning rate of post-training as a fraction of that of the run it starts from."""
 
 
 def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe that post-trains the run of another.
 
-    Everything but the intervention, the steps and the learning rate, which peaks at a tenth, stays as it was.
+    The intervention's settings, the sequences of a step and the learning rate are those that repair the family of its
+    model (`lengthwise.interventions.repair`); everything else but the steps stays as it was.
 
     Args:
         base: the recipe of the trained run.
         seed: of the trained run.
         intervention: its name.
         steps: optimiser steps.
-        overrides: ``path=value`` each, such as ``intervention.zero_probability=0``.
+        overrides: ``path=value`` each, such as ``intervention.zero_share=0.5``.
 
     Raises:
         InputError: the settings are wrong.
 
-    Source: Buitrago Ruiz and Gu 2025, section 4: 500 steps; the learning rate is that of a replication.
+    Source: Buitrago Ruiz and Gu 2025, section 4: 500 steps; the other settings are our choice.
     """
-    rate = LEARNING_RATE * base.training.optimiser.learning_rate
-    changes = {"start": base.name, "seeds": [seed], "training.steps": steps, "training.optimiser.learning_rate": rate}
-    return changed_recipe(base, intervention, changes, overrides)
+    repair, training = repair_of(base.model_name), base.training
+    changes = {
+        "start": base.name,
+        "seeds": [seed],
+        "training.batch_size": max(training.batch_size, repair.batch_size),
+        "training.optimiser.learning_rate": repair.rate * training.optimiser.learning_rate,
+    }
+    return changed_recipe(base, repair, intervention, steps, changes, overrides)
 
 
-def changed_recipe(base: Recipe, intervention: str, changes: Mapping[str, Any], overrides: Sequence[str]) -> Recipe:
+def changed_recipe(
+    base: Recipe, repair: Repair, intervention: str, steps: int, changes: Mapping[str, Any], overrides: Sequence[str]
+) -> Recipe:
     """Return a recipe whose steps start from other states.
 
     Args:
         base: the recipe of what is post-trained.
+        repair: the settings that repair it.
         intervention: its name.
+        steps: optimiser steps.
         changes: settings by path.
         overrides: ``path=value`` each, applied last.
 
@@ -52,9 +60,10 @@ def changed_recipe(base: Recipe, intervention: str, changes: Mapping[str, Any], 
     settings = {key: value for key, value in base.settings().items() if key != "content"} | {
         "name": f"{base.name}.{intervention}",
         "makes": f"a post-trained {base.name}",
-        "intervention": {"name": intervention},
+        "intervention": repair.settings_of(intervention),
     }
-    changed = apply_overrides(settings, [*changes.items(), *overrides])
+    schedule = {"training.optimiser.warm_up": WARM_UP, "training.optimiser.tail": "cosine", "training.steps": steps}
+    changed = apply_overrides(settings, [*(schedule | dict(changes)).items(), *overrides])
     return validate_recipe(changed, " ".join([f"post-training of {base.name}", *overrides]))
 
 
