@@ -59,9 +59,9 @@ def post_train(
 ) -> None:
     """Repair a model that falls apart on long inputs, measured before and after.
 
-    What is not said is as repaired the family of its model. A run gets a new run beside it. A checkpoint of transformers
-    is written to --out as an ordinary checkpoint; under torchrun several processes train it together. The same command
-    goes on with what was interrupted.
+    What is not said is as it repaired the family of the model. A run gets a new run beside it. A checkpoint of
+    transformers is written to --out as an ordinary checkpoint; under torchrun several processes train it together. The
+    same command goes on with what was interrupted.
     """
     options = hf.given_options(locals())
     overrides = set_ or []
