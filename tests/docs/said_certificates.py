@@ -28,4 +28,4 @@ def sentences() -> Iterator[str]:
 
 def certificates(folder: str) -> list[Certificate]:
     """Return the certificates that a folder keeps."""
-    return [run.attachments["certificate"].certificate for run in runs(folder) if "certificate" in run.attachments]
+    return [run.attachments["certificate"] for run in runs(folder) if "certificate" in run.attachments]
