@@ -86,6 +86,14 @@ def test_a_mark_is_no_text_and_lines_end_alike(chunk: int, tmp_path: Path, monke
         assert whole(tmp_path / "a.txt.gz") == read
 
 
+def test_lines_that_end_in_crlf_are_told(tmp_path: Path) -> None:
+    source = FilesSource(paths=(str(tmp_path),))
+    (tmp_path / "a.txt").write_bytes(b"a\r\nb\r\n")
+    assert source.notes() == [f"{tmp_path / 'a.txt'}: lines end in CRLF, which is read as LF"]
+    (tmp_path / "a.txt").write_bytes(b"a\nb\r")
+    assert source.notes() == []
+
+
 def test_a_text_that_fits_into_no_memory_asks_for_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_bytes(b"a" * 1000)
     monkeypatch.setattr(plain, "LONGEST", 999)

@@ -29,6 +29,16 @@ def chunks(file: Path) -> Iterator[bytes]:
         yield held
 
 
+def ends_in_crlf(file: Path) -> bool:
+    """Return whether the first lines of a file end in CRLF.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with unpacked(file) as stream:
+        return b"\r\n" in stream.read(_CHUNK)
+
+
 def whole(file: Path) -> bytes:
     """Return the text of a file.
 

@@ -19,7 +19,7 @@ from lengthwise.extras import import_extra
 from lengthwise.files import read_bytes
 from lengthwise.registry import Registry, nearest_name
 from lengthwise.settings import Settings
-from lengthwise.tasks.plain import cut, whole
+from lengthwise.tasks.plain import cut, ends_in_crlf, whole
 from lengthwise.tasks.records import RECORDS, ending, read_texts, saved_data_set, text_column
 
 
@@ -141,7 +141,7 @@ class FilesSource(SourceConfig):
                 yield from self._split(Document(name, whole(file)))
 
     def notes(self) -> list[str]:
-        """Say which column was chosen, and which files of a folder were left, where nobody did."""
+        """Say which column was chosen and which files of a folder were left, where nobody did, and how lines end."""
         files, said = self._files(), list[str]()
         if self.suffixes is None:
             for folder in filter(Path.is_dir, (Path(path).expanduser() for path in self.paths)):
@@ -151,6 +151,11 @@ class FilesSource(SourceConfig):
         if self.column is None and (records := [file for file, _ in files if ending(file) in RECORDS]):
             chosen = text_column(records[0], None)
             said.append(f"{records[0]}: a document is the text in the column {chosen!r} (--text-column takes another)")
+        said += [
+            f"{file}: lines end in CRLF, which is read as LF"
+            for file in [file for file, _ in files if ending(file) not in RECORDS][:1]
+            if ends_in_crlf(file)
+        ]
         return said
 
     def _files(self) -> list[tuple[Path, str]]:
