@@ -130,6 +130,7 @@ def table(run: Path, out: Path) -> list[dict[str, bytes]]:
     return strike(out.parent, lambda: call("results", run, "--out", out), lambda: None)
 
 
+@pytest.mark.slow
 def test_tables_reports_and_kept_results_are_whole_or_not_there(tiny_file: Path, tmp_path: Path) -> None:
     ok("train", tiny_file, "--runs", tmp_path / "runs", "--set", "training.steps=2")
     ok("evaluate", tmp_path / "runs")

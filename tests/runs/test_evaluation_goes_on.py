@@ -73,7 +73,7 @@ def test_rows_are_those_of_an_evaluation_that_was_not_ended(
     train_run(recipe, 0, run.path)
     whole = evaluate_run(run.path)
     written, passes = run.evaluation.read_bytes(), len(scored)
-    for room in sorted({0, 1, len(whole) // 2, len(whole) - 1, len(whole)}):
+    for room in (0, len(whole) // 2, len(whole)):
         run.evaluation.unlink()
         with monkeypatch.context() as patch:
             Full(room, patch)
@@ -86,7 +86,7 @@ def test_rows_are_those_of_an_evaluation_that_was_not_ended(
         assert evaluate_run(run.path, told.append) == whole == told
         assert run.evaluation.read_bytes() == written
         assert not run.part.exists()
-        assert len(scored) < passes or room < 2
+        assert len(scored) < passes or not room
     assert scored == []
 
 
