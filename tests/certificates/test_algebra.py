@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from tables import evaluate, generated, merged
 
 from lengthwise.certificates.algebra import Budget, extract_algebra
+from lengthwise.certificates.certificate import Certificate
 from lengthwise.certificates.product import compare
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.certificates.trees import shortest_errors
@@ -134,12 +137,29 @@ def test_trees_are_right_at_every_length_just_where_no_tree_error_is_found(table
     # The task that the table itself decides, multiplied from the left, up to a start that has no class.
     goal = table.automaton().minimal()
     errors = list(shortest_errors(table, goal))
-    products = torch.from_numpy(table.products_EE)
-    for length in range(1, 6 if table.size < 4 else 5):
+    assert [len(word) for word in errors] == sorted(len(word) for word in errors)
+    products, longest = torch.from_numpy(table.products_EE), 5 if table.size < 4 else 4
+    first = None
+    for length in range(1, longest + 1):
         tokens = torch.cartesian_prod(*[torch.arange(table.size)] * length).reshape(-1, length)
         roots = tree_reduce(lambda left, right: products[left, right], tokens)
         wrong = table.classes_E[roots.numpy()] != goal.label(tokens.numpy())
-        assert errors or not wrong.any()
+        first = first or (length if wrong.any() else None)
+    # No string is shorter than the first that is found.
+    assert first == (len(errors[0]) if errors and len(errors[0]) <= longest else None)
     for word in errors[:5]:
         root = tree_reduce(lambda left, right: products[left, right], torch.tensor([word]))
         assert table.classes_E[int(root)] != goal.label(np.array([word]))[0]
+
+
+def test_the_string_on_which_a_kept_unit_is_wrong_is_the_shortest() -> None:
+    (kept,) = (Path(__file__).parents[2] / "results" / "fast").glob("certificates*.jsonl")
+    lines = [json.loads(line)["certificate"] for line in kept.read_text().splitlines()]
+    wrong = [line for line in lines if line["task"] == "dyck_6" and line.get("algebra")]
+    for line in wrong[:1]:
+        certificate = Certificate.model_validate(line)
+        table, goal = certificate.algebra, get_language("dyck_6").automaton.minimal()
+        assert table is not None
+        word = next(shortest_errors(table, goal))
+        assert len(word) <= 34
+        assert table.classes_E[table.balanced(word)] != goal.label(np.array([word]))[0]

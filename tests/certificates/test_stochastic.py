@@ -220,3 +220,15 @@ def test_a_checkpoint_with_a_value_that_is_not_a_number_is_refused_by_name() -> 
         unit.classifier.bias[1] = float("nan")
     with pytest.raises(InputError, match=r"'classifier.bias' of the checkpoint holds values that are not finite"):
         soft_automaton(unit)
+
+
+def test_a_unit_that_is_wrong_early_is_shown_wrong_however_many_states_it_has() -> None:
+    unit, task = soft_automaton(exact_unit("dyck_3", 8.0)), get_language("dyck_3").automaton
+    other = Automaton(task.transitions_SA, task.start, 1 - task.outputs_S)
+    found = certify_stochastic(unit, other, "rounded", limit=3)
+    assert found.verdict == "wrong"
+    assert found.extracted is None
+    assert found.counterexample is not None
+    assert found.counterexample.symbols == [0]
+    with pytest.raises(InputError, match="more than 3 states"):
+        certify_stochastic(unit, task, "rounded", limit=3)

@@ -85,3 +85,24 @@ def test_kept_lines_that_are_not_certificates_are_named(certified: Path, tmp_pat
     index.write_text(json.dumps(entries))
     with pytest.raises(InputError, match=r"jsonl, line 1 is not a kept certificate"):
         read_kept(tmp_path / "kept")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("statement", "right at every length"), ("monoid", 6), ("verdict", "every_length"), ("task", "parity")],
+)
+def test_a_kept_certificate_that_was_edited_is_refused_though_the_index_vouches_for_it(
+    certified: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    out = tmp_path / "kept"
+    keep([certified], out)
+    (lines,) = out.glob("certificates-*.jsonl")
+    entry = json.loads(lines.read_text())
+    entry["certificate"] |= {field: value, "schema_version": 2}
+    other = Certificate.model_validate(entry["certificate"]).sealed()
+    lines.write_text(json.dumps(entry | {"certificate": other.dump()}) + "\n")
+    entries = json.loads((out / "runs.json").read_text())
+    entries["files"]["certificate"]["sha256"] = hashlib.sha256(lines.read_bytes()).hexdigest()
+    (out / "runs.json").write_text(json.dumps(entries))
+    with pytest.raises(InputError, match=r"the certificate kept of .* does not hold"):
+        read_kept(out)

@@ -59,7 +59,9 @@ def certify_stochastic(
         margins["row_error"] = 4.0 * unit.leaf_error
     if hard.margin <= hard.readout_error or "row_error" in margins:
         return replace(found, margins=margins)
-    if method == "rounded" or unit.rounds or (unit.gaps[visited] > SATURATION).all():
+    # One class alone is answered whatever leaks.
+    exact = unit.rounds or len(unit.bias_C) == 1 or (unit.gaps[visited] > SATURATION).all()
+    if method == "rounded" or exact:
         return replace(found, margins=margins | {"leak": 0.0})
     cells = [single, *(merged(unit, product) if len(unit.heads_R) == 1 else ())]
     best = max((LeakageBound(unit, one) for one in cells), key=lambda bound: bound.longest(floating=True))
