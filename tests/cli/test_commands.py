@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from calls_for_tests import call, ok, refused
+from typer.testing import CliRunner
 
 from lengthwise import __version__
+from lengthwise.cli.main import app
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_evaluation
@@ -143,7 +145,7 @@ def test_sample_is_the_sampler() -> None:
 def test_an_even_length_says_what_is_sampled_instead() -> None:
     result = call("sample", "modular_arithmetic", "--length", 10, "--count", 2)
     assert result.exit_code == 0
-    assert result.stderr == "modular_arithmetic has no strings of length 10; these have length 9\n"
+    assert result.stderr.endswith("\nmodular_arithmetic has no strings of length 10; these have length 9\n")
     assert {len(line.split("\t")[0].split()) for line in result.stdout.splitlines()} == {9}
 
 
@@ -178,6 +180,55 @@ def test_bad_input_ends_with_2_and_one_message(arguments: list[str], message: st
 @pytest.mark.parametrize("arguments", [["sample", "parity", "--length", "0"], ["train"], ["fly"], ["list", "flies"]])
 def test_bad_usage_ends_with_2(arguments: list[str]) -> None:
     refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("task", "lines", "labels"),
+    [
+        ("regex:(ab|ba)*", "abba\na b b a\n0 1 1 0\r\n\r\naab\t1\nb a", "1 1 1 1 0 1"),
+        ("parity", "0110\n1 0 1 1\n1", "0 1 1"),
+        ("modular_arithmetic", "1+2*3\n1 5 2 7 3", "4 4"),
+    ],
+)
+def test_strings_are_read_by_the_names_of_their_symbols_or_by_their_numbers(task: str, lines: str, labels: str) -> None:
+    result = call("label", task, stdin=lines)
+    assert result.stdout.split() == labels.split()
+    said = {"regex:(ab|ba)*": "symbols: a is 0, b is 1\n", "parity": ""}
+    assert result.stderr == said.get(task, result.stderr)
+
+
+def test_a_string_that_is_one_by_names_and_another_by_numbers_is_refused_until_it_is_said() -> None:
+    task = "regex:[1-3]*1"
+    assert "1 is 0, 2 is 1, 3 is 2); say --symbols" in call("label", task, stdin="3 3 1\n1 2\n").stderr
+    assert ok("label", task, "--symbols", "names", stdin="3 3 1\n21\n12\n").split() == ["1", "1", "0"]
+    assert ok("label", task, "--symbols", "numbers", stdin="1 0\n0 1\n").split() == ["1", "0"]
+    lines = ok("sample", task, "--length", 5)
+    assert ok("label", task, "--symbols", "numbers", stdin=lines).split() == [
+        one.split("\t")[1] for one in lines.splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (b"0 1\n\xff\xfe\n", "line 2 is not UTF-8: byte 0 is 0xff"),
+        (b"1" * (9 << 20), "line 1 is longer than 8,388,608 bytes"),
+        (b"0\x000\n", "line 1: '0\\x000' is not a symbol"),
+    ],
+)
+def test_what_is_no_string_on_standard_input_is_one_line(given: bytes, message: str) -> None:
+    result = CliRunner().invoke(app, ["label", "parity"], input=given)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("redirected", "code"), [("| head -n 1", 0), (">&-", 0), ("<&-", 2), (">/dev/full", 1)])
+def test_streams_that_are_closed_or_full_end_without_a_traceback(redirected: str, code: int) -> None:
+    command = f"yes '0 1' | head -n 50000 | {sys.executable} -m lengthwise.cli.main label parity {redirected}"
+    result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True)
+    assert "Traceback" not in result.stderr
+    assert result.returncode == code
 
 
 @pytest.mark.parametrize("line", ["0 x", "0 2", "0,1", "-1", "0 1.0", "²"])

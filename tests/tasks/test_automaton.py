@@ -172,3 +172,24 @@ def test_symbols_outside_the_alphabet_are_named():
 def test_endless_rules_stop_at_the_limit():
     with pytest.raises(InputError, match="more than 50 states"):
         Automaton.explore(0, lambda state, symbol: state + symbol, lambda state: 0, 2, limit=50)
+
+
+def test_a_chain_of_many_states_is_merged_in_time():
+    following = np.minimum(np.arange(1, 6001), 5999)
+    chain = Automaton(np.column_stack([following, following]), 0, np.arange(6000) == 5000)
+    assert chain.minimal().states == 5002
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_states_are_merged_when_no_string_tells_them_apart(seed: int):
+    rng = np.random.default_rng(seed)
+    automaton = Automaton(rng.integers(8, size=(8, 2)), 0, rng.integers(-1, 2, size=8))
+    minimal = automaton.minimal()
+    assert automaton.equivalent(minimal)
+    pairs = [(one, other) for one in range(minimal.states) for other in range(one)]
+    assert all(
+        not Automaton(minimal.transitions_SA, one, minimal.outputs_S).equivalent(
+            Automaton(minimal.transitions_SA, other, minimal.outputs_S)
+        )
+        for one, other in pairs
+    )

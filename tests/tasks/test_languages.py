@@ -9,7 +9,7 @@ from automata.fa.nfa import NFA
 from language_rules import EXPRESSION_RULES, RULES, all_expressions, all_texts, to_text, to_tokens
 
 from lengthwise.errors import InputError
-from lengthwise.tasks import LANGUAGES, TASKS, get_language
+from lengthwise.tasks import LANGUAGES, TASKS, get_language, get_task
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.languages import (
@@ -183,3 +183,17 @@ def test_a_task_that_is_no_language_is_not_one():
     with pytest.raises(InputError, match="unknown language 'language_modelling'"):
         get_language("language_modelling")
     assert not set(TASKS) & set(LANGUAGES)
+
+
+@pytest.mark.parametrize("name", ["dyck_2", "tomita_5", "prefix_2_2", "modular_arithmetic", "regex:(ab)*", "regex:a*"])
+def test_the_classes_at_a_length_are_those_that_its_strings_have(name: str):
+    language = get_language(name)
+    for length in range(8):
+        counts = language.class_counts(length)
+        assert language.classes_at(length) == [label for label, count in enumerate(counts) if count]
+    assert language.classes_at(10_001) == language.classes_at(7)
+
+
+def test_a_language_of_one_class_says_that_there_is_nothing_to_tell_apart():
+    assert get_task("regex:[ab]*").notes()[0].endswith("has class 1: there is nothing to tell apart")
+    assert not get_task("parity").notes()

@@ -8,7 +8,7 @@ from typing import Any
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
-from lengthwise.tasks.regular.custom import SYMBOLS
+from lengthwise.tasks.regular.expression import SYMBOLS
 
 FORMATS = ("regex", "dot", "json")
 REGEX_STATES = 16
@@ -27,7 +27,10 @@ def to_regex(automaton: Automaton, label: int) -> str:
         )
     given = _arguments(automaton, label)
     sets: dict[str, Any] = {name: set(value) for name, value in given.items() if isinstance(value, list)}
-    return str(GNFA.from_dfa(DFA(**(given | sets))).to_regex())
+    pattern = str(GNFA.from_dfa(DFA(**(given | sets))).to_regex())
+    # The alphabet of a pattern is the symbols that it uses; those without a part in the language are none of them.
+    unused = "".join(symbol for symbol in given["input_symbols"] if symbol not in pattern)
+    return f"({pattern})[{unused}]{{0}}" if unused else pattern
 
 
 def to_json(automaton: Automaton, label: int) -> str:
@@ -40,8 +43,9 @@ def to_dot(automaton: Automaton, name: str) -> str:
     lines = [f"digraph {json.dumps(name)} {{", "  rankdir=LR;", '  start [shape=none, label=""];']
     for state, label in enumerate(automaton.outputs_S.tolist()):
         shape = "doublecircle" if automaton.classes == 2 and label == 1 else "circle"
-        style = ", style=dashed" if label == IGNORE else ""
-        lines.append(f'  {state} [shape={shape}{style}, label="{"" if label == IGNORE else label}"];')
+        # Graphviz takes the class for that of a style sheet, and leaves the drawing as it is.
+        look = "style=dashed" if label == IGNORE else f"class={label}"
+        lines.append(f'  {state} [shape={shape}, {look}, label="{"" if label == IGNORE else label}"];')
     lines.append(f"  start -> {automaton.start};")
     for source in range(automaton.states):
         for target, symbols in arrows(automaton, source).items():

@@ -135,6 +135,10 @@ def root(
 
 def main() -> None:
     """Run the program."""
+    for name in ("stdout", "stderr"):
+        # Whoever closed one wants to read nothing of it; what writes there need not know.
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     app()
 
 

@@ -19,9 +19,11 @@ def sample(
     """Print strings of a task, one a line: symbols as integers separated by spaces, a tab, the class."""
     import numpy as np
 
+    from lengthwise.cli.label import say_symbols
     from lengthwise.tasks import get_language
 
     chosen = get_language(task)
+    say_symbols(chosen)
     nearest = chosen.nearest_length(length)
     if nearest != length:
         sys.stderr.write(f"{task} has no strings of length {length}; these have length {nearest}\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lengthwise.errors import InputError
@@ -75,7 +77,8 @@ def get_language(name: str) -> Language:
     """Return a regular language, with its automaton and all of its samplers.
 
     Args:
-        name: a name that `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``; see `lengthwise.tasks.regular.custom`.
+        name: a name that `LANGUAGES` knows, ``regex:PATTERN``, ``dfa:PATH`` or ``dfa+sink:PATH``; see
+            `lengthwise.tasks.regular.custom`.
 
     Raises:
         InputError: the name is unknown, or the pattern or file does not describe an automaton.
@@ -89,7 +92,11 @@ def get_language(name: str) -> Language:
         return LANGUAGES.load(name)()
     from lengthwise.tasks.regular import custom
 
-    makers = {"regex": custom.regex_language, "dfa": custom.dfa_language}
+    makers: dict[str, Callable[[str], Language]] = {
+        "regex": custom.regex_language,
+        "dfa": custom.dfa_language,
+        "dfa+sink": partial(custom.dfa_language, sink=True),
+    }
     if kind not in makers:
         raise InputError(f"unknown kind of language {kind!r} in {name!r}; {nearest_name(kind, list(makers))}")
     return makers[kind](rest)

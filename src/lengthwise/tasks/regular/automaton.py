@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.base import IGNORE, Ints
+from lengthwise.tasks.base import IGNORE, Bools, Ints
+from lengthwise.tasks.regular.merging import merge_alike
 from lengthwise.tasks.regular.monoid import TransitionMonoid, generate_monoid
 from lengthwise.tasks.regular.search import Search, StateT
 
@@ -41,25 +43,26 @@ class Automaton:
     """A Moore machine: a deterministic automaton whose states carry a class.
 
     Args:
-        transitions_SA: [S, A] the next state.
-        start: the state before the first symbol.
-        outputs_S: [S] the class of the strings that end there, or `IGNORE` for strings outside the
-            domain of the task.
+            transitions_SA: [S, A] the next state.
+            start: the state before the first symbol.
+            outputs_S: [S] the class of the strings that end there, or `IGNORE` for strings outside the
+                domain of the task.
 
     Raises:
-        InputError: a shape, a state or a class is impossible.
+            InputError: a shape, a state or a class is impossible.
 
     Example:
-        >>> import numpy as np
-        >>> parity = Automaton(np.array([[0, 1], [1, 0]]), 0, np.array([0, 1]))
-        >>> parity.label(np.array([[1, 0, 1], [1, 1, 1]])).tolist()
-        [0, 1]
+            >>> import numpy as np
+            >>> parity = Automaton(np.array([[0, 1], [1, 0]]), 0, np.array([0, 1]))
+            >>> parity.label(np.array([[1, 0, 1], [1, 1, 1]])).tolist()
+            [0, 1]
     """
 
     transitions_SA: Ints
     start: int
     outputs_S: Ints
     _words: dict[int, Ints] = field(default_factory=dict[int, Ints], init=False, repr=False)
+    _powers: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]], init=False, repr=False)
 
     def __post_init__(self) -> None:
         transitions = np.array(self.transitions_SA, dtype=np.int64, order="C")
@@ -153,6 +156,24 @@ class Automaton:
             )
         return self._words[length]
 
+    def leads(self, wanted: Bools, length: int) -> Bools:
+        """Return from where some string of a length leads to a wanted state.
+
+        Args:
+            wanted: [S], or [S, K] for K kinds of states at once.
+            length: the number of symbols.
+
+        Returns:
+            As `wanted`, for each state before the first symbol.
+        """
+        found = wanted.astype(np.float32)
+        for bit in range(length.bit_length()):
+            if bit == len(self._powers):
+                self._powers.append(self._power(bit))
+            if length >> bit & 1:
+                found = np.minimum(self._powers[bit] @ found, 1)
+        return found.astype(np.bool_)
+
     def run(self, tokens_BT: Ints, states_B: Ints | None = None) -> Ints:
         """Return the state after the last symbol.
 
@@ -234,12 +255,7 @@ class Automaton:
             strings, the empty one included, have equal arrays.
         """
         reached = self._reached()
-        refined = np.unique(reached.outputs_S, return_inverse=True)[1]
-        blocks = np.zeros_like(refined)
-        while refined.max() > blocks.max():
-            blocks = refined
-            signatures = np.column_stack([blocks, blocks[reached.transitions_SA]])
-            refined = np.unique(signatures, axis=0, return_inverse=True)[1].reshape(-1)
+        blocks = merge_alike(reached.transitions_SA, reached.outputs_S)
         _, members = np.unique(blocks, return_index=True)
         merged = Automaton(
             blocks[reached.transitions_SA[members]], int(blocks[reached.start]), reached.outputs_S[members]
@@ -288,6 +304,14 @@ class Automaton:
             InputError: there are more elements than the limit.
         """
         return generate_monoid(self.transitions_SA, limit)
+
+    def _power(self, bit: int) -> NDArray[np.float32]:
+        """Return [S, S] whether some string, two to a power of symbols long, leads from one state to another."""
+        if bit:
+            return (self._powers[bit - 1] @ self._powers[bit - 1] > 0).astype(np.float32)
+        steps_SS = np.zeros((self.states,) * 2, dtype=np.float32)
+        np.put_along_axis(steps_SS, self.transitions_SA, 1, axis=1)
+        return steps_SS
 
     @cached_property
     def _paths(self) -> Ints:

@@ -59,6 +59,7 @@ class Language:
         sampling: the standard distribution. `Sampling.BALANCED` needs two classes; with more of them, and at
             lengths without accepted strings, all strings are uniform.
         draw: makes [B, T] uniform strings of the domain from a generator, B and T; by counting when absent.
+        symbols: how people write the symbols; by their numbers when absent.
     """
 
     version: ClassVar[int] = 1
@@ -70,8 +71,10 @@ class Language:
     automaton: Automaton
     sampling: Sampling
     draw: Draw | None = None
+    symbols: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.symbols = self.symbols or tuple(str(symbol) for symbol in range(self.automaton.vocabulary))
         self.vocabulary = self.automaton.vocabulary
         self.classes = self.automaton.classes
         self.prefixes_are_fair = self.sampling is Sampling.UNIFORM
@@ -151,6 +154,11 @@ class Language:
             np.add.at(following_S, self.automaton.transitions_SA, counts_S[:, None])
             counts_S = following_S
         return [sum(counts_S[self._ends(label)]) for label in range(self.classes)]
+
+    def classes_at(self, length: int) -> list[int]:
+        """Return the classes that strings of exactly this length have: one where nothing can be told apart."""
+        of_class_SK = self.automaton.outputs_S[:, None] == np.arange(self.classes)
+        return np.flatnonzero(self.automaton.leads(of_class_SK, length)[self.automaton.start]).tolist()
 
     def has_accepted(self, length: int) -> bool:
         """Return whether strings of exactly this length are accepted; never where there are more classes than two."""

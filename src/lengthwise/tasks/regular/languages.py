@@ -21,7 +21,7 @@ from lengthwise.tasks.regular.language import Draw, Example, Language, Sampling
 
 MODULUS = 5
 PLUS, MINUS, TIMES = 5, 6, 7
-
+_ARITHMETIC = "01234+-*"
 
 _TOMITA = (
     ("there is no 0", {"111": 1, "101": 0}, "10 11", "0"),
@@ -96,7 +96,7 @@ def _draw_arithmetic(rng: np.random.Generator, batch_size: int, length: int) -> 
 
 
 def _examples(labels: Mapping[str, int]) -> tuple[Example, ...]:
-    return tuple(Example(tuple("01234+-*".index(symbol) for symbol in text), label) for text, label in labels.items())
+    return tuple(Example(tuple(_ARITHMETIC.index(symbol) for symbol in text), label) for text, label in labels.items())
 
 
 def _row(
@@ -106,8 +106,9 @@ def _row(
     examples: Mapping[str, int],
     sampling: Sampling = Sampling.UNIFORM,
     draw: Draw | None = None,
+    symbols: str = "",
 ) -> Row:
-    return cache(lambda: Language(name, rule, _examples(examples), build().minimal(), sampling, draw))
+    return cache(lambda: Language(name, rule, _examples(examples), build().minimal(), sampling, draw, tuple(symbols)))
 
 
 def _tomita(number: int) -> Row:
@@ -152,6 +153,7 @@ modular_arithmetic = _row(
     "digits 0 to 4 joined by + (5), - (6) and * (7), worked strictly from left to right, mod 5",
     {"1+2*3": 4, "1-3": 3},
     draw=_draw_arithmetic,
+    symbols=_ARITHMETIC,
 )
 modular_arithmetic_precedence = _row(
     "modular_arithmetic_precedence",
@@ -159,6 +161,7 @@ modular_arithmetic_precedence = _row(
     "digits 0 to 4 joined by + (5), - (6) and * (7), products first, mod 5",
     {"1+2*3": 2, "4-2*2-1": 4},
     draw=_draw_arithmetic,
+    symbols=_ARITHMETIC,
 )
 tomita_1, tomita_2, tomita_3, tomita_4, tomita_5, tomita_6, tomita_7 = (_tomita(number) for number in range(1, 8))
 dyck_2, dyck_3, dyck_4, dyck_6, dyck_8, dyck_12 = (_dyck(depth) for depth in (2, 3, 4, 6, 8, 12))

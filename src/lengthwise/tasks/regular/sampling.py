@@ -49,19 +49,18 @@ class CountingSampler:
         self._checkpoints: list[Logs] = [self._first_S]
         self._blocks: OrderedDict[int, Logs] = OrderedDict()
         self._blocks_kept = max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8))
-        self._powers: list[NDArray[np.float32]] = []
         self._tables: dict[tuple[int, int], Logs] = {}
         self._cycle: tuple[int, int] | None = None
 
     def exists(self, length: int) -> bool:
         """Return whether any wanted string of this length exists."""
-        return bool(self._ends(length)[self.automaton.start])
+        return bool(self.automaton.leads(self._wanted_S, length)[self.automaton.start])
 
     def missing(self, length: int) -> str:
         """Return a sentence on a length without wanted strings: the nearest shorter and longer ones that have some."""
         window = 2 * self.automaton.states + 2
         lowest = max(1, length - window)
-        ends_S = self._ends(lowest)
+        ends_S = self.automaton.leads(self._wanted_S, lowest)
         lengths: list[int] = []
         for candidate in range(lowest, length + window + 1):
             if ends_S[self.automaton.start]:
@@ -166,23 +165,6 @@ class CountingSampler:
         self._blocks[index] = rows_RS
         if len(self._blocks) > self._blocks_kept:
             self._blocks.popitem(last=False)
-
-    def _ends(self, length: int) -> Bools:
-        """Return [S] whether a wanted string of the length starts in each state, by powers of two."""
-        reached_S: NDArray[np.float32] = self._wanted_S.astype(np.float32)
-        for bit in range(length.bit_length()):
-            if bit == len(self._powers):
-                self._powers.append(self._power(bit))
-            if length >> bit & 1:
-                reached_S = np.minimum(self._powers[bit] @ reached_S, 1)
-        return reached_S.astype(np.bool_)
-
-    def _power(self, bit: int) -> NDArray[np.float32]:
-        if bit:
-            return (self._powers[bit - 1] @ self._powers[bit - 1] > 0).astype(np.float32)
-        steps_SS = np.zeros((self.automaton.states,) * 2, dtype=np.float32)
-        np.put_along_axis(steps_SS, self.automaton.transitions_SA, 1, axis=1)
-        return steps_SS
 
 
 def _shares(logs_SW: Logs) -> Logs:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks import LANGUAGES, get_language
-from lengthwise.tasks.base import Batch, Point, Stage, Task
+from lengthwise.tasks.base import IGNORE, Batch, Point, Stage, Task
 from lengthwise.tasks.lengths import RegularTestLengths, TrainLengths
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Language
@@ -93,7 +93,7 @@ class Regular(Task):
 
     def paths(self) -> tuple[str, ...]:
         """Return the language where it is a file."""
-        return ("language",) if self.language.startswith("dfa:") else ()
+        return ("language",) if self.language.startswith(("dfa:", "dfa+sink:")) else ()
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length: of training each asked length, by the nearest that exists."""
@@ -139,6 +139,8 @@ class Regular(Task):
         task = self.definition
         read = [task.nearest_length(length) for length in self.train.lengths]
         sentences = list[str]()
+        if len(answers := set(self.automaton.outputs_S.tolist()) - {IGNORE}) == 1:
+            sentences.append(f"every string of {task.name} has class {answers.pop()}: there is nothing to tell apart")
         if missing := [length for length, nearest in zip(self.train.lengths, read, strict=True) if nearest != length]:
             sentences.append(
                 f"{task.name} has no strings of length {_listed(missing)}: "

@@ -1,0 +1,80 @@
+"""Automata that other programs wrote: JFLAP and automata-lib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from lengthwise.errors import InputError
+from lengthwise.tasks.regular.described import Described, in_order
+
+
+def from_automata_lib(fields: Mapping[str, Any]) -> Described:
+    """Return what the arguments of automata-lib's ``DFA`` describe."""
+    known = ("states", "input_symbols", "transitions", "initial_state", "final_states", "allow_partial")
+    if wrong := [key for key in fields if key not in known] or [key for key in known[:5] if key not in fields]:
+        raise InputError(f"a DFA of automata-lib has the keys {', '.join(known)}; {wrong[0]!r} is unknown or missing")
+    lists = {key: fields[key] for key in ("states", "input_symbols", "final_states")}
+    for key, value in lists.items():
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise InputError(f"{key!r} is a list of names")
+    return Described(
+        alphabet=lists["input_symbols"],
+        states=lists["states"],
+        start=str(fields["initial_state"]),
+        moves=moves(fields["transitions"]),
+        classes=dict.fromkeys(lists["final_states"], 1),
+        sink=fields.get("allow_partial") == "true",
+    )
+
+
+def moves(table: Any) -> Iterator[tuple[str, str, str]]:
+    """Return the transitions of a mapping of states to mappings of symbols to states."""
+    for state, row in table.items() if isinstance(table, dict) else [("transitions", table)]:
+        if not isinstance(row, dict):
+            raise InputError(f"the transitions of state {state!r} are a mapping of symbols to states")
+        for symbol, target in row.items():
+            if not isinstance(target, str):
+                raise InputError(
+                    f"the transition of {state!r} for symbol {symbol!r} is not the name of one state; "
+                    "an automaton here is deterministic"
+                )
+            yield state, symbol, target
+
+
+def from_jflap(text: str) -> Described:
+    """Return the finite automaton in a file of JFLAP."""
+    if "<!DOCTYPE" in text:
+        raise InputError("it declares a document type, which files of JFLAP do not have")
+    try:
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise InputError(f"it is not XML: {error}") from error
+    if (kind := (root.findtext("type") or "").strip()) != "fa":
+        raise InputError(f"it is of type {kind!r}; only finite automata (fa) of JFLAP are read")
+    states = list(root.iter("state"))
+    names = {state.get("id", ""): state.get("name") or state.get("id", "") for state in states}
+    if len(set(names.values())) < len(states):
+        names = {number: number for number in names}
+    starts = [state for state in states if state.find("initial") is not None]
+    if len(starts) != 1 or len(names) < len(states):
+        raise InputError(f"it has {len(starts)} initial states and {len(names)} different ones in {len(states)}")
+    edges = [
+        tuple((transition.findtext(part) or "").strip() for part in ("from", "read", "to"))
+        for transition in root.iter("transition")
+    ]
+    for source, symbol, _ in edges:
+        if len(symbol) != 1:
+            what = f"reads {symbol!r} at once" if symbol else "reads nothing (an epsilon move)"
+            raise InputError(
+                f"a transition of state {names.get(source, source)!r} {what}; an automaton here is deterministic, and "
+                "reads one symbol a transition"
+            )
+    return Described(
+        alphabet=in_order(symbol for _, symbol, _ in edges),
+        states=list(names.values()),
+        start=names[starts[0].get("id", "")],
+        moves=[(names.get(source, source), symbol, names.get(target, target)) for source, symbol, target in edges],
+        classes={names[state.get("id", "")]: 1 for state in states if state.find("final") is not None},
+    )
