@@ -104,7 +104,7 @@ def test_a_curriculum_draws_points() -> None:
 @pytest.mark.parametrize(
     ("places", "message"),
     [
-        ([], "foreign has no points to be trained at"),
+        ([], "foreign has no points to be measured at"),
         ([{"length": 3}], "points of foreign are a Point of lengthwise.tasks.base each, not {'length': 3}"),
         ([Point({"length": 3, "seed": 1})], "an axis cannot be called 'seed'"),
     ],

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from reprlib import repr as repr_in_short
 from typing import Any
 
 from lengthwise.errors import InputError
@@ -130,8 +131,9 @@ def _alphabet(given: Any) -> list[str]:
         and 0 < int(given) <= MOST_SYMBOLS
     ):
         return [str(symbol) for symbol in range(int(given))]
+    shown = repr_in_short(given)
     raise InputError(
-        f"'alphabet' is a number of symbols, {MOST_SYMBOLS:,} at most, or a list of different names, not {given!r}"
+        f"'alphabet' is a number of symbols, {MOST_SYMBOLS:,} at most, or a list of different names, not {shown}"
     )
 
 
@@ -144,7 +146,7 @@ def _by_name(state: str, row: Any, alphabet: list[str]) -> Any:
             )
         return dict(zip(alphabet, row, strict=False))
     if not isinstance(row, Mapping):
-        raise InputError(f"the transitions of state {state!r} are a list or a mapping, not {row!r}")
+        raise InputError(f"the transitions of state {state!r} are a list or a mapping, not {repr_in_short(row)}")
     return row
 
 
@@ -155,9 +157,9 @@ def _classes(fields: Mapping[str, Any]) -> tuple[dict[str, int], int]:
     if "accepting" in fields:
         accepting = fields["accepting"]
         if not isinstance(accepting, list) or not accepting or not all(isinstance(name, str) for name in accepting):
-            raise InputError(f"'accepting' is a list of at least one state, not {accepting!r}")
+            raise InputError(f"'accepting' is a list of at least one state, not {repr_in_short(accepting)}")
         return dict.fromkeys(accepting, 1), 0
     classes = fields["classes"]
     if not isinstance(classes, Mapping) or not classes:
-        raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {classes!r}")
+        raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {repr_in_short(classes)}")
     return {name: as_class(name, label) for name, label in classes.items()}, IGNORE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from reprlib import repr as repr_in_short
 
 import numpy as np
 
@@ -16,6 +17,9 @@ MOST_STATES = 2_500
 """States of a language: its sampler keeps tables of states by states."""
 MOST_SYMBOLS = 1_000
 MOST_CLASSES = 1_000
+MOST_TRANSITIONS = 1_000_000
+"""Before states that answer alike are merged."""
+LONGEST_NAME = 100
 
 
 @dataclass(kw_only=True)
@@ -37,6 +41,8 @@ class Described:
 
     def __post_init__(self) -> None:
         self._numbers = {name: number for number, name in enumerate(self.states)}
+        if longest := [name for name in (*self.alphabet, *self.states, self.start) if len(name) > LONGEST_NAME]:
+            raise InputError(f"a name has {len(longest[0]):,} characters; {LONGEST_NAME} are the most")
         if not 0 < len(self.alphabet) <= MOST_SYMBOLS or len(set(self.alphabet)) < len(self.alphabet):
             raise InputError(f"an alphabet is 1 to {MOST_SYMBOLS:,} different names, not {listed(self.alphabet)}")
         if len(self._numbers) < len(self.states):
@@ -51,12 +57,14 @@ class Described:
         Raises:
             InputError: it is not deterministic, a transition is missing, or a name is unknown.
         """
+        if (entries := len(self.states) * len(self.alphabet)) > MOST_TRANSITIONS:
+            raise InputError(f"states by symbols are {entries:,}; {MOST_TRANSITIONS:,} are the most")
         symbols = {name: number for number, name in enumerate(self.alphabet)}
         table_SA = np.full((len(self.states), len(self.alphabet)), -1)
         for source, symbol, target in self.moves:
             if symbol not in symbols:
                 raise InputError(
-                    f"state {source!r} has a transition for an unknown symbol {symbol!r}; "
+                    f"state {source!r} has a transition for an unknown symbol {symbol[:LONGEST_NAME]!r}; "
                     f"the alphabet is {listed(self.alphabet)}"
                 )
             place = self._number(source, "a transition"), symbols[symbol]
@@ -87,7 +95,8 @@ class Described:
 
     def _number(self, name: str, where: str) -> int:
         if name not in self._numbers:
-            raise InputError(f"{where} names an unknown state {name!r}; {nearest_name(name, self.states[:100])}")
+            short = name[:LONGEST_NAME]
+            raise InputError(f"{where} names an unknown state {short!r}; {nearest_name(short, self.states[:100])}")
         return self._numbers[name]
 
 
@@ -112,8 +121,8 @@ def listed(names: list[str]) -> str:
 
 def as_class(state: str, label: object) -> int:
     """Return the class that is written for a state."""
-    if not (isinstance(label, str) and label.isascii() and label.isdigit() and len(label) < 10):
-        raise InputError(f"the class of state {state!r} is a number from 0 to {MOST_CLASSES - 1}, not {label!r}")
-    if int(label) >= MOST_CLASSES:
-        raise InputError(f"the class of state {state!r} is a number from 0 to {MOST_CLASSES - 1}, not {label}")
-    return int(label)
+    number = isinstance(label, str) and label.isascii() and label.isdigit() and len(label) < 10
+    if not number or int(str(label)) >= MOST_CLASSES:
+        shown = repr_in_short(label)
+        raise InputError(f"the class of state {state!r} is a number from 0 to {MOST_CLASSES - 1}, not {shown}")
+    return int(str(label))
