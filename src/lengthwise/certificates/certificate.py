@@ -36,6 +36,8 @@ from lengthwise.settings import Recorded
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.regular.automaton import Automaton
 
+MadeT = TypeVar("MadeT")
+
 FILE_NAME = "certificate.json"
 """Where the certificate of a run lies, in the run's folder."""
 
@@ -78,25 +80,17 @@ class _Algebra(Recorded):
 
 
 def _read_automaton(value: object) -> Automaton:
-    if isinstance(value, Automaton):
-        return value
-    given = _Automaton.model_validate(value)
-    return _made(lambda: Automaton(given.transitions, given.start, given.outputs))
+    return value if isinstance(value, Automaton) else _made(Automaton, _Automaton.model_validate(value))
 
 
 def _read_algebra(value: object) -> MultiplicationTable:
-    if isinstance(value, MultiplicationTable):
-        return value
-    given = _Algebra.model_validate(value)
-    return _made(lambda: MultiplicationTable(given.product, given.leaves, given.outputs))
+    made = isinstance(value, MultiplicationTable)
+    return value if made else _made(MultiplicationTable, _Algebra.model_validate(value))
 
 
-MadeT = TypeVar("MadeT")
-
-
-def _made(make: Callable[[], MadeT]) -> MadeT:
+def _made(kind: Callable[..., MadeT], given: Recorded) -> MadeT:
     try:
-        return make()
+        return kind(*(getattr(given, name) for name in type(given).model_fields))
     except InputError as error:
         raise ValueError(str(error)) from error
 

@@ -17,12 +17,8 @@ from lengthwise.registry import nearest_name
 if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
 
+_FORMATS = {"N": ",", "margin": ".3g", "leak": ".1e", "seconds": ".2f"}
 _COLUMNS = ("task", "seed", "operator", "verdict", "method", "N", "states", "monoid", "margin", "leak", "seconds")
-_FORMATS = (
-    *(("task", ""), ("seed", ""), ("operator", ""), ("verdict", ""), ("method", ""), ("length", ",")),
-    *(("states", ""), ("elements", ""), ("margin", ".3g"), ("leak", ".1e"), ("seconds", ".2f")),
-)
-"""Columns of the table for readers, and how they are written here."""
 _PARTS = 60
 """Of a counterexample, at most: symbols and counted repetitions."""
 
@@ -143,7 +139,7 @@ def _row(certificate: Certificate) -> list[str]:
     from lengthwise.certificates.attachment import certificate_row
 
     row = certificate_row(certificate)
-    row["states"] = row["minimal_states"] or row["states"]
-    written = {name: "-" if row[name] is None else format(row[name], form) for name, form in _FORMATS}
-    endless = {"length": "every"} if certificate.verdict.startswith("every_length") else {}
-    return [*(written | endless).values()]
+    own = {"N": row["length"], "states": row["minimal_states"] or row["states"], "monoid": row["elements"]}
+    found = [(name, (row | own)[name]) for name in _COLUMNS]
+    written = {name: "-" if value is None else format(value, _FORMATS.get(name, "")) for name, value in found}
+    return [*(written | ({"N": "every"} if certificate.verdict.startswith("every_length") else {})).values()]

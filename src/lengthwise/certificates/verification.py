@@ -241,16 +241,13 @@ def _answer(example: Counterexample, found: Finding) -> int | None:
         # What is read off an element whose strings should have no class stands in the weights alone.
         answer = IGNORE if element < 0 else int(found.table.classes_E[element])
         return None if answer == IGNORE else answer
-    if found.difference is None:
-        return None
-    if example.symbols != found.difference.symbols:
-        return IGNORE
-    return found.difference.answer
+    difference = found.difference
+    return difference and (difference.answer if example.symbols == difference.symbols else IGNORE)
 
 
 def _training(certificate: Certificate, run: RunFolder | None, head: Head | None) -> Iterator[str]:
     """Compare what a certificate says of training with the run beside it, or with the head of its evaluation."""
-    training, stated = certificate.training, dict[str, Any]()
+    stated: dict[str, Any] = {}
     if head is not None:
         stated = {name: getattr(head, name) for name in ("recipe", "seed", "step", "sequences")}
         stated |= {"longest": head.training_length or 0, "task": head.trained_on, "task version": head.task_version}
@@ -258,7 +255,7 @@ def _training(certificate: Certificate, run: RunFolder | None, head: Head | None
         stated |= {"digest": head.digest} if run else {}
     elif run is not None:
         stated = _recorded(run)
-    own = training.model_dump() | {"task": certificate.task, "task version": certificate.task_version}
+    own = certificate.training.model_dump() | {"task": certificate.task, "task version": certificate.task_version}
     for name, value in stated.items():
         if own[name] != value:
             yield f"it is about another run: its {name} is {own[name]!r}, that of the run beside it {value!r}"
