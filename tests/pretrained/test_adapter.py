@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as checkpoint_call
 
@@ -292,6 +293,9 @@ def test_folders_that_are_refused(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"num_hidden_layers": 10**8}, r"describes 100,000,000 layers, and .* holds 21 tensors"),
+        ({"vocab_size": 10**7}, r"describes other weights .* holds: 640,\d+,\d+ numbers, and there are \d+,"),
+        ({"vocab_size": 0}, r"vocab_size should be a number of symbols, not 0$"),
         (
             {"num_heads": 5},
             r"config\.json has values .* hidden_size \* expand \(64\) must equal .* \(80\); it was written by 5",
@@ -301,7 +305,7 @@ def test_folders_that_are_refused(checkpoint: Path, tmp_path: Path) -> None:
             r"config\.json has values .* 'hidden_size' expected int, got str \(value: 'abc'\); it was",
         ),
         ({"dtype": "float33"}, r"config\.json has values .* no attribute 'float33'; it was written by"),
-        ({"hidden_act": "relux"}, r"cannot load .* config\.json describes it: KeyError: 'relux'$"),
+        ({"hidden_act": "relux"}, r"cannot load .*: KeyError: 'relux'$"),
     ],
 )
 def test_values_that_the_library_does_not_take_are_refused(
@@ -318,6 +322,15 @@ def test_weights_that_are_cut_short_are_refused(checkpoint: Path, tmp_path: Path
     file.write_bytes(file.read_bytes()[kept])
     with pytest.raises(InputError, match=rf"model\.safetensors is cut short .* has {file.stat().st_size:,} bytes$"):
         load_huggingface(file.parent)
+
+
+def test_weights_that_are_not_finite_are_told_as_such(checkpoint: Path, tmp_path: Path) -> None:
+    folder = changed(checkpoint, tmp_path / "spoiled")
+    held = load_file(folder / "model.safetensors")
+    held["backbone.norm_f.weight"][3] = torch.nan
+    save_file(held, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"not a finite number: backbone\.norm_f\.weight$"):
+        load_huggingface(folder)
 
 
 def test_a_model_that_the_library_builds_and_cannot_read_with_is_refused() -> None:

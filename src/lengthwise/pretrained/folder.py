@@ -83,7 +83,7 @@ def weight_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
         raise _no_weights(folder)
     places = read_settings(index).get("weight_map")
     shards = list(cast("dict[str, Any]", places).values()) if isinstance(places, dict) else []
-    if not shards or not all(isinstance(shard, str) and Path(shard).name == shard for shard in shards):
+    if not shards or not all(isinstance(shard, str) and shard and Path(shard).name == shard for shard in shards):
         raise InputError(f"{index} has no weight_map from tensors to files beside it; {_AGAIN}")
     files = [folder / shard for shard in sorted(set(shards))]
     if missing := [file.name for file in files if not file.is_file()]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.extras import import_extra
 from lengthwise.pretrained.families import FAMILIES, SHARED
-from lengthwise.pretrained.folder import FLOATS, read_checked, read_settings, stored_tensors, weight_files
+from lengthwise.pretrained.folder import FLOATS, Stored, read_checked, read_settings, stored_tensors, weight_files
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     import torch
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
+
+_LARGER, _SMALL = 2, 10_000_000
+"""A model has up to so many times the numbers that its files hold, and as many as that make no trouble."""
 
 
 def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
@@ -24,11 +29,16 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
 
+    settings = read_settings(folder / "config.json")
+    stored = list(stored_tensors(weight_files(folder, settings)))
     try:
+        config = _configuration(folder, settings, remote_code)
+        if not (remote_code or settings.get("quantization_config")):
+            _refuse_sizes(folder, config, stored)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            config=_configuration(folder, read_settings(folder / "config.json"), remote_code),
-            dtype=_dtype(folder),
+            config=config,
+            dtype=_dtype(stored),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=remote_code,
@@ -36,11 +46,11 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
             # Those of other sizes are named below; the library's own error does not.
             ignore_mismatched_sizes=True,
         )
+    except InputError:
+        raise
     # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
     except Exception as error:
-        raise InputError(
-            f"transformers cannot load {folder} as its config.json describes it: {reason_of(error)}"
-        ) from error
+        raise InputError(f"transformers cannot load {folder}: {reason_of(error)}") from error
     model, found = loaded
     if mismatched := sorted(found["mismatched_keys"]):
         name, held, described = mismatched[0]
@@ -54,6 +64,8 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
             f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
             f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
         )
+    if spoiled := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
+        raise InputError(f"{folder} holds weights with something that is not a finite number: {', '.join(spoiled[:3])}")
     return HuggingFaceModel(model.eval(), folder)
 
 
@@ -85,12 +97,31 @@ def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) ->
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
 
 
-def _dtype(folder: Path) -> torch.dtype:
-    """Return the dtype that holds all weights of a folder as they are; those that are quantised are read in float32."""
+def _refuse_sizes(folder: Path, config: Any, stored: Sequence[Stored]) -> None:
+    """Refuse settings of a model that is far larger than its weights, before it is allocated."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    layers: object = getattr(config.get_text_config(decoder=True), "num_hidden_layers", 0)
+    if isinstance(layers, int) and layers > len(stored):
+        raise InputError(
+            f"{folder / 'config.json'} describes {layers:,} layers, and {folder} holds {len(stored):,} tensors"
+        )
+    with torch.device("meta"):
+        described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
+    held = sum(math.prod(tensor.shape) for tensor in stored)
+    if described > _LARGER * held + _SMALL:
+        raise InputError(
+            f"{folder / 'config.json'} describes other weights than {folder} holds: {described:,} numbers, "
+            f"and there are {held:,}"
+        )
+
+
+def _dtype(tensors: Sequence[Stored]) -> torch.dtype:
+    """Return the dtype that holds all weights as they are; those that are quantised are read in float32."""
     import torch
 
-    files = weight_files(folder, read_settings(folder / "config.json"))
-    floats = {stored.dtype for stored in stored_tensors(files) if stored.dtype.startswith(("F", "BF"))}
+    floats = {stored.dtype for stored in tensors if stored.dtype.startswith(("F", "BF"))}
     dtypes = [getattr(torch, FLOATS.get(name, "float32")) for name in floats]
     return functools.reduce(torch.promote_types, dtypes) if dtypes else torch.float32
 

@@ -79,6 +79,7 @@ class FileTokenizer(Tokenizer):
     """
 
     def __init__(self, path: Path, separator: str | None = None) -> None:
+        self._path = path
         library = import_extra("tokenizers", "a tokenizer file")
         content = read_text(path, "tokenizer file", given=True)
         try:
@@ -100,10 +101,14 @@ class FileTokenizer(Tokenizer):
         """Return the tokens of each document, [N].
 
         Raises:
-            InputError: a document is not UTF-8.
+            InputError: a document is not UTF-8, or holds what the tokenizer has no token for.
         """
         texts = [_decode(document) for document in documents]
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        try:
+            encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        # The library raises plain exceptions.
+        except Exception as error:
+            raise InputError(f"{self._path} cannot read the text: {error}") from error
         return [np.asarray(encoding.ids, dtype=self.dtype) for encoding in encodings]
 
     def bytes_of(self, symbols: Symbols) -> int:
