@@ -79,8 +79,9 @@ class State(Mapping[str, Tensor]):
         """
         for name, tensor in self.items():
             if tensor.shape[:1] != (rows,):
+                of_rows = "1 row" if rows == 1 else f"{rows} rows"
                 raise InputError(
-                    f"entry {name!r} of the state is {list(tensor.shape)} for {rows} rows: entries must have the batch "
+                    f"entry {name!r} of the state is {list(tensor.shape)} for {of_rows}: entries must have the batch "
                     f"first, [{rows}, ...]; for nn.LSTM, nn.GRU and nn.RNN, lengthwise.RecurrentModel sees to it"
                 )
         return self

@@ -353,14 +353,29 @@ def test_a_trained_model_is_loaded_from_its_folder(tiny: Recipe, tmp_path: Path)
 
 def test_the_same_number_is_not_measured_twice(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(tiny, tmp_path)
-    measure = ByPoint.measure
+    measure = ByPoint.go_on
 
     def twice(self: ByPoint, *what: Any) -> Iterator[Row]:
         for _ in range(2):
             yield from measure(self, *what)
 
-    monkeypatch.setattr(ByPoint, "measure", twice)
+    monkeypatch.setattr(ByPoint, "go_on", twice)
     with pytest.raises(InputError, match="accuracy of parity is measured twice at"):
+        evaluate_run(tmp_path)
+    assert not RunFolder(tmp_path).evaluation.exists()
+
+
+def test_what_is_not_a_number_is_not_measured(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report would pass over it where it looks for the worst."""
+    trained(tiny, tmp_path)
+    measure = ByPoint.go_on
+
+    def spoilt(self: ByPoint, *what: Any) -> Iterator[Row]:
+        for row in measure(self, *what):
+            yield row.model_copy(update={"value": float("nan")})
+
+    monkeypatch.setattr(ByPoint, "go_on", spoilt)
+    with pytest.raises(InputError, match=r"ByPoint measures accuracy of parity at .* as not a number"):
         evaluate_run(tmp_path)
     assert not RunFolder(tmp_path).evaluation.exists()
 

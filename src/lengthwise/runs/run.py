@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from itertools import chain
@@ -181,6 +182,12 @@ def _measure(
         for count, row in enumerate(chain(known, left)):
             if not isinstance(cast("object", row), Row):
                 raise InputError(f"{type(diagnostic).__name__} measures a {type(row).__name__}, and not a Row")
+            if math.isnan(row.value):
+                # Nothing is the worst or the best beside it, so that reports would pass over it.
+                raise InputError(
+                    f"{type(diagnostic).__name__} measures {row.metric} of {row.task} at {row.axes} as not a number; "
+                    "leave out what is not defined"
+                )
             if (place := (row.task, row.metric, tuple(sorted(row.axes.items())))) in places:
                 raise InputError(
                     f"{row.metric} of {row.task} is measured twice at {row.axes}; "
