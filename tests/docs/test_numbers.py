@@ -23,6 +23,7 @@ def test_numbers_in_sentences_and_tables_are_those_of_the_rows(page: str) -> Non
 def test_another_number_on_a_page_is_noticed_and_written_back(page: str) -> None:
     text, sentences = (ROOT / page).read_text(encoding="utf-8"), list(PAGES[page]())
     assert missing(text, sentences) == []
+    sentences = [sentence for sentence in sentences if re.search(r"\d", sentence)]
     for sentence in sentences[:: max(1, len(sentences) // 12)]:
         (place,) = list(re.finditer(r"\s+".join(map(re.escape, sentence.split())), text))[:1]
         number = list(re.finditer(r"\d", text[place.start() : place.end()]))[-1].start() + place.start()
