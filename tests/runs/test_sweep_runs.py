@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,30 @@ def test_a_killed_worker_is_noticed_and_its_run_goes_on(tmp_path: Path, monkeypa
     environment = json.loads(RunFolder(run.folder(root)).environment.read_text())
     assert environment["command"].endswith(" sweep")
     assert len(environment["resumed"]) == 1
+
+
+class ServerKiller(Watcher):
+    """Ends the server that forks workers, once a run was started by it."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+
+    def started(self, run: SweepRun) -> None:
+        if not self.killed:
+            self.killed.append(forkserver._forkserver._forkserver_pid)
+            os.kill(self.killed[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_server_of_workers_that_is_killed_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lengthwise.runs.sweep_schedule.TICK", 0.05)
+    runs, root, killer = expanded(tmp_path, seeds=[0])[:2], tmp_path / "runs", ServerKiller()
+    with LocalEngine(1) as engine:
+        schedule = Schedule(runs, root, engine, Journal(root, "grid"), ["lengthwise", "sweep"], watcher=killer)
+        schedule.work()
+    assert killer.killed
+    assert schedule.failures == []
+    assert set(read_status(runs, root).values()) == {Status.DONE}
 
 
 @pytest.mark.slow

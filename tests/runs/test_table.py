@@ -1,12 +1,16 @@
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from folders import string_rows, text_rows, write_run
 from safetensors.numpy import save_file
 
 from lengthwise.errors import InputError
+from lengthwise.runs.kept import keep
 from lengthwise.runs.rows import Head, Row
 from lengthwise.runs.table import HEAD, ROW, read_table
 
@@ -136,3 +140,52 @@ def test_all_results_that_are_kept_here_are_read(index: Path) -> None:
     table = read_table([index.parent])
     assert table.runs
     assert set(table.rows.select("digest", "seed").unique().rows()) == {run.key for run in table.runs}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("evaluation.jsonl", "[1]\n", "is not an evaluation of this version"),
+        ("evaluation.jsonl", "[" * 100_000, "line 1: not the head of an evaluation"),
+        ("metrics.jsonl", '{"step": 1, "loss": "low"}\n{"step": 2}\n', "line 1: not the numbers of a step"),
+        ("environment.json", '{"packages": 3.5}', "is not the environment of a run: packages is 3.5"),
+        ("recipe.yaml", "{name: fast/parity, model: 3}", "is not that of a run; model"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_told(name: str, content: str, message: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    (folder / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{folder / name}.*{message}"):
+        read_table([folder])
+
+
+def test_a_number_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    evaluation = write_run(tmp_path) / "evaluation.jsonl"
+    evaluation.write_text(evaluation.read_text() + evaluation.read_text().splitlines()[-1] + "\n")
+    with pytest.raises(InputError, match="has a number twice"):
+        read_table([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows.drop("seed"),
+        lambda rows: rows.head(0),
+        lambda rows: rows.with_columns(task=pl.lit(None)),
+        lambda rows: rows.with_columns(digest=pl.lit("another")),
+        lambda rows: rows.with_columns(samples=pl.lit(0)),
+        lambda rows: pl.concat([rows, rows]),
+    ],
+)
+def test_a_kept_table_that_is_not_that_of_its_runs_is_refused(
+    change: Callable[[pl.DataFrame], pl.DataFrame], tmp_path: Path
+) -> None:
+    """Whole, and vouched for by the index, as when somebody edits both."""
+    write_run(tmp_path / "runs")
+    keep([tmp_path / "runs"], tmp_path / "kept")
+    index, (table,) = tmp_path / "kept" / "runs.json", (tmp_path / "kept").glob("rows-*.parquet")
+    before = hashlib.sha256(table.read_bytes()).hexdigest()
+    change(pl.read_parquet(table)).write_parquet(table)
+    index.write_text(index.read_text().replace(before, hashlib.sha256(table.read_bytes()).hexdigest()))
+    with pytest.raises(InputError, match="kept"):
+        read_table([tmp_path / "kept"])

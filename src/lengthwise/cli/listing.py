@@ -96,6 +96,6 @@ def _runs(root: Path) -> None:
     rows: list[tuple[str, str, str, str]] = []
     for run in find_runs(root):
         last = (run.metrics_rows() or [{}])[-1]
-        loss = f"{last['loss']:.4f}" if last else "-"
+        loss = "-" if last.get("loss") is None else f"{last['loss']:.4f}"
         rows.append((str(run.path.relative_to(root)), run.status, str(last.get("step", 0)), loss))
     print_table(("run", "status", "step", "loss"), rows)

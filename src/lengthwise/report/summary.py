@@ -11,7 +11,7 @@ import polars as pl
 from lengthwise.evaluation.intervals import wilson_interval
 from lengthwise.report.parts import Spread
 from lengthwise.report.results import Results, known_language, model_name, ordered_tasks, setting
-from lengthwise.runs.summary import longest_in_a_row
+from lengthwise.runs.summary import beyond_training, mean_accuracy
 from lengthwise.runs.table import Run
 
 _EXACT = 1.0
@@ -33,13 +33,12 @@ class Summary:
         head = self.head = self.runs[0].head
         trained = self.training_length = int(rows["training_length"][0])
         standard = rows.filter(pl.col("distribution") == "standard")
-        self.longest = longest_in_a_row(standard["length"], self.runs[0].settings)
+        self.longest, dense = beyond_training(standard, trained, self.runs[0].settings)
         """The longest of the lengths that were evaluated without a gap, or on a grid."""
         language = known_language(self.task)
         # Of another task, or a language from a file that is gone, the cautious reading.
         fair = language is None or language.prefixes_are_fair
         shared = fair and not setting(self.runs[0].settings, "task.test.pairs")
-        dense = standard.filter(pl.col("length").is_between(trained + 1, self.longest))
         later = dense.filter(pl.col("length") > trained + 1)
         self.beyond = _score(dense, shared)
         """Over all of these lengths beyond the training length."""
@@ -98,13 +97,6 @@ def _score(rows: pl.DataFrame, shared: bool) -> Spread | None:
     if rows.is_empty():
         return None
     strings = rows.group_by("seed").agg(pl.col("samples").max() if shared else pl.col("samples").sum())
-    value, of = _mean(rows), int(strings["samples"].sum())
-    by_seed = {seed: _mean(own) for (seed,), own in sorted(rows.partition_by("seed", as_dict=True).items())}
+    value, of = mean_accuracy(rows), int(strings["samples"].sum())
+    by_seed = {seed: mean_accuracy(own) for (seed,), own in sorted(rows.partition_by("seed", as_dict=True).items())}
     return Spread(value, *wilson_interval(value, of), of, by_seed)
-
-
-def _mean(rows: pl.DataFrame) -> float:
-    per_length = rows.group_by("length").agg(pl.col("correct").sum(), pl.col("samples").sum())
-    right, of = per_length["correct"].to_numpy(), per_length["samples"].to_numpy()
-    # From counts, so that a flawless series is exactly 1.
-    return _EXACT if (right == of).all() else float((right / of).mean())

@@ -106,15 +106,15 @@ def _lines(path: Path) -> list[str]:
 def _head(path: Path, line: str) -> Head:
     try:
         values = json.loads(line)
-        if values.pop("format", None) != _FORMAT:
+        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
             raise InputError(f"{path} is not an evaluation of this version; 'lengthwise evaluate --again' makes one")
         return Head.model_validate(values)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line 1: not the head of an evaluation: {error}") from error
 
 
 def _row(path: Path, number: int, line: str) -> Row:
     try:
         return Row.model_validate(json.loads(line))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line {number}: not a row of an evaluation: {error}") from error

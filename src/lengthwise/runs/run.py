@@ -153,11 +153,12 @@ def evaluate_run(
     with hold(folder):
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
-        if run.evaluation.exists() and not again:
-            return read_evaluation(run.evaluation)[1]
-        trainer = _loaded(run, recipe, seed)
         if run.evaluation.exists():
+            # A kill may have come between the two.
             run.part.unlink(missing_ok=True)
+            if not again:
+                return read_evaluation(run.evaluation)[1]
+        trainer = _loaded(run, recipe, seed)
         try:
             rows = _measure(trainer, recipe, seed, Measured(run.part, head_of(recipe, seed, trainer)), progress)
             data = dump_evaluation(head_of(recipe, seed, trainer), rows)

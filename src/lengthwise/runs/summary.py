@@ -13,6 +13,7 @@ from lengthwise.errors import InputError
 from lengthwise.files import make_folder, write_atomically
 from lengthwise.registry import nearest_name
 from lengthwise.runs.table import KEY, Run, Table
+from lengthwise.settings import SEED
 
 OF_RUN = pl.Schema(
     {"width": pl.Int64, "steps": pl.Int64, "seconds": pl.Float64, "makes": pl.String}
@@ -44,12 +45,31 @@ def summarise(table: Table) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=_OF_SUMMARY).sort("model", "task", "recipe", "digest", "seed")
 
 
-def longest_in_a_row(lengths: pl.Series, settings: dict[str, Any]) -> int:
-    """Return the last of the lengths that were evaluated one after another, as the recipe says it."""
+def beyond_training(standard: pl.DataFrame, trained: int, settings: dict[str, Any]) -> tuple[int, pl.DataFrame]:
+    """Return the last of the lengths that were evaluated one after another, and the rows from training up to it.
+
+    Args:
+        standard: accuracy by length, of one recipe.
+        trained: the longest sequence of training.
+        settings: the recipe, which says how far lengths follow one another.
+    """
     task: Any = settings.get("task")
     test: Any = task.get("test") if isinstance(task, dict) else None
     longest: Any = test.get("longest") if isinstance(test, dict) else None
-    return longest if isinstance(longest, int) else max(lengths.to_list())
+    last = longest if isinstance(longest, int) else max(standard["length"].to_list())
+    return last, standard.filter(pl.col("length").is_between(trained + 1, last))
+
+
+def mean_accuracy(rows: pl.DataFrame) -> float:
+    """Return the mean over lengths, at each of which all seeds count as one.
+
+    Args:
+        rows: accuracy by length, not empty.
+    """
+    # Rounded to the count that it is where it is one, and in the order of the rows: the same rows give the same mean.
+    right, of = (pl.col("value") * pl.col("samples")).round(9).sum(), pl.col("samples").sum()
+    by_length = rows.group_by("length", maintain_order=True).agg((right / of).alias("share"))["share"]
+    return statistics.fmean(by_length.to_list())
 
 
 def with_runs(table: Table) -> pl.DataFrame:
@@ -58,8 +78,10 @@ def with_runs(table: Table) -> pl.DataFrame:
     def line(run: Run) -> tuple[Any, ...]:
         settings, environment = run.settings, run.environment
         planned = (settings.get("model", {}).get("width"), settings.get("training", {}).get("steps"))
+        known = (count if isinstance(count, int) and 0 <= count <= SEED else None for count in planned)
         began = (environment.get("command"), environment.get("started"))
-        return (*run.key, *planned, run.seconds, settings.get("makes"), *began)
+        makes = settings.get("makes")
+        return (*run.key, *known, run.seconds, makes if isinstance(makes, str) else None, *began)
 
     schema = {name: table.rows.schema[name] for name in KEY} | OF_RUN
     runs = pl.DataFrame(map(line, table.runs), schema=schema, orient="row")
@@ -103,8 +125,7 @@ def _score(rows: pl.DataFrame, run: Run) -> tuple[str, float | None]:
     if trained is None or "length" not in rows.columns or not accuracy["length"].count():
         metric = str(rows["metric"][0])
         return f"mean {metric}", statistics.fmean(rows.filter(pl.col("metric") == metric)["value"].to_list())
-    longest = longest_in_a_row(accuracy["length"], run.settings)
-    values = accuracy.filter(pl.col("length").is_between(trained + 1, longest))["value"].to_list()
-    if not values:
+    longest, dense = beyond_training(accuracy, trained, run.settings)
+    if dense.is_empty():
         return "no length beyond training", None
-    return f"accuracy in %, lengths {trained + 1} to {longest}", statistics.fmean(values)
+    return f"accuracy in %, lengths {trained + 1} to {longest}", mean_accuracy(dense)

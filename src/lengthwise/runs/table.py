@@ -200,7 +200,9 @@ def read_run(folder: RunFolder) -> Table:
         path=folder.path,
         head=head,
         settings=settings,
-        environment=read_object(folder.environment, "environment") if folder.environment.exists() else {},
+        environment=_environment(read_object(folder.environment, "environment"), folder.environment)
+        if folder.environment.exists()
+        else {},
         attachments={name: value for name, value in found.items() if value is not None},
         seconds=float(seconds[-1]) if len(seconds) else 0.0,
     )
@@ -254,7 +256,8 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
             raise InputError(f"{folder / INDEX}, run {entry['run']} is not valid: {error}") from error
         key = (head.digest, head.seed)
         settings = check_settings(entry["recipe"], f"the recipe of {entry['run']} in {folder / INDEX}")
-        own = (settings, dict(entry["environment"]), attached.get(key, {}), seconds.get(key, 0.0))
+        environment = _environment(dict(entry["environment"]), folder / INDEX)
+        own = (settings, environment, attached.get(key, {}), seconds.get(key, 0.0))
         for role, value in attached.get(key, {}).items():
             ATTACHMENTS.load(role)().check(value, head)
         runs.append(Run(folder / entry["run"], head, *own))
@@ -279,6 +282,14 @@ def _refuse_twice(rows: pl.DataFrame, where: Path) -> None:
     places = rows.select(pl.exclude("value", "low", "high", "samples"))
     if places.is_duplicated().any() or (rows["samples"] < 1).any():
         raise InputError(f"{where} has a number twice, or one of no sample; evaluate the runs again")
+
+
+def _environment(found: dict[str, Any], where: Path) -> dict[str, Any]:
+    """Return what a run recorded of its process, whose parts are what they are in every other."""
+    for name, kind in (("packages", dict), ("plugins", dict), ("machine", dict), ("command", str), ("started", str)):
+        if not isinstance(found.get(name, kind()), kind):
+            raise InputError(f"{where} is not the environment of a run: {name} is {found[name]!r:.100}")
+    return found
 
 
 def check_settings(settings: Any, where: str) -> dict[str, Any]:

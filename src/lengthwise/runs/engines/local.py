@@ -17,6 +17,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from lengthwise.errors import RunError, reason_of
 from lengthwise.runs.engines.base import Engine
 from lengthwise.runs.sweep_work import Ending, Result, Work, do
 
@@ -60,11 +61,25 @@ class LocalEngine(Engine):
         return [worker.process.pid or 0 for worker in self._workers]
 
     def submit(self, work: Work) -> None:
-        """Start a process that works on a run."""
+        """Start a process that works on a run.
+
+        Raises:
+            RunError: the server that forks workers ended, twice in a row.
+        """
+        try:
+            self._start(work)
+        # A server that was ended is started anew by the next call, and what it had forked lives on.
+        except (OSError, EOFError):
+            try:
+                self._start(work)
+            except (OSError, EOFError) as error:
+                raise RunError(f"cannot start a worker: {reason_of(error)}; the same command goes on") from error
+
+    def _start(self, work: Work) -> None:
         receiving, sending = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_serve, args=(work, sending), daemon=True)
-        process.start()
-        sending.close()
+        with sending:
+            process.start()
         self._workers.append(_Worker(work, process, receiving))
 
     def wait(self, timeout: float) -> Iterator[tuple[Work, Result]]:
