@@ -38,6 +38,8 @@ STRUCTURE = [
 VALUES = [
     ("a: !!python/object:os.system ls", "YAML reads ls as a python/object:os.system"),
     ("a: !!binary aGk=", "YAML reads aGk= as a binary"),
+    ("a: !!binary 'two\n\n lines'", "YAML reads two lines as a binary"),
+    (f"? {'k' * 900}\n: 1\n? {'k' * 900}\n: 2", f"'{'k' * 60}' is given twice"),
     ("a: !!int x", "not valid YAML: ValueError"),
     ("a: !!int ''", "not valid YAML: IndexError"),
     ("a: !!bool maybe", "not valid YAML: KeyError"),

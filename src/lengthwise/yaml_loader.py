@@ -115,8 +115,8 @@ class _Checker:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, "a key is a word, not a list or a mapping")
             if key.value in lines:
-                inside = f" (in {'.'.join(path)})" if path else ""
-                raise self._error(key, f"{key.value!r}{inside} is given twice, first in line {lines[key.value]}")
+                inside = f" (in {_short('.'.join(path))})" if path else ""
+                raise self._error(key, f"{key.value[:60]!r}{inside} is given twice, first in line {lines[key.value]}")
             lines[key.value] = key.start_mark.line + 1
             if key.tag != _MERGE or self._as_written:
                 key.tag = f"{_TAG}str"
@@ -137,4 +137,9 @@ class _Checker:
 
 
 def _shown(node: Any) -> str:
-    return str(node.value) if isinstance(node, yaml.ScalarNode) else "this part"
+    return _short(node.value) if isinstance(node, yaml.ScalarNode) else "this part"
+
+
+def _short(text: str) -> str:
+    """Return the beginning of a text on one line."""
+    return " ".join(text.split())[:60]
