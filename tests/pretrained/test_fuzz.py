@@ -144,7 +144,7 @@ def with_other_tensors(rng: random.Random, data: bytes) -> bytes:
             case 5:
                 held[name] = tensor * rng.choice([float("nan"), float("inf"), 1e30, 0.0])
             case 6:
-                held[name] = tensor.clone().flatten().index_fill(0, torch.tensor([0]), float("nan")).view(tensor.shape)
+                held[name] = torch.where(torch.arange(tensor.numel()).view(tensor.shape) == 0, torch.nan, tensor)
             case _:
                 held[f"{name}.more"] = torch.zeros(rng.choice([0, 1, 100]))
     return save({name: tensor.clone().contiguous() for name, tensor in held.items()}, {"format": "pt"})
