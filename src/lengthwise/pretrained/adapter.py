@@ -33,8 +33,8 @@ class HuggingFaceModel(SequenceModel):
             gets; only `lengthwise check` wants that.
 
     Raises:
-        InputError: the architecture has no recurrent state that can be carried, or the installed version of
-            transformers lacks what the patches of its family replace.
+        InputError: the architecture is not supported, or the installed version of transformers lacks what the
+            patches of its family replace.
 
     Example:
         >>> from lengthwise.pretrained import HuggingFaceConfig

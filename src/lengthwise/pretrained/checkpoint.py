@@ -30,7 +30,7 @@ class Checkpoint:
 
     Raises:
         InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
-            has an architecture without a recurrent state, holds pickled weights or none, or has a config.json that
+            has an architecture that is not supported, holds pickled weights or none, or has a config.json that
             transformers does not take.
 
     Example:
