@@ -101,7 +101,8 @@ def _far() -> Iterator[str]:
     assert not any(map(errors, far))
     (strings,) = set(map(samples, far))
     yield (
-        f"no error in {strings:,} strings of 100,000 and 100,001 symbols a language, three seeds together, "
+        f"no error in {strings:,} strings a language of 100,000 and 100,001 symbols (99,999 instead of 100,000 of "
+        f"modular arithmetic), three seeds together, "
         f"which leaves at most {upper_limit(strings):.2f} %"
     )
     named = listed(name for task, name in TASKS.items() if task in whole)
