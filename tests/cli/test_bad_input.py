@@ -103,9 +103,11 @@ def test_a_length_without_accepted_strings_is_told() -> None:
     result = call("sample", "regex:ab", "--length", 7, "--count", 3)
     assert result.exit_code == 0
     assert [line.partition("\t")[2] for line in result.stdout.splitlines()] == ["0", "0", "0"]
-    assert result.stderr == "regex:ab has no accepted string of length 7; the nearest length that does is 2\n"
-    assert call("sample", "regex:ab", "--length", 2).stderr == ""
-    assert call("sample", "modular_arithmetic", "--length", 7).stderr == ""
+    letters = "symbols: a is 0, b is 1\n"
+    said = "regex:ab has no accepted string of length 7; the nearest length that does is 2\n"
+    assert result.stderr == letters + said
+    assert call("sample", "regex:ab", "--length", 2).stderr == letters
+    assert call("sample", "parity", "--length", 7).stderr == ""
 
 
 def test_runs_are_listed_of_a_folder_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ LOWEST_CONTRAST = """
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
-    write_table(root, ["parity", "modular_arithmetic"], MODELS, LENGTHS)
+    write_table(root, ["parity", "even_pairs"], MODELS, LENGTHS)
     write_certificate(root / "fast/parity/seed-0")
-    write_certificate(root / "fast/modular_arithmetic/seed-0", **wrong_on(*[1, 2, 3] * 20))
+    write_certificate(root / "fast/even_pairs/seed-0", **wrong_on(*[1, 0, 0] * 20))
     for operator in ("sum", "mlp"):
         model = {"name": "ldru", "operator": {"name": operator}}
         write_run(root, "parity", recipe=f"operators/{operator}-parity", lengths=LENGTHS, longest=500, model=model)
@@ -115,7 +115,7 @@ def test_cells_are_walked_with_arrows_and_tell_their_details(report: Path, page:
     page.press("ArrowRight")
     told = page.evaluate("document.getElementById('details').innerText")
     assert "elman" in told or "attention" in told
-    assert "Modular arithmetic" in told
+    assert "Even pairs" in told
     assert {"seed 0", "near misses", "parameters", "state size"} <= set(told.splitlines())
     assert page.evaluate("document.activeElement.getAttribute('aria-describedby')") == "details"
     page.press("Escape")

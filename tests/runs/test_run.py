@@ -114,7 +114,7 @@ def progress(trainer, metrics):
             case "before the name":
                 files.Path.replace = die
             case "after the name":
-                files._sync_folder = die
+                files._sync = die
 
 train_run(recipe, 0, folder, progress)
 """

@@ -157,7 +157,7 @@ match point:
     case "torn" | "written":
         files.os.fsync = die
     case "named":
-        files._sync_folder = die
+        files._sync = die
 checkpoint.save_checkpoint(path, {"x": torch.full((5000,), 2.0)}, {"step": 2})
 """
 
