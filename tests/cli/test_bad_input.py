@@ -140,3 +140,8 @@ def test_a_check_crosses_the_ends_of_chunks(mixer: str, monkeypatch: pytest.Monk
     ok("check", mixer, "--length", 9)
     ok("check", "gru")
     assert lengths == [129, 201, 37, 9, 37]
+
+
+def test_wrong_seeds_are_told_although_another_is_asked_for(tiny_file: Path, tmp_path: Path) -> None:
+    said = refused("train", tiny_file, "--runs", tmp_path, "--seed", 0, "--set", f"seeds=[{2**70}]")
+    assert "seeds.0: should be less than or equal to 9223372036854775807" in said

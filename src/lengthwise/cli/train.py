@@ -27,14 +27,15 @@ def train(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps or auto; short for --set device=D.")] = None,
 ) -> None:
     """Train a recipe, one run a seed; runs that were left unfinished go on where they ended."""
-    from lengthwise.runs.recipe import load_recipe
+    from lengthwise.runs.recipe import load_recipe, validate_recipe
 
     overrides = list(set_ or [])
-    if seed:
-        overrides.append(f"seeds={list(seed)}")
     if device is not None:
         overrides.append(f"device={device}")
     resolved = load_recipe(recipe, overrides)
+    if seed:
+        # Upon what was read, so that wrong seeds there are told too.
+        resolved = validate_recipe(resolved.settings() | {"seeds": list(seed)}, f"--seed {' '.join(map(str, seed))}")
     say_notes(resolved)
     for one in resolved.seeds:
         train_seed(resolved, one, runs)
