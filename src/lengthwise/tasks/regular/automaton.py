@@ -43,19 +43,19 @@ class Automaton:
     """A Moore machine: a deterministic automaton whose states carry a class.
 
     Args:
-            transitions_SA: [S, A] the next state.
-            start: the state before the first symbol.
-            outputs_S: [S] the class of the strings that end there, or `IGNORE` for strings outside the
-                domain of the task.
+        transitions_SA: [S, A] the next state.
+        start: the state before the first symbol.
+        outputs_S: [S] the class of the strings that end there, or `IGNORE` for strings outside the
+            domain of the task.
 
     Raises:
-            InputError: a shape, a state or a class is impossible.
+        InputError: a shape, a state or a class is impossible.
 
     Example:
-            >>> import numpy as np
-            >>> parity = Automaton(np.array([[0, 1], [1, 0]]), 0, np.array([0, 1]))
-            >>> parity.label(np.array([[1, 0, 1], [1, 1, 1]])).tolist()
-            [0, 1]
+        >>> import numpy as np
+        >>> parity = Automaton(np.array([[0, 1], [1, 0]]), 0, np.array([0, 1]))
+        >>> parity.label(np.array([[1, 0, 1], [1, 1, 1]])).tolist()
+        [0, 1]
     """
 
     transitions_SA: Ints
