@@ -8,6 +8,7 @@ import said_baselines
 import said_certificates
 import said_findings
 import said_language_models
+import said_listops
 import said_readme
 from measured import ROOT
 
@@ -17,6 +18,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/certificates.md": said_certificates.sentences,
     "docs/findings.md": said_findings.sentences,
     "docs/language_models.md": said_language_models.sentences,
+    "docs/listops.md": said_listops.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
 

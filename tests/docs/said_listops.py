@@ -1,0 +1,31 @@
+"""Table and sentences of ``docs/listops.md`` that hold numbers, as rows give them."""
+
+from collections.abc import Iterator
+
+import polars as pl
+from measured import errors, rows, runs, samples, table
+
+from lengthwise.report.words import percent
+
+SHAPES = ((5, 4), (10, 4), (15, 4), (5, 8), (5, 20))
+"""The most arguments and levels: as in training, more arguments, and deeper."""
+
+
+def sentences() -> Iterator[str]:
+    """Yield what the page says."""
+    (run,) = runs("listops")
+    yield f"{run.head.sequences:,} strings with one label each"
+    accuracy, floors = rows("listops"), table("listops").rows.filter(metric="floor_top_digits")
+    (strings,) = accuracy["samples"].unique()
+    yield f"{strings:,} strings a cell"
+    for length in sorted(accuracy["length"].unique()):
+        cells = [_of(accuracy, length, shape) for shape in SHAPES]
+        yield f"| {length:,} | {' | '.join([*cells, _of(floors, length, SHAPES[0])])} |"
+    deep = accuracy.filter(arguments=5)
+    yield f"{errors(deep)} errors in {samples(deep):,} strings with up to 5 arguments"
+
+
+def _of(found: pl.DataFrame, length: int, shape: tuple[int, int]) -> str:
+    """Return a cell in per cent."""
+    cell = found.filter(length=length, arguments=shape[0], depth=shape[1])
+    return percent(cell["value"].item(), 1) if len(cell) else "-"
