@@ -111,6 +111,7 @@ def grown() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+@pytest.mark.slow
 def test_damaged_certificates_are_read_or_refused(
     certificates: list[dict[str, Any]], fuzz_budget: int, tmp_path: Path, in_time: None
 ) -> None:

@@ -48,6 +48,7 @@ def outcomes(blocked: list[str], commands: list[str], folder: Path) -> list[tupl
     return [(code, said) for code, said in json.loads(ended.stdout.splitlines()[-1])]
 
 
+@pytest.mark.slow
 def test_every_command_names_the_extra_that_it_lacks(tmp_path: Path) -> None:
     (tmp_path / "tokens.yaml").write_text(
         "{base: text/mamba2/base, task: {text: {tokenizer: tokenizer.json, separator: x}}}"

@@ -18,6 +18,7 @@ def model():
     return LDRUConfig(width=4).build(TASK.inputs, TASK.outputs)
 
 
+@pytest.mark.slow
 def test_every_point_has_every_floor_of_the_same_sequences_as_a_model():
     unit = model()
     measured = list(ByPoint().measure(unit, TASK, 3))

@@ -220,6 +220,7 @@ def damaged(rng: random.Random, source: Path, folder: Path, files: list[str]) ->
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize(
     "files", [["config.json", "*token*.json"], ["*.safetensors", "*.index.json"]], ids=["settings", "weights"]

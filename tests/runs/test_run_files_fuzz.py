@@ -103,6 +103,7 @@ def tried(sound: Path, work: Path, budget: int, what: str, commands: list[tuple[
     return told(complaints)
 
 
+@pytest.mark.slow
 def test_a_damaged_run_is_told(sound: Path, tmp_path: Path, fuzz_budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_after_a_step(monkeypatch)
     runs = "WORK/runs"

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.extras import import_extra
@@ -73,6 +73,7 @@ def check_folder(folder: Path, remote_code: bool = False) -> int:
     """Refuse what is no checkpoint of a supported architecture, before any weights are read; return its symbols."""
     transformers = import_extra("transformers", "a model of Hugging Face")
     settings = read_checked(folder, remote_code)
+    _refuse_layers(folder, settings)
     try:
         symbols: object = _configuration(folder, settings, remote_code).get_text_config(decoder=True).vocab_size
     except Exception as error:
@@ -97,16 +98,22 @@ def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) ->
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
 
 
+def _refuse_layers(folder: Path, settings: dict[str, Any]) -> None:
+    """Refuse more layers than there are weights, before transformers makes a list of them."""
+    stored = sum(1 for _ in stored_tensors(weight_files(folder, settings)))
+    for part in (settings, settings.get("text_config")):
+        layers: object = cast("dict[str, object]", part).get("num_hidden_layers") if isinstance(part, dict) else None
+        if isinstance(layers, int) and layers > stored:
+            raise InputError(
+                f"{folder / 'config.json'} describes {layers:,} layers, and {folder} holds {stored:,} tensors"
+            )
+
+
 def _refuse_sizes(folder: Path, config: Any, stored: Sequence[Stored]) -> None:
     """Refuse settings of a model that is far larger than its weights, before it is allocated."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    layers: object = getattr(config.get_text_config(decoder=True), "num_hidden_layers", 0)
-    if isinstance(layers, int) and layers > len(stored):
-        raise InputError(
-            f"{folder / 'config.json'} describes {layers:,} layers, and {folder} holds {len(stored):,} tensors"
-        )
     with torch.device("meta"):
         described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
     held = sum(math.prod(tensor.shape) for tensor in stored)
