@@ -72,6 +72,7 @@ def trained(tmp_path: Path) -> Path:
     return tmp_path / "all"
 
 
+@pytest.mark.slow
 def test_a_run_on_a_language_of_one_class_is_certified_and_checked_again(trained: Path) -> None:
     for method in ("snapped", "raw", "black_box"):
         result = CliRunner().invoke(app, ["certify", str(trained), "--method", method])

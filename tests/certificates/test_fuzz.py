@@ -128,6 +128,7 @@ def test_damaged_certificates_are_read_or_refused(
     assert grown() - before < MEMORY
 
 
+@pytest.mark.slow
 def test_a_table_that_would_fill_the_memory_is_refused() -> None:
     bomb = base64.b85encode(lzma.compress(bytes(2**27), preset=0)).decode()
     for claimed in ("int8 2x2", "int8 8192x8192", "int8 99999x99999"):

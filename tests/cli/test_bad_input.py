@@ -33,6 +33,7 @@ def test_a_report_that_cannot_be_written_is_told(tiny_file: Path, tmp_path: Path
     assert (tmp_path / "afile").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_under_a_report_is_told(
     tiny_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -159,6 +159,7 @@ def test_what_is_given_back_is_an_ordinary_checkpoint(family: str, texts: Path, 
     assert transformers.AutoTokenizer.from_pretrained(out)("w3 w4")["input_ids"] == [6, 7]
 
 
+@pytest.mark.slow
 def test_the_model_card_is_kept_and_extended(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     command = ("post-train", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "out", "--steps", 2, *TRAINED)
     ok(*command)
@@ -262,6 +263,7 @@ def test_a_checkpoint_is_repaired_as_a_run_of_its_family_is(mamba2: Path, texts:
     assert post_training(run, 0, "state_passing", 6).intervention == made.intervention
 
 
+@pytest.mark.slow
 def test_an_interrupted_post_training_goes_on_bit_equal(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     source = Checkpoint(mamba2)
     before = measured(

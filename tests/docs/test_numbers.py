@@ -19,6 +19,7 @@ def test_numbers_in_sentences_and_tables_are_those_of_the_rows(page: str) -> Non
     assert not lost, f"{page} does not say, as the rows do (python tests/docs/numbers_in_pages.py writes it):\n{lost}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_another_number_on_a_page_is_noticed_and_written_back(page: str) -> None:
     text, sentences = (ROOT / page).read_text(encoding="utf-8"), list(PAGES[page]())

@@ -49,6 +49,8 @@ LOWEST_CONTRAST = """
 })()
 """
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:

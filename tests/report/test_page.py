@@ -177,6 +177,7 @@ def test_a_report_that_fails_on_near_misses_only_says_so(tmp_path: Path) -> None
     assert shown.endswith("the lowest mean is 75.00 %, of fast/parity on near misses.")
 
 
+@pytest.mark.slow
 def test_reports_do_not_need_torch() -> None:
     program = "import sys, lengthwise.report.page; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

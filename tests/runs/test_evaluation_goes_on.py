@@ -63,6 +63,7 @@ def recipe_of(settings: dict[str, Any], tmp_path: Path) -> Recipe:
     return load_recipe(str(tmp_path / "recipe.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["tiny", "copying"])
 def test_rows_are_those_of_an_evaluation_that_was_not_ended(
     what: str, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: list[int]

@@ -66,6 +66,7 @@ def test_what_is_kept_stays_and_equal_runs_are_no_change(runs: Path, tmp_path: P
     assert (len(told), files(tmp_path / "kept")) == (3, before)
 
 
+@pytest.mark.slow
 def test_runs_that_are_kept_at_once_are_all_there(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "runs", seed=seed) for seed in range(6)]
     with ThreadPoolExecutor(6) as pool:

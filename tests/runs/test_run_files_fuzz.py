@@ -118,6 +118,7 @@ def test_a_damaged_run_is_told(sound: Path, tmp_path: Path, fuzz_budget: int, mo
     assert not failed, failed
 
 
+@pytest.mark.slow
 def test_damaged_kept_results_are_told(sound: Path, tmp_path: Path, fuzz_budget: int) -> None:
     commands = [
         *(("report", "WORK/kept", "--out", "WORK/page"), ("results", "WORK/kept", "--out", "WORK/a.csv", "--summary")),

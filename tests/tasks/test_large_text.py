@@ -102,6 +102,7 @@ def test_a_text_that_fits_into_no_memory_asks_for_pieces(tmp_path: Path, monkeyp
     assert len(list(cut(tmp_path / "a.txt", 100))) >= 5
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = json.dumps({"text": "a line of a few words that is one document " * 20}) + "\n"
     (tmp_path / "a.jsonl").write_text(line * 8000)
