@@ -1,31 +1,17 @@
 import json
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from traps import Trap, device, fifo, link
 
 from lengthwise.errors import InputError, StoppedError
 from lengthwise.files import append, read_bytes, read_object, read_rows, read_text, refuse_irregular, write_atomically
 
 
-def link(path: Path, target: Path) -> None:
-    path.symlink_to(target)
-
-
 def hard_link(path: Path, target: Path) -> None:
     path.hardlink_to(target)
-
-
-def fifo(path: Path, target: Path) -> None:
-    del target
-    os.mkfifo(path)
-
-
-def device(path: Path, target: Path) -> None:
-    del target
-    path.symlink_to("/dev/zero")
 
 
 def listening(path: Path, target: Path) -> None:
@@ -37,9 +23,6 @@ def listening(path: Path, target: Path) -> None:
 def folder(path: Path, target: Path) -> None:
     del target
     path.mkdir()
-
-
-Trap = Callable[[Path, Path], None]
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 import calls_for_tests
 from calls_for_tests import ok
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models
+from word_tokenizers import save_word_tokenizer
 
 from lengthwise.errors import InputError
 from lengthwise.interventions.repair import LEARNING_RATE, repair_of
@@ -52,11 +53,7 @@ def load_all(folder: Path) -> dict[str, torch.Tensor]:
 def checkpoint(folder: Path, family: str, dtype: torch.dtype = torch.float32, **settings: object) -> Path:
     torch.manual_seed(0)
     tiny_model(family, **settings).to(dtype).save(folder)
-    tokenizer = Tokenizer(
-        models.WordLevel({word: number for number, word in enumerate(["?", ".", "<end>", *WORDS])}, "?")
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
+    save_word_tokenizer(folder, WORDS)
     return folder
 
 

@@ -22,7 +22,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
 
 from safetensors.torch import load, save
-from tokenizers import Tokenizer, models, pre_tokenizers
+from word_tokenizers import save_word_tokenizer
 
 from lengthwise.errors import LengthwiseError
 from lengthwise.pretrained.checkpoint import Checkpoint
@@ -187,11 +187,7 @@ def checkpoint_of(family: str, folder: Path) -> Path:
     torch.manual_seed(0)
     # Sharded, so that there is an index to damage.
     tiny_model(family).model.save_pretrained(folder, max_shard_size="20KB")
-    tokenizer = Tokenizer(
-        models.WordLevel({word: number for number, word in enumerate(["?", ".", "<end>", *WORDS])}, "?")
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>").save_pretrained(folder)
+    save_word_tokenizer(folder, WORDS)
     return folder
 
 

@@ -1,14 +1,13 @@
 """A run folder of somebody else may hold links, fifos and devices: they are neither followed nor waited for."""
 
 import contextlib
-import os
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from folders import write_run
+from traps import Trap, device, fifo, link
 
 from lengthwise.errors import InputError
 from lengthwise.runs.kept import keep
@@ -17,22 +16,6 @@ from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.run import evaluate_run, load_run, train_run
 from lengthwise.runs.table import read_table
 
-
-def link(path: Path, victim: Path) -> None:
-    path.symlink_to(victim)
-
-
-def fifo(path: Path, victim: Path) -> None:
-    del victim
-    os.mkfifo(path)
-
-
-def device(path: Path, victim: Path) -> None:
-    del victim
-    path.symlink_to("/dev/zero")
-
-
-Trap = Callable[[Path, Path], None]
 TRAPS = pytest.mark.parametrize("trap", [link, fifo, device])
 
 
