@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from exact_units import Network, exact_reading, sums
+from forging import changed
 
 from lengthwise.certificates.algebra import extract_algebra
+from lengthwise.certificates.methods import certify_raw, certify_rounded
 from lengthwise.certificates.snapped import SnappedUnit, certify_snapped, judge
+from lengthwise.certificates.verification import Verified, problems_of, verify_all
 from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.recurrent import GRUConfig
@@ -16,6 +21,8 @@ from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.regular.language import Language
+
+RAW = Path(__file__).parents[2] / "results/raw"
 
 
 @pytest.mark.parametrize("task", [get_language("tomita_3"), get_language("cycle_navigation"), sums()])
@@ -85,3 +92,20 @@ def test_row_stochastic_products_are_not_snapped() -> None:
     unit = LDRUConfig(width=16, operator=StochasticOperatorConfig(heads=1), level="plain").build(2, 2).eval()
     with pytest.raises(InputError, match="--method raw or rounded"):
         certify_snapped(unit, get_language("parity"))
+
+
+@pytest.mark.parametrize("certify", [certify_raw, certify_rounded])
+def test_other_operators_are_not_proved_as_they_are(certify: Callable[..., object]) -> None:
+    unit = LDRUConfig(width=4).build(2, 2).eval()
+    with pytest.raises(InputError, match="not 'mlp'; --method snapped"):
+        certify(unit, get_language("parity"))
+
+
+def test_kept_certificates_of_a_method_that_is_gone_hold() -> None:
+    found = [one for _, one in verify_all(RAW)]
+    assert len(found) == 6
+    for one in found:
+        assert isinstance(one, Verified), one
+        assert one.certificate.statement.startswith("right on every string of at most")
+        changes = {"verdict": "every_length", "statement": "right at every length", "length": None}
+        assert problems_of(changed(one.certificate, **changes))

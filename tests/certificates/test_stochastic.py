@@ -196,7 +196,7 @@ def test_units_that_are_no_products_of_row_stochastic_matrices_are_refused() -> 
     with pytest.raises(InputError, match="not 'mlp'"):
         certify_rounded(LDRUConfig(width=16, operator=MLPOperatorConfig()).build(2, 2), task)
     operator = StochasticOperatorConfig()
-    with pytest.raises(InputError, match="only 'plain' can be rounded"):
+    with pytest.raises(InputError, match="only 'plain' is proved as it is or rounded, --method snapped"):
         certify_rounded(LDRUConfig(width=16, operator=operator).build(2, 2), task)
     with pytest.raises(InputError, match="only 'carry' can be proved"):
         certify_rounded(LDRUConfig(width=16, operator=operator, level="plain", odd="pad").build(2, 2), task)

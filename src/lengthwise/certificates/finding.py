@@ -169,17 +169,12 @@ def _by_bounds(found: Finding) -> Claim:
 
 
 def _by_cells(found: Finding) -> Claim:
-    table, cells = found.table, found.number("cells")
-    if (
-        "levels" not in found.margins
-        and table is not None
-        and cells >= table.size
-        and table.homomorphism(found.task) is not None
-    ):
-        return Claim("every_length", f"right at every length: {cells} cells are mapped into one another")
-    said = (
-        f"the bound does not close: cells grow beyond where the answer is certain after {found.number('levels')} levels"
-    )
+    """Conclude about a network with another operator, whose bounds on cells of its values closed for no trained unit.
+
+    Certificates of version 2 and before are of this kind; none is made any more.
+    """
+    levels = found.number("levels")
+    said = f"the bound does not close: cells grow beyond where the answer is certain after {levels} levels"
     if not found.length:
         return Claim("not_proved", f"not proved: {said}")
     read = f"right on every string of at most {found.length} symbols, all of which were read"

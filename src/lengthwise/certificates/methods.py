@@ -23,14 +23,8 @@ def default_method(model: SequenceModel) -> Method:
 
 
 def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
-    """Find out up to which length a unit is right as it is."""
-    if not isinstance(model, LDRU):
-        raise InputError(f"a {type(model).__name__} has no operator to certify; --method black_box asks it questions")
-    if is_row_stochastic(model):
-        return certify_stochastic(soft_automaton(model), task.automaton, "raw", (limits and limits.states) or STATES)
-    from lengthwise.certificates.bounds import certify_bounded
-
-    return certify_bounded(model, task, limits)
+    """Find out up to which length a unit with row-stochastic leaves is right as it is."""
+    return certify_stochastic(soft_automaton(model), task.automaton, "raw", (limits and limits.states) or STATES)
 
 
 def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
@@ -41,7 +35,10 @@ def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None 
 def soft_automaton(model: StringModel) -> SoftAutomaton:
     """Return the soft automaton of a unit."""
     if not isinstance(model, LDRU):
-        raise InputError(f"only units with the operator 'stochastic' can be rounded, not a {type(model).__name__}")
+        raise InputError(
+            f"a {type(model).__name__} has no rows that are proved as they are or rounded; "
+            "--method black_box asks it questions"
+        )
     tensors = {name: np.asarray(tensor.detach().cpu()) for name, tensor in model.state_dict().items()}
     return read_unit(tensors, model.config.model_dump(mode="json"))
 

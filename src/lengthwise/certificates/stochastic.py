@@ -176,9 +176,15 @@ def read_unit(tensors: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) 
     """
     operator = settings.get("operator", {})
     if settings.get("name") != "ldru" or operator.get("name") != "stochastic":
-        raise InputError(f"only units with the operator 'stochastic' can be rounded, not {operator.get('name')!r}")
+        raise InputError(
+            f"only the operator 'stochastic' is proved as it is or rounded, not {operator.get('name')!r}; "
+            "--method snapped takes any operator"
+        )
     if settings["level"] != "plain":
-        raise InputError(f"level {settings['level']!r} adds a layer after each product; only 'plain' can be rounded")
+        raise InputError(
+            f"level {settings['level']!r} adds a layer after each product; only 'plain' is proved as it is or rounded, "
+            "--method snapped takes any level"
+        )
     if settings["odd"] != "carry":
         raise InputError(f"odd {settings['odd']!r} puts other elements between the symbols; only 'carry' can be proved")
     heads = int(operator["heads"])
