@@ -15,4 +15,6 @@ RUNS: Any = typer.Option("--runs", metavar="DIR", help="The folder of all runs."
 SET: Any = typer.Option(
     "--set", metavar="PATH=VALUE", help="Replace a setting, such as training.steps=100; may be given several times."
 )
-TASK: Any = typer.Argument(help="The name of a task, regex:PATTERN, dfa:PATH or dfa+sink:PATH.", show_default=False)
+TASK: Any = typer.Argument(
+    help="The name of a task, regex:PATTERN, group:NAME, dfa:PATH or dfa+sink:PATH.", show_default=False
+)

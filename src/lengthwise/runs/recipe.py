@@ -66,8 +66,8 @@ class Recipe(Settings):
     makes: str = ""
     """The figure or table that it makes."""
     task: Annotated[Task, OneOf(TASKS), BeforeValidator(spell_task)]
-    """What is learned: its settings, or the name of a task or of a regular language, ``regex:PATTERN`` or
-    ``dfa:PATH``."""
+    """What is learned: its settings, or the name of a task or of a regular language, ``regex:PATTERN``,
+    ``group:NAME`` or ``dfa:PATH``."""
     model: Annotated[ModelConfig, OneOf(MODELS)]
     """The model and its settings."""
     parameters: int | None = Field(default=None, ge=1, le=10**15, exclude_if=lambda parameters: parameters is None)

@@ -56,7 +56,7 @@ def get_task(name: str) -> Task:
     """Return a task with its default settings by its name.
 
     Args:
-        name: a name that `TASKS` or `LANGUAGES` knows, ``regex:PATTERN`` or ``dfa:PATH``.
+        name: a name that `TASKS` or `LANGUAGES` knows, ``regex:PATTERN``, ``group:NAME`` or ``dfa:PATH``.
 
     Raises:
         InputError: the name is unknown, or the pattern or file does not describe an automaton.
@@ -77,8 +77,8 @@ def get_language(name: str) -> Language:
     """Return a regular language, with its automaton and all of its samplers.
 
     Args:
-        name: a name that `LANGUAGES` knows, ``regex:PATTERN``, ``dfa:PATH`` or ``dfa+sink:PATH``; see
-            `lengthwise.tasks.regular.custom`.
+        name: a name that `LANGUAGES` knows, ``regex:PATTERN``, ``group:NAME``, ``dfa:PATH`` or ``dfa+sink:PATH``; see
+            `lengthwise.tasks.regular.custom` and `lengthwise.tasks.regular.groups`.
 
     Raises:
         InputError: the name is unknown, or the pattern or file does not describe an automaton.
@@ -90,12 +90,13 @@ def get_language(name: str) -> Language:
     kind, colon, rest = name.partition(":")
     if not colon:
         return LANGUAGES.load(name)()
-    from lengthwise.tasks.regular import custom
+    from lengthwise.tasks.regular import custom, groups
 
     makers: dict[str, Callable[[str], Language]] = {
         "regex": custom.regex_language,
         "dfa": custom.dfa_language,
         "dfa+sink": partial(custom.dfa_language, sink=True),
+        "group": groups.group_language,
     }
     if kind not in makers:
         raise InputError(f"unknown kind of language {kind!r} in {name!r}; {nearest_name(kind, list(makers))}")

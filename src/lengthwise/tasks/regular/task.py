@@ -48,7 +48,7 @@ class Regular(Task):
     name: Literal["regular"] = "regular"
     version: ClassVar[int] = Language.version
     language: Annotated[str, AfterValidator(_known)]
-    """The name of a language, ``regex:PATTERN`` or ``dfa:PATH``."""
+    """The name of a language, ``regex:PATTERN``, ``group:NAME`` or ``dfa:PATH``."""
     mixture: Annotated[dict[Part, Weight], AfterValidator(_some)] = Field(default={"standard": 1.0})
     """Share of each kind of string in a batch of training."""
     train: TrainLengths = TrainLengths()
@@ -83,7 +83,7 @@ class Regular(Task):
 
     def identity(self) -> str:
         """Return a hash of the automaton where the language is neither built in nor given in full by its name."""
-        if self.language.startswith("regex:"):
+        if self.language.startswith(("regex:", "group:")):
             return ""
         if self.language in LANGUAGES:
             return LANGUAGES.origin(self.language) or ""
