@@ -23,6 +23,8 @@ import typer
 import yaml
 from faults import Places, install
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from lengthwise.cli.main import COMMANDS as COMMANDS_OF
 
 RECIPE: dict[str, Any] = {
@@ -49,13 +51,32 @@ class Command(NamedTuple):
     name: str
     arguments: tuple[str, ...]
     before: tuple[tuple[str, ...], ...]
+    beside: Callable[[Path], None] = lambda folder: None
+    """Puts what else it needs into the folder."""
+
+
+def checkpoint(folder: Path) -> None:
+    """Write a small checkpoint of transformers, and a text."""
+    from word_tokenizers import save_word_tokenizer
+
+    from lengthwise.pretrained.loading import tiny_model
+
+    words = [f"w{number}" for number in range(45)]
+    (folder / "source").mkdir()
+    tiny_model("mamba2").save(folder / "source")
+    save_word_tokenizer(folder / "source", words)
+    (folder / "source" / "NOTICE").write_text("Of somebody else.\n")
+    (folder / "text.txt").write_text("".join(f"{' '.join(words[n % 7 :: 1 + n % 5])}\n\n" for n in range(150)))
 
 
 TRAIN, EVALUATE = ("train", "tiny.yaml"), ("evaluate", "runs/tiny")
 UNIT_RUN = ("train", "unit.yaml")
+SAVE = ("post-train", "hf:source", "--data", "text.txt", "--out", "saved", "--steps", "4", "--batch-size", "4")
+FEW = ("--context", "8", "--reach", "4", "--rows", "4", "--set", "evaluation.remembrance.starts=2")
 COMMANDS = [
     Command("train", TRAIN, ()),
     Command("post-train", ("post-train", "runs/tiny/seed-0", "--steps", "6", "--intervention", "zero"), (TRAIN,)),
+    Command("post-train hf:PATH", (*SAVE, *FEW, "--set", "training.checkpoint_every=2"), (), checkpoint),
     Command("evaluate", EVALUATE, (TRAIN,)),
     Command("certify", ("certify", "runs/unit"), (UNIT_RUN,)),
     Command("keep", ("keep", "runs", "--out", "kept"), (TRAIN, EVALUATE)),
@@ -128,16 +149,14 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(path.relative_to(folder))
-        if path.suffix == ".safetensors":
+        if path.name == "checkpoint.safetensors":
             tensors, values = load_checkpoint(path)
             found[name] = {key: (str(t.dtype), t.tolist()) for key, t in tensors.items()}, plain(values)
         elif path.suffix == ".json":
             found[name] = plain(json.loads(path.read_text()))
         elif path.name == "sweep.jsonl":
-            # A line an attempt: those that were killed are told too, or not.
-            found[name] = {
-                row["recipe"] for row in map(json.loads, path.read_text().splitlines()) if row["ending"] == "done"
-            }
+            # A line an attempt: a driver that was killed did not see how some of them ended.
+            found[name] = {type(json.loads(line)["ending"]) for line in path.read_text().splitlines()}
         elif path.suffix == ".jsonl":
             found[name] = [plain(json.loads(line)) for line in path.read_text().splitlines()]
         else:
@@ -186,6 +205,7 @@ def preload() -> None:
         import_module(f"lengthwise.{name}")
     # The first step of an optimiser imports it.
     import_module("torch._dynamo")
+    import_module("transformers.models.auto")
     for name in COMMANDS_OF:
         COMMANDS_OF.load(name)
 
@@ -199,6 +219,7 @@ class Ground:
         (self.before / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
         (self.before / "unit.yaml").write_text(yaml.safe_dump(RECIPE | {"name": "unit", "model": UNIT}))
         (self.before / "grid.sweep.yaml").write_text(yaml.safe_dump(SWEEP))
+        assert not (said := here(lambda: command.beside(self.before))), said
         for arguments in command.before:
             assert ended(call(arguments, self.before)) in (0, 1), arguments
         shutil.copytree(self.before, self.after)
@@ -207,7 +228,7 @@ class Ground:
         said = (self.after / "../said.txt").read_text()
         assert self.code in (0, 1), f"{command.name} ends with {self.code}: {said}"
         self.seconds = time.monotonic() - began
-        self.places = 0 if command.name == "sweep" else self._count()
+        self.places = self._count()
 
     def _count(self) -> int:
         """Return at how many places the command changes files."""
@@ -244,6 +265,8 @@ class Ground:
 
 
 def main() -> None:
+    # What is cached belongs to the command, and not to whoever starts this.
+    os.environ |= {"LENGTHWISE_CACHE": "cache", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
