@@ -1,3 +1,4 @@
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -5,12 +6,15 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from filelock import lock_descriptor
 
 from lengthwise.errors import InputError
+from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.runs.folder import RunFolder, find_runs
 from lengthwise.runs.lock import InUseError, hold
+from lengthwise.runs.memory import refuse_beyond_memory
 from lengthwise.runs.recipe import Recipe, load_recipe
 from lengthwise.runs.run import Outcome, train_run
 from lengthwise.tasks.base import Point
@@ -141,6 +145,32 @@ def test_more_memory_than_there_is_is_refused_before_it_is_taken(
     with pytest.raises(InputError, match=message):
         train_run(recipe, 0, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def _real_numbers() -> list[tuple[str, ...]]:
+    """Return overrides that set each real number of each part of a model to more than a computer counts."""
+    found = list[tuple[str, ...]]()
+    for registry, above, model in (
+        (MODELS, "", None),
+        (MIXERS, ".mixer", "backbone"),
+        (OPERATORS, ".operator", "ldru"),
+    ):
+        for name in registry:
+            chosen = [f"model.name={model}", f"model{above}.name={name}"] if model else [f"model.name={name}"]
+            settings = registry.load(name).model_fields.items()
+            real = [field for field, info in settings if info.annotation in (float, float | None)]
+            found += [(*chosen, f"model{above}.{field}={2.0**63}") for field in real]
+    return found
+
+
+@pytest.mark.slow
+def test_no_real_number_of_a_model_makes_it_too_large_to_count(tiny_file: Path) -> None:
+    """Some are multiples of the width; others change no size, or are refused as they are read."""
+    tried = _real_numbers()
+    assert any("feed_forward" in override for *_, override in tried)
+    for overrides in tried:
+        with contextlib.suppress(InputError):
+            refuse_beyond_memory(load_recipe(str(tiny_file), ["model={}", *overrides]), torch.device("cpu"))
 
 
 def test_lengths_without_strings_are_refused_before_the_first_step(tiny_file: Path, tmp_path: Path) -> None:

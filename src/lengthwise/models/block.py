@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.base import ModelConfig
+from lengthwise.settings import LARGEST
 
 NormKind = Literal["rms", "layer"]
 FeedForwardKind = Literal["gated", "relu"]
@@ -29,7 +30,7 @@ class ResidualConfig(ModelConfig):
     norm_place: Literal["pre", "post"] = Field(default="pre", exclude_if=lambda place: place == "pre")
     """``pre``: each part reads a norm of the stream, and so does the readout; ``post``: the stream itself goes through
     a norm after each part, and the readout has none (Vaswani et al. 2017)."""
-    feed_forward: float = Field(default=0.0, ge=0)
+    feed_forward: float = Field(default=0.0, ge=0, le=LARGEST)
     """Width of the feed-forward layer after each mixer as a multiple of D; none at 0."""
     feed_forward_kind: FeedForwardKind = Field(default="gated", exclude_if=lambda kind: kind == "gated")
     """``gated``: SwiGLU, three matrices without biases; ``relu``: two linear maps around a ReLU."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
+from lengthwise.settings import LARGEST
 from lengthwise.state import State
 
 
@@ -29,9 +30,9 @@ class GLAConfig(MixerConfig):
     name: Literal["gla"] = "gla"
     heads: int = Field(default=4, ge=1)
     """H."""
-    key_expansion: float = Field(default=0.5, gt=0)
+    key_expansion: float = Field(default=0.5, gt=0, le=LARGEST)
     """Key channels of all heads together, as a multiple of the width."""
-    value_expansion: float = Field(default=1.0, gt=0)
+    value_expansion: float = Field(default=1.0, gt=0, le=LARGEST)
     """Value channels of all heads together, as a multiple of the width."""
     gate_rank: int = Field(default=16, ge=1)
     """R, rank of the map to the gates."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import PositiveRange, precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
+from lengthwise.settings import LARGEST
 from lengthwise.state import State
 
 _DEPTH = 0.5
@@ -38,7 +39,7 @@ class RWKV6Config(MixerConfig):
     """Rank of the map to the decays."""
     initial_rates: PositiveRange = (0.0025, 0.37)
     """Smallest and largest rate of a channel at first, spread over the channels; a token decays it by exp(-rate)."""
-    channel_mix: float = Field(default=3.5, ge=0)
+    channel_mix: float = Field(default=3.5, ge=0, le=LARGEST)
     """F, hidden channels of the channel mix as a multiple of the width; no channel mix at 0."""
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time, a power of two; it changes speed and memory, and results by rounding

@@ -17,6 +17,7 @@ from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.mamba2 import CHUNK
 from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, slstm_scan
+from lengthwise.settings import LARGEST
 from lengthwise.state import State
 
 
@@ -47,9 +48,9 @@ class MLSTMConfig(ExponentialConfig):
     """Settings of an mLSTM mixer."""
 
     name: Literal["mlstm"] = "mlstm"
-    key_expansion: float = Field(default=0.5, gt=0)
+    key_expansion: float = Field(default=0.5, gt=0, le=LARGEST)
     """Key channels of all heads together, as a multiple of the width."""
-    value_expansion: float = Field(default=1.0, gt=0)
+    value_expansion: float = Field(default=1.0, gt=0, le=LARGEST)
     """Value channels of all heads together, as a multiple of the width."""
     gate_cap: float | None = Field(default=None, gt=0)
     """Bound that preactivations x of the gates approach, ``cap * tanh(x / cap)``; none by default, 15 in xLSTM-7B."""

@@ -17,7 +17,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel, embed, ends_asked
 from lengthwise.models.block import FeedForwardKind, NormKind, ResidualConfig, ResidualLayer
 from lengthwise.models.mixers.base import share
-from lengthwise.settings import LAYERS
+from lengthwise.settings import LARGEST, LAYERS
 from lengthwise.spaces import Space, as_space
 
 
@@ -27,7 +27,7 @@ class RegularGPTConfig(ResidualConfig):
     name: Literal["regular_gpt"] = "regular_gpt"
     norm: NormKind = "layer"
     """``rms``: root-mean-square norm; ``layer``: layer norm with a bias."""
-    feed_forward: float = Field(default=4.0, ge=0)
+    feed_forward: float = Field(default=4.0, ge=0, le=LARGEST)
     """Width of the feed-forward layer as a multiple of D; none at 0."""
     feed_forward_kind: FeedForwardKind = "relu"
     """``gated``: SwiGLU, three matrices without biases; ``relu``: two linear maps around a ReLU."""
