@@ -16,7 +16,6 @@ from lengthwise.scans import (
     balanced_rounds,
     random_bracketing,
     random_tree,
-    reduce_chunks,
     tree_reduce,
     tree_reduce_prefixes,
     tree_scan,
@@ -188,7 +187,10 @@ def test_a_stream_reduces_to_the_tree_of_its_length(reading, cuts):
     x = brackets.leaves(2, sum(cuts))
     pad = pad_for(brackets, reading)
     expected = [reduced(row, sum(cuts), reading) for row in range(2)]
-    assert brackets.shown(reduce_chunks(brackets, x.split(cuts, 1), odd=reading, pad_D=pad)) == expected
+    online = OnlineReduction(brackets)
+    for chunk in x.split(cuts, 1):
+        online.push(chunk)
+    assert brackets.shown(online.reduced(reading, pad)) == expected
 
 
 def test_an_initial_operand_is_joined_last_on_the_left_of_a_reduction():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lengthwise.errors import InputError
-from lengthwise.scans import OnlineReduction, reduce_chunks, tree_reduce, tree_reduce_prefixes, tree_scan
+from lengthwise.scans import OnlineReduction, tree_reduce, tree_reduce_prefixes, tree_scan
 
 x = torch.zeros(2, 5, 3)
 
@@ -23,7 +23,6 @@ x = torch.zeros(2, 5, 3)
         (lambda: tree_reduce(torch.add, x, lengths_B=torch.tensor([6, 5])), r"1..5, got \[6, 5\]"),
         (lambda: tree_reduce_prefixes(torch.add, x, [1, 6]), r"1..5; got \[1, 6\]"),
         (lambda: tree_reduce_prefixes(torch.add, x, []), r"1..5; got \[\]"),
-        (lambda: reduce_chunks(torch.add, []), "push an element first"),
         (lambda: OnlineReduction(torch.add).value(), "push an element first"),
         (lambda: OnlineReduction(torch.add).reduced(), "push an element first"),
         (lambda: OnlineReduction(torch.add, {1: x[:, 0]}, 3), r"levels \[0, 1\], got \[1\]"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch._higher_order_ops.associative_scan import associative_scan
 
-from lengthwise.scans import SharedNodes, balanced_rounds, reduce_chunks, tree_reduce, tree_reduce_prefixes, tree_scan
+from lengthwise.scans import OnlineReduction, SharedNodes, balanced_rounds, tree_reduce, tree_reduce_prefixes, tree_scan
 
 MILLION = 1_000_000
 
@@ -21,7 +21,10 @@ def million():
 def test_a_million_elements_in_chunks_reduce_as_at_once(chunk):
     x = million()
     whole = tree_reduce(not_associative, x)
-    torch.testing.assert_close(reduce_chunks(not_associative, x.split(chunk, 1)), whole, rtol=0, atol=1e-12)
+    online = OnlineReduction(not_associative)
+    for piece in x.split(chunk, 1):
+        online.push(piece)
+    torch.testing.assert_close(online.reduced(), whole, rtol=0, atol=1e-12)
 
 
 def test_a_million_prefixes_end_in_the_prefixes_reduced_one_by_one():

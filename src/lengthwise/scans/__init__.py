@@ -10,7 +10,6 @@ from lengthwise.scans.mamba2 import linear_scan as linear_scan
 from lengthwise.scans.nested import Inside as Inside
 from lengthwise.scans.nested import nested_reduce as nested_reduce
 from lengthwise.scans.online import OnlineReduction as OnlineReduction
-from lengthwise.scans.online import reduce_chunks as reduce_chunks
 from lengthwise.scans.online import tree_scan as tree_scan
 from lengthwise.scans.rg_lru import elementwise_scan as elementwise_scan
 from lengthwise.scans.rwkv4 import WeightedMemory as WeightedMemory

@@ -6,7 +6,8 @@ else goes up to the next round unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import chain, repeat
 
 import torch
 
@@ -21,10 +22,10 @@ def balanced_rounds(length: int, carry_first: Sequence[bool] = ()) -> Rounds:
         length: number of elements to reduce.
         carry_first: for each level whether its first element goes up unpaired.
     """
-    rounds: Rounds = []
-    count = length
+    rounds, count = Rounds(), length
+    flags = chain(carry_first, repeat(False))
     while count > 1:
-        first = int(len(rounds) < len(carry_first) and carry_first[len(rounds)] and count > 2)
+        first = int(next(flags) and count > 2)
         rounds.append(list(range(first, count - 1, 2)))
         count -= len(rounds[-1])
     return rounds
@@ -42,23 +43,14 @@ def random_tree(length: int, generator: torch.Generator) -> Rounds:
         generator: source of randomness, on the CPU.
     """
     probability = 0.1 + 0.9 * float(torch.rand((), generator=generator))
-    rounds: Rounds = []
-    count = length
+    rounds, count = Rounds(), length
     while count > 1:
         order = torch.randperm(count - 1, generator=generator).tolist()
         wanted = (torch.rand(count - 1, generator=generator) < probability).tolist()
-        lefts = _disjoint(place for place, chosen in zip(order, wanted, strict=True) if chosen) or order[:1]
-        rounds.append(sorted(lefts))
-        count -= len(lefts)
+        lefts = set[int]()
+        for place, chosen in zip(order, wanted, strict=True):
+            if chosen and lefts.isdisjoint((place - 1, place + 1)):
+                lefts.add(place)
+        rounds.append(sorted(lefts or order[:1]))
+        count -= len(rounds[-1])
     return rounds
-
-
-def _disjoint(places: Iterable[int]) -> list[int]:
-    """Return the left operands whose pairs do not overlap with an earlier one's."""
-    used: set[int] = set()
-    lefts: list[int] = []
-    for place in places:
-        if used.isdisjoint((place, place + 1)):
-            used |= {place, place + 1}
-            lefts.append(place)
-    return lefts

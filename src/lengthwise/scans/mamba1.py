@@ -71,18 +71,12 @@ def selective_scan(
     dtype = precision(*(x for x in given if x is not None))
     state_BDN = u_BTD.new_zeros(len(u_BTD), *A_DN.shape) if state_BDN is None else state_BDN
     # Time first, so that a chunk is one piece of memory; channels last, so that the fastest loops are long.
-    u_TBD, dt_TBD = (x.to(dtype).transpose(0, 1).contiguous() for x in (u_BTD, dt_BTD))
-    arguments = (
-        dt_TBD,
-        dt_TBD * u_TBD,
-        A_DN.to(dtype).t().contiguous(),
-        B_BTN.to(dtype).transpose(0, 1).contiguous(),
-        C_BTN.to(dtype).transpose(0, 1).contiguous(),
-        state_BDN.to(dtype).mT.contiguous(),
-    )
-    y_TBD, last_BND = cast(tuple[Tensor, Tensor], _SelectiveScan.apply(*arguments, chunk, torch.is_grad_enabled()))
+    u, dt, B, C = (x.to(dtype).transpose(0, 1).contiguous() for x in (u_BTD, dt_BTD, B_BTN, C_BTN))
+    A_ND, start_BND = (x.to(dtype).mT.contiguous() for x in (A_DN, state_BDN))
+    scan = _SelectiveScan.apply(dt, dt * u, A_ND, B, C, start_BND, chunk, torch.is_grad_enabled())
+    y_TBD, last_BND = cast(tuple[Tensor, Tensor], scan)
     if skip_D is not None:
-        y_TBD = torch.addcmul(y_TBD, u_TBD, skip_D.to(dtype))
+        y_TBD = torch.addcmul(y_TBD, u, skip_D.to(dtype))
     return y_TBD.transpose(0, 1).to(u_BTD.dtype), last_BND.mT
 
 
@@ -96,9 +90,8 @@ class _Inputs(NamedTuple):
     C_TBN: Tensor
 
     def chunks(self, size: int) -> Iterator[_Inputs]:
-        for dt, x, B, C in zip(
-            *(v.split(size) for v in (self.dt_TBD, self.x_TBD, self.B_TBN, self.C_TBN)), strict=True
-        ):
+        driven = (self.dt_TBD, self.x_TBD, self.B_TBN, self.C_TBN)
+        for dt, x, B, C in zip(*(v.split(size) for v in driven), strict=True):
             yield _Inputs(dt, x, self.A_ND, B, C)
 
     def buffers(self, size: int, count: int) -> list[_Buffer]:
@@ -166,33 +159,22 @@ class _SelectiveScan(torch.autograd.Function):
         gradients.A_ND.zero_()
         buffers = inputs.buffers(ctx.chunk, 3)
         carried_BND = grad_last_BND.clone()
-        parts = zip(
-            inputs.chunks(ctx.chunk),
-            grad_y_TBD.contiguous().split(ctx.chunk),
-            gradients.chunks(ctx.chunk),
-            starts,
-            strict=True,
-        )
-        for part, grad_y_LBD, gradient, start_BND in reversed(list(parts)):
-            _chunk_backward(
-                part, start_BND, grad_y_LBD, carried_BND, gradient, [b.first(len(grad_y_LBD)) for b in buffers]
-            )
+        grad_y = grad_y_TBD.contiguous().split(ctx.chunk)
+        parts = list(zip(inputs.chunks(ctx.chunk), gradients.chunks(ctx.chunk), starts, grad_y, strict=True))
+        for part, gradient, start_BND, grad_y_LBD in reversed(parts):
+            room = [buffer.first(len(grad_y_LBD)) for buffer in buffers]
+            _chunk_backward(part, gradient, start_BND, grad_y_LBD, carried_BND, room)
         return *gradients, carried_BND, None, None
 
 
 def _chunk_backward(
-    inputs: _Inputs,
-    start_BND: Tensor,
-    grad_y_LBD: Tensor,
-    carried_BND: Tensor,
-    gradient: _Inputs,
-    buffers: list[_Buffer],
+    inputs: _Inputs, gradient: _Inputs, start_BND: Tensor, grad_y_LBD: Tensor, carried_BND: Tensor, room: list[_Buffer]
 ) -> None:
     """Write the gradients of a chunk's inputs, and turn that of the state after it into that of the state before it."""
-    _fill_states(inputs, start_BND, *buffers[:2])
-    decay, states, grads = (buffer.whole_LBND for buffer in buffers)
+    _fill_states(inputs, start_BND, *room[:2])
+    decay, states, grads = (buffer.whole_LBND for buffer in room)
     torch.mul(inputs.C_TBN[..., None], grad_y_LBD[:, :, None], out=grads)
-    for decay_BND, grad_BND in zip(reversed(buffers[0].tokens), reversed(buffers[2].tokens), strict=True):
+    for decay_BND, grad_BND in zip(reversed(room[0].tokens), reversed(room[2].tokens), strict=True):
         grad_BND.add_(carried_BND)
         torch.mul(decay_BND, grad_BND, out=carried_BND)
     _contract(grad_y_LBD, states.mT, gradient.C_TBN)

@@ -55,7 +55,8 @@ def nested_reduce(operator: Operator, x_BTD: Tensor, turn_BT: Tensor, inside: In
         place_N, order_N = torch.cat([own_N, below_S]).sort()
         items = torch.cat([elements[own_N], values])[order_N]
         # The outermost items of a row are as those of a pair; any other pair begins with what opens it.
-        begins_N = (order_N < len(own_N)) & (turn[place_N] == 1) if level else _new_rows(place_N // length)
+        opens_N, row_N = (order_N < len(own_N)) & (turn[place_N] == 1), place_N // length
+        begins_N = opens_N if level else row_N.diff(prepend=row_N[:1] - 1) != 0
         first_S = begins_N.nonzero()[:, 0]
         size_S = torch.diff(first_S, append=first_S.new_tensor([len(place_N)]))
         values, below_S = fold(operator, items, first_S, size_S), place_N[first_S + size_S - 1]
@@ -68,11 +69,6 @@ def item_depths(turn_BT: Tensor) -> Tensor:
     inside_BT = count_BT - count_BT.cummin(1).values.clamp(max=0)
     before_BT = torch.nn.functional.pad(inside_BT, (1, -1))
     return torch.where(turn_BT < 0, before_BT, inside_BT)
-
-
-def _new_rows(row_N: Tensor) -> Tensor:
-    """Return [N] whether an item is of another row than the one before it."""
-    return row_N != torch.nn.functional.pad(row_N, (1, -1), value=-1)
 
 
 def _fold_left(operator: Operator, items: Tensor, first_S: Tensor, size_S: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Shape letters: B batch rows, T elements in time, D... any shape of one element.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -182,26 +182,3 @@ def tree_scan(operator: Operator, x_BTD: Tensor, *, initial_BD: Tensor | None = 
     Source: up-sweep and down-sweep after Blelloch 1990; brackets as in arXiv 2506.10918.
     """
     return OnlineReduction(operator, initial_BD=initial_BD).scan(x_BTD)
-
-
-def reduce_chunks(
-    operator: Operator, chunks: Iterable[Tensor], *, odd: Odd = "carry", pad_D: Tensor | None = None
-) -> Tensor:
-    """Return `tree_reduce` of a stream that is never in memory as a whole.
-
-    Args:
-        operator: joins left and right values.
-        chunks: tensors [B, any T, D...], in order.
-        odd: what becomes of the lone last element of an odd level.
-        pad_D: [D...] the padding element, for ``odd="pad"`` only.
-
-    Returns:
-        [B, D...] the value at the root.
-
-    Raises:
-        InputError: there was no element.
-    """
-    online = OnlineReduction(operator)
-    for chunk in chunks:
-        online.push(chunk)
-    return online.reduced(odd, pad_D)

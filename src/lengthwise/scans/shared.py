@@ -87,13 +87,11 @@ class SharedNodes:
             (level, [B, 1, D...]) of each block of ``2^level`` elements, ready for `OnlineReduction.push`.
         """
         nodes, level, found = self, 0, list[tuple[int, Tensor]]()
-        while nodes.index_BM.shape[1]:
-            if nodes.index_BM.shape[1] % 2:
-                found.insert(0, (level, nodes.table_UD[nodes.index_BM[:, -1:]]))
-            if nodes.index_BM.shape[1] == 1:
-                break
+        while nodes.shape[1] > 1:
+            if nodes.shape[1] % 2:
+                found.insert(0, (level, nodes[:, -1:]))
             nodes, level = nodes.blocks(operator), level + 1
-        return found
+        return [(level, nodes[:, -1:]), *found] if nodes.shape[1] else found
 
     def _join(self, operator: Operator, index_BM: Tensor) -> SharedNodes:
         distinct = len(self.table_UD)

@@ -14,42 +14,23 @@ Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args, runtime_checkable
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
 
+if TYPE_CHECKING:
+    from lengthwise.scans.shared import SharedNodes
+
 Operator = Callable[[Tensor, Tensor], Tensor]
-"""left [B, M, D...], right [B, M, D...] -> [B, M, D...], each pair on its own."""
+"""left [B, M, D...], right [B, M, D...] -> [B, M, D...], each pair on its own.
 
-
-class Columns(Protocol):
-    """Nodes of a level, [B, M, D...], that are not held as one tensor."""
-
-    @property
-    def shape(self) -> torch.Size:
-        """Rows and nodes, [B, M]."""
-        ...
-
-    def __getitem__(self, key: tuple[slice, slice | Tensor], /) -> Tensor:
-        """Return the chosen columns of all rows as a tensor."""
-        ...
-
-    def blocks(self, operator: Operator) -> Columns:
-        """Return the dyadic blocks of the next level."""
-        ...
-
-
-@runtime_checkable
-class NeighbourOperator(Protocol):
-    """An operator that can also read neighbours where they lie, which spares a copy of each side."""
-
-    def neighbours(self, x_BTD: Tensor) -> Tensor:
-        """Join elements 0 and 1, 2 and 3 and so on: [B, 2M, D...] -> [B, M, D...]."""
-        ...
-
+An operator with a method ``neighbours``, [B, 2M, D...] -> [B, M, D...], joins elements where they lie, 0 and 1, 2 and 3
+and so on, which spares a copy of each side.
+"""
 
 Odd = Literal["carry", "zero", "pad"]
 """What becomes of the lone last element of an odd level.
@@ -118,9 +99,9 @@ def tree_reduce(
     check_elements(x_BTD, odd, pad_D)
     if lengths_B is not None:
         return _reduce_ragged(operator, x_BTD, lengths_B, odd, pad_D, carry_first)
-    level = 0
+    flags = chain(carry_first, repeat(False))
     while x_BTD.shape[1] > 1:
-        first = int(level < len(carry_first) and carry_first[level] and x_BTD.shape[1] > 2)
+        first = int(next(flags) and x_BTD.shape[1] > 2)
         paired = first + (x_BTD.shape[1] - first) // 2 * 2
         joined = [x_BTD[:, :first], join_neighbours(operator, x_BTD[:, first:paired])]
         if paired < x_BTD.shape[1]:
@@ -128,7 +109,6 @@ def tree_reduce(
         x_BTD = torch.cat(joined, 1) if first or len(joined) > 2 else joined[1]
         if pad_D is not None:
             pad_D = join_pads(operator, pad_D)
-        level += 1
     return x_BTD[:, 0]
 
 
@@ -149,8 +129,8 @@ def _reduce_ragged(
 
 def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:
     """Join [B, 2M, D...] elements 0 and 1, 2 and 3 and so on to [B, M, D...]."""
-    if isinstance(operator, NeighbourOperator):
-        return operator.neighbours(x_BTD)
+    if neighbours := getattr(operator, "neighbours", None):
+        return neighbours(x_BTD)
     return operator(x_BTD[:, 0::2], x_BTD[:, 1::2])
 
 
@@ -162,7 +142,7 @@ def join_blocks(operator: Operator, x_BTD: Tensor) -> Tensor:
 
 def tree_reduce_prefixes(
     operator: Operator,
-    x_BTD: Tensor | Columns,
+    x_BTD: Tensor | SharedNodes,
     lengths: Sequence[int],
     *,
     odd: Odd = "carry",
@@ -186,8 +166,7 @@ def tree_reduce_prefixes(
     Raises:
         InputError: a length is outside 1..T, or the padding element is missing.
     """
-    everything = slice(None)
-    first_B1D = x_BTD[everything, slice(1)]
+    first_B1D = x_BTD[:, :1]
     check_elements(first_B1D, odd, pad_D)
     left_N = torch.as_tensor(lengths, dtype=torch.int64, device=first_B1D.device)
     if left_N.numel() == 0 or int(left_N.min()) < 1 or int(left_N.max()) > x_BTD.shape[1]:
@@ -201,10 +180,10 @@ def tree_reduce_prefixes(
         join_N, start_N = last_N & started_N, last_N & ~started_N
         raise_N = (start_N | (~last_N & started_N)) & (left_N + started_N != 1)
         if join_N.any():
-            block = blocks[everything, left_N[join_N] - 1]
+            block = blocks[:, left_N[join_N] - 1]
             value_BND = _put(value_BND, join_N, operator(block, value_BND[:, join_N]))
         if start_N.any():
-            value_BND = _put(value_BND, start_N, blocks[everything, left_N[start_N] - 1])
+            value_BND = _put(value_BND, start_N, blocks[:, left_N[start_N] - 1])
         if odd != "carry" and raise_N.any():
             value_BND = _put(value_BND, raise_N, raise_lone(operator, value_BND[:, raise_N], odd, pad_D))
         if pad_D is not None:
