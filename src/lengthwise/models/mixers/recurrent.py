@@ -5,7 +5,6 @@ Shape letters: B batch rows, T tokens, D width, H hidden size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -24,15 +23,19 @@ class RecurrentConfig(MixerConfig):
 
 
 class ElmanConfig(RecurrentConfig):
-    """Settings of Elman's network."""
+    """Settings of Elman's network.
+
+    Source: Elman 1990.
+    """
 
     name: Literal["elman"] = "elman"
     nonlinearity: Literal["tanh", "relu"] = "tanh"
     """What the new state goes through."""
 
-    def build(self, width: int) -> Elman:
+    def build(self, width: int) -> TorchRecurrence:
         """Return a freshly initialised mixer."""
-        return Elman(self, width)
+        layer = nn.RNN(width, self.hidden_size, nonlinearity=self.nonlinearity, batch_first=True)
+        return TorchRecurrence(layer, width)
 
 
 class GatedConfig(RecurrentConfig):
@@ -46,17 +49,27 @@ class GatedConfig(RecurrentConfig):
 
 
 class GRUConfig(GatedConfig):
-    """Settings of a gated recurrent unit."""
+    """Settings of a gated recurrent unit.
+
+    Source: Cho et al. 2014, in the form of cuDNN (reset gate after the recurrent product).
+    """
 
     name: Literal["gru"] = "gru"
 
-    def build(self, width: int) -> GRU:
+    def build(self, width: int) -> TorchRecurrence:
         """Return a freshly initialised mixer."""
-        return GRU(self, width)
+        mixer = TorchRecurrence(nn.GRU(width, self.hidden_size, batch_first=True), width)
+        if self.longest_memory is not None:
+            # The second gate, the update gate, multiplies the old state, as the forget gate of an LSTM does.
+            _set_bias(mixer.recurrence, 1, _spread_memories(self.hidden_size, self.longest_memory))
+        return mixer
 
 
 class LSTMConfig(GatedConfig):
-    """Settings of long short-term memory."""
+    """Settings of long short-term memory.
+
+    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+    """
 
     name: Literal["lstm"] = "lstm"
     # Left out of resolved recipes where there is none: the digests of results that are older than it stay true.
@@ -69,23 +82,32 @@ class LSTMConfig(GatedConfig):
             raise ValueError("longest_memory and initial_forget_bias both set the forget gates: give one of them")
         return self
 
-    def build(self, width: int) -> LSTM:
+    def build(self, width: int) -> TorchRecurrence:
         """Return a freshly initialised mixer."""
-        return LSTM(self, width)
+        mixer = TorchRecurrence(nn.LSTM(width, self.hidden_size, batch_first=True), width)
+        if self.longest_memory is not None:
+            forget_H = _spread_memories(self.hidden_size, self.longest_memory)
+            _set_bias(mixer.recurrence, 0, -forget_H)
+            _set_bias(mixer.recurrence, 1, forget_H)
+        if self.initial_forget_bias is not None:
+            _set_bias(mixer.recurrence, 1, torch.full((self.hidden_size,), self.initial_forget_bias))
+        return mixer
 
 
 class TorchRecurrence(Mixer):
     """One of torch's recurrences, and an output projection.
 
+    Its state has `hidden` [B, H], and of an LSTM `cell` [B, H].
+
     Args:
         recurrence: the recurrence, batch first.
         width: D, the size of outputs.
-        entries: what its state consists of, [B, H] each.
     """
 
-    def __init__(self, recurrence: nn.RNNBase, width: int, entries: Sequence[str] = ("hidden",)) -> None:
+    def __init__(self, recurrence: nn.RNNBase, width: int) -> None:
         super().__init__()
-        self.recurrence, self.entries = recurrence, entries
+        self.recurrence = recurrence
+        self.entries = ["hidden", "cell"] if isinstance(recurrence, nn.LSTM) else ["hidden"]
         self.output = nn.Linear(recurrence.hidden_size, width, bias=False)
 
     def initial_state(self, batch_size: int) -> State:
@@ -100,45 +122,6 @@ class TorchRecurrence(Mixer):
         hidden_BTH, last = self.recurrence(x_BTD, (first, *others) if others else first)
         last = last if others else (last,)
         return self.output(hidden_BTH), State({name: entry[0] for name, entry in zip(self.entries, last, strict=True)})
-
-
-class Elman(TorchRecurrence):
-    """Elman's network with an output projection.
-
-    Source: Elman 1990.
-    """
-
-    def __init__(self, config: ElmanConfig, width: int) -> None:
-        super().__init__(nn.RNN(width, config.hidden_size, nonlinearity=config.nonlinearity, batch_first=True), width)
-
-
-class GRU(TorchRecurrence):
-    """Gated recurrent unit with an output projection.
-
-    Source: Cho et al. 2014, in the form of cuDNN (reset gate after the recurrent product).
-    """
-
-    def __init__(self, config: GRUConfig, width: int) -> None:
-        super().__init__(nn.GRU(width, config.hidden_size, batch_first=True), width)
-        if config.longest_memory is not None:
-            # The second gate, the update gate, multiplies the old state, as the forget gate of an LSTM does.
-            _set_bias(self.recurrence, 1, _spread_memories(config.hidden_size, config.longest_memory))
-
-
-class LSTM(TorchRecurrence):
-    """Long short-term memory with an output projection.
-
-    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000.
-    """
-
-    def __init__(self, config: LSTMConfig, width: int) -> None:
-        super().__init__(nn.LSTM(width, config.hidden_size, batch_first=True), width, ("hidden", "cell"))
-        if config.longest_memory is not None:
-            forget_H = _spread_memories(config.hidden_size, config.longest_memory)
-            _set_bias(self.recurrence, 0, -forget_H)
-            _set_bias(self.recurrence, 1, forget_H)
-        if config.initial_forget_bias is not None:
-            _set_bias(self.recurrence, 1, torch.full((config.hidden_size,), config.initial_forget_bias))
 
 
 def _spread_memories(hidden_size: int, longest_memory: int) -> Tensor:
