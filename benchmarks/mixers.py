@@ -26,7 +26,7 @@ from tree import forget_peak, peak_memory, take_turns
 
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
-from lengthwise.models.reading import read
+from lengthwise.models.base import read
 from lengthwise.runs.environment import describe_environment
 
 SYMBOLS, WIDTH, LAYERS, BATCH, LENGTH = 256, 128, 4, 8, 256

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.losses import OctaveLosses, PositionLoss
-from lengthwise.models.base import SequenceModel
-from lengthwise.models.reading import Piece, check_tokens, non_finite_entry, read
+from lengthwise.models.base import Piece, SequenceModel, read
+from lengthwise.models.reading import check_tokens, non_finite_entry
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.perplexity import standard_error
-from lengthwise.models.base import SequenceModel, last_logits
-from lengthwise.models.reading import check_places, check_tokens, non_finite_entry, spans
+from lengthwise.models.base import SequenceModel, last_logits, spans
+from lengthwise.models.reading import check_places, check_tokens, non_finite_entry
 from lengthwise.state import Kind, State
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.models.base import SequenceModel
-from lengthwise.models.reading import Piece, check_places, check_tokens, non_finite_entry, read
+from lengthwise.models.base import Piece, SequenceModel, read
+from lengthwise.models.reading import check_places, check_tokens, non_finite_entry
 from lengthwise.state import Kind, State
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -235,23 +235,69 @@ class SequenceModel(StringModel):
     def _answers_in_pieces(self, inputs: Tensor, asked: Tensor, state: State | None) -> Output:
         """Return what `answers` does, of a model that answers at the end of what it reads alone."""
         after = self.initial_state(len(inputs)) if state is None else state
-        ends, begin, found = asked.any(0).nonzero()[:, 0].add(1).tolist(), 0, list[Tensor]()
-        for end in dict.fromkeys([*ends, inputs.shape[1]]):
-            logits, after = self(inputs[:, begin:end], after)
+        ends_N, found = asked.any(0).nonzero()[:, 0], list[Tensor]()
+        for piece in read(self, inputs, inputs.shape[1], (ends_N + 1).tolist(), after):
+            logits, after = piece.output
             found.append(logits)
-            begin = end
-        if not ends:
+        if not len(ends_N):
             return Output(found[-1][:0], after)
-        logits_BNC = torch.stack(found[: len(ends)], 1)
-        return Output(logits_BNC[asked[:, torch.tensor(ends, device=asked.device) - 1]], after)
+        logits_BNC = torch.stack(found[: len(ends_N)], 1)
+        return Output(logits_BNC[asked[:, ends_N]], after)
 
     def _chunks(self, tokens: Tensor, chunk: int | None = None) -> Iterator[tuple[int, Tensor]]:
         """Read tokens [B, T] in chunks with the state carried; yield where each starts, and its logits."""
-        size = chunk_size(tokens, chunk)
-        state = self.initial_state(tokens.shape[0])
-        for start in range(0, tokens.shape[1], size):
-            logits, state = self(tokens[:, start : start + size], state)
-            yield start, logits
+        for piece in read(self, tokens, chunk_size(tokens, chunk)):
+            yield piece.begin, piece.output.logits
+
+
+class Piece(NamedTuple):
+    """One call of the model within a longer reading."""
+
+    begin: int
+    """How many tokens were read before."""
+    end: int
+    """How many tokens have been read after it."""
+    before: State
+    output: Output
+
+
+def read(
+    model: SequenceModel, tokens_BT: Tensor, chunk: int, cuts: Iterable[int] = (), state: State | None = None
+) -> Iterator[Piece]:
+    """Read tokens, a piece at a time.
+
+    Args:
+        model: the model, in the mode it is in.
+        tokens_BT: [B, T] symbols or [B, T, F] values.
+        chunk: tokens read at a time, at most.
+        cuts: numbers of tokens, each in 1..T, after which a piece must end as well.
+        state: before the first token; by default the initial one.
+
+    Yields:
+        The pieces in order; together they are all T tokens.
+    """
+    before = model.initial_state(len(tokens_BT)) if state is None else state
+    for begin, end in spans(tokens_BT.shape[1], chunk, cuts):
+        output = model(tokens_BT[:, begin:end], before)
+        yield Piece(begin, end, before, output)
+        before = output.state
+
+
+def spans(length: int, chunk: int, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
+    """Return begin and end of the pieces of a sequence.
+
+    Args:
+        length: number of tokens.
+        chunk: tokens in a piece, at most.
+        cuts: numbers of tokens, each in 0..length, after which a piece must end as well.
+
+    Raises:
+        InputError: the chunk is empty.
+    """
+    if chunk < 1:
+        raise InputError(f"a chunk holds at least 1 token, not {chunk}")
+    ends = sorted({*range(chunk, length, chunk), *cuts, length} - {0})
+    return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
 def last_logits(logits: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ Shape letters: B batch rows, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,58 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel, StringModel
+from lengthwise.models.base import Output, SequenceModel, StringModel, read
 from lengthwise.state import Kind, State
-
-
-class Piece(NamedTuple):
-    """One call of the model within a longer reading."""
-
-    begin: int
-    """How many tokens were read before."""
-    end: int
-    """How many tokens have been read after it."""
-    before: State
-    output: Output
-
-
-def read(
-    model: SequenceModel, tokens_BT: Tensor, chunk: int, cuts: Iterable[int] = (), state: State | None = None
-) -> Iterator[Piece]:
-    """Read tokens, a piece at a time.
-
-    Args:
-        model: the model, in the mode it is in.
-        tokens_BT: [B, T] symbols or [B, T, F] values.
-        chunk: tokens read at a time, at most.
-        cuts: numbers of tokens, each in 1..T, after which a piece must end as well.
-        state: before the first token; by default the initial one.
-
-    Yields:
-        The pieces in order; together they are all T tokens.
-    """
-    before = model.initial_state(len(tokens_BT)) if state is None else state
-    for begin, end in spans(tokens_BT.shape[1], chunk, cuts):
-        output = model(tokens_BT[:, begin:end], before)
-        yield Piece(begin, end, before, output)
-        before = output.state
-
-
-def spans(length: int, chunk: int, cuts: Iterable[int] = ()) -> list[tuple[int, int]]:
-    """Return begin and end of the pieces of a sequence.
-
-    Args:
-        length: number of tokens.
-        chunk: tokens in a piece, at most.
-        cuts: numbers of tokens, each in 0..length, after which a piece must end as well.
-
-    Raises:
-        InputError: the chunk is empty.
-    """
-    if chunk < 1:
-        raise InputError(f"a chunk holds at least 1 token, not {chunk}")
-    ends = sorted({*range(chunk, length, chunk), *cuts, length} - {0})
-    return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
 def answers_at_ends(
