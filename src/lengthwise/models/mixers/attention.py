@@ -72,10 +72,10 @@ class Attention(Mixer):
         weight = self.project.weight
         empty = weight.new_zeros(batch_size, 0, self.config.heads, weight.shape[1] // self.config.heads)
         if self.drawn is None:
-            return _cache(keys=empty, values=empty)
+            return _cache(None, keys=empty, values=empty)
         positions = torch.zeros(batch_size, 0, dtype=torch.int64, device=weight.device)
         drawn = self.drawn.initial_state(batch_size, weight.device)
-        return _joined(_cache(keys=empty, values=empty, positions=positions), drawn)
+        return _cache(drawn, keys=empty, values=empty, positions=positions)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -88,9 +88,9 @@ class Attention(Mixer):
         # Later tokens see one key fewer of the past than the window is wide: it holds themselves as well.
         kept = slice(max(0, k_BSHK.shape[1] + 1 - self.config.window) if self.config.window else 0, None)
         entries = {"keys": k_BSHK[:, kept], "values": v_BSHK[:, kept]}
-        if drawn is None:
-            return self.output(y_BTD), _cache(**entries)
-        return self.output(y_BTD), _joined(_cache(**entries, positions=positions_PS[:, kept]), drawn)
+        if drawn is not None:
+            entries["positions"] = positions_PS[:, kept]
+        return self.output(y_BTD), _cache(drawn, **entries)
 
     def _number(self, tokens: int, state: State) -> tuple[Tensor, State | None]:
         """Return the positions [P, S] of all keys with the new ones, and the state of the draw."""
@@ -238,9 +238,7 @@ def _by_distance(wanted_BHQD: Tensor, waves_P1QD: Tensor) -> Tensor:
     return torch.cat([of_cos * sin - of_sin * cos, of_sin * sin + of_cos * cos], -1)
 
 
-def _cache(**entries: Tensor) -> State:
-    return State(entries, dict.fromkeys(entries, Kind.CACHE))
-
-
-def _joined(first: State, second: State) -> State:
-    return State({**first, **second}, {**first.kinds, **second.kinds})
+def _cache(drawn: State | None, **entries: Tensor) -> State:
+    """Return the state of these entries, and where positions are drawn of what is left to draw from."""
+    kinds = dict.fromkeys(entries, Kind.CACHE)
+    return State(entries, kinds) if drawn is None else State({**entries, **drawn}, {**kinds, **drawn.kinds})
