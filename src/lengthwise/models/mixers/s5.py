@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.models.mixers.base import MixerConfig, Recurrence
-from lengthwise.models.mixers.initialisation import PositiveRange, log_uniform, precise
+from lengthwise.models.mixers.initialisation import PositiveRange, log_uniform, precise, truncated_normal_
 from lengthwise.scans.s5 import CHUNK, diagonal_scan
 from lengthwise.state import State
 
@@ -150,10 +150,7 @@ def diagonal_hippo(size: int) -> tuple[Tensor, Tensor]:
 
 def _lecun(*shape: int) -> Tensor:
     """Draw from a truncated normal distribution of variance 1 / S, S being the size of the state."""
-    fan = shape[0] if len(shape) == 2 else shape[1]
-    # A standard normal distribution cut at two has this deviation.
-    deviation = fan**-0.5 / 0.87962566103423978
-    return nn.init.trunc_normal_(torch.empty(shape), std=deviation, a=-2 * deviation, b=2 * deviation)
+    return truncated_normal_(torch.empty(shape), shape[0 if len(shape) == 2 else 1] ** -0.5)
 
 
 def _parts(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
+from lengthwise.models.mixers.initialisation import truncated_normal_
 from lengthwise.settings import Settings
 
 
@@ -82,16 +83,20 @@ class BinaryOperator(nn.Module, ABC):
         return None
 
 
-def variance_scaling_(weight: Tensor, scale: float) -> None:
-    """Fill a matrix with a truncated normal of variance ``scale / mean(fan_in, fan_out)``."""
-    # Cutting a normal at two deviations leaves .8796 of its standard deviation.
-    std = math.sqrt(scale / (sum(weight.shape) / 2)) / 0.87962566103423978
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+class FixedOperatorConfig(OperatorConfig):
+    """Settings of an operator that has none."""
+
+    operator: ClassVar[type[BinaryOperator]]
+
+    def build(self, width: int) -> BinaryOperator:
+        """Return the operator for values of this width."""
+        return self.operator(width)
 
 
 def _linear(inputs: int, outputs: int, scale: float) -> nn.Linear:
+    """Return a linear map whose weights have variance ``scale / mean(inputs, outputs)``, and whose biases are zero."""
     layer = nn.Linear(inputs, outputs)
-    variance_scaling_(layer.weight.data, scale)
+    truncated_normal_(layer.weight.data, math.sqrt(scale / ((inputs + outputs) / 2)))
     nn.init.zeros_(layer.bias)
     return layer
 
@@ -108,16 +113,6 @@ class FeedForward(nn.Sequential):
 
     def __init__(self, width: int) -> None:
         super().__init__(_linear(width, 4 * width, 0.02), nn.ReLU(), _linear(4 * width, width, 0.02))
-
-
-class MLPOperatorConfig(OperatorConfig):
-    """The paper's operator."""
-
-    name: Literal["mlp"] = "mlp"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width."""
-        return MLPOperator(width)
 
 
 class MLPOperator(BinaryOperator):
@@ -146,14 +141,11 @@ class MLPOperator(BinaryOperator):
         return self.out(self.left(gated_left) + self.right(gated_right))
 
 
-class GRCOperatorConfig(OperatorConfig):
-    """The gated recursive cell."""
+class MLPOperatorConfig(FixedOperatorConfig):
+    """The paper's operator."""
 
-    name: Literal["grc"] = "grc"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width."""
-        return GRCOperator(width)
+    name: Literal["mlp"] = "mlp"
+    operator = MLPOperator
 
 
 class GRCOperator(BinaryOperator):
@@ -174,14 +166,11 @@ class GRCOperator(BinaryOperator):
         return self.norm(kept + torch.sigmoid(take) * candidate)
 
 
-class GatedSumOperatorConfig(OperatorConfig):
-    """A sum under a learned gate."""
+class GRCOperatorConfig(FixedOperatorConfig):
+    """The gated recursive cell."""
 
-    name: Literal["gated_sum"] = "gated_sum"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width."""
-        return GatedSumOperator(width)
+    name: Literal["grc"] = "grc"
+    operator = GRCOperator
 
 
 class GatedSumOperator(BinaryOperator):
@@ -197,14 +186,11 @@ class GatedSumOperator(BinaryOperator):
         return torch.lerp(right, left, gate)
 
 
-class LinearOperatorConfig(OperatorConfig):
-    """One linear map of both operands."""
+class GatedSumOperatorConfig(FixedOperatorConfig):
+    """A sum under a learned gate."""
 
-    name: Literal["linear"] = "linear"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width."""
-        return LinearOperator(width)
+    name: Literal["gated_sum"] = "gated_sum"
+    operator = GatedSumOperator
 
 
 class LinearOperator(BinaryOperator):
@@ -219,14 +205,11 @@ class LinearOperator(BinaryOperator):
         return self.both(torch.cat([left, right], -1))
 
 
-class SumOperatorConfig(OperatorConfig):
-    """The elementwise sum; nothing is learned."""
+class LinearOperatorConfig(FixedOperatorConfig):
+    """One linear map of both operands."""
 
-    name: Literal["sum"] = "sum"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width."""
-        return SumOperator(width)
+    name: Literal["linear"] = "linear"
+    operator = LinearOperator
 
 
 class SumOperator(BinaryOperator):
@@ -237,14 +220,11 @@ class SumOperator(BinaryOperator):
         return left + right
 
 
-class MatrixOperatorConfig(OperatorConfig):
-    """A matrix product, then a LayerNorm over all entries."""
+class SumOperatorConfig(FixedOperatorConfig):
+    """The elementwise sum; nothing is learned."""
 
-    name: Literal["matrix"] = "matrix"
-
-    def build(self, width: int) -> BinaryOperator:
-        """Return the operator for values of this width, a square number."""
-        return MatrixOperator(width)
+    name: Literal["sum"] = "sum"
+    operator = SumOperator
 
 
 class MatrixOperator(BinaryOperator):
@@ -261,6 +241,13 @@ class MatrixOperator(BinaryOperator):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Join [..., D] and [..., D] to [..., D]."""
         return self.norm(multiply(left, right, 1, self.size))
+
+
+class MatrixOperatorConfig(FixedOperatorConfig):
+    """A matrix product, then a LayerNorm over all entries."""
+
+    name: Literal["matrix"] = "matrix"
+    operator = MatrixOperator
 
 
 class StochasticOperatorConfig(OperatorConfig):
