@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lengthwise.errors import InputError
 from lengthwise.pretrained.folder import read_settings
-from lengthwise.pretrained.loading import check_folder, load_weights
+from lengthwise.pretrained.loading import load_weights, open_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,8 @@ class Checkpoint:
 
     def __init__(self, path: Path, remote_code: bool = False) -> None:
         self.path, self.remote_code, self._kept = path, remote_code, set[str]()
-        self.vocabulary: int = check_folder(path, remote_code)
+        self._opened = open_folder(path, remote_code)
+        self.vocabulary: int = self._opened.symbols
         """V, the rows of the embedding; a tokenizer may use fewer."""
 
     @cached_property
@@ -50,7 +51,7 @@ class Checkpoint:
         Raises:
             InputError: the weights cannot be read, are not those that config.json describes, or some are missing.
         """
-        return load_weights(self.path, self.remote_code)
+        return load_weights(self.path, self._opened, self.remote_code)
 
     def model(self) -> HuggingFaceModel:
         """Return the pretrained model in float32."""
@@ -107,7 +108,7 @@ class Checkpoint:
     @property
     def family(self) -> str:
         """The ``model_type`` of its configuration."""
-        return str(read_settings(self.path / "config.json")["model_type"])
+        return str(self._opened.settings["model_type"])
 
     @property
     def tokenizer(self) -> Path:

@@ -35,8 +35,8 @@ class Stored(NamedTuple):
     """The first of its bytes in the file."""
 
 
-def read_checked(folder: Path, remote_code: bool) -> dict[str, Any]:
-    """Return the settings of a checkpoint of a supported architecture whose weights can be read.
+def read_checked(folder: Path, remote_code: bool) -> tuple[dict[str, Any], list[Stored]]:
+    """Return the settings of a checkpoint of a supported architecture, and where its weights lie.
 
     Raises:
         InputError: the folder is no checkpoint, brings its own code without leave, has another architecture, or holds
@@ -55,8 +55,7 @@ def read_checked(folder: Path, remote_code: bool) -> dict[str, Any]:
             f"{folder} holds an adapter (adapter_config.json) beside its base, and only one of the two would be read; "
             "merge them (merge_and_unload of peft), or move the files of the adapter out of the folder"
         )
-    list(stored_tensors(weight_files(folder, settings)))
-    return settings
+    return settings, list(stored_tensors(weight_files(folder, settings)))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.extras import import_extra
 from lengthwise.pretrained.families import FAMILIES, SHARED
-from lengthwise.pretrained.folder import FLOATS, Stored, read_checked, read_settings, stored_tensors, weight_files
+from lengthwise.pretrained.folder import FLOATS, Stored, read_checked
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
@@ -23,22 +23,50 @@ _LARGER, _SMALL = 2, 10_000_000
 """A model has up to so many times the numbers that its files hold, and as many as that make no trouble."""
 
 
-def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
-    """Load the model of a folder that `check_folder` let pass."""
+class Opened(NamedTuple):
+    """A checkpoint of which nothing but its settings and the headers of its weights is read."""
+
+    settings: dict[str, Any]
+    config: Any
+    """These settings, as transformers reads them."""
+    stored: list[Stored]
+    symbols: int
+    """V, the rows of the embedding."""
+
+
+def open_folder(folder: Path, remote_code: bool = False) -> Opened:
+    """Refuse what is no checkpoint of a supported architecture, before any weights are read."""
+    transformers = import_extra("transformers", "a model of Hugging Face")
+    settings, stored = read_checked(folder, remote_code)
+    _refuse_layers(folder, settings, len(stored))
+    try:
+        config = _configuration(folder, settings, remote_code)
+        symbols: object = config.get_text_config(decoder=True).vocab_size
+    except Exception as error:
+        written = settings.get("transformers_version", "an unknown version")
+        raise InputError(
+            f"{folder / 'config.json'} has values that transformers {transformers.__version__} does not take: "
+            f"{_complaint(error)}; it was written by {written}: take back what was edited since, or install a version "
+            "that reads it"
+        ) from error
+    if not isinstance(symbols, int) or symbols < 1:
+        raise InputError(f"{folder / 'config.json'}: vocab_size should be a number of symbols, not {symbols!r}")
+    return Opened(settings, config, stored, symbols)
+
+
+def load_weights(folder: Path, opened: Opened, remote_code: bool) -> HuggingFaceModel:
+    """Load the model of a folder that `open_folder` let pass."""
     from transformers import AutoModelForCausalLM
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
 
-    settings = read_settings(folder / "config.json")
-    stored = list(stored_tensors(weight_files(folder, settings)))
     try:
-        config = _configuration(folder, settings, remote_code)
-        if not (remote_code or settings.get("quantization_config")):
-            _refuse_sizes(folder, config, stored)
+        if not (remote_code or opened.settings.get("quantization_config")):
+            _refuse_sizes(folder, opened)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
-            config=config,
-            dtype=_dtype(stored),
+            config=opened.config,
+            dtype=_dtype(opened.stored),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=remote_code,
@@ -69,25 +97,6 @@ def load_weights(folder: Path, remote_code: bool) -> HuggingFaceModel:
     return HuggingFaceModel(model.eval(), folder)
 
 
-def check_folder(folder: Path, remote_code: bool = False) -> int:
-    """Refuse what is no checkpoint of a supported architecture, before any weights are read; return its symbols."""
-    transformers = import_extra("transformers", "a model of Hugging Face")
-    settings = read_checked(folder, remote_code)
-    _refuse_layers(folder, settings)
-    try:
-        symbols: object = _configuration(folder, settings, remote_code).get_text_config(decoder=True).vocab_size
-    except Exception as error:
-        written = settings.get("transformers_version", "an unknown version")
-        raise InputError(
-            f"{folder / 'config.json'} has values that transformers {transformers.__version__} does not take: "
-            f"{_complaint(error)}; it was written by {written}: take back what was edited since, or install a version "
-            "that reads it"
-        ) from error
-    if not isinstance(symbols, int) or symbols < 1:
-        raise InputError(f"{folder / 'config.json'}: vocab_size should be a number of symbols, not {symbols!r}")
-    return symbols
-
-
 def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) -> Any:
     from transformers import AutoConfig
 
@@ -98,9 +107,8 @@ def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) ->
     return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=remote_code)
 
 
-def _refuse_layers(folder: Path, settings: dict[str, Any]) -> None:
+def _refuse_layers(folder: Path, settings: dict[str, Any], stored: int) -> None:
     """Refuse more layers than there are weights, before transformers makes a list of them."""
-    stored = sum(1 for _ in stored_tensors(weight_files(folder, settings)))
     for part in (settings, settings.get("text_config")):
         layers: object = cast("dict[str, object]", part).get("num_hidden_layers") if isinstance(part, dict) else None
         if isinstance(layers, int) and layers > stored:
@@ -109,14 +117,14 @@ def _refuse_layers(folder: Path, settings: dict[str, Any]) -> None:
             )
 
 
-def _refuse_sizes(folder: Path, config: Any, stored: Sequence[Stored]) -> None:
+def _refuse_sizes(folder: Path, opened: Opened) -> None:
     """Refuse settings of a model that is far larger than its weights, before it is allocated."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
-    held = sum(math.prod(tensor.shape) for tensor in stored)
+        described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(opened.config).parameters())
+    held = sum(math.prod(tensor.shape) for tensor in opened.stored)
     if described > _LARGER * held + _SMALL:
         raise InputError(
             f"{folder / 'config.json'} describes other weights than {folder} holds: {described:,} numbers, "
