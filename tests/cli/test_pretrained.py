@@ -24,6 +24,7 @@ from tokenizers import Tokenizer, models
 from word_tokenizers import save_word_tokenizer
 
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import Finding
 from lengthwise.interventions.repair import LEARNING_RATE, repair_of
 from lengthwise.pretrained import library, load_huggingface
 from lengthwise.pretrained.checkpoint import Checkpoint
@@ -424,7 +425,7 @@ def test_files_that_cannot_be_read_are_one_line(mamba2: Path, texts: Path, tmp_p
 def test_a_broken_contract_is_refused(
     mamba2: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [library.LibraryFinding("token by token", None, library.Cell(0.5))]
+    found = [library.LibraryFinding("token by token", None, Finding("token by token", 0.5, library.TOLERANCE))]
     monkeypatch.setattr(library, "check_library", lambda model, clauses: found)
     message = refused("diagnose", f"hf:{mamba2}", "--data", texts, "--out", tmp_path / "page", *FEW)
     assert "token by token 5e-01, allowed 1e-04" in message

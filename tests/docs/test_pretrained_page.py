@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "results" / "pretrained" / "mamba2"
 
@@ -31,3 +33,27 @@ def test_the_page_says_which_row_does_not_name_what_was_run() -> None:
     page = (ROOT / "docs" / "pretrained.md").read_text()
     assert [row["checkpoint"] for row in unnamed] == ["control"]
     assert "`control` in `library_alone.jsonl`" in page
+
+
+@pytest.mark.slow
+def test_the_page_of_the_contract_is_made_as_it_stands() -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
+    from contract_page import PAGE, page
+
+    from lengthwise.pretrained.families import FAMILIES
+
+    made, shown = page({"mamba": FAMILIES["mamba"]}).splitlines(), PAGE.read_text(encoding="utf-8").splitlines()
+    head = next(number for number, line in enumerate(made) if line.startswith("| family"))
+    assert made[head] == shown[head]
+    assert [line for line in made[:head] if "transformers" not in line] == [
+        line for line in shown[:head] if "transformers" not in line
+    ]
+    own = next(line for line in shown if line.startswith("| mamba |"))
+    assert [cell.count("**") for cell in made[head + 2].split("|")] == [cell.count("**") for cell in own.split("|")]
+
+
+def test_the_page_of_the_contract_names_every_family() -> None:
+    from lengthwise.pretrained.families import FAMILIES
+
+    page = (ROOT / "docs" / "pretrained_contract.md").read_text()
+    assert re.findall(r"^\| (\w+) \| [^-]", page, re.MULTILINE)[1:] == list(FAMILIES)

@@ -36,7 +36,6 @@ def check(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
     remote_code: Annotated[bool, typer.Option("--remote-code", help="Run Python files in the checkpoint.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print hf-config:all as a page.")] = False,
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
@@ -48,7 +47,7 @@ def check(
             raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
         from lengthwise.cli.check_library import check_pretrained
 
-        check_pretrained(kind, name, set_ or [], remote_code=remote_code, seed=seed, markdown=markdown)
+        check_pretrained(kind, name, set_ or [], remote_code=remote_code, seed=seed)
     else:
         _check_own(model, set_ or [], length, seed)
 

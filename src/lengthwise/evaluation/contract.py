@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import SequenceModel, last_logits
+from lengthwise.models.base import Output, SequenceModel, last_logits
 from lengthwise.state import State
 
 _Named: TypeAlias = Mapping[str, Tensor]
@@ -137,6 +137,32 @@ def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) ->
     return None
 
 
+def read_pieces(model: SequenceModel, tokens_BT: Tensor, state: State | None, cuts: Sequence[int]) -> Output:
+    """Read tokens from a state, by default the initial one, in pieces that end at the cuts and at the end."""
+    read = list[Output]()
+    for piece in tokens_BT.tensor_split(list(cuts), 1):
+        read.append(model(piece, read[-1].state if read else state))
+    logits = [output.logits for output in read]
+    return Output(torch.cat(logits, 1) if logits[-1].ndim == 3 else logits[-1], read[-1].state)
+
+
+def weighted_sum(*outputs: Tensor) -> Tensor:
+    """Return a sum to be differentiated, in which cosines give every value a weight of its own."""
+    sums = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in outputs]
+    return torch.stack(sums).sum()
+
+
+def relative_difference(expected: Tensor, found: Tensor) -> float:
+    """Return the largest difference over the largest value; infinite where a value is not finite.
+
+    Raises:
+        ValueError: there are others than the expected values.
+    """
+    if expected.shape != found.shape:
+        raise ValueError(f"values of the sizes {list(found.shape)}, and not {list(expected.shape)}")
+    return _gap({"": expected.detach()}, {"": found.detach()}).difference
+
+
 def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> dict[str, _Named]:
     """Read tokens after a state in pieces; differentiate the logits and the final state together.
 
@@ -144,15 +170,9 @@ def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[in
     """
     model.zero_grad(set_to_none=True)
     start = before.map(lambda t: t.clone().requires_grad_() if t.is_floating_point() else t)
-    state, pieces = start, list[Tensor]()
-    for piece in tokens.tensor_split(list(cuts), 1):
-        logits, state = model(piece, state)
-        pieces.append(logits)
-    outputs = torch.cat(pieces, 1) if pieces[-1].ndim == 3 else pieces[-1]
+    outputs, state = read_pieces(model, tokens, start, cuts)
     final = [state[name] for name in sorted(state) if state[name].is_floating_point()]
-    # Cosines give every entry a weight of its own, the same for every way of reading.
-    weighted = [(t * torch.arange(t.numel(), device=t.device).cos().reshape(t.shape)).sum() for t in (outputs, *final)]
-    torch.stack(weighted).sum().backward()
+    weighted_sum(outputs, *final).backward()
     return {
         "outputs": {"the logits": outputs.detach()},
         "final state": _entries(state),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError, LengthwiseError, reason_of
+from lengthwise.evaluation.contract import Finding, read_pieces, relative_difference, weighted_sum
 from lengthwise.pretrained.adapter import HuggingFaceModel
 from lengthwise.pretrained.cache_adapters import keeping_modes
 from lengthwise.pretrained.clauses import CLAUSES, FIRST, PADDING, SECOND
@@ -28,35 +29,25 @@ TOLERANCE = 1e-4
 """Relative; the models are measured in float32, which is what the library computes states in."""
 
 
-class Cell(NamedTuple):
-    """What one way of reading gave for one clause."""
-
-    difference: float
-    """The largest difference over the largest value; infinite where there is no gradient, NaN where it failed."""
-    failure: str = ""
-    """The error that the library raised."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the difference is within the tolerance."""
-        return self.difference <= TOLERANCE
-
-    def __str__(self) -> str:
-        return self.failure or ("none" if self.difference == float("inf") else f"{self.difference:.0e}")
-
-
 class LibraryFinding(NamedTuple):
     """One clause, with the library alone and with the patch."""
 
     clause: str
-    alone: Cell | None = None
-    """None where the clause cannot be asked of this family."""
-    patched: Cell | None = None
+    alone: Finding | None = None
+    """None where the clause cannot be asked of this family; its difference is NaN where the library failed."""
+    patched: Finding | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the patched model keeps it."""
         return self.patched is None or self.patched.holds
+
+
+def written(finding: Finding | None) -> str:
+    """Return a finding in short: the difference, the error that the library raised, or why there is neither."""
+    if finding is None:
+        return "no mask"
+    return finding.where or ("none" if math.isinf(finding.difference) else f"{finding.difference:.0e}")
 
 
 @torch.enable_grad()
@@ -85,7 +76,9 @@ def check_library(
         subject = _Subject(model, seed)
         masks = family_of(model.family).masks
         findings = [
-            LibraryFinding(clause, *(_cell(measure, reader) for reader in readers if masks or clause != PADDING))
+            LibraryFinding(
+                clause, *(_found(clause, measure, reader) for reader in readers if masks or clause != PADDING)
+            )
             for clause, measure in zip(CLAUSES, subject.clauses(), strict=True)
             if clause in clauses
         ]
@@ -106,7 +99,7 @@ def require_contract(model: HuggingFaceModel, clauses: Collection[str]) -> None:
     if broken := [finding for finding in check_library(model, clauses=clauses) if not finding.holds]:
         import transformers
 
-        measured = ", ".join(f"{finding.clause} {finding.patched}" for finding in broken)
+        measured = ", ".join(f"{finding.clause} {written(finding.patched)}" for finding in broken)
         raise InputError(
             f"{model.family} does not carry its state rightly with transformers {transformers.__version__}: "
             f"{measured}, allowed {TOLERANCE:.0e}; `lengthwise check hf:PATH` shows all of it"
@@ -139,32 +132,36 @@ class _Subject:
         return self._gradients(self._one_call(self.tokens_BT))
 
     def clauses(self) -> list[Callable[[HuggingFaceModel], float]]:
+        one_by_one = range(1, FIRST + SECOND)
         return [
-            lambda m: _difference(self.logits_BTV, _read(m, self.tokens_BT)),
-            lambda m: _difference(self.logits_BTV, _read(m, self.tokens_BT, [1] * self.tokens_BT.shape[1])),
-            lambda m: _difference(self.expected_gradients, self._gradients(_read(m, self.tokens_BT))),
+            lambda m: relative_difference(self.logits_BTV, self._read(m)),
+            lambda m: relative_difference(self.logits_BTV, self._read(m, one_by_one)),
+            lambda m: relative_difference(self.expected_gradients, self._gradients(self._read(m))),
             self._initial_state_gradient,
             self._rows,
             self._left_padding,
         ]
+
+    def _read(self, model: HuggingFaceModel, cuts: Sequence[int] = (FIRST,)) -> Tensor:
+        return read_pieces(model, self.tokens_BT, None, cuts).logits
 
     def _one_call(self, tokens_BT: Tensor) -> Tensor:
         return self.library(input_ids=tokens_BT, use_cache=False).logits
 
     def _gradients(self, logits_BTV: Tensor) -> Tensor:
         parameters = [p for p in self.library.parameters() if p.requires_grad]
-        found = torch.autograd.grad(_weighted(logits_BTV), parameters, materialize_grads=True, allow_unused=True)
+        found = torch.autograd.grad(weighted_sum(logits_BTV), parameters, materialize_grads=True, allow_unused=True)
         return torch.cat([gradient.flatten() for gradient in found])
 
     def _initial_state_gradient(self, model: HuggingFaceModel) -> float:
         before = model(self.tokens_BT[:, :FIRST]).state.detach()
-        splits = [SECOND], [SECOND // 2, SECOND - SECOND // 2]
-        return _difference(*(_state_gradient(model, self.tokens_BT[:, FIRST:], before, sizes) for sizes in splits))
+        after_BT = self.tokens_BT[:, FIRST:]
+        return relative_difference(*(_state_gradient(model, after_BT, before, cuts) for cuts in ([], [SECOND // 2])))
 
     @torch.no_grad()
     def _rows(self, model: HuggingFaceModel) -> float:
-        alone = [_read(model, row_T[None]) for row_T in self.tokens_BT]
-        return _difference(torch.cat(alone), _read(model, self.tokens_BT))
+        alone = [read_pieces(model, row_T[None], None, [FIRST]).logits for row_T in self.tokens_BT]
+        return relative_difference(torch.cat(alone), self._read(model))
 
     @torch.no_grad()
     def _left_padding(self, model: HuggingFaceModel) -> float:
@@ -172,48 +169,27 @@ class _Subject:
         mask_BT = (torch.arange(self.tokens_BT.shape[1], device=padding_B.device) >= padding_B[:, None]).long()
         logits_BTV = model.left_padded_logits(self.tokens_BT * mask_BT, mask_BT)
         return max(
-            _difference(self._one_call(row_T[None, p:])[0], logits_TV[p:])
+            relative_difference(self._one_call(row_T[None, p:])[0], logits_TV[p:])
             for row_T, logits_TV, p in zip(self.tokens_BT, logits_BTV, padding_B.tolist(), strict=True)
         )
 
 
-def _read(
-    model: HuggingFaceModel, tokens_BT: Tensor, sizes: Sequence[int] = (FIRST, SECOND), state: State | None = None
-) -> Tensor:
-    logits = list[Tensor]()
-    for piece_BT in tokens_BT.split(list(sizes), 1):
-        piece_BTV, state = model(piece_BT, state)
-        logits.append(piece_BTV)
-    return torch.cat(logits, 1)
-
-
-def _state_gradient(model: HuggingFaceModel, tokens_BT: Tensor, before: State, sizes: list[int]) -> Tensor:
+def _state_gradient(model: HuggingFaceModel, tokens_BT: Tensor, before: State, cuts: Sequence[int]) -> Tensor:
     """Return the gradient to the recurrent entries of a state, NaN where one of them gets none."""
     start = before.map(lambda t: t.clone().requires_grad_(), [Kind.RECURRENT])
     entries = [start[name] for name, kind in start.kinds.items() if kind is Kind.RECURRENT]
-    total = _weighted(_read(model, tokens_BT, sizes, start))
+    total = weighted_sum(read_pieces(model, tokens_BT, start, cuts).logits)
     found: list[Tensor | None] = list(torch.autograd.grad(total, entries, allow_unused=True))
     nothing = [torch.full_like(entry, float("nan")) for entry in entries]
     return torch.cat([(n if g is None else g).flatten() for n, g in zip(nothing, found, strict=True)])
 
 
-def _weighted(logits: Tensor) -> Tensor:
-    # Cosines give every logit a weight of its own, the same for every way of reading.
-    return (logits * torch.arange(logits.numel(), device=logits.device).cos().reshape(logits.shape)).sum()
-
-
-def _difference(expected: Tensor, found: Tensor) -> float:
-    # An infinity over an infinity is no number, and a maximum would pass over it.
-    relative = float((expected - found).detach().abs().max()) / max(float(expected.abs().max()), 1e-30)
-    return relative if math.isfinite(relative) else math.inf
-
-
-def _cell(measure: Callable[[HuggingFaceModel], float], model: HuggingFaceModel) -> Cell:
+def _found(clause: str, measure: Callable[[HuggingFaceModel], float], model: HuggingFaceModel) -> Finding:
     try:
-        return Cell(measure(model))
+        return Finding(clause, measure(model), TOLERANCE)
     except LengthwiseError as error:
-        return Cell(float("nan"), str(error))
+        failure = str(error)
     except Exception as error:
         # Whatever the library raises is the finding.
-        reason = shorten(str(error), width=100, placeholder=" ...")
-        return Cell(float("nan"), f"{type(error).__name__}: {reason}")
+        failure = f"{type(error).__name__}: {shorten(str(error), width=100, placeholder=' ...')}"
+    return Finding(clause, math.nan, TOLERANCE, failure)
