@@ -198,6 +198,24 @@ def test_hard_strings_exist_at_every_length(length: int):
     assert batch.targets.tolist() == [RULES["dyck_12"](to_text(row)) for row in batch.tokens]
 
 
+def test_walks_of_dyck_languages_are_balanced_and_some_are_one_too_deep():
+    language, rng = get_language("dyck_3"), np.random.default_rng(0)
+    for length in (2, 4, 8, 40):
+        strings = language.sample_training(rng, 2000, length, {"walk": 1.0})
+        levels_BT = (1 - 2 * strings.tokens).cumsum(1)
+        assert (levels_BT >= 0).all()
+        assert (levels_BT[:, -1] == 0).all()
+        assert (strings.targets == (levels_BT.max(1) <= 3)).all()
+        assert (strings.targets == language.label(strings.tokens)).all()
+        # One more than the bound, and no string of two or four symbols can be so deep.
+        assert (levels_BT.max() > 3) == (length >= 8)
+        assert strings.targets.mean() > 0.1
+    odd = language.sample_training(rng, 100, 9, {"walk": 1.0})
+    assert not odd.targets.any()
+    with pytest.raises(InputError, match="unknown part of a mixture 'walk'"):
+        get_language("parity").sample_training(rng, 4, 8, {"walk": 1.0})
+
+
 def test_mixtures_hold_their_parts_in_proportion():
     mixture = {"accepted": 3.0, "hard": 1.0}
     batch = get_language("dyck_8").sample_training(generator(), 4000, 40, mixture)

@@ -5,6 +5,8 @@ Shape letters: B batch rows, T tokens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lengthwise.errors import InputError
@@ -12,6 +14,9 @@ from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton, Strings
 from lengthwise.tasks.regular.language import Example, Language, Sampling, mix
 from lengthwise.tasks.regular.sampling import CountingSampler
+
+BEYOND = 0.1
+"""The chance that a walk goes on where it may not be deeper."""
 
 
 def build_depths(largest: int) -> Automaton:
@@ -90,3 +95,29 @@ class Dyck(Language):
                 for depth, count in halves
             ],
         )
+
+    def sample_walk(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
+        """Draw random walks from 0 to 0 that turn back at the largest accepted depth, but for some that go beyond.
+
+        A string opens or closes with the same chance where it can do either and still end balanced; at the largest
+        depth it opens with the chance `BEYOND`. So balanced strings that are one too deep are seen, which uniform
+        strings hardly ever are. At odd lengths the strings are uniform. Arguments and errors as in `sample`.
+
+        Source: after the noisy walks, labelled by the true rule, of Pert, Alrajeh, Russo 2026; their noise is not
+        published, and this one is ours.
+        """
+        length = self.nearest_length(length)
+        if length % 2:
+            return self.sample_uniform(rng, batch_size, length)
+        tokens_BT = np.empty((batch_size, length), dtype=np.int64)
+        level_B = np.zeros(batch_size, dtype=np.int64)
+        for place in range(length):
+            chance_2B = rng.random((2, batch_size))
+            opens_B = (level_B == 0) | ((chance_2B[0] < 0.5) & ((level_B != self.depth) | (chance_2B[1] < BEYOND)))
+            opens_B &= level_B < length - place
+            level_B += np.where(opens_B, 1, -1)
+            tokens_BT[:, place] = ~opens_B
+        return Strings(tokens_BT, self.label(tokens_BT))
+
+    def _parts(self, length: int) -> dict[str, Callable[[np.random.Generator, int, int], Strings] | None]:
+        return {**super()._parts(length), "walk": self.sample_walk}

@@ -252,9 +252,9 @@ class Language:
             rng: the only source of randomness.
             batch_size: number of strings.
             length: number of symbols; see `nearest_length`.
-            mixture: weights of ``standard``, ``uniform``, ``accepted``, ``near_miss``, ``hard`` and ``runs``;
-                each string comes from a part with the probability of its share. A part that does not exist at
-                the length is replaced by the standard one.
+            mixture: weights of ``standard``, ``uniform``, ``accepted``, ``near_miss``, ``hard``, ``runs``, and of Dyck
+                languages ``walk``; each string comes from a part with the probability of its share. A part that
+                does not exist at the length is replaced by the standard one.
 
         Returns:
             The strings in random order.

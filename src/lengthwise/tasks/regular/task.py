@@ -32,7 +32,7 @@ def _known(name: str) -> str:
     return name
 
 
-Part = Literal["standard", "uniform", "accepted", "near_miss", "hard", "runs"]
+Part = Literal["standard", "uniform", "accepted", "near_miss", "hard", "runs", "walk"]
 Weight = Annotated[float, Field(ge=0)]
 
 
