@@ -5,7 +5,8 @@ Shape letters: B rows, T positions, N answers or prefix lengths, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby, islice
 from typing import Any, ClassVar
 
@@ -30,8 +31,13 @@ ELEMENTS = 16_000_000
 ROWS = 1024
 """Sequences of several points that are read in one pass, at most."""
 
+TEST_SAMPLES = 0x1E57
+"""Of the generator of the sequences that are measured, beside the seed: the same ones whatever is measured of them."""
+_Metrics = Mapping[str, Callable[..., object]]
 _Scores = dict[str, Tensor]
 """Metric -> one score a sequence."""
+_Score = Callable[[Tensor, Tensor, Tensor, int], _Scores]
+"""All metrics of some answers; arguments as in `lengthwise.evaluation.metrics`."""
 
 
 class ByPoint(Diagnostic):
@@ -49,7 +55,7 @@ class ByPoint(Diagnostic):
 
     def go_on(self, model: StringModel, task: Task, seed: int, known: Sequence[Row]) -> Iterator[Row]:
         """Yield the rows of the points that follow on those that are known."""
-        points, rng = task.points("test"), np.random.default_rng([seed, 0x1E57])
+        points, rng = task.points("test"), np.random.default_rng([seed, TEST_SAMPLES])
         rows = evaluate_points(model, task, points, rng, known=len(known) // len(task.metrics))
         yield from islice(rows, len(known) % len(task.metrics), None)
 
@@ -80,6 +86,7 @@ def evaluate_points(
     *,
     shared: bool = True,
     known: int = 0,
+    metrics: _Metrics | None = None,
 ) -> Iterator[Row]:
     """Evaluate a model at some points.
 
@@ -91,14 +98,16 @@ def evaluate_points(
         shared: whether points that share prefixes are read off one set of sequences.
         known: of how many points, the first ones, nothing is yielded; their samples are drawn all the same, and the
             model reads no others than it would with none known, so that the rows of the rest are bit-equal.
+        metrics: what scores the answers (`lengthwise.evaluation.metrics`), by name; those of the task by default.
 
     Yields:
         A row for each point and metric.
     """
     model.eval()
+    score = partial(_score, task, metrics_of(task) if metrics is None else metrics)
     for (together, _), group in groupby(points, lambda point: (shared and _shares(task, point), _others(point))):
         evaluate, those = _prefixes if together else _apart, list(group)
-        for point, scores in evaluate(model, task, those, rng, min(known, len(those))):
+        for point, scores in evaluate(model, task, those, rng, min(known, len(those)), score):
             yield from _rows(task, point, scores)
         known = max(0, known - len(those))
 
@@ -133,7 +142,7 @@ def _rows(task: Task, point: Point, scores: _Scores) -> Iterator[Row]:
 
 
 def _prefixes(
-    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int, score: _Score
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate points that differ in their lengths on the prefixes of one set of sequences."""
     lengths, samples = [point.length or 0 for point in points], points[0].samples
@@ -150,14 +159,14 @@ def _prefixes(
         inputs, targets = on_device(model, batch.inputs[piece], targets_BN[piece])
         logits_BNC = model.prefix_logits(inputs, lengths)
         rows = torch.arange(targets.numel(), device=targets.device)
-        found.append(_score(task, logits_BNC.flatten(0, 1), targets.flatten(), rows, targets.numel()))
-    by_metric = {name: torch.cat([scores[name] for scores in found]).view(samples, -1) for name in task.metrics}
+        found.append(score(logits_BNC.flatten(0, 1), targets.flatten(), rows, targets.numel()))
+    by_metric = {name: torch.cat([scores[name] for scores in found]).view(samples, -1) for name in found[0]}
     for number, point in enumerate(points[known:], start=known):
         yield point, {name: scores_BN[:, number] for name, scores_BN in by_metric.items()}
 
 
 def _apart(
-    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int
+    model: StringModel, task: Task, points: Sequence[Point], rng: np.random.Generator, known: int, score: _Score
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate each point on sequences of its own."""
     found: list[list[_Scores]] = [[] for _ in points]
@@ -169,14 +178,14 @@ def _apart(
         batch = Batch.joined([piece for _, piece in pieces])
         inputs, targets, asked_BT = on_device(model, batch.inputs, batch.targets, batch.asked)
         answers = model.asked_logits(inputs, asked_BT)
-        scores = _score(task, answers, targets[asked_BT], asked_BT.nonzero()[:, 0], len(batch))
+        scores = score(answers, targets[asked_BT], asked_BT.nonzero()[:, 0], len(batch))
         end = 0
         for place, piece in pieces:
             begin, end = end, end + len(piece)
             found[place].append({name: each[begin:end] for name, each in scores.items()})
         # As soon as it is whole, so that an evaluation can be watched, and left, at every row.
         while point is not None and _count(found[number]) == point.samples:
-            yield point, {name: torch.cat([scores[name] for scores in found[number]]) for name in task.metrics}
+            yield point, {name: torch.cat([scores[name] for scores in found[number]]) for name in found[number][0]}
             number, point = next(waiting, (0, None))
     if point is not None:
         raise InputError(f"{task.label} has other than {point.samples} samples at {dict(point.axes)}")
@@ -186,12 +195,12 @@ def _count(parts: Sequence[_Scores]) -> int:
     return sum(len(next(iter(scores.values()), ())) for scores in parts)
 
 
-def _score(task: Task, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
+def _score(task: Task, metrics: _Metrics, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> _Scores:
     # The largest of logits that are not numbers is the first of them: to a metric that is an answer like any other.
     if wrong := int(answers.isnan().any(-1).sum()):
         raise RunError(f"the model gives NaN for {wrong} of {len(answers)} answers to {task.label}")
     scored = _Scores()
-    for name, metric in metrics_of(task).items():
+    for name, metric in metrics.items():
         scores = metric(answers, targets, rows, count)
         if not isinstance(scores, Tensor) or scores.shape != (count,):
             what = list(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__

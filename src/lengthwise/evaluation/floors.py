@@ -1,12 +1,13 @@
 """Floors: how right one is without understanding, on the same sequences as a model.
 
-Shape letters: B rows, T positions, V symbols, C classes.
+Shape letters: B rows, T positions, V symbols, C classes, N guesses, or answers in all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -15,8 +16,9 @@ from pydantic import Field
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.evaluation.by_point import ByPoint
+from lengthwise.evaluation.by_point import TEST_SAMPLES, evaluate_points
 from lengthwise.evaluation.diagnostic import Diagnostic
+from lengthwise.evaluation.metrics import mean_of_rows
 from lengthwise.evaluation.rows import Row
 from lengthwise.models.base import StringModel
 from lengthwise.spaces import Tokens
@@ -36,15 +38,15 @@ class Floors(Diagnostic):
     """Training sequences that are counted."""
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
-        """Yield a row for each guess, point and metric; the model is not looked at."""
+        """Yield a row for each guess and point; the model is not looked at."""
         self.check(model, task)
         guesses = self._counted(task, seed)
         if isinstance(task, Shortcuts):
             guesses |= task.shortcuts()
-        for name, guess in guesses.items():
-            for row in ByPoint().measure(_Guess(guess, task.outputs.size), task, seed):
-                if row.metric == "accuracy":
-                    yield row.model_copy(update={"metric": f"floor_{name}"})
+        metrics = {f"floor_{name}": partial(_hits, place) for place, name in enumerate(guesses)}
+        points, rng = task.points("test"), np.random.default_rng([seed, TEST_SAMPLES])
+        rows = evaluate_points(_Guesses([*guesses.values()]), task, points, rng, metrics=metrics)
+        yield from sorted(rows, key=lambda row: [*metrics].index(row.metric))
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse tasks without classes."""
@@ -72,15 +74,20 @@ class Floors(Diagnostic):
         }
 
 
-class _Guess(StringModel):
-    """A guess as a model: certain of one class."""
+class _Guesses(StringModel):
+    """Guesses as one model, so that all of them are made of one drawing of the sequences."""
 
-    def __init__(self, guess: Callable[[Ints], Ints], classes: int) -> None:
+    def __init__(self, guesses: list[Callable[[Ints], Ints]]) -> None:
         super().__init__()
-        self.guess, self.classes = guess, classes
+        self.guesses = guesses
         self.register_parameter("nothing", torch.nn.Parameter(torch.zeros(0)))
 
     def string_logits(self, tokens: Tensor) -> Tensor:
-        """Return logits [B, C]: one where the guess is, zero elsewhere."""
-        chosen_B = torch.from_numpy(self.guess(tokens.cpu().numpy())).to(tokens.device)
-        return torch.nn.functional.one_hot(chosen_B, self.classes).float()
+        """Return [B, N] the class that each guess names."""
+        tokens_BT = tokens.cpu().numpy()
+        return torch.from_numpy(np.stack([guess(tokens_BT) for guess in self.guesses], 1)).to(tokens.device)
+
+
+def _hits(place: int, answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
+    """Score one of the guesses: the fraction of each row's classes that it names."""
+    return mean_of_rows((answers[:, place] == targets).double(), rows, count)

@@ -64,7 +64,7 @@ _NAMES = {Tokens: "classes", Values: "values"}
 @reads(Tokens)
 def accuracy(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
     """Return the fraction of each row's answers whose largest logit is that of the class."""
-    return _mean((answers.argmax(-1) == targets).double(), rows, count)
+    return mean_of_rows((answers.argmax(-1) == targets).double(), rows, count)
 
 
 @reads(Tokens)
@@ -77,15 +77,16 @@ def sequence_accuracy(answers: Tensor, targets: Tensor, rows: Tensor, count: int
 def cross_entropy(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
     """Return the mean cross-entropy of each row, in nats."""
     wide = answers.to(torch.promote_types(answers.dtype, torch.float32))
-    return _mean(F.cross_entropy(wide, targets, reduction="none").double(), rows, count)
+    return mean_of_rows(F.cross_entropy(wide, targets, reduction="none").double(), rows, count)
 
 
 @reads(Values)
 def squared_error(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
     """Return the mean squared error of each row's values."""
-    return _mean((answers - targets).double().square().mean(-1), rows, count)
+    return mean_of_rows((answers - targets).double().square().mean(-1), rows, count)
 
 
-def _mean(values_N: Tensor, rows_N: Tensor, count: int) -> Tensor:
+def mean_of_rows(values_N: Tensor, rows_N: Tensor, count: int) -> Tensor:
+    """Return the mean [count] of the values of each row."""
     asked = torch.bincount(rows_N, minlength=count)
     return values_N.new_zeros(count).index_add(0, rows_N, values_N) / asked
