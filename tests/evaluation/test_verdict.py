@@ -10,24 +10,29 @@ from recurrent_models import Uniform, random_tokens
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import student_quantile
-from lengthwise.evaluation.losses import OctaveLosses
+from lengthwise.evaluation.losses import PositionLoss
 from lengthwise.evaluation.perplexity import octave_losses, unigram_loss
 from lengthwise.evaluation.verdict import Gain, OctaveRatio, judge, unseen_share, verdict
 
 CONTEXT = 64
 
 
-def octaves_with(ratios: list[float], noise: float, rows: int = 8, seed: int = 0) -> list[OctaveLosses]:
+def losses_in(start: int, end: int, row_means: tuple[float, ...]) -> PositionLoss:
+    """Return an octave of which the rows alone are looked at."""
+    return PositionLoss(start, end, math.nan, math.nan, len(row_means), row_means)
+
+
+def octaves_with(ratios: list[float], noise: float, rows: int = 8, seed: int = 0) -> list[PositionLoss]:
     """Rows that differ widely from each other, and by these ratios, give or take a noise, from octave to octave."""
     rng = np.random.default_rng(seed)
     level_B = rng.normal(2, 1, rows)
     spread_B = rng.normal(0, 1, rows)
     spread_B = noise * (spread_B - spread_B.mean()) / spread_B.std(ddof=1)
     beyond = [
-        OctaveLosses(CONTEXT * 2**k + 1, CONTEXT * 2 ** (k + 1), tuple(level_B + math.log(ratio) + spread_B))
+        losses_in(CONTEXT * 2**k + 1, CONTEXT * 2 ** (k + 1), tuple(level_B + math.log(ratio) + spread_B))
         for k, ratio in enumerate(ratios)
     ]
-    return [OctaveLosses(CONTEXT // 2 + 1, CONTEXT, tuple(level_B)), *beyond]
+    return [losses_in(CONTEXT // 2 + 1, CONTEXT, tuple(level_B)), *beyond]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def test_all_intervals_together_hold_as_often_as_asked() -> None:
     for _ in range(trials):
         level_B = rng.normal(2, 1, rows)
         losses = [level_B, *(level_B + truth + rng.normal(0, 0.2, rows) for truth in truth_K)]
-        octaves = [OctaveLosses(0, CONTEXT * 2**k, tuple(means)) for k, means in enumerate(losses)]
+        octaves = [losses_in(0, CONTEXT * 2**k, tuple(means)) for k, means in enumerate(losses)]
         ratios = verdict(octaves, CONTEXT, confidence=0.9).ratios
         held += all(octave.low <= math.exp(truth) <= octave.high for octave, truth in zip(ratios, truth_K, strict=True))
     assert held / trials > 0.9 - 4 * math.sqrt(0.09 / trials)

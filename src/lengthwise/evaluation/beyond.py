@@ -82,7 +82,7 @@ class Perplexity(_Beyond):
             return
         edges = octave_edges(length, context)
         restarted = restarted_losses(own, tokens_BS, context, edges, batch_size=_WINDOWS)
-        for ratio in verdict(losses.by_octave(edges), context, restarted.by_octave(edges)).ratios:
+        for ratio in verdict(losses.by_position(edges), context, restarted.by_position(edges)).ratios:
             axes: _Axes = {"start": ratio.start - 1, "end": ratio.end}
             yield _row(task, "ratio", ratio.ratio, (ratio.low, ratio.high), self.rows, axes)
 
@@ -99,7 +99,7 @@ class Perplexity(_Beyond):
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
         losses = self._losses(own, _held_out(own, task, self.curve_rows, length), context)
-        octaves = losses.by_octave(octave_edges(length, context))
+        octaves = losses.by_position(octave_edges(length, context))
         name = _name(task)
         return {f"{name}_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
 

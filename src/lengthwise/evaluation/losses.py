@@ -21,22 +21,13 @@ class PositionLoss(NamedTuple):
     standard_error: float
     """Standard error of the mean over rows, the independent units; NaN for one row."""
     rows: int
+    row_means: tuple[float, ...]
+    """For each row the mean over the bin, in nats; the rows are in the same order in every bin."""
 
     @property
     def perplexity(self) -> float:
         """The exponential of the mean."""
         return perplexity(self.mean)
-
-
-class OctaveLosses(NamedTuple):
-    """The cross-entropy of each row in one octave of positions."""
-
-    start: int
-    """The first position of the octave; 1 is the first prediction."""
-    end: int
-    """Its last position."""
-    row_means: tuple[float, ...]
-    """For each row the mean over the octave, in nats; the rows are in the same order in every octave."""
 
 
 def perplexity(nats: float) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from lengthwise.errors import InputError, RunError
-from lengthwise.evaluation.losses import OctaveLosses, PositionLoss
+from lengthwise.evaluation.losses import PositionLoss
 from lengthwise.models.base import Piece, SequenceModel, read
 from lengthwise.models.reading import check_tokens, non_finite_entry
 
@@ -50,15 +50,11 @@ class RowLosses:
         return torch.stack(means, 1)
 
     def by_position(self, edges: Sequence[int]) -> list[PositionLoss]:
-        """Return mean and standard error over rows between these edges, see `position_losses`."""
+        """Return mean and standard error over rows, and the rows' own means, between these edges."""
         means_BM = self.means(edges)
-        bins = zip(pairwise(edges), means_BM.mean(0).tolist(), standard_error(means_BM, 0).tolist(), strict=True)
-        return [PositionLoss(left + 1, right, mean, error, len(means_BM)) for (left, right), mean, error in bins]
-
-    def by_octave(self, edges: Sequence[int]) -> list[OctaveLosses]:
-        """Return the means of each row between these edges, see `octave_losses`."""
-        octaves = zip(pairwise(edges), self.means(edges).T.tolist(), strict=True)
-        return [OctaveLosses(left + 1, right, tuple(means)) for (left, right), means in octaves]
+        columns = means_BM.mean(0).tolist(), standard_error(means_BM, 0).tolist(), means_BM.T.tolist()
+        bins = zip(pairwise(edges), *columns, strict=True)
+        return [PositionLoss(a + 1, b, mean, error, len(own), tuple(own)) for (a, b), mean, error, own in bins]
 
 
 def standard_error(values: Tensor, dim: int) -> Tensor:
@@ -170,7 +166,7 @@ def unigram_loss(tokens_BS: Tensor) -> float:
 
 def octave_losses(
     model: SequenceModel, tokens_BS: Tensor, context: int, *, chunk: int = 512, batch_size: int = 8
-) -> list[OctaveLosses]:
+) -> list[PositionLoss]:
     """Return each row's mean loss in the octaves (T/2, T], (T, 2 T], (2 T, 4 T], ... of a training context T.
 
     Args:
@@ -189,7 +185,7 @@ def octave_losses(
     """
     check_tokens(tokens_BS, 2)
     edges = octave_edges(tokens_BS.shape[1] - 1, context)
-    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_octave(edges)
+    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_position(edges)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import student_quantile
-from lengthwise.evaluation.losses import OctaveLosses, perplexity
+from lengthwise.evaluation.losses import PositionLoss, perplexity
 
 HOLDS_WITHIN = 1.02
 FAILS_ABOVE = 1.5
@@ -90,9 +90,9 @@ class Verdict:
 
 
 def verdict(
-    octaves: Sequence[OctaveLosses],
+    octaves: Sequence[PositionLoss],
     context: int,
-    restarted: Sequence[OctaveLosses] | None = None,
+    restarted: Sequence[PositionLoss] | None = None,
     *,
     guessing: float | None = None,
     holds_within: float = HOLDS_WITHIN,
@@ -204,8 +204,8 @@ def judge(
 
 
 def _check(
-    octaves: Sequence[OctaveLosses],
-    references: Sequence[OctaveLosses],
+    octaves: Sequence[PositionLoss],
+    references: Sequence[PositionLoss],
     context: int,
     holds_within: float,
     fails_above: float,
