@@ -14,7 +14,6 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.signal import fftconvolve
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
@@ -136,7 +135,7 @@ class ListOps(Task):
 @cache
 def _sizes(length: int, most: int, depth: int) -> list[list[Bools]]:
     """Return for each depth and number of arguments which sizes [L + 1] they can have together, up to a length."""
-    digit = np.arange(length + 1) == 1
+    digit, room = np.arange(length + 1) == 1, 1 << (2 * length + 1).bit_length()
     tables = list[list[Bools]]()
     for _ in range(depth + 1):
         one = digit.copy()
@@ -145,7 +144,8 @@ def _sizes(length: int, most: int, depth: int) -> list[list[Bools]]:
         sums = [np.arange(length + 1) == 0]
         for _ in range(most):
             # Sums are counts of ways, so that half of one is far from rounding.
-            sums.append(fftconvolve(sums[-1].astype(np.float64), one.astype(np.float64))[: length + 1] > 0.5)
+            ways = np.fft.irfft(np.fft.rfft(sums[-1], room) * np.fft.rfft(one, room), room)
+            sums.append(ways[: length + 1] > 0.5)
         tables.append(sums)
     return tables
 
