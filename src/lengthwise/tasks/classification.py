@@ -5,7 +5,6 @@ Shape letters: B rows, T positions.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import re
@@ -23,6 +22,7 @@ from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task, side_by_side
 from lengthwise.tasks.filler import UNKNOWN, most_common, numbered
 from lengthwise.tasks.plain import whole
+from lengthwise.tasks.records import SEPARATED, ending, separated
 
 
 class Text(NamedTuple):
@@ -39,7 +39,7 @@ _BEGINNINGS = {"train": ("train",), "validation": ("valid", "dev"), "test": ("te
 class Classification(Task):
     """Texts with one label each, a split to train on and one to measure, whose texts are all measured once.
 
-    Files may be compressed with gzip. The label of a row of ``.csv`` and ``.tsv`` stands in a column of its own, and
+    Files may be compressed. The label of a row of ``.csv`` and ``.tsv`` stands in a column of its own, and
     the other columns, joined by a blank, are its text; lines of other files match ``pattern``. Two examples:
 
         "2","Giants win","A late goal decides"       is labelled 2, and reads ``Giants win A late goal decides``
@@ -173,13 +173,11 @@ class Classification(Task):
         return {split: paths for split, paths in found.items() if paths}
 
     def _read(self, path: Path) -> Iterator[Text]:
-        text, suffix = _contents(path), Path(path.name.removesuffix(".gz")).suffix
-        yield from self._columns(path, text, suffix) if suffix in {".csv", ".tsv"} else self._lines(path, text)
-
-    def _columns(self, path: Path, text: str, suffix: str) -> Iterator[Text]:
-        # A tab ends a column whatever stands around it; the quotes of such files are those of their texts.
-        rows = csv.reader(io.StringIO(text)) if suffix == ".csv" else (line.split("\t") for line in text.splitlines())
-        for number, row in enumerate(rows, start=1):
+        text = _contents(path)
+        if ending(path) not in SEPARATED:
+            yield from self._lines(path, text)
+            return
+        for number, row in enumerate(separated(path, io.StringIO(text, newline="")), start=1):
             if len(row) > 1 and -len(row) <= self.column < len(row):
                 label = row.pop(self.column)
                 yield Text(label.strip(), " ".join(row))

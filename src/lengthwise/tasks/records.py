@@ -30,8 +30,8 @@ Row: TypeAlias = dict[str, Any]
 LONGEST = 2**28
 """Bytes of one document or one row, which are held in memory as a whole."""
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
-_JSON, _SEPARATED, _TABLES = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parquet", ".arrow", ".feather")
-RECORDS = (*_JSON, *_SEPARATED, *_TABLES)
+_JSON, SEPARATED, _TABLES = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parquet", ".arrow", ".feather")
+RECORDS = (*_JSON, *SEPARATED, *_TABLES)
 """How the names of files end that hold records, compressed or not."""
 _SAVED = "state.json"
 _LOOKED_AT = 100
@@ -86,7 +86,7 @@ def text_column(path: Path, column: Column | None) -> Column:
     texts = [name for name, kind in kinds.items() if kind == "text"]
     longest = max(texts, key=lambda name: sum(len(str(row.get(name) or "")) for row in rows), default="")
     odd = [name for name in names if _is_number(name) or len(name) > _LONGEST_NAME]
-    if odd and ending(path) in _SEPARATED:
+    if odd and ending(path) in SEPARATED:
         number = list(names).index(longest) if texts else 0
         raise InputError(
             f"the first row of {path} seems to be no header: it holds {odd[0][:_LONGEST_NAME]!r}; say which column, "
@@ -167,7 +167,7 @@ def _rows(path: Path, column: Column | None, most: int | None = None) -> Iterato
         return
     with unpacked(path) as stream:
         try:
-            rows = _of_json(path, stream) if end in _JSON else _of_lines(path, stream, end, column)
+            rows = _of_json(path, stream) if end in _JSON else _of_lines(path, stream, column)
             yield from itertools.islice(rows, most)
         except UnicodeDecodeError as error:
             raise not_utf8(str(path), error) from error
@@ -216,29 +216,41 @@ def _object(path: Path, where: str, value: Any) -> Row:
     return cast(Row, value)
 
 
-def _of_lines(path: Path, stream: IO[bytes], end: str, column: Column | None) -> Iterator[Row]:
+def _of_lines(path: Path, stream: IO[bytes], column: Column | None) -> Iterator[Row]:
     """Yield the rows of columns that are separated in each line; by a number, they are of a file without a header."""
-    csv.field_size_limit(LONGEST)
     with io.TextIOWrapper(stream, encoding="utf-8-sig", newline="") as text:
-        sample = [line for _ in range(_LOOKED_AT) if (line := text.readline(LONGEST))]
-        try:
-            form = _form(sample, end)
-            rows = csv.reader(itertools.chain(sample, text), **form)
-            header = next(rows, [])
-            if isinstance(column, int):
-                rows, header = itertools.chain([header], rows), [str(number) for number in range(len(header))]
-            elif header.count(str(column)) > 1:
-                raise InputError(f"{path} has several columns {column!r}; say which by its number, from 0")
-            for number, row in enumerate(rows):
-                if len(row) > len(header):
-                    raise InputError(
-                        f"{path}, row {number} has {len(row)} columns, and the first has {len(header)}; "
-                        f"a text that holds {form['delimiter']!r} stands in quotes"
-                    )
-                if row:
-                    yield dict(zip(header, row, strict=False))
-        except csv.Error as error:
-            raise InputError(f"{path} is not a table of separated columns: {error}") from error
+        rows = separated(path, text)
+        header = next(rows, [])
+        if isinstance(column, int):
+            rows, header = itertools.chain([header], rows), [str(number) for number in range(len(header))]
+        elif header.count(str(column)) > 1:
+            raise InputError(f"{path} has several columns {column!r}; say which by its number, from 0")
+        for number, row in enumerate(rows):
+            if len(row) > len(header):
+                raise InputError(
+                    f"{path}, row {number} has {len(row)} columns, and the first has {len(header)}; "
+                    "a text that holds what separates them stands in quotes"
+                )
+            if row:
+                yield dict(zip(header, row, strict=False))
+
+
+def separated(path: Path, text: IO[str]) -> Iterator[list[str]]:
+    """Yield the columns of each line of a file that ends in ``.csv`` or ``.tsv``, compressed or not.
+
+    Args:
+        path: the file, for its ending and for messages.
+        text: what it holds, opened without a translation of the ends of lines.
+
+    Raises:
+        InputError: it is no such table.
+    """
+    csv.field_size_limit(LONGEST)
+    sample = [line for _ in range(_LOOKED_AT) if (line := text.readline(LONGEST))]
+    try:
+        yield from csv.reader(itertools.chain(sample, text), **_form(sample, ending(path)))
+    except csv.Error as error:
+        raise InputError(f"{path} is not a table of separated columns: {error}") from error
 
 
 def _form(sample: list[str], end: str) -> dict[str, Any]:
