@@ -63,8 +63,8 @@ def test_random_windows_are_contiguous_and_inside_one_document_when_separate(
 
 def test_every_place_is_drawn_equally_often() -> None:
     corpus = corpus_of([3, 8, 5, 2, 6], "separate")
-    windows = RandomWindows(corpus, "train", 4)
-    first = symbols(windows.sample(np.random.default_rng(0), 28_000))[:, 0]
+    windows = RandomWindows(corpus, "train", 4, 28_000)
+    first = symbols(windows.next_batch(np.random.default_rng(0)))[:, 0]
     places, counts = np.unique(first, return_counts=True)
     assert places.tolist() == [3, 4, 5, 6, 11, 18, 19]
     assert (abs(counts - 4000) < 4 * 4000**0.5).all()

@@ -111,16 +111,7 @@ class RandomWindows(Windows):
     def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return `batch_size` windows."""
         del point
-        return self.sample(rng, self.batch_size)
-
-    def sample(self, rng: np.random.Generator, batch_size: int) -> Batch:
-        """Return B windows.
-
-        Args:
-            rng: the only source of randomness.
-            batch_size: B.
-        """
-        index_B = rng.integers(self._stretches.count(), size=batch_size)
+        index_B = rng.integers(self._stretches.count(), size=self.batch_size)
         return self._read(self._stretches.positions(index_B))
 
 

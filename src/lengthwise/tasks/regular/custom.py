@@ -29,7 +29,7 @@ from lengthwise.errors import InputError
 from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
 from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.regular.described import MOST_SYMBOLS, Described, as_class, listed
+from lengthwise.tasks.regular.described import MOST_SYMBOLS, Described, as_class, listed, whole_number
 from lengthwise.tasks.regular.dot import from_dot
 from lengthwise.tasks.regular.expression import automaton_from_regex, regex_alphabet
 from lengthwise.tasks.regular.foreign import from_automata_lib, from_jflap, moves
@@ -123,14 +123,8 @@ def _own(fields: Mapping[str, Any]) -> Described:
 def _alphabet(given: Any) -> list[str]:
     if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
         return given
-    if (
-        isinstance(given, str)
-        and given.isascii()
-        and given.isdigit()
-        and len(given) < 5
-        and 0 < int(given) <= MOST_SYMBOLS
-    ):
-        return [str(symbol) for symbol in range(int(given))]
+    if number := whole_number(given, MOST_SYMBOLS):
+        return [str(symbol) for symbol in range(number)]
     shown = repr_in_short(given)
     raise InputError(
         f"'alphabet' is a number of symbols, {MOST_SYMBOLS:,} at most, or a list of different names, not {shown}"

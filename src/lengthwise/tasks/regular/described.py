@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from reprlib import repr as repr_in_short
@@ -110,7 +111,7 @@ def fitting(automaton: Automaton) -> Automaton:
 def in_order(names: Iterable[str]) -> list[str]:
     """Return names once each: as numbers where all of them are, otherwise by letter, digits first."""
     found = set(names)
-    numbers = all(name.isascii() and name.isdigit() and len(name) < 10 for name in found)
+    numbers = all(whole_number(name, 10**9) is not None for name in found)
     return sorted(sorted(found), key=int) if numbers else sorted(found)
 
 
@@ -121,8 +122,13 @@ def listed(names: list[str]) -> str:
 
 def as_class(state: str, label: object) -> int:
     """Return the class that is written for a state."""
-    number = isinstance(label, str) and label.isascii() and label.isdigit() and len(label) < 10
-    if not number or int(str(label)) >= MOST_CLASSES:
+    if (number := whole_number(label, MOST_CLASSES - 1)) is None:
         shown = repr_in_short(label)
         raise InputError(f"the class of state {state!r} is a number from 0 to {MOST_CLASSES - 1}, not {shown}")
-    return int(str(label))
+    return number
+
+
+def whole_number(written: object, most: int) -> int | None:
+    """Return a whole number that is written in digits and is no larger; None for anything else."""
+    number = int(written) if isinstance(written, str) and re.fullmatch("[0-9]{1,9}", written) else None
+    return None if number is None or number > most else number

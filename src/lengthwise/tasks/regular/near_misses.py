@@ -22,13 +22,12 @@ PROBE_SYMBOLS = 1 << 20
 
 def horizon(automaton: Automaton) -> int | None:
     """Return after how many symbols the class of a string is settled, or None when it never is."""
-    absorbing_S = (automaton.transitions_SA == np.arange(automaton.states)[:, None]).all(axis=1)
-    open_states = {automaton.start} - set(np.flatnonzero(absorbing_S).tolist())
+    # From where so many symbols can lead to a state that can still be left.
+    open_S = (automaton.transitions_SA != np.arange(automaton.states)[:, None]).any(axis=1)
     for steps in range(automaton.states + 1):
-        if not open_states:
+        if not open_S[automaton.start]:
             return steps
-        followers = np.unique(automaton.transitions_SA[sorted(open_states)])
-        open_states = set(followers[~absorbing_S[followers]].tolist())
+        open_S = open_S[automaton.transitions_SA].any(axis=1)
     return None
 
 

@@ -10,7 +10,7 @@ Shape letters: S states, A alphabet, B batch rows, K symbols of a word, N words,
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +47,7 @@ class CountingSampler:
         with np.errstate(divide="ignore"):
             self._first_S: Logs = np.log(self._wanted_S.astype(np.float64))
         self._checkpoints: list[Logs] = [self._first_S]
-        self._blocks: OrderedDict[int, Logs] = OrderedDict()
-        self._blocks_kept = max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8))
+        self._block = lru_cache(max(2, BLOCK_BYTES // (BLOCK_ROWS * automaton.states * 8)))(self._computed)
         self._tables: dict[tuple[int, int], Logs] = {}
         self._cycle: tuple[int, int] | None = None
 
@@ -136,7 +135,7 @@ class CountingSampler:
     def _place(self, words: int) -> int:
         """Return the number of words whose counts stand for those of so many words."""
         while self._cycle is None and len(self._checkpoints) * BLOCK_ROWS <= words:
-            self._fill(len(self._checkpoints) - 1)
+            self._block(len(self._checkpoints) - 1)
         if self._cycle is None or words < self._cycle[0]:
             return words
         first, period = self._cycle
@@ -145,13 +144,10 @@ class CountingSampler:
     def _row(self, place: int) -> Logs:
         """Return [S] the log counts, up to a common shift, of the wanted strings of so many words."""
         index, offset = divmod(place, BLOCK_ROWS)
-        if index not in self._blocks:
-            self._fill(index)
-        self._blocks.move_to_end(index)
-        return self._blocks[index][offset]
+        return self._block(index)[offset]
 
-    def _fill(self, index: int) -> None:
-        """Compute one block of rows from its checkpoint, and the next checkpoint; forget the oldest block."""
+    def _computed(self, index: int) -> Logs:
+        """Return one block of rows [R, S] from its checkpoint; the first time, find the next checkpoint, too."""
         rows_RS = np.empty((BLOCK_ROWS, self.automaton.states))
         current_S = self._checkpoints[index]
         table_SW = self.automaton.words(self._word_length)
@@ -162,9 +158,7 @@ class CountingSampler:
             self._checkpoints.append(current_S)
             period = _period(rows_RS)
             self._cycle = (index * BLOCK_ROWS + BLOCK_ROWS - period, period) if period else None
-        self._blocks[index] = rows_RS
-        if len(self._blocks) > self._blocks_kept:
-            self._blocks.popitem(last=False)
+        return rows_RS
 
 
 def _shares(logs_SW: Logs) -> Logs:
