@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from string import ascii_lowercase, digits
 from typing import NamedTuple
 
@@ -38,13 +38,7 @@ _REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 def regex_alphabet(pattern: str) -> list[str]:
     """Return the symbols that a pattern uses in the order of their numbers; errors as in `automaton_from_regex`."""
-    used = {token.group().replace("^", "") for token in _tokens(pattern) if token.lastgroup in ("symbol", "set")} - {
-        "."
-    }
-    symbols = [symbol for symbol in SYMBOLS if any(re.fullmatch(one, symbol) for one in used)]
-    if not symbols:
-        raise InputError(f"the regular expression {shortened(pattern)} has no symbol (0 to 9, a to z)")
-    return symbols
+    return _parsed(pattern)[1]
 
 
 def automaton_from_regex(pattern: str) -> Automaton:
@@ -56,10 +50,10 @@ def automaton_from_regex(pattern: str) -> Automaton:
     Raises:
         InputError: the pattern does not parse, has no symbol, matches nothing or is too large.
     """
-    alphabet = regex_alphabet(pattern)
-    places = _Places(len(alphabet))
+    part, alphabet = _parsed(pattern)
+    places = _Places(alphabet)
     try:
-        whole, end = _parsed(pattern, alphabet)(places), places.read(())
+        whole, end = part(places), places.read("")
         start = places.chain([whole, end]).first
         automaton = Automaton.explore(
             start, places.step, lambda following: int(bool(following & end.first)), len(alphabet), MOST_SETS
@@ -94,19 +88,21 @@ _Part = Callable[["_Places"], _Piece]
 class _Places:
     """The places of a pattern, and which may follow which."""
 
-    def __init__(self, vocabulary: int) -> None:
-        self._reading = [0] * vocabulary
+    def __init__(self, alphabet: list[str]) -> None:
+        self._alphabet = alphabet
+        self._reading = [0] * len(alphabet)
         self._following: list[int] = []
         self._steps = 0
 
-    def read(self, symbols: tuple[int, ...]) -> _Piece:
-        """Add a place that reads one of some symbols."""
+    def read(self, text: str) -> _Piece:
+        """Add a place that reads one of the symbols that a symbol or set of a pattern stands for."""
         if len(self._following) > MOST_PLACES:
             raise InputError(f"with its repetitions written out it has more than {MOST_PLACES:,} symbols")
         place = 1 << len(self._following)
         self._following.append(0)
-        for symbol in symbols:
-            self._reading[symbol] |= place
+        for number, symbol in enumerate(self._alphabet):
+            if _stands_for(text, symbol):
+                self._reading[number] |= place
         return _Piece(False, place, place)
 
     def chain(self, pieces: Iterable[_Piece]) -> _Piece:
@@ -172,25 +168,50 @@ class _Places:
             raise InputError(f"its automaton takes more than {MOST_STEPS:,} steps")
 
 
-def _parsed(pattern: str, alphabet: list[str]) -> _Part:
-    """Return a pattern as a part; its tokens are known to fit together."""
+def _parsed(pattern: str) -> tuple[_Part, list[str]]:
+    """Return a pattern as a part, and the symbols that it uses; a token that makes no sense where it stands is refused.
+
+    Raises:
+        InputError: the pattern does not parse, or has no symbol.
+    """
+    if len(pattern) > LONGEST_PATTERN:
+        raise InputError(f"a regular expression has {LONGEST_PATTERN:,} characters at most, not {len(pattern):,}")
     groups: list[list[list[_Part]]] = [[[]]]
-    for token in _tokens(pattern):
-        text, branch = token.group(), groups[-1][-1]
+    used, opened, before, position = set[str](), list[int](), None, 0
+    while position < len(pattern):
+        token, branch = _TOKEN.match(pattern, position), groups[-1][-1]
+        text = token.group() if token else pattern[position]
+        problem = _problem(token, before, len(opened))
+        if token is None or problem:
+            raise _senseless(pattern, f"{text!r} at position {position} {problem}")
         if token.lastgroup == "repeat":
             least, most = _bounds(text)
             branch.append(partial(_Places.repeat, part=branch.pop(), least=least, most=most))
         elif token.lastgroup != "other":
-            symbols = tuple(number for number, symbol in enumerate(alphabet) if re.fullmatch(text, symbol))
-            branch.append(partial(_Places.read, symbols=symbols))
+            branch.append(partial(_Places.read, text=text))
+            used.add(text.replace("^", ""))
         elif text == "(":
             groups.append([[]])
+            opened.append(position)
         elif text == "|":
             groups[-1].append([])
         else:
             branches = groups.pop()
             groups[-1][-1].append(partial(_Places.choose, branches=branches))
-    return partial(_Places.choose, branches=groups[0])
+            opened.pop()
+        before, position = token, position + len(text)
+    if opened:
+        raise _senseless(pattern, f"'(' at position {opened[-1]} is not closed")
+    symbols = [symbol for symbol in SYMBOLS if any(_stands_for(one, symbol) for one in used - {"."})]
+    if not symbols:
+        raise InputError(f"the regular expression {shortened(pattern)} has no symbol (0 to 9, a to z)")
+    return partial(_Places.choose, branches=groups[0]), symbols
+
+
+@lru_cache(maxsize=10_000)
+def _stands_for(text: str, symbol: str) -> bool:
+    """Return whether a symbol or set of a pattern stands for a symbol."""
+    return re.fullmatch(text, symbol) is not None
 
 
 def _bounds(text: str) -> tuple[int, int | None]:
@@ -199,30 +220,6 @@ def _bounds(text: str) -> tuple[int, int | None]:
         return _REPEATS[text]
     least, comma, most = text[1:-1].partition(",")
     return int(least or 0), int(most) if most else None if comma else int(least)
-
-
-def _tokens(pattern: str) -> list[re.Match[str]]:
-    """Return the tokens of a pattern; one that makes no sense where it stands is refused."""
-    if len(pattern) > LONGEST_PATTERN:
-        raise InputError(f"a regular expression has {LONGEST_PATTERN:,} characters at most, not {len(pattern):,}")
-    tokens: list[re.Match[str]] = []
-    opened: list[int] = []
-    position = 0
-    while position < len(pattern):
-        token = _TOKEN.match(pattern, position)
-        text = token.group() if token else pattern[position]
-        if problem := _problem(token, tokens[-1] if tokens else None, len(opened)):
-            raise _senseless(pattern, f"{text!r} at position {position} {problem}")
-        if token:
-            tokens.append(token)
-        if text == "(":
-            opened.append(position)
-        elif text == ")":
-            opened.pop()
-        position += len(text)
-    if opened:
-        raise _senseless(pattern, f"'(' at position {opened[-1]} is not closed")
-    return tokens
 
 
 def _problem(token: re.Match[str] | None, before: re.Match[str] | None, depth: int) -> str | None:
