@@ -17,7 +17,9 @@ import numpy as np
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.described import whole_number
 from lengthwise.tasks.regular.language import Language, Sampling
+from lengthwise.tasks.regular.search import Search
 
 Permutation = tuple[int, ...]
 """The point that each point goes to."""
@@ -98,21 +100,17 @@ def _factor(kind: str, size: int) -> Iterable[list[int]]:
 
 def _closure(generators: Sequence[Permutation]) -> set[Permutation]:
     """Return all products of permutations."""
-    found = {tuple(range(len(generators[0])))}
-    new = list(found)
-    while new:
-        new = list({_then(one, generator) for one in new for generator in generators} - found)
-        found.update(new)
-    return found
+    identity = tuple(range(len(generators[0])))
+    return {*Search(identity, lambda one: (_then(one, generator) for generator in generators), MOST_ELEMENTS)}
 
 
 def _drawn(elements: list[Permutation], count: str, group: str) -> list[Permutation]:
     """Return so many elements that generate the group, in their order, drawn evenly by its name alone."""
-    if not (count.isascii() and count.isdigit() and len(count) < 5 and 1 <= int(count) <= len(elements)):
+    if not (size := whole_number(count, len(elements))):
         raise InputError(f"{group} has {len(elements)} elements; after the stroke stands how many, not {count!r}")
     rng = np.random.default_rng([*map(ord, f"{group}/{count}")])
     for _ in range(DRAWS):
-        chosen = [elements[place] for place in np.sort(rng.permutation(len(elements))[: int(count)])]
+        chosen = [elements[place] for place in np.sort(rng.permutation(len(elements))[:size])]
         if len(_closure(chosen)) == len(elements):
             return chosen
     raise InputError(f"{count} elements of {group} do not generate it ({DRAWS:,} choices were tried); take more")
