@@ -23,22 +23,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from reprlib import repr as repr_in_short
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from lengthwise.errors import InputError
 from lengthwise.files import read_text
 from lengthwise.registry import nearest_name
+from lengthwise.settings import Recorded
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.described import MOST_SYMBOLS, Described, as_class, listed, whole_number
 from lengthwise.tasks.regular.dot import from_dot
 from lengthwise.tasks.regular.expression import automaton_from_regex, regex_alphabet
-from lengthwise.tasks.regular.foreign import from_automata_lib, from_jflap, moves
+from lengthwise.tasks.regular.jflap import from_jflap
 from lengthwise.tasks.regular.language import Language, Sampling
 from lengthwise.yaml_loader import parse_yaml
 
 LARGEST_FILE = 4 << 20
 """Bytes of a file that holds an automaton."""
-KEYS = ("alphabet", "start", "accepting", "classes", "transitions")
 
 
 def regex_language(pattern: str) -> Language:
@@ -95,65 +98,98 @@ def _described(text: str, suffix: str) -> Described:
     if suffix in (".dot", ".gv"):
         return from_dot(text)
     content = parse_yaml(text, "the automaton", as_written=True)
-    if not isinstance(content, Mapping):
-        raise InputError(f"an automaton is a mapping with the keys {', '.join(KEYS)}")
-    return from_automata_lib(content) if "input_symbols" in content else _own(content)
+    if not isinstance(content, dict):
+        raise InputError(f"an automaton is a mapping with the keys {', '.join(_Own.model_fields)}")
+    kind = _OfAutomataLib if "input_symbols" in content else _Own
+    try:
+        return kind.model_validate(content).described()
+    except ValidationError as error:
+        raise _in_words(error.errors(), content, kind) from error
 
 
-def _own(fields: Mapping[str, Any]) -> Described:
-    for key in fields:
-        if key not in KEYS:
-            raise InputError(f"unknown key {key!r}; {nearest_name(key, list(KEYS))}")
-    if missing := [key for key in ("alphabet", "start", "transitions") if key not in fields]:
-        raise InputError(f"the key {missing[0]!r} is missing")
-    alphabet, table = _alphabet(fields["alphabet"]), fields["transitions"]
-    if not isinstance(table, Mapping) or not table:
-        raise InputError("'transitions' maps each state to its next states")
-    classes, otherwise = _classes(fields)
-    return Described(
-        alphabet=alphabet,
-        states=list(table),
-        start=str(fields["start"]),
-        moves=moves({state: _by_name(state, row, alphabet) for state, row in table.items()}),
-        classes=classes,
-        otherwise=otherwise,
-    )
+def _in_words(problems: list[ErrorDetails], content: Mapping[str, Any], kind: type[BaseModel]) -> InputError:
+    """Return the first problem of a file, an unknown key before others: what its key is, and what stands there."""
+    problem = min(problems, key=lambda each: each["type"] != "extra_forbidden")
+    key, *inside = map(str, problem["loc"])
+    if key not in kind.model_fields:
+        return InputError(f"unknown key {key!r}; {nearest_name(key, list(kind.model_fields))}")
+    if key not in content:
+        return InputError(f"the key {key!r} is missing")
+    # Which of two types a value was tried as is named like a type.
+    names = [name for name in inside if name not in ("list[str]", "dict[str,str]")]
+    where = f" (at {', '.join(names)})" if names else ""
+    return InputError(f"{key!r} is {kind.model_fields[key].description}, not {repr_in_short(problem['input'])}{where}")
 
 
-def _alphabet(given: Any) -> list[str]:
-    if isinstance(given, list) and given and all(isinstance(name, str) for name in given):
-        return given
-    if number := whole_number(given, MOST_SYMBOLS):
-        return [str(symbol) for symbol in range(number)]
-    shown = repr_in_short(given)
-    raise InputError(
-        f"'alphabet' is a number of symbols, {MOST_SYMBOLS:,} at most, or a list of different names, not {shown}"
-    )
+def _counted(given: Any) -> Any:
+    """Return the names of so many symbols where a number of them is given."""
+    number = whole_number(given, MOST_SYMBOLS)
+    return [str(symbol) for symbol in range(number)] if number else given
 
 
-def _by_name(state: str, row: Any, alphabet: list[str]) -> Any:
-    """Return the next states of one state by symbol."""
-    if isinstance(row, list):
-        if len(row) > len(alphabet):
-            raise InputError(
-                f"state {state!r} has {len(row)} transitions for {len(alphabet)} symbols ({listed(alphabet)})"
-            )
-        return dict(zip(alphabet, row, strict=False))
-    if not isinstance(row, Mapping):
-        raise InputError(f"the transitions of state {state!r} are a list or a mapping, not {repr_in_short(row)}")
-    return row
+class _Own(Recorded):
+    """What a file of our own holds, its keys described as messages say it."""
+
+    alphabet: Annotated[list[str], BeforeValidator(_counted), Field(min_length=1)]
+    """a number of symbols, 1,000 at most, or a list of different names"""
+    start: str
+    """the name of a state"""
+    accepting: list[str] = Field(default=[], min_length=1)
+    """a list of at least one state"""
+    classes: dict[str, str] = Field(default={}, min_length=1)
+    """a mapping of states to classes 0, 1, 2, ..."""
+    transitions: dict[str, list[str] | dict[str, str]] = Field(min_length=1)
+    """a mapping of each state to a list or a mapping of its next states, one name for each symbol"""
+
+    def described(self) -> Described:
+        """Return the automaton by names."""
+        if bool(self.accepting) == bool(self.classes):
+            raise InputError("give either 'accepting', a list of states, or 'classes', a class by state")
+        classes = {name: as_class(name, label) for name, label in self.classes.items()}
+        return Described(
+            alphabet=self.alphabet,
+            states=list(self.transitions),
+            start=self.start,
+            moves=_moves({state: self._by_name(state, row) for state, row in self.transitions.items()}),
+            classes=classes or dict.fromkeys(self.accepting, 1),
+            otherwise=IGNORE if classes else 0,
+        )
+
+    def _by_name(self, state: str, row: list[str] | dict[str, str]) -> dict[str, str]:
+        """Return the next states of one state by symbol."""
+        if len(row) > len(self.alphabet) and isinstance(row, list):
+            symbols = f"{len(self.alphabet)} symbols ({listed(self.alphabet)})"
+            raise InputError(f"state {state!r} has {len(row)} transitions for {symbols}")
+        return dict(zip(self.alphabet, row, strict=False)) if isinstance(row, list) else row
 
 
-def _classes(fields: Mapping[str, Any]) -> tuple[dict[str, int], int]:
-    """Return the classes of states, and that of the others."""
-    if ("accepting" in fields) == ("classes" in fields):
-        raise InputError("give either 'accepting', a list of states, or 'classes', a class by state")
-    if "accepting" in fields:
-        accepting = fields["accepting"]
-        if not isinstance(accepting, list) or not accepting or not all(isinstance(name, str) for name in accepting):
-            raise InputError(f"'accepting' is a list of at least one state, not {repr_in_short(accepting)}")
-        return dict.fromkeys(accepting, 1), 0
-    classes = fields["classes"]
-    if not isinstance(classes, Mapping) or not classes:
-        raise InputError(f"'classes' maps states to classes 0, 1, 2, ..., not {repr_in_short(classes)}")
-    return {name: as_class(name, label) for name, label in classes.items()}, IGNORE
+class _OfAutomataLib(Recorded):
+    """The arguments of automata-lib's ``DFA``, described as messages say it."""
+
+    states: list[str]
+    """a list of names"""
+    input_symbols: list[str]
+    """a list of names"""
+    transitions: dict[str, dict[str, str]]
+    """a mapping of states to mappings of symbols, to the name of one state each: it is deterministic"""
+    initial_state: str
+    """the name of a state"""
+    final_states: list[str]
+    """a list of names"""
+    allow_partial: Literal["true", "false"] = "false"
+    """true or false"""
+
+    def described(self) -> Described:
+        """Return the automaton by names."""
+        return Described(
+            alphabet=self.input_symbols,
+            states=self.states,
+            start=self.initial_state,
+            moves=_moves(self.transitions),
+            classes=dict.fromkeys(self.final_states, 1),
+            sink=self.allow_partial == "true",
+        )
+
+
+def _moves(table: Mapping[str, Mapping[str, str]]) -> list[tuple[str, str, str]]:
+    return [(state, symbol, target) for state, row in table.items() for symbol, target in row.items()]

@@ -1,46 +1,11 @@
-"""Automata that other programs wrote: JFLAP and automata-lib."""
+"""Automata that JFLAP wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
 from xml.etree import ElementTree
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.regular.described import Described, in_order
-
-
-def from_automata_lib(fields: Mapping[str, Any]) -> Described:
-    """Return what the arguments of automata-lib's ``DFA`` describe."""
-    known = ("states", "input_symbols", "transitions", "initial_state", "final_states", "allow_partial")
-    if wrong := [key for key in fields if key not in known] or [key for key in known[:5] if key not in fields]:
-        raise InputError(f"a DFA of automata-lib has the keys {', '.join(known)}; {wrong[0]!r} is unknown or missing")
-    lists = {key: fields[key] for key in ("states", "input_symbols", "final_states")}
-    for key, value in lists.items():
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise InputError(f"{key!r} is a list of names")
-    return Described(
-        alphabet=lists["input_symbols"],
-        states=lists["states"],
-        start=str(fields["initial_state"]),
-        moves=moves(fields["transitions"]),
-        classes=dict.fromkeys(lists["final_states"], 1),
-        sink=fields.get("allow_partial") == "true",
-    )
-
-
-def moves(table: Any) -> Iterator[tuple[str, str, str]]:
-    """Return the transitions of a mapping of states to mappings of symbols to states."""
-    for state, row in table.items() if isinstance(table, dict) else [("transitions", table)]:
-        if not isinstance(row, dict):
-            raise InputError(f"the transitions of state {state!r} are a mapping of symbols to states")
-        for symbol, target in row.items():
-            if not isinstance(target, str):
-                raise InputError(
-                    f"the transition of {state!r} for symbol {symbol!r} is not the name of one state; "
-                    "an automaton here is deterministic"
-                )
-            yield state, symbol, target
 
 
 def from_jflap(text: str) -> Described:
