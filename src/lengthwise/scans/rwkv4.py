@@ -3,7 +3,7 @@
 The sums above and below the fraction are of terms ``exp(log weight)`` without a bound. They are stored divided by
 ``exp(maximum)``, where the maximum is the largest log weight of any term so far, so that every factor is at most one.
 
-Shape letters: B batch rows, T tokens, D channels, X = 2 D, numerators beside denominators.
+Shape letters: B batch rows, T tokens, D channels, 2 for numerators and denominators.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.scans.checks import check_shapes
-from lengthwise.scans.chunks import precision
-from lengthwise.scans.rg_lru import elementwise_scan
+from lengthwise.scans.chunks import carry, precision
 from lengthwise.scans.xlstm import running_maximum
 
 
@@ -66,19 +65,18 @@ def weighted_scan(
     before_BTD = torch.cat([maximum_BD[:, None], after_BTD[:, :-1]], 1)
 
     decay_BTD, own_BTD = (before_BTD + log_decay_D - after_BTD).exp(), (k_BTD - after_BTD).exp()
-    start_BX = torch.cat([numerator_BD, denominator_BD], -1)
-    sums_BTX = elementwise_scan(decay_BTD.repeat(1, 1, 2), torch.cat([own_BTD * value_BTD, own_BTD], -1), start_BX)
-    earlier_BTX = torch.cat([start_BX[:, None], sums_BTX[:, :-1]], 1)
+    own_BT2D, start_B2D = torch.stack([own_BTD * value_BTD, own_BTD], 2), torch.stack([numerator_BD, denominator_BD], 1)
+    earlier_BT2D, sums_B2D = carry(decay_BTD[:, :, None], own_BT2D, start_B2D)
 
     read_BTD = k_BTD + bonus_D
     top_BTD = torch.maximum(before_BTD, read_BTD).detach()
     old_BTD, own_BTD = (before_BTD - top_BTD).exp(), (read_BTD - top_BTD).exp()
-    above_BTD, below_BTD = earlier_BTX.chunk(2, -1)
+    above_BTD, below_BTD = earlier_BT2D.unbind(2)
     y_BTD = torch.addcmul(old_BTD * above_BTD, own_BTD, value_BTD) / torch.addcmul(own_BTD, old_BTD, below_BTD)
 
     ages_T = torch.arange(T - 1, -1, -1, dtype=dtype, device=k_BTD.device)
     # The last token has not decayed yet, and zero times the logarithm of a decay of zero is not zero.
     aged_TD = F.pad(ages_T[:-1, None] * log_decay_D, (0, 0, 0, 1))
     last_BD = torch.maximum(maximum_BD + T * log_decay_D, (k_BTD + aged_TD).amax(1))
-    numerator_BD, denominator_BD = (sums_BTX[:, -1] * (after_BTD[:, -1] - last_BD).exp().repeat(1, 2)).chunk(2, -1)
+    numerator_BD, denominator_BD = (sums_B2D * (after_BTD[:, -1] - last_BD).exp()[:, None]).unbind(1)
     return y_BTD.to(v_BTD.dtype), WeightedMemory(numerator_BD, denominator_BD, last_BD)

@@ -19,9 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_shapes
-from lengthwise.scans.chunks import precision
+from lengthwise.scans.chunks import carry, precision
 from lengthwise.scans.mamba2 import CHUNK, linear_scan
-from lengthwise.scans.rg_lru import elementwise_scan
 
 EPSILON = 1e-6
 """Added to what divides the outputs of a matrix memory."""
@@ -132,10 +131,10 @@ class _RunningMaximum(torch.autograd.Function):
         (grad_BTH,) = grad_outputs
         (earlier_BTH,) = cast(tuple[Tensor], ctx.saved_tensors)
         passed_BTH = earlier_BTH.to(grad_BTH.dtype)
-        next_BTH = torch.cat([passed_BTH[:, 1:], torch.zeros_like(passed_BTH[:, :1])], 1)
-        whole_BTH = elementwise_scan(next_BTH.flip(1), grad_BTH.flip(1), torch.zeros_like(grad_BTH[:, 0])).flip(1)
+        added_BTH = torch.cat([torch.zeros_like(grad_BTH[:, :1]), grad_BTH[:, :-1]], 1)
+        whole_BTH, of_start_BH = carry(passed_BTH, added_BTH, grad_BTH[:, -1], reverse=True)
         of_forget_BTH = whole_BTH * passed_BTH
-        return whole_BTH - of_forget_BTH, of_forget_BTH, of_forget_BTH[:, 0]
+        return whole_BTH - of_forget_BTH, of_forget_BTH, of_start_BH
 
 
 class ScalarMemory(NamedTuple):
