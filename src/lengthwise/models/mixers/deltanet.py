@@ -143,7 +143,7 @@ class _Readout(nn.Module):
         """[V], the same for every head."""
         self.contract = nn.Linear(heads * values, width, bias=False)
 
-    def forward(self, y_BTHV: Tensor, gate_BTI: Tensor | None = None) -> Tensor:
+    def forward(self, y_BTHV: Tensor, gate_BTI: Tensor | None) -> Tensor:
         """Return [B, T, D]."""
         H, V = y_BTHV.shape[2:]
         y_BTI = _with_length(y_BTHV, V**0.5, 1e-6 * V).to(y_BTHV.dtype).flatten(2)

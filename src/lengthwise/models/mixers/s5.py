@@ -81,7 +81,9 @@ class S5(Recurrence):
         """[P] the imaginary parts."""
         self.log_steps = nn.Parameter(log_uniform(config.initial_steps, len(self.rates)).log())
         """[P]"""
-        write_SD, read_DS2 = _lecun(config.state_size, width), _lecun(width, config.state_size, 2)
+        # Of variance 1 / S.
+        shapes = (config.state_size, width), (width, config.state_size, 2)
+        write_SD, read_DS2 = (truncated_normal_(torch.empty(shape), config.state_size**-0.5) for shape in shapes)
         self.write = nn.Parameter(_parts(basis_SP.mH @ write_SD.to(basis_SP.dtype)))
         """[P, D, 2] real and imaginary parts of B."""
         self.read = nn.Parameter(_parts(torch.view_as_complex(read_DS2).to(basis_SP.dtype) @ basis_SP))
@@ -97,8 +99,11 @@ class S5(Recurrence):
         """Mix along time."""
         with torch.autocast(x_BTD.device.type, enabled=False):
             y_BTD, hidden_BP2 = self._mix(precise(x_BTD), state["hidden"])
-        y_BTD = torch.addcmul(y_BTD.to(x_BTD.dtype), self.skip, x_BTD)
-        return self._activate(y_BTD), self._state(hidden_BP2)
+        y_BTD = F.gelu(torch.addcmul(y_BTD.to(x_BTD.dtype), self.skip, x_BTD))
+        if self.config.activation != "gelu":
+            value_BTD = y_BTD if self.config.activation == "half_glu" else self.value(y_BTD)
+            y_BTD = value_BTD * self.gate(y_BTD).sigmoid()
+        return y_BTD, self._state(hidden_BP2)
 
     def _mix(self, x_BTD: Tensor, hidden_BP2: Tensor) -> tuple[Tensor, Tensor]:
         decay_P, write_PD = self._discretised()
@@ -123,13 +128,6 @@ class S5(Recurrence):
         write_PD = torch.view_as_complex(precise(self.write))
         return growth_P + 1, (growth_P / eigenvalues_P)[:, None] * write_PD
 
-    def _activate(self, y_BTD: Tensor) -> Tensor:
-        y_BTD = F.gelu(y_BTD)
-        if self.config.activation == "gelu":
-            return y_BTD
-        value_BTD = y_BTD if self.config.activation == "half_glu" else self.value(y_BTD)
-        return value_BTD * self.gate(y_BTD).sigmoid()
-
 
 def diagonal_hippo(size: int) -> tuple[Tensor, Tensor]:
     """Return half of the eigenvalues and eigenvectors of the normal part of a HiPPO-LegS matrix of even size S.
@@ -146,11 +144,6 @@ def diagonal_hippo(size: int) -> tuple[Tensor, Tensor]:
     frequencies_S, vectors_SS = torch.linalg.eigh(-1j * skew_SS)
     half = size // 2
     return torch.complex(torch.full((half,), -0.5, dtype=torch.float64), frequencies_S[:half]), vectors_SS[:, :half]
-
-
-def _lecun(*shape: int) -> Tensor:
-    """Draw from a truncated normal distribution of variance 1 / S, S being the size of the state."""
-    return truncated_normal_(torch.empty(shape), shape[0 if len(shape) == 2 else 1] ** -0.5)
 
 
 def _parts(x: Tensor) -> Tensor:
