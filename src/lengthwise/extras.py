@@ -7,19 +7,12 @@ from typing import Any
 
 from lengthwise.errors import InputError
 
-EXTRAS = {
-    "accelerate": "hf",
-    "datasets": "hf",
-    "lightning_fabric": "hf",
-    "tokenizers": "hf",
-    "transformers": "hf",
-    "ray": "ray",
-    "altair": "report",
-    "jinja2": "report",
-    "polars": "report",
-    "scipy": "report",
-    "vl_convert": "report",
+_LIBRARIES = {
+    "hf": ("accelerate", "datasets", "lightning_fabric", "tokenizers", "transformers"),
+    "ray": ("ray",),
+    "report": ("altair", "jinja2", "polars", "scipy", "vl_convert"),
 }
+EXTRAS = {module: extra for extra, modules in _LIBRARIES.items() for module in modules}
 """Module -> the extra of this package that installs it."""
 
 

@@ -108,14 +108,11 @@ class State(Mapping[str, Tensor]):
 
     def to(self, *args: torch.device | torch.dtype | str) -> State:
         """Return the state on a device, or its floating-point entries in a dtype."""
-        dtypes = [a for a in args if isinstance(a, torch.dtype)]
-        places = [a for a in args if not isinstance(a, torch.dtype)]
+        places = [place for place in args if not isinstance(place, torch.dtype)]
 
         def move(tensor: Tensor) -> Tensor:
-            for place in places:
+            for place in args if tensor.is_floating_point() else places:
                 tensor = tensor.to(place)
-            for dtype in dtypes if tensor.is_floating_point() else []:
-                tensor = tensor.to(dtype)
             return tensor
 
         return self.map(move)

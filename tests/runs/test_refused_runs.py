@@ -1,4 +1,5 @@
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from filelock import lock_descriptor
 from lengthwise.errors import InputError
 from lengthwise.models import MIXERS, MODELS, OPERATORS
 from lengthwise.runs.folder import RunFolder, find_runs
-from lengthwise.runs.lock import InUseError, hold
+from lengthwise.runs.lock import InUseError, hold, is_held
 from lengthwise.runs.memory import refuse_beyond_memory
 from lengthwise.runs.recipe import Recipe, load_recipe
 from lengthwise.runs.run import Outcome, train_run
@@ -230,17 +231,20 @@ def test_a_lock_whose_file_was_taken_away_keeps_nobody_out(tmp_path: Path, monke
     folder = tmp_path / "run"
     calls: list[int] = []
 
-    def late(file: int, blocking: bool) -> bool:
+    def late(file: int, operation: int) -> None:
         calls.append(file)
         if len(calls) == 1:
             (folder / "lock").unlink()
             folder.rmdir()
-        return lock_descriptor(file, blocking=blocking)
+        flock(file, operation)
 
-    monkeypatch.setattr("lengthwise.runs.lock.lock_descriptor", late)
-    with hold(folder), pytest.raises(InUseError), hold(folder):
-        pass
-    assert len(calls) == 3
+    flock = fcntl.flock
+    monkeypatch.setattr("fcntl.flock", late)
+    with hold(folder):
+        assert is_held(folder)
+        with pytest.raises(InUseError, match=rf"in use by process {os.getpid()} on"), hold(folder, patience=0):
+            pass
+    assert not is_held(folder)
 
 
 @pytest.mark.slow

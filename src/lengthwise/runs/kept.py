@@ -19,7 +19,7 @@ from lengthwise.files import write_atomically
 from lengthwise.registry import nearest_name
 from lengthwise.runs.attachments import ATTACHMENTS, Attachment
 from lengthwise.runs.folder import run_path
-from lengthwise.runs.lock import hold
+from lengthwise.runs.lock import FOREVER, hold
 from lengthwise.runs.table import (
     FORMAT,
     HEAD,
@@ -72,7 +72,7 @@ def keep(paths: Sequence[Path], out: Path, *, replace: bool = False, tell: Tell 
         StoppedError: the files cannot be written; what was kept before is intact.
     """
     new = _read_new(paths, out)
-    with hold(out, wait=True):
+    with hold(out, FOREVER):
         old = read_kept(out) if (out / INDEX).exists() else new.only([])
         lost = _replaced(old, new)
         if lost and not replace:
@@ -107,7 +107,7 @@ def remove(names: Iterable[str], out: Path, *, tell: Tell = lambda _: None) -> T
     """
     if not (out / INDEX).exists():
         raise InputError(f"{out} keeps no results")
-    with hold(out, wait=True):
+    with hold(out, FOREVER):
         old = read_kept(out)
         gone: dict[tuple[str, int], Run] = {}
         for name in names:

@@ -6,19 +6,18 @@ import contextlib
 import errno
 import os
 import socket
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from filelock import lock_descriptor
+from filelock import FileLock, Timeout, lock_descriptor
 
 from lengthwise.errors import InputError, StoppedError
-from lengthwise.files import open_regular
+from lengthwise.files import open_regular, refuse_irregular
 
-_AGAIN = 0.05
-"""Seconds after which it is seen again whether a folder is free."""
+FOREVER = -1.0
+MOMENT = 0.2
+"""Seconds in which a lock whose file its holder just took away is made anew."""
 
 
 class InUseError(InputError):
@@ -26,64 +25,55 @@ class InUseError(InputError):
 
 
 @contextmanager
-def hold(folder: Path, *, wait: bool = False) -> Generator[None]:
+def hold(folder: Path, patience: float = MOMENT) -> Generator[None]:
     """Keep other processes out of a folder; the system lets go of it however this process ends.
 
     Args:
         folder: made if it is missing.
-        wait: whether to wait for another process that holds it.
+        patience: seconds to wait for another process that holds it, or `FOREVER`.
 
     Raises:
-        InUseError: another process holds it, and it is not waited for.
+        InUseError: another process still holds it.
         InputError: it cannot be made or written.
         StoppedError: the disk is full.
     """
-    with _locked(folder, wait) as file:
+    path, made = folder / "lock", list[os.stat_result]()
+
+    def sign(descriptor: int) -> None:
+        made.append(os.fstat(descriptor))
         # Who holds it is told as a courtesy; a full disk that cannot hold the line does not end the run.
         with contextlib.suppress(OSError):
-            os.ftruncate(file.fileno(), 0)
-            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+
+    refuse_irregular(path)
+    lock = FileLock(path, timeout=patience, on_acquired=sign)
+    try:
         try:
-            yield
-        finally:
-            # While it is held, so that no other process can have a hold on the name.
-            with contextlib.suppress(OSError):
-                if _still_there(file, folder):
-                    (folder / "lock").unlink()
+            lock.acquire()
+        except FileNotFoundError:
+            # The process that held it was refused and took the folder away.
+            lock.acquire()
+    except Timeout as error:
+        raise InUseError(f"{folder} is in use by {_holder(path)}; wait for it or end it") from error
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        kind = StoppedError if error.errno == errno.ENOSPC else InputError
+        raise kind(f"cannot write the lock of {folder}: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        # While it is held, so that no other process can have a hold on the name.
+        with contextlib.suppress(OSError):
+            if os.path.samestat(made[0], path.lstat()):
+                path.unlink()
+        lock.release()
 
 
-def _locked(folder: Path, wait: bool) -> IO[bytes]:
-    """Return the locked file of a folder, both made where they are missing."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            file = open_regular(folder / "lock", os.O_RDWR | os.O_CREAT)
-            free = lock_descriptor(file.fileno(), blocking=False)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-            kind = StoppedError if error.errno == errno.ENOSPC else InputError
-            raise kind(f"cannot write the lock of {folder}: {error.strerror}") from error
-        if not free:
-            with file:
-                if wait:
-                    time.sleep(_AGAIN)
-                    continue
-                raise InUseError(f"{folder} is in use by {_holder(file)}; wait for it or end it")
-        # A process that ends takes its lock away: a lock on a file that is no longer there keeps nobody out.
-        with contextlib.suppress(FileNotFoundError):
-            if _still_there(file, folder):
-                return file
-        file.close()
-
-
-def _still_there(file: IO[bytes], folder: Path) -> bool:
-    return os.path.samestat(os.fstat(file.fileno()), os.lstat(folder / "lock"))
-
-
-def _holder(file: IO[bytes]) -> str:
+def _holder(path: Path) -> str:
     """Return who holds a lock; some systems let nobody else read a file that is locked."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, InputError), open_regular(path) as file:
         return file.read(200).decode(errors="replace").strip() or "another process"
     return "another process"
 

@@ -17,7 +17,7 @@ from lengthwise.files import append, read_object, write_atomically
 from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder, run_path
-from lengthwise.runs.lock import hold
+from lengthwise.runs.lock import MOMENT, hold
 from lengthwise.runs.measured import Measured
 from lengthwise.runs.recipe import Recipe, differences, validate_recipe
 from lengthwise.runs.rows import dump_evaluation, read_evaluation
@@ -45,6 +45,7 @@ def train_run(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     processes: Processes = ALONE,
+    patience: float = MOMENT,
 ) -> Outcome:
     """Train a recipe with one seed, going on from where an earlier process ended.
 
@@ -55,6 +56,7 @@ def train_run(
         progress: called after every step.
         stop: asked after every step; once it says yes, the run is checkpointed and left.
         processes: those that train together, each of which calls this; the first one writes.
+        patience: seconds to wait for another process that works in the folder.
 
     Returns:
         Whether it was trained, was already, or was interrupted.
@@ -67,7 +69,7 @@ def train_run(
     if not processes.first:
         return _follow(run, recipe, seed, stop, processes)
     start = _start(folder, recipe, seed)
-    with hold(folder), _free_if_refused(run):
+    with hold(folder, patience), _free_if_refused(run):
         _claim(run, recipe, seed, start)
         processes.wait()
         if run.finished.exists():
@@ -131,6 +133,7 @@ def evaluate_run(
     progress: Callable[[Row], None] | None = None,
     again: bool = False,
     recipe: Recipe | None = None,
+    patience: float = MOMENT,
 ) -> list[Row]:
     """Measure a trained run as its recipe says and write its rows.
 
@@ -139,6 +142,7 @@ def evaluate_run(
         progress: called after every row.
         again: whether rows that are there already are replaced.
         recipe: that which the run was just trained with; read from the folder by default.
+        patience: seconds to wait for another process that works in the folder.
 
     Returns:
         All rows.
@@ -150,7 +154,7 @@ def evaluate_run(
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run) if recipe is None else (recipe, recipe.seeds[0])
-    with hold(folder):
+    with hold(folder, patience):
         if not run.finished.exists():
             raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
         if run.evaluation.exists():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lengthwise.errors import InputError, LengthwiseError, reason_of, shortage
 from lengthwise.registry import failed_plugin
@@ -18,15 +18,11 @@ from lengthwise.runs.lock import InUseError
 from lengthwise.runs.recipe import validate_recipe
 from lengthwise.runs.run import Outcome, evaluate_run, train_run
 
-T = TypeVar("T")
-
 PATIENCE = 2.0
 """Seconds that a worker waits for a folder that another process holds before it leaves it for later.
 
 A longer wait would make two drivers of one sweep follow each other from run to run, the second always waiting for what
 the first holds."""
-_PAUSE = 0.2
-"""Seconds between two looks at such a folder."""
 
 
 class Ending(StrEnum):
@@ -128,23 +124,11 @@ def _attempt(work: Work, stop: Callable[[], bool], patience: float) -> Ending:
         if stop():
             raise _StopError
 
-    outcome = _when_free(lambda: train_run(recipe, work.seed, folder, stop=stop), stop, patience)
+    outcome = train_run(recipe, work.seed, folder, stop=stop, patience=patience)
     if outcome is Outcome.INTERRUPTED:
         return Ending.INTERRUPTED
     try:
-        _when_free(lambda: evaluate_run(folder, leave), stop, patience)
+        evaluate_run(folder, leave, patience=patience)
     except _StopError:
         return Ending.INTERRUPTED
     return Ending.DONE
-
-
-def _when_free(act: Callable[[], T], stop: Callable[[], bool], patience: float) -> T:
-    """Act on a folder; where another process holds it, try again until patience is at its end."""
-    until = time.monotonic() + patience
-    while True:
-        try:
-            return act()
-        except InUseError:
-            if time.monotonic() >= until or stop():
-                raise
-            time.sleep(_PAUSE)
