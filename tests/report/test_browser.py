@@ -8,7 +8,7 @@ from browser import NAMES, Page, browse, find_browser
 from certificates import write_certificate, wrong_on
 from run_folders import write_run, write_table
 
-from lengthwise.report.page import write_report
+from lengthwise.report.page import Report
 from lengthwise.runs.table import read_table
 
 LENGTHS = (*range(1, 501, 60), 1000)
@@ -61,7 +61,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for operator in ("sum", "mlp"):
         model = {"name": "ldru", "operator": {"name": operator}}
         write_run(root, "parity", recipe=f"operators/{operator}-parity", lengths=LENGTHS, longest=500, model=model)
-    return write_report(read_table([root]), root / "out")
+    return Report(read_table([root])).write(root / "out")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from lengthwise.certificates.automaton_drawing import (
 from lengthwise.certificates.certificate import FILE_NAME, hash_weights
 from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
-from lengthwise.report.page import Report, write_report
+from lengthwise.report.page import Report
 from lengthwise.report.results import Results, comparable
 from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES, get_language
@@ -56,7 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_report(read_table([runs]), tmp_path_factory.mktemp("report"))
+    return Report(read_table([runs])).write(tmp_path_factory.mktemp("report"))
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_counterexamples_are_shown_on_demand(tmp_path: Path) -> None:
     table = certificate_rows(read(tmp_path))
     lines = ["symbols: 1^1322", "states: 0^1323", "answer 0, truth 1, the network itself answers 0"]
     assert table.folds["Counterexamples"] == {"fast/tomita_3, seed 0": lines}
-    text = write_report(read_table([tmp_path]), tmp_path / "report").read_text()
+    text = Report(read_table([tmp_path])).write(tmp_path / "report").read_text()
     folded = re.search(r"<details>\n<summary>Counterexamples</summary>(.*?)</details>", text, re.DOTALL)
     assert folded
     assert all(f"<div>{line}</div>" in folded[1] for line in lines)

@@ -13,7 +13,7 @@ import pytest
 import vl_convert
 from run_folders import write_run
 
-from lengthwise.report.page import write_report
+from lengthwise.report.page import Report
 from lengthwise.report.results import Results, comparable
 from lengthwise.report.sections.accuracy import by_length, caption
 from lengthwise.report.summary import summarise
@@ -68,7 +68,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_run(root, "parity", seed)
         write_run(root, "tomita_3", seed, wrong={("standard", 55): 100 * (seed + 1)})
     write_run(root, "regex:</script>&lt;", recipe="own/hostile", lengths=(1, 2, 41, 60))
-    return write_report(read_table([root]), root / "out")
+    return Report(read_table([root])).write(root / "out")
 
 
 def test_the_page_needs_no_network(report: Path) -> None:

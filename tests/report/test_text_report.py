@@ -15,7 +15,7 @@ from lengthwise.report.axes import log_ticks
 from lengthwise.report.comparison import comparison_table, summary_line
 from lengthwise.report.diagnosed import Diagnosed, worst
 from lengthwise.report.layout import arrange
-from lengthwise.report.page import write_report
+from lengthwise.report.page import Report
 from lengthwise.report.panels import PICKED
 from lengthwise.report.results import BY_POSITION, Results, comparable
 from lengthwise.report.sections.by_position import by_position
@@ -149,7 +149,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(root, "parity")
     for name, rise in (("base", 0.3), ("better", 0.02), ("good", 0.0)):
         write_text_run(root, f"states/{name}", rise=rise, layers=2)
-    return write_report(read_table([root]), root / "out")
+    return Report(read_table([root])).write(root / "out")
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def diagnose(
     exit code 0, also that a model is so near to guessing by frequency that there is nothing to judge.
     """
     options = hf.given_options(locals())
-    from lengthwise.report.page import write_report
+    from lengthwise.report.page import Report
     from lengthwise.runs.folder import open_runs
     from lengthwise.runs.pretrained import measured, overrides_of
     from lengthwise.runs.run import read_run
@@ -67,4 +67,4 @@ def diagnose(
         recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}"})
         folders.append(hf.diagnose_checkpoint(recipe, out / "runs", again=True))
     table = read_table([folder.path for folder in folders]).refuse_waiting()
-    say(str(write_report(table, out)))
+    say(str(Report(table).write(out)))

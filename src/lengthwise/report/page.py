@@ -35,7 +35,8 @@ class Report:
         self.table = table
         sections: list[Section] = [section() for _, section in SECTIONS.members()]
         self.parts: list[tuple[Results, list[Drawn]]] = [
-            (part, [section.draw(part) for section in sections if section.applies(part)]) for part in comparable(table)
+            (part, [drawn for section in sections if section.applies(part) and (drawn := section.draw(part)).pieces])
+            for part in comparable(table)
         ]
 
     @property
@@ -90,22 +91,6 @@ class Report:
 
 
 _THEMES = {"light": LIGHT, "dark": DARK}
-
-
-def write_report(table: Table, out: Path) -> Path:
-    """Write a page with figures and tables of some runs; see `Report.write`.
-
-    Args:
-        table: the runs, as `read_table` reads them.
-        out: folder of the page.
-
-    Returns:
-        The page.
-
-    Raises:
-        StoppedError: it cannot be written.
-    """
-    return Report(table).write(out)
 
 
 def _titles(parts: Sequence[Results]) -> str:

@@ -61,9 +61,10 @@ class Section(ABC):
     shown: ClassVar[pl.Expr] = pl.lit(value=False)
     """The rows that it draws; the section of any metric by any axis leaves them out."""
 
-    @abstractmethod
     def applies(self, results: Results) -> bool:
-        """Return whether there is anything to draw."""
+        """Return whether there is anything to draw; where that is not known, `draw` returns no pieces."""
+        del results
+        return True
 
     @abstractmethod
     def draw(self, results: Results) -> Drawn:
@@ -285,7 +286,7 @@ class Figure(Picture):
 
 
 class FigureSection(Section):
-    """A section of one figure, which applies where the figure has panels."""
+    """A section of one figure, where the figure has panels."""
 
     name: ClassVar[str]
     words: ClassVar[Mapping[str, Mapping[str, Any]]] = WORDS
@@ -297,13 +298,15 @@ class FigureSection(Section):
     def panels(self, results: Results) -> Sequence[Drawing]:
         """Return the panels, none where too little was measured for one."""
 
-    def applies(self, results: Results) -> bool:
-        """Whether there is a panel."""
-        return bool(self.panels(results))
+    def said(self, results: Results) -> Mapping[str, str]:
+        """Return what is said of it beside `words`, such as a caption with numbers."""
+        del results
+        return {}
 
     def draw(self, results: Results) -> Drawn:
         """Return the figure."""
-        return Drawn([self.figure(results, self.panels(results))])
+        panels = self.panels(results)
+        return Drawn([self.figure(results, panels, **self.said(results))] if panels else [])
 
     def figure(self, results: Results, panels: Sequence[Drawing], name: str = "", **other: str) -> Figure:
         """Return the figure of some panels, which has the words of its name and others."""

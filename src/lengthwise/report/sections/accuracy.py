@@ -31,10 +31,14 @@ class Accuracy(FigureSection):
         """Return a panel a task."""
         return [by_length(results, task) for task in ordered_tasks(results.accuracy)]
 
+    def said(self, results: Results) -> dict[str, str]:
+        """Return the caption."""
+        return {"caption": caption(summarise(results))}
+
     def draw(self, results: Results) -> Drawn:
         """Return the figure and the table."""
-        figure = self.figure(results, self.panels(results), caption=caption(summarise(results)))
-        return Drawn([figure, accuracy_table(results)])
+        figure = super().draw(results).pieces
+        return Drawn([*figure, accuracy_table(results)] if figure else [])
 
 
 def by_length(results: Results, task: str) -> Panel:

@@ -26,10 +26,6 @@ _LINES, _MAPS = "Line: mean over seeds; band: lowest to highest seed.", "Cell: m
 class ByAxis(Section):
     """What no other section draws: a figure a task and metric with numbers along an axis, and a table of all."""
 
-    def applies(self, results: Results) -> bool:
-        """Whether some rows are drawn by no other section."""
-        return not _left(results).is_empty()
-
     def draw(self, results: Results) -> Drawn:
         """Return the figures and the table."""
         groups = _groups(_left(results))
@@ -44,7 +40,7 @@ class ByAxis(Section):
             for task, metric, rows in groups
             if (panels := _panels(results, rows, metric))
         ]
-        return Drawn([*figures, _table(results, [rows for *_, rows in groups])])
+        return Drawn([*figures, _table(results, [rows for *_, rows in groups])] if groups else [])
 
 
 @dataclass

@@ -60,7 +60,7 @@ class State(OfPosition):
         whole = super().draw(results)
         found = results.rows.filter(self.shown & ~pl.col("part").str.contains("/", literal=True))["part"].unique()
         parts = sorted(found.drop_nulls().to_list(), key=natural)
-        if len(arrange(results).groups) > 1 or not 1 < len(parts) <= _MOST_ENTRIES:
+        if not whole.pieces or len(arrange(results).groups) > 1 or not 1 < len(parts) <= _MOST_ENTRIES:
             return whole
         panels = [panel for part in parts for panel in self._panels(results, pl.col("part") == part, part)]
         return Drawn([*whole.pieces, self.figure(results, panels, "state-entries")])

@@ -65,20 +65,19 @@ class Perplexity(OfPosition):
     shown: ClassVar[pl.Expr] = pl.col("metric").is_in(["loss", "ratio"]) & BY_POSITION
     name: ClassVar[str] = "perplexity"
 
-    def applies(self, results: Results) -> bool:
-        """Whether ratios of perplexities were measured."""
-        return bool(summarise_text(results))
-
     def panels(self, results: Results) -> list[Panel]:
         """Return a panel a group."""
         losses = results.rows.filter((pl.col("metric") == "loss") & BY_POSITION)
         return by_position(results, losses.with_columns(pl.col("value", "low", "high").exp()), "perplexity")
 
+    def said(self, results: Results) -> dict[str, str]:
+        """Return the caption."""
+        return {"caption": text_caption(summarise_text(results))}
+
     def draw(self, results: Results) -> Drawn:
-        """Return the figure and the table."""
-        summaries, panels = summarise_text(results), self.panels(results)
-        figures = [self.figure(results, panels, caption=text_caption(summaries))] if panels else []
-        return Drawn([*figures, text_table(summaries)])
+        """Return the figure and the table, where ratios of perplexities were measured."""
+        summaries = summarise_text(results)
+        return Drawn([*super().draw(results).pieces, text_table(summaries)] if summaries else [])
 
 
 @lru_cache(maxsize=4)

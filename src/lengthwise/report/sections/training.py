@@ -8,7 +8,7 @@ import polars as pl
 
 from lengthwise.report.axes import ACCURACIES, count_axis
 from lengthwise.report.panels import Panel, curves, over_seeds
-from lengthwise.report.parts import Drawn, FigureSection
+from lengthwise.report.parts import FigureSection
 from lengthwise.report.results import BY_POSITION, Results, ordered_tasks, title
 
 
@@ -38,11 +38,10 @@ class Learning(Training):
         points = results.curve("accuracy", "length").rename({"accuracy": "value"})
         return points.filter(pl.col("length") == pl.col("length").max().over("task"))
 
-    def draw(self, results: Results) -> Drawn:
-        """Return the figure."""
+    def said(self, results: Results) -> dict[str, str]:
+        """Return the caption, with the length of the strings."""
         lengths = " or ".join(map(str, self.points(results)["length"].unique().sort()))
-        caption = self.words[self.name]["caption"].format(lengths=lengths)
-        return Drawn([self.figure(results, self.panels(results), caption=caption)])
+        return {"caption": self.words[self.name]["caption"].format(lengths=lengths)}
 
 
 def _panel(results: Results, points: pl.DataFrame, task: str) -> Panel:
