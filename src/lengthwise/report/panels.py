@@ -66,11 +66,12 @@ class Drawing(ABC):
         Args:
             hover: whether values under the pointer are shown, where a script draws the panel.
         """
-        chart = alt.LayerChart(layer=self.layers(hover), description=self.described())
-        # Tests hold the charts against the schema; doing so here would take half of the time of a report.
-        drawn = chart.to_dict(validate=False)
+        # Tests hold the charts against the schema; doing so here would take half of the time of a report, and so would
+        # a layered chart of Altair, which copies its layers several times.
+        layers = [layer.to_dict(validate=False) for layer in self.layers(hover)]
         # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
-        return {name: value for name, value in drawn.items() if name not in {"config", "$schema"}}
+        inner = [{name: part for name, part in layer.items() if name not in {"config", "$schema"}} for layer in layers]
+        return {"description": self.described(), "layer": inner}
 
     def embedded(self) -> dict[str, Any]:
         """Return the specification in its place on the page, without colours of its own."""

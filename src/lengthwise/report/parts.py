@@ -6,6 +6,7 @@ import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -272,8 +273,12 @@ class Figure(Picture):
 
     def specification(self, theme: Theme) -> dict[str, Any]:
         """Return the specification of all panels."""
+        return self.framed(self._drawn, theme)
+
+    @cached_property
+    def _drawn(self) -> dict[str, Any]:
         shared = {"legend": {"color": "shared", "strokeDash": "shared"}}
-        drawn = {
+        return {
             **({"params": [PICKED], "resolve": shared} if self.crowded else {}),
             "concat": [
                 panel.specification() | {"title": panel.title, "width": self.width, "height": panel.height}
@@ -282,7 +287,6 @@ class Figure(Picture):
             "columns": min(3, len(self.drawings)),
             "datasets": {name: rows for panel in self.drawings for name, rows in panel.data.items()},
         }
-        return self.framed(drawn, theme)
 
 
 class FigureSection(Section):
