@@ -19,7 +19,7 @@ def registry() -> Registry:
 
 
 def test_names_come_in_the_order_of_registration(registry: Registry) -> None:
-    assert registry.names() == list(registry) == list(TARGETS)
+    assert list(registry) == list(TARGETS)
     assert "ordered" in registry
     assert "Ordered" not in registry
 
@@ -57,7 +57,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_other_packages_add_names_with_entry_points(registry: Registry, install: Install) -> None:
     install("outer", "1.0", test_things="outside = fractions:Fraction", tasks="elsewhere = fractions:Fraction")
-    assert registry.names() == [*TARGETS, "outside"]
+    assert list(registry) == [*TARGETS, "outside"]
     assert registry.load("outside").__name__ == "Fraction"
 
 
@@ -75,7 +75,7 @@ def test_a_package_cannot_replace_a_built_in(registry: Registry, install: Instal
         r"^package outer \(1\.0\) declares an entry point lengthwise\.test_things = ordered, "
         "which is the name of a built-in; give it another name$"
     )
-    for use in (registry.names, lambda: registry.load("ordered"), lambda: "new" in registry):
+    for use in (lambda: list(registry), lambda: registry.load("ordered"), lambda: "new" in registry):
         with pytest.raises(InputError, match=message):
             use()
 

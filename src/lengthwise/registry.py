@@ -80,12 +80,9 @@ class Registry:
                 )
         return added
 
-    def names(self) -> list[str]:
-        """Return all names, in the order in which they were registered."""
-        return [*self._builtin, *self._added]
-
     def __iter__(self) -> Iterator[str]:
-        return iter(self.names())
+        """Yield all names, in the order in which they were registered."""
+        return iter([*self._builtin, *self._added])
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added
@@ -129,26 +126,29 @@ class Registry:
 
     def _check(self, name: str) -> None:
         if name not in self:
-            raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, self.names())}")
+            raise InputError(f"unknown {self.kind} {name!r}; {nearest_name(name, list(self))}")
 
 
 def plugins() -> dict[str, str]:
     """Return the packages that add names to any registry, each with its version, sorted."""
-    groups = (group for group in entry_points().groups if group.startswith(_GROUPS))
-    points = (point for group in groups for point in entry_points(group=group))
-    return dict(sorted({(point.dist.name, point.dist.version) for point in points if point.dist}))
+    return dict(sorted({(point.dist.name, point.dist.version) for point in _declared() if point.dist}))
 
 
 def failed_plugin(error: BaseException) -> str:
     """Return which package an error comes from, where and what it was; nothing where it comes from no other package."""
-    groups = (group for group in entry_points().groups if group.startswith(_GROUPS))
-    owners = {point.module.partition(".")[0]: point for group in groups for point in entry_points(group=group)}
+    owners = {point.module.partition(".")[0]: point for point in _declared()}
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         if point := owners.get(str(frame.f_globals.get("__name__", "")).partition(".")[0]):
             where = f"{frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}"
             entry = f"{point.group} = {point.name}"
             return f"package {_package(point)}, which declares {entry}, failed in {where}: {reason_of(error)}"
     return ""
+
+
+def _declared() -> list[EntryPoint]:
+    """Return the entry points of all registries."""
+    groups = (group for group in entry_points().groups if group.startswith(_GROUPS))
+    return [point for group in groups for point in entry_points(group=group)]
 
 
 def _package(point: EntryPoint) -> str:
@@ -236,13 +236,8 @@ def _told_apart(name: str, settings: Any) -> SchemaValidator:
 def _referred(settings: Any) -> Any:
     """Return the schema of a class under a name, so that a JSON Schema describes the class once."""
     schema: Any = settings.__pydantic_core_schema__
-    if schema["type"] == "definitions":
-        return schema | {"schema": schema["schema"] | {"ref": _reference(settings)}}
-    return schema | {"ref": _reference(settings)}
-
-
-def _reference(settings: Any) -> str:
-    return f"{settings.__module__}.{settings.__qualname__}:{id(settings)}"
+    name = {"ref": f"{settings.__module__}.{settings.__qualname__}:{id(settings)}"}
+    return schema | ({"schema": schema["schema"] | name} if schema["type"] == "definitions" else name)
 
 
 def _dump(settings: BaseModel, info: SerializationInfo) -> dict[str, Any]:

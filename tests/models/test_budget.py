@@ -44,7 +44,7 @@ def test_no_width_comes_nearer_to_the_budget(name: str, budget: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mixer", MIXERS.names())
+@pytest.mark.parametrize("mixer", list(MIXERS))
 def test_every_mixer_can_be_brought_to_a_budget(mixer: str) -> None:
     config = BackboneConfig(layers=2, mixer=MIXERS.load(mixer)())
     width = solve_width(config, 3, 5, 170_000)

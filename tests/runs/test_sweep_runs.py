@@ -115,7 +115,7 @@ class Killer(Watcher):
         self.endings: list[Ending] = []
 
     def tick(self) -> None:
-        for work, process in zip(self.engine.running, self.engine.processes, strict=True):
+        for work, process in [(worker.work, worker.process.pid) for worker in self.engine._workers]:
             started = (self.root / work.key[0] / f"seed-{work.seed}" / "metrics.jsonl").exists()
             if started and not self.killed:
                 self.killed.append(work.key)
@@ -282,7 +282,7 @@ def test_what_is_refused_is_not_tried_again(tmp_path: Path) -> None:
     runs = expanded(tmp_path, seeds=[0])
     engine = Script({"sum-parity": [Ending.REFUSED], "grc-parity": [Ending.FAILED] * 5})
     failures = scheduled(runs, engine, tmp_path, retries=3).failures
-    assert [(failure.run.recipe.name, failure.message) for failure in failures] == [
+    assert [(run.recipe.name, message) for run, message in failures] == [
         ("grid/sum-parity", "why"),
         ("grid/grc-parity", "why"),
     ]
@@ -305,7 +305,7 @@ def test_a_run_waits_for_the_one_that_it_goes_on_from(tmp_path: Path) -> None:
 def test_runs_that_go_on_from_a_failed_one_are_given_up(tmp_path: Path) -> None:
     engine = Script({"one": [Ending.FAILED] * 2})
     failures = scheduled(expanded(tmp_path, **CHAIN), engine, tmp_path).failures
-    assert {failure.run.recipe.name: failure.message for failure in failures} == {
+    assert {run.recipe.name: message for run, message in failures} == {
         "grid/one": "why",
         "grid/two": "it starts from grid/one, which failed",
         "grid/three": "it starts from grid/two, which failed",

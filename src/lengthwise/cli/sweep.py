@@ -116,8 +116,8 @@ def _work(grid: Sweep, left: Sequence[SweepRun], runs: Path, engine: Engine, ret
         say(f"interrupted after {view.done} of {len(left)} runs; the same command goes on")
         raise typer.Exit(stop.exit_code)
     say(f"{view.done} runs trained and evaluated, {len(schedule.failures)} failed")
-    for failure in schedule.failures:
-        say(f"failed: {failure.run.title}: {failure.message}")
+    for run, message in schedule.failures:
+        say(f"failed: {run.title}: {message}")
     if schedule.failures:
         raise typer.Exit(1)
 

@@ -61,3 +61,8 @@ class Attachment(ABC):
         Raises:
             ValueError: the entry is not one of this kind. KeyError and TypeError are taken for the same.
         """
+
+
+def attachment_kinds() -> dict[str, Attachment]:
+    """Return one of each kind by its name."""
+    return {name: kind() for name, kind in ATTACHMENTS.members()}

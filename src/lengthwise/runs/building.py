@@ -9,7 +9,6 @@ from typing import cast
 import torch
 
 from lengthwise.errors import InputError
-from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.environment import source_commit
@@ -96,15 +95,6 @@ def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:
         symbol_bytes=task.symbol_bytes if isinstance(task, OfBytes) else None,
         commit=source_commit()[0],
     )
-
-
-def model_sizes(model: StringModel) -> dict[str, int]:
-    """Return the trained numbers of a model, and the recurrent elements that a row carries where it carries any."""
-    sizes = {"parameters": count_parameters(model)}
-    if isinstance(model, SequenceModel):
-        start = initial_start(model, 1)
-        sizes["state"] = sum(start[name].numel() for name in recurrent_entries(start))
-    return sizes
 
 
 def start_from_run(recipe: Recipe, seed: int, trainer: Trainer, start: RunFolder) -> None:

@@ -17,7 +17,7 @@ import polars as pl
 from lengthwise.errors import InputError
 from lengthwise.files import write_atomically
 from lengthwise.registry import nearest_name
-from lengthwise.runs.attachments import ATTACHMENTS, Attachment
+from lengthwise.runs.attachments import attachment_kinds
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.lock import FOREVER, hold
 from lengthwise.runs.table import (
@@ -25,6 +25,7 @@ from lengthwise.runs.table import (
     HEAD,
     INDEX,
     KEY,
+    KEYS,
     METRICS,
     ROW,
     Run,
@@ -140,8 +141,7 @@ def write_kept(table: Table, out: Path) -> Table:
     axes = table.rows.select(*KEY, *ROW, pl.exclude(*HEAD, *ROW))
     tables = {"rows": _parquet(axes, runs, list(ROW)), "metrics": _parquet(table.metrics, runs, list(METRICS)[2:])}
     contents = {role: (f"{role}-{_hash(data)[:12]}.parquet", data) for role, data in tables.items()}
-    for role, make in ATTACHMENTS.members():
-        kind: Attachment = make()
+    for role, kind in attachment_kinds().items():
         if data := "".join(_line(run, kind.dump(run.attachments[role])) for run in runs if role in run.attachments):
             contents[role] = (f"{kind.file}-{_hash(data.encode())[:12]}.jsonl", data.encode())
     for name, data in contents.values():
@@ -176,7 +176,7 @@ def _thinned(table: Table) -> Table:
     rows = table.rows
     if "part" in rows.columns:
         rows = rows.filter(~pl.col("part").cast(pl.String).fill_null("").str.contains("/", literal=True))
-    kinds: dict[str, Attachment] = {role: kind() for role, kind in ATTACHMENTS.members()}
+    kinds = attachment_kinds()
 
     def thinned(run: Run) -> Run:
         return changed(run, attachments={role: kinds[role].thin(value) for role, value in run.attachments.items()})
@@ -229,7 +229,7 @@ def _equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
 def _parquet(table: pl.DataFrame, runs: Sequence[Run], first: Sequence[str]) -> bytes:
     """Return the file of the rows of some runs, in their order: key, the first columns, and others that hold any."""
     places = [(*run.key, place) for place, run in enumerate(runs)]
-    order = pl.DataFrame(places, schema={name: table.schema[name] for name in KEY} | {_ORDER: pl.Int64}, orient="row")
+    order = pl.DataFrame(places, schema=KEYS | {_ORDER: pl.Int64}, orient="row")
     rows = table.join(order, on=KEY, maintain_order="left").sort(_ORDER, maintain_order=True)
     others = sorted(name for name in table.columns if name not in {*KEY, *first} and rows[name].count())
     buffer = io.BytesIO()
@@ -240,13 +240,12 @@ def _parquet(table: pl.DataFrame, runs: Sequence[Run], first: Sequence[str]) -> 
 def _index(runs: Sequence[Run], files: dict[str, dict[str, str]]) -> str:
     """Return the index with a run a line, so that a change of one run is a change of one line."""
     head = json.dumps({"format": FORMAT, "files": files})
-    lines = ",\n".join(json.dumps(_entry(run), ensure_ascii=False) for run in runs)
+    entries = [
+        {"run": _name(run), "head": run.head.model_dump(), "recipe": run.settings, "environment": run.environment}
+        for run in runs
+    ]
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
     return f'{head[:-1]}, "runs": [\n{lines}\n]}}\n'
-
-
-def _entry(run: Run) -> dict[str, Any]:
-    head = run.head.model_dump()
-    return {"run": _name(run), "head": head, "recipe": run.settings, "environment": run.environment}
 
 
 def _line(run: Run, value: dict[str, Any]) -> str:

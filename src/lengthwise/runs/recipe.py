@@ -270,9 +270,8 @@ def validate_recipe(settings: dict[str, Any], source: str) -> Recipe:
     Raises:
         InputError: settings are wrong; the message names each.
     """
-    settings = _spelt(migrate(settings))
     try:
-        return Recipe.model_validate(settings)
+        return Recipe.model_validate(migrate(settings))
     except ValidationError as error:
         raise InputError(f"{source}:\n{explain(error, _resolved_schema())}") from error
 
@@ -311,7 +310,9 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise InputError(f"recipes are based on one another in a circle: {' -> '.join(map(str, (*above, path)))}")
     settings = read_settings(path, "recipe")
     base = settings.pop("base", None)
-    settings = _spelt(migrate(settings))
+    settings = migrate(settings)
+    if "task" in settings:
+        settings["task"] = spell_task(settings["task"])
     if base is None:
         return settings
     if not isinstance(base, str):
@@ -319,7 +320,3 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     local = path.parent / base
     below = local if base.endswith((".yaml", ".yml")) and local.is_file() else find_recipe(base)
     return merged(_with_base(below, (*above, path)), settings)
-
-
-def _spelt(settings: dict[str, Any]) -> dict[str, Any]:
-    return settings | ({"task": spell_task(settings["task"])} if "task" in settings else {})

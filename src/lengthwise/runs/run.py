@@ -14,7 +14,8 @@ from typing import cast
 from lengthwise.errors import InputError, RunError, StoppedError
 from lengthwise.evaluation.rows import Row
 from lengthwise.files import append, read_object, write_atomically
-from lengthwise.runs.building import build_trainer, head_of, model_sizes, start_from_run
+from lengthwise.models.budget import count_parameters
+from lengthwise.runs.building import build_trainer, head_of, start_from_run
 from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.folder import RunFolder, run_path
 from lengthwise.runs.lock import MOMENT, hold
@@ -76,7 +77,7 @@ def train_run(
             _check_finished(run)
             return Outcome.NOTHING_TO_DO
         trainer = build_trainer(recipe, seed, processes)
-        _record_environment(run, model_sizes(trainer.model), seed)
+        _record_environment(run, count_parameters(trainer.model), seed)
         if start and not run.checkpoint.exists():
             start_from_run(recipe, seed, trainer, start)
         _resume(run, trainer)
@@ -164,8 +165,9 @@ def evaluate_run(
                 return read_evaluation(run.evaluation)[1]
         trainer = _loaded(run, recipe, seed)
         try:
-            rows = _measure(trainer, recipe, seed, Measured(run.part, head_of(recipe, seed, trainer)), progress)
-            data = dump_evaluation(head_of(recipe, seed, trainer), rows)
+            head = head_of(recipe, seed, trainer)
+            rows = _measure(trainer, recipe, seed, Measured(run.part, head), progress)
+            data = dump_evaluation(head, rows)
         except Exception as error:
             # What failed may be mended, and then measures something else.
             if not isinstance(error, StoppedError):
@@ -316,9 +318,9 @@ def _check_finished(run: RunFolder) -> None:
         raise InputError(f"run {run.path} is finished, but {error}; without its folder it is trained anew") from error
 
 
-def _record_environment(run: RunFolder, model: Mapping[str, int], seed: int) -> None:
+def _record_environment(run: RunFolder, parameters: int, seed: int) -> None:
     """Describe this process and the model; processes after the first are listed as those that resumed the run."""
-    now = describe_environment(seed) | dict(model) | {"recipe_sha256": run.recipe_hash()}
+    now = describe_environment(seed) | {"parameters": parameters, "recipe_sha256": run.recipe_hash()}
     if run.environment.exists():
         first = read_object(run.environment, "environment")
         first["resumed"] = [*first.get("resumed", []), now]

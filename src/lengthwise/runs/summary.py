@@ -12,7 +12,7 @@ import polars as pl
 from lengthwise.errors import InputError
 from lengthwise.files import make_folder, write_atomically
 from lengthwise.registry import nearest_name
-from lengthwise.runs.table import KEY, Run, Table
+from lengthwise.runs.table import KEY, KEYS, Run, Table
 from lengthwise.settings import SEED
 
 OF_RUN = pl.Schema(
@@ -83,8 +83,7 @@ def with_runs(table: Table) -> pl.DataFrame:
         makes = settings.get("makes")
         return (*run.key, *known, run.seconds, makes if isinstance(makes, str) else None, *began)
 
-    schema = {name: table.rows.schema[name] for name in KEY} | OF_RUN
-    runs = pl.DataFrame(map(line, table.runs), schema=schema, orient="row")
+    runs = pl.DataFrame(map(line, table.runs), schema=KEYS | OF_RUN, orient="row")
     return table.rows.join(runs, on=KEY, how="left", maintain_order="left")
 
 

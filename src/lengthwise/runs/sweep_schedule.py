@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from lengthwise.runs.engines.base import Engine
@@ -13,19 +12,6 @@ from lengthwise.runs.sweep_work import Ending, Result, Work
 
 TICK = 0.5
 """Seconds between two looks at what the caller wants."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that could not be done.
-
-    Args:
-        run: which.
-        message: why, in a line.
-    """
-
-    run: SweepRun
-    message: str
 
 
 class Watcher:
@@ -72,8 +58,8 @@ class Schedule:
         self._queue = list(runs)
         self._open = {run.key: run for run in runs}
         self._failed_attempts: dict[tuple[str, int], int] = {}
-        self.failures: list[Failure] = []
-        """The runs that were given up."""
+        self.failures: list[tuple[SweepRun, str]] = []
+        """The runs that were given up, and why, in a line."""
 
     def work(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Work until every run is done or given up, or until `stop` says so.
@@ -118,11 +104,11 @@ class Schedule:
 
     def _give_up(self, run: SweepRun, message: str) -> None:
         del self._open[run.key]
-        self.failures.append(Failure(run, message))
+        self.failures.append((run, message))
 
     def _give_up_orphans(self) -> None:
         """Give up the runs that go on from one that was given up, and those that go on from these."""
-        lost = {failure.run.key for failure in self.failures}
+        lost = {run.key for run, _ in self.failures}
         while orphan := next((run for run in self._queue if run.start in lost), None):
             self._queue.remove(orphan)
             self._give_up(orphan, f"it starts from {orphan.recipe.start}, which failed")

@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
 import polars as pl
-import safetensors
 from pydantic import BaseModel, ValidationError
 
 from lengthwise.errors import InputError, reason_of
-from lengthwise.files import read_bytes, read_object, refuse_irregular
-from lengthwise.runs.attachments import ATTACHMENTS, Attachment
+from lengthwise.files import read_bytes, read_object
+from lengthwise.runs.attachments import ATTACHMENTS, Attachment, attachment_kinds
 from lengthwise.runs.folder import RunFolder, find_runs, no_run
 from lengthwise.runs.rows import Head, Row, read_evaluation
 from lengthwise.runs.shipped import read_settings
@@ -92,7 +90,7 @@ class Table:
     def only(self, keys: Iterable[Key]) -> Table:
         """Return the runs of some digests and seeds."""
         wanted = set(keys)
-        frame = pl.DataFrame(sorted(wanted), schema={name: HEAD[name] for name in KEY}, orient="row")
+        frame = pl.DataFrame(sorted(wanted), schema=KEYS, orient="row")
         return Table(
             [run for run in self.runs if run.key in wanted],
             self.rows.join(frame, on=KEY, how="semi", maintain_order="left"),
@@ -185,8 +183,6 @@ def read_run(folder: RunFolder) -> Table:
             f"{folder.evaluation} is of {head.recipe}, seed {head.seed}, and not of the recipe beside it; "
             f"make its own with: lengthwise evaluate --again {folder.path}"
         )
-    if head.parameters is None:
-        head = head.model_copy(update={"parameters": _count_parameters(folder.checkpoint)})
     values = [row.model_dump(exclude={"axes"}) | row.axes for row in measured]
     rows = _stack(ROW, [pl.DataFrame(values, strict=False, infer_schema_length=None)])
     _refuse_twice(rows, folder.evaluation)
@@ -194,15 +190,13 @@ def read_run(folder: RunFolder) -> Table:
     logged = pl.DataFrame(folder.metrics_rows(), infer_schema_length=None).with_columns(**key)
     metrics = _stack(METRICS, [logged] if logged.width > len(KEY) else [])
     seconds = metrics["seconds"].drop_nulls()
-    kinds: dict[str, Attachment] = {name: kind() for name, kind in ATTACHMENTS.members()}
-    found = {name: kind.read(folder, head) for name, kind in kinds.items()}
+    recorded = read_object(folder.environment, "environment") if folder.environment.exists() else {}
+    found = {name: kind.read(folder, head) for name, kind in attachment_kinds().items()}
     run = Run(
         path=folder.path,
         head=head,
         settings=settings,
-        environment=_environment(read_object(folder.environment, "environment"), folder.environment)
-        if folder.environment.exists()
-        else {},
+        environment=_environment(recorded, folder.environment),
         attachments={name: value for name, value in found.items() if value is not None},
         seconds=float(seconds[-1]) if len(seconds) else 0.0,
     )
@@ -330,17 +324,3 @@ def _headed(rows: pl.DataFrame, runs: Sequence[Run]) -> pl.DataFrame:
     heads = pl.DataFrame([run.head.model_dump() for run in runs], schema=HEAD)
     joined = rows.join(heads, on=KEY, maintain_order="left")
     return joined.select(*HEAD, *ROW, pl.exclude(*HEAD, *ROW))
-
-
-def _count_parameters(checkpoint: Path) -> int | None:
-    """Count what an optimiser keeps a first moment of, from the head of a safetensors file alone."""
-    if not checkpoint.exists():
-        return None
-    refuse_irregular(checkpoint)
-    first_moments = (".exp_avg", ".momentum_buffer")
-    try:
-        with safetensors.safe_open(checkpoint, framework="numpy") as file:
-            names = [name for name in file.keys() if name.endswith(first_moments)]  # noqa: SIM118
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in names)
-    except safetensors.SafetensorError as error:
-        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from lengthwise.runs.sweep_work import Result, Work
 
 
 @dataclass(eq=False)
-class Engine(ABC):
+class Engine(AbstractContextManager["Engine"], ABC):
     """Works on several runs at a time.
 
     Args:
@@ -59,9 +60,6 @@ class Engine(ABC):
         if self.workers is not None:
             return len(running) < self.workers
         return not running or sum(work.threads for work in running) + threads <= self.cores
-
-    def __enter__(self) -> Engine:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

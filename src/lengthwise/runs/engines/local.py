@@ -55,11 +55,6 @@ class LocalEngine(Engine):
         """What is being worked on."""
         return [worker.work for worker in self._workers]
 
-    @property
-    def processes(self) -> list[int]:
-        """The ids of the workers, in the order of `running`."""
-        return [worker.process.pid or 0 for worker in self._workers]
-
     def submit(self, work: Work) -> None:
         """Start a process that works on a run.
 
