@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.reading import Reading
-from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks import get_language
 from lengthwise.tasks.regular.language import Language
 
@@ -59,7 +58,7 @@ def main() -> None:
         row = {"task": name, "elements": algebra.table.size, "right": right}
         rows.append(row | {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2)})
         print(*(f"{key} {value}" for key, value in rows[-1].items()), sep="  ")
-    write_record(arguments.out, {"environment": describe_environment(0), "rows": rows})
+    write_record(arguments.out, rows=rows)
 
 
 if __name__ == "__main__":

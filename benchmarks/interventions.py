@@ -13,13 +13,12 @@ import statistics
 import time
 
 import torch
-from record import Options, processor, write_record
+from record import Options, write_record
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
-from lengthwise.runs.environment import describe_environment
 
 WIDTH, LAYERS, BATCH, LENGTH, SYMBOLS = 128, 4, 8, 256, 256
 
@@ -89,13 +88,7 @@ def main() -> None:
             ratios[f"{mixer}, {name}: added to a step"] = round(added, 5)
             ratios[f"{mixer}, {name}: whole step over the control"] = round(seconds["step"] / control["step"], 4)
             print(f"{mixer:<16}{name:<16}{added:>10.2%}{seconds['step'] / control['step']:>30.3f}")
-    record = describe_environment(seed=0) | {
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "ratios": ratios,
-        "seconds": details,
-    }
-    write_record(arguments.out, record)
+    write_record(arguments.out, ratios=ratios, seconds=details)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from record import Options, processor, write_record
+from record import Options, Rows, write_parts
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,7 +27,6 @@ from tree import forget_peak, peak_memory, take_turns
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import Backbone, BackboneConfig
 from lengthwise.models.base import read
-from lengthwise.runs.environment import describe_environment
 
 SYMBOLS, WIDTH, LAYERS, BATCH, LENGTH = 256, 128, 4, 8, 256
 PIECE = 1_024
@@ -40,9 +39,6 @@ MATMUL = 1_024
 
 MATMUL_BOUND = ("mamba2", "gla", "rwkv6", "deltanet", "gated_deltanet")
 """Those that compute in chunks, with matrix products."""
-
-Rows = list[tuple[str, float, str]]
-"""What was measured, its value, and what it should be."""
 
 
 def model(mixer: str, layers: int = LAYERS) -> Backbone:
@@ -226,19 +222,8 @@ def main() -> None:
         return
     parts = {"training": training(arguments.rounds, arguments.mixers)}
     parts |= {f"evaluation of {mixer}": evaluation(mixer, arguments.longest) for mixer in arguments.mixers}
-    rows = [row for part, _ in parts.values() for row in part]
-    wide = max(len(name) for name, _, _ in rows)
-    for name, value, target in rows:
-        print(f"{name:<{wide}}  {value:10.2f}  {target}")
-    record = describe_environment(seed=0) | {
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "transformers": version("transformers"),
-        "sizes": {"width": WIDTH, "layers": LAYERS, "batch": BATCH, "length": LENGTH},
-        "ratios": {name: round(value, 4) for name, value, _ in rows},
-        "details": {name: details for name, (_, details) in parts.items()},
-    }
-    write_record(arguments.out, record)
+    sizes = {"width": WIDTH, "layers": LAYERS, "batch": BATCH, "length": LENGTH}
+    write_parts(arguments.out, parts, transformers=version("transformers"), sizes=sizes)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 import transformers
-from record import Options, processor, write_record
+from record import Options, write_record
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.interventions.passing import StatePassingConfig
 from lengthwise.pretrained.families import FAMILIES
 from lengthwise.pretrained.loading import tiny_model
-from lengthwise.runs.environment import describe_environment
 
 SYMBOLS = 256
 WIDTH = 128
@@ -153,8 +152,7 @@ def main() -> None:
         "tokens a second": found,
         "sizes": {"width": WIDTH, "rows": given.rows, "length": given.length},
     }
-    record |= {"processor": processor(), "transformers": transformers.__version__, **describe_environment(0)}
-    write_record(given.out, record)
+    write_record(given.out, **record, transformers=transformers.__version__)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
+
+from lengthwise.runs.environment import describe_environment
+
+Rows = list[tuple[str, float, str]]
+"""What was measured, its value, and what it should be."""
 
 
 class Options(argparse.ArgumentParser):
@@ -33,7 +39,7 @@ class Options(argparse.ArgumentParser):
         return self.parse_args()
 
 
-def processor() -> str:
+def _processor() -> str:
     """The name of the processor, as far as the system tells."""
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
@@ -41,9 +47,20 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def write_record(out: Path | None, record: Mapping[str, Any]) -> None:
-    """Write a record as JSON, if anywhere; its folder is made."""
+def write_record(out: Path | None, **measured: Any) -> None:
+    """Write what was measured, and where it was, as JSON, if anywhere; the folder is made."""
     if out is None:
         return
+    record = describe_environment(seed=0) | {"processor": _processor(), "threads": torch.get_num_threads()} | measured
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write_parts(out: Path | None, parts: dict[str, tuple[Rows, dict[str, Any]]], **more: Any) -> None:
+    """Print the rows of all parts of a benchmark, and write them with their details and more."""
+    rows = [row for part, _ in parts.values() for row in part]
+    wide = max(len(name) for name, _, _ in rows)
+    for name, value, target in rows:
+        print(f"{name:<{wide}}  {value:10.3f}  {target}")
+    ratios = {name: round(value, 4) for name, value, _ in rows}
+    write_record(out, **more, ratios=ratios, details={name: details for name, (_, details) in parts.items()})

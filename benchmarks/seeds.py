@@ -13,10 +13,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-from record import Options, processor, write_record
+from record import Options, write_record
 from torch import Tensor, nn
 from torch._C._functorch import get_unwrapped, is_functorch_wrapped_tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
@@ -25,7 +26,6 @@ from torch.func import functional_call, grad, vmap
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.level import Nodes
 from lengthwise.models.tree.operators import StochasticOperatorConfig
-from lengthwise.runs.environment import describe_environment
 from lengthwise.tasks.base import Batch, Ints, Point
 from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.config import OptimiserConfig, TrainingConfig
@@ -179,7 +179,7 @@ def main() -> None:
     parser.add_argument("--units", nargs="+", default=list(UNITS), choices=list(UNITS))
     arguments = parser.read()
     torch.set_num_threads(1)
-    record = describe_environment(seed=0) | {"processor": processor(), "threads": torch.get_num_threads()}
+    record = dict[str, Any]()
     for name in arguments.units:
         config = UNITS[name]
         difference = largest_difference(config)
@@ -193,7 +193,7 @@ def main() -> None:
         for way, ratio in faster.items():
             print(f"{name:<24} {way:<28} {milliseconds[way]:8.2f} ms  {ratio:6.2f} times as fast as alone")
         print(f"{name:<24} gradients differ by {difference:.1e}")
-    write_record(arguments.out, record)
+    write_record(arguments.out, **record)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from record import Options, processor, write_record
+from record import Options, write_record
 
 from lengthwise.runs.engines.local import LocalEngine
-from lengthwise.runs.environment import describe_environment
 from lengthwise.runs.sweep import Sweep, SweepRun, expand
 from lengthwise.runs.sweep_plan import Journal
 from lengthwise.runs.sweep_schedule import Schedule
@@ -64,8 +63,7 @@ def main() -> None:
         for workers in WORKERS[:: 1 if number % 2 else -1]:
             spent[workers].append(seconds(runs, workers))
     ratios = [one / two for one, two in zip(*(spent[workers] for workers in WORKERS), strict=True)]
-    record = describe_environment(seed=0) | {
-        "processor": processor(),
+    record = {
         "runs": arguments.runs,
         "steps": arguments.steps,
         "seconds with one worker": [round(value, 3) for value in spent[1]],
@@ -74,7 +72,7 @@ def main() -> None:
         "target": TARGET,
     }
     print(f"two workers: {statistics.median(ratios):.2f} times the throughput of one; target {TARGET}")
-    write_record(arguments.out, record)
+    write_record(arguments.out, **record)
 
 
 if __name__ == "__main__":

@@ -20,21 +20,17 @@ from typing import Any
 
 import psutil
 import torch
-from record import Options, processor, write_record
+from record import Options, Rows, write_parts
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
-from lengthwise.runs.environment import describe_environment
 from lengthwise.scans import OnlineReduction, balanced_rounds, tree_reduce, tree_scan
 
 WIDTH, BATCH, LENGTH = 64, 256, 40
 SYMBOL_LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 CHUNK = 4_000
 """Elements pushed at a time; it divides every length, so that each is cut into equal pieces but the shortest."""
-
-Row = tuple[str, float, str]
-"""What was measured, its value, and what it should be."""
 
 
 def unit(kernel: str = "eager") -> LDRU:
@@ -89,7 +85,7 @@ def matmul_flops(level: int) -> int:
     return 3 * 2 * products * WIDTH * WIDTH
 
 
-def training(rounds: int) -> tuple[list[Row], dict[str, Any]]:
+def training(rounds: int) -> tuple[Rows, dict[str, Any]]:
     """Forward and backward at width 64, batch 256, length 40, on uniformly random binary strings."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(2, (BATCH, LENGTH), generator=generator)
@@ -119,7 +115,7 @@ def training(rounds: int) -> tuple[list[Row], dict[str, Any]]:
         "fused": matmul_flops(31) / seconds["dense fused"] / rate,
         "fused, executed products only": matmul_flops(30) / seconds["dense fused"] / rate,
     }
-    rows: list[Row] = [
+    rows: Rows = [
         (f"training, every node computed, {name}: fraction of the matmul rate", value, ">= 0.75 fused")
         for name, value in fractions.items()
     ]
@@ -132,10 +128,10 @@ def training(rounds: int) -> tuple[list[Row], dict[str, Any]]:
     return rows, {"seconds": seconds, "matmul_gflops": rate / 1e9, "fractions": fractions}
 
 
-def scans(rounds: int) -> tuple[list[Row], dict[str, Any]]:
+def scans(rounds: int) -> tuple[Rows, dict[str, Any]]:
     """All prefixes against the root alone."""
     values = torch.randn(8, 1024, WIDTH)
-    rows: list[Row] = []
+    rows: Rows = []
     record: dict[str, Any] = {}
     for kernel in ("eager", "fused"):
         join = unit(kernel).join
@@ -155,7 +151,7 @@ def scans(rounds: int) -> tuple[list[Row], dict[str, Any]]:
 
 
 @torch.inference_mode()
-def symbols(longest: int) -> tuple[list[Row], dict[str, Any]]:
+def symbols(longest: int) -> tuple[Rows, dict[str, Any]]:
     """Time a symbol by length, eight strings at a time, with and without sharing of equal substrings."""
     model = unit("fused").eval()
     generator = torch.Generator().manual_seed(0)
@@ -174,7 +170,7 @@ def symbols(longest: int) -> tuple[list[Row], dict[str, Any]]:
         for name, seconds in take_turns(calls, rounds=max(1, 20_000 // length)).items():
             per_symbol[name][length] = seconds / tokens.numel()
     flat = max(per_symbol["dense"].values()) / min(per_symbol["dense"].values())
-    rows: list[Row] = [(f"time a symbol from {lengths[0]:,} to {lengths[-1]:,}: longest over shortest", flat, "<= 1.2")]
+    rows: Rows = [(f"time a symbol from {lengths[0]:,} to {lengths[-1]:,}: longest over shortest", flat, "<= 1.2")]
     for length in lengths:
         ratio = per_symbol["dense"][length] / per_symbol["shared"][length]
         rows.append((f"evaluation at length {length:,}: times faster with sharing", ratio, ""))
@@ -215,9 +211,9 @@ def peak_of_one_evaluation(kind: str, length: int) -> float:
     return (peak_memory() - baseline) / 1e6
 
 
-def memory(longest: int) -> tuple[list[Row], dict[str, Any]]:
+def memory(longest: int) -> tuple[Rows, dict[str, Any]]:
     """Peak memory of one long evaluation, each in a process of its own."""
-    rows: list[Row] = []
+    rows: Rows = []
     for kind in ("shared", "dense"):
         command = [sys.executable, __file__, "--peak", kind, "--longest", str(longest)]
         measured = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -242,17 +238,7 @@ def main() -> None:
         "symbols": symbols(arguments.longest),
         "memory": memory(arguments.longest),
     }
-    rows = [row for part, _ in parts.values() for row in part]
-    wide = max(len(name) for name, _, _ in rows)
-    for name, value, target in rows:
-        print(f"{name:<{wide}}  {value:9.3f}  {target}")
-    record = describe_environment(seed=0) | {
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "ratios": {name: round(value, 4) for name, value, _ in rows},
-        "details": {name: details for name, (_, details) in parts.items()},
-    }
-    write_record(arguments.out, record)
+    write_parts(arguments.out, parts)
 
 
 if __name__ == "__main__":
