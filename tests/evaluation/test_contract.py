@@ -138,11 +138,6 @@ def broken_clauses(model: SequenceModel, dtype: torch.dtype = torch.float64) -> 
     return {finding.clause for finding in findings if not finding.holds}
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", [Recurrent, EveryPrefix])
 def test_a_sound_model_passes(kind: type[Recurrent], dtype: torch.dtype) -> None:

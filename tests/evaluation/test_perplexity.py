@@ -22,11 +22,6 @@ from lengthwise.evaluation.verdict import verdict
 from lengthwise.models.base import Output
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 def losses_position_by_position(model: Layered, tokens_BS: torch.Tensor) -> np.ndarray:
     """Read every prefix on its own, in numpy from the logits on: [B, S - 1]."""
     columns = []

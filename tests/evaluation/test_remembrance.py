@@ -12,11 +12,6 @@ from lengthwise.models.base import Output
 from lengthwise.state import State
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 @settings(max_examples=25)
 @given(
     kind=st.sampled_from([Layered, LayeredWithPosition]),

@@ -12,11 +12,6 @@ from lengthwise.models.base import Output, SequenceModel
 from lengthwise.state import Kind, State
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 @settings(max_examples=25)
 @given(
     rows=st.integers(1, 4),

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from random_tensors import normal
 from torch import nn
 
 from lengthwise.errors import InputError
@@ -15,10 +16,6 @@ from lengthwise.state import Kind
 WIDTH, HEADS = 16, 2
 ENCODINGS = ["none", "rope", "alibi", "relative"]
 DRAWN = {"range": 100, "longest": 20, "stride": 3}
-
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def build(width=WIDTH, seed=0, **fields):

@@ -5,16 +5,13 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from random_tensors import normal
 
 from lengthwise.errors import InputError
 from lengthwise.models.mixers.deltanet import DeltaNetConfig, GatedDeltaNetConfig
 from lengthwise.state import State
 
 CONFIGS = [DeltaNetConfig, GatedDeltaNetConfig]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def built(config, width=16):

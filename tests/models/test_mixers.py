@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_tensors import normal
 
 from lengthwise.evaluation.contract import check_contract
 from lengthwise.models import MIXERS
@@ -34,10 +35,6 @@ def build_backbone(mixer, width=WIDTH, layers=2):
 def build_mixer(name):
     torch.manual_seed(0)
     return MIXERS.load(name)(**small_settings(name)).build(WIDTH).double()
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def state_after_some_tokens(mixer, rows):

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from pydantic import ValidationError
+from random_tensors import normal
 from torch.nn import functional as F  # noqa: N812
 from transformers import MambaConfig
 from transformers.models.mamba.modeling_mamba import MambaMixer
@@ -12,10 +13,6 @@ from lengthwise.models.mixers.recurrent import ElmanConfig, GRUConfig, LSTMConfi
 from lengthwise.state import Kind, State
 
 WIDTH = 12
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def build(config, width=WIDTH):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pydantic import ValidationError
+from random_tensors import normal
 from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
@@ -19,10 +20,6 @@ VARIANTS = {
     "sd_ssm": SDSSMConfig(state_size=5, matrices=3, chunk=7),
     "sd_ssm over a tree": SDSSMConfig(state_size=5, matrices=3, scan="tree", norm=1.0),
 }
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def build(config, width=WIDTH):

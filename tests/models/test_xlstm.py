@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from random_tensors import normal
 from slow_twins import slstm_reference
 
 from lengthwise.errors import InputError
@@ -21,10 +22,6 @@ VARIANTS = {
     ),
     "mlstm with capped gates": MLSTMConfig(heads=1, value_expansion=0.5, gate_cap=15.0),
 }
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def build(config):

@@ -7,7 +7,9 @@ from typing import Any
 
 import yaml
 
+from lengthwise.report.results import Results, comparable
 from lengthwise.runs.rows import Head, Row, dump_evaluation
+from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES
 
 LENGTHS = (*range(1, 61), 1000)
@@ -105,3 +107,8 @@ def environment(recipe: str, seed: int) -> dict[str, Any]:
         "python": "3.11.2",
         "machine": {"processor": "x86_64", "cores": 2},
     }
+
+
+def read(root: Path) -> Results:
+    (results,) = comparable(read_table([root]))
+    return results

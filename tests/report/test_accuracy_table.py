@@ -5,22 +5,15 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from run_folders import LENGTHS, write_run
+from run_folders import LENGTHS, read, write_run
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import wilson_interval
-from lengthwise.report.results import Results, comparable
 from lengthwise.report.sections.accuracy import accuracy_table
 from lengthwise.report.summary import summarise
 from lengthwise.report.words import percent
-from lengthwise.runs.table import read_table
 
 Z = 1.959964
-
-
-def read(root: Path) -> Results:
-    (results,) = comparable(read_table([root]))
-    return results
 
 
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

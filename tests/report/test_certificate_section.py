@@ -10,7 +10,7 @@ import safetensors.numpy
 from certificates import make_certificate, up_to, write_certificate, wrong_on
 from hypothesis import given
 from hypothesis import strategies as st
-from run_folders import write_run
+from run_folders import read, write_run
 
 from lengthwise.certificates.attachment import certificate_row
 from lengthwise.certificates.automaton_drawing import (
@@ -25,15 +25,9 @@ from lengthwise.certificates.certificate import FILE_NAME, hash_weights
 from lengthwise.certificates.section import Certificates, automata_figure, certificate_rows
 from lengthwise.errors import InputError
 from lengthwise.report.page import Report
-from lengthwise.report.results import Results, comparable
 from lengthwise.runs.table import read_table
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.regular.automaton import Automaton
-
-
-def read(root: Path) -> Results:
-    (results,) = comparable(read_table([root]))
-    return results
 
 
 def finished_run(root: Path, task: str, seed: int = 0) -> Path:

@@ -11,10 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 import vl_convert
-from run_folders import write_run
+from run_folders import read, write_run
 
 from lengthwise.report.page import Report
-from lengthwise.report.results import Results, comparable
 from lengthwise.report.sections.accuracy import by_length, caption
 from lengthwise.report.summary import summarise
 from lengthwise.runs.table import read_table
@@ -54,11 +53,6 @@ def unpacked(groups: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for group in groups:
         for row in group["rows"]:
             yield group["words"] | dict(zip(group["names"], row, strict=True))
-
-
-def read(root: Path) -> Results:
-    (results,) = comparable(read_table([root]))
-    return results
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import vl_convert
 from rich.console import Console
-from run_folders import write_run
+from run_folders import read, write_run
 from test_page import Outline, unpacked
 from text_folders import LOSS, write_text_run
 
@@ -17,7 +17,7 @@ from lengthwise.report.diagnosed import Diagnosed, worst
 from lengthwise.report.layout import arrange
 from lengthwise.report.page import Report
 from lengthwise.report.panels import PICKED
-from lengthwise.report.results import BY_POSITION, Results, comparable
+from lengthwise.report.results import BY_POSITION
 from lengthwise.report.sections.by_position import by_position
 from lengthwise.report.sections.perplexity import summarise_text, text_table
 from lengthwise.report.sections.sweeps import sweeps
@@ -25,11 +25,6 @@ from lengthwise.runs.rows import Head, Row, read_evaluation
 from lengthwise.runs.table import read_table
 
 Measured = tuple[Head, list[Row]]
-
-
-def read(root: Path) -> Results:
-    (results,) = comparable(read_table([root]))
-    return results
 
 
 def measured(run: Path) -> Measured:

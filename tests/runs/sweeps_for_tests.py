@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from lengthwise.runs.sweep import SweepRun, expand, load_sweep
+
 BASE = {
     "task": "parity",
     "model": {"name": "ldru", "width": 4, "operator": {"name": "sum"}},
@@ -28,3 +30,8 @@ def write_sweep(folder: Path, **settings: Any) -> Path:
     path = folder / "grid.yaml"
     path.write_text(yaml.safe_dump(GRID | settings, sort_keys=False))
     return path
+
+
+def expanded(folder: Path, *overrides: str, **settings: Any) -> list[SweepRun]:
+    sweep, base = load_sweep(str(write_sweep(folder, **settings)))
+    return expand(sweep, base, overrides)

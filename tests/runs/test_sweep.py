@@ -7,18 +7,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sweeps_for_tests import BASE, GRID, write_sweep
+from sweeps_for_tests import BASE, GRID, expanded, write_sweep
 
 from lengthwise.errors import InputError
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.shipped import find_sweep, recipe_names, sweep_names
-from lengthwise.runs.sweep import Sweep, SweepRun, expand, load_sweep, select
+from lengthwise.runs.sweep import Sweep, expand, load_sweep, select
 from lengthwise.tasks.regular.task import Regular
-
-
-def expanded(folder: Path, *overrides: str, **settings: Any) -> list[SweepRun]:
-    sweep, base = load_sweep(str(write_sweep(folder, **settings)))
-    return expand(sweep, base, overrides)
 
 
 def test_a_grid_has_a_run_for_each_combination_and_seed(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from sweeps_for_tests import write_sweep
+from sweeps_for_tests import expanded, write_sweep
 from typer.testing import CliRunner, Result
 
 from lengthwise.cli.main import app
@@ -40,11 +39,6 @@ from lengthwise.training.checkpoint import load_checkpoint
 
 LONG = ("training.steps=300", "training.log_every=5", "training.checkpoint_every=10")
 """Long enough to be killed on the way."""
-
-
-def expanded(folder: Path, *overrides: str, **settings: Any) -> list[SweepRun]:
-    sweep, base = load_sweep(str(write_sweep(folder, **settings)))
-    return expand(sweep, base, overrides)
 
 
 def cli(*arguments: object) -> Result:

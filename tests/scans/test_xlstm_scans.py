@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_tensors import normal
 from slow_twins import mlstm_reference, slstm_reference
 from torch.nn import functional as F  # noqa: N812
 
@@ -15,10 +16,6 @@ from lengthwise.scans.xlstm import MatrixMemory, ScalarMemory, mlstm_scan, runni
 
 ROWS, HEADS, KEYS, VALUES = 2, 3, 4, 5
 EXTREMES = [-1e4, -100.0, 0.0, 100.0, 1e4]
-
-
-def normal(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def matrix_inputs(length, scale=3.0, dtype=torch.float64):
