@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.babilong import BabiLong, read_babi
@@ -316,6 +317,27 @@ def test_what_cannot_be_read_is_told_in_words(name: str, text: str, message: str
     folder = write(tmp_path / "data" / name, text).parent
     with pytest.raises(InputError, match=message):
         Classification(source=str(folder)).identity()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(?P<label>", "is not a regular expression: missing"),
+        (r"(?P<text>.*)", r"has no group 'label': \(\?P<label>\.\.\.\)"),
+        (r"(?P<label>.*):(.*)", "has no group 'text'"),
+        (r"(?P<label>.*)(?P<text>.{99999999999})", "is not a regular expression"),
+    ],
+)
+def test_a_pattern_without_its_groups_is_refused_as_a_setting(pattern: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Classification(source="data", pattern=pattern)
+
+
+def test_a_group_of_a_pattern_may_match_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "data" / "train.label", "a:x\n:y\n").parent
+    write(folder / "test.label", ":z\n")
+    task = Classification(source=str(folder), pattern=r"(?P<label>\w+)?:(?P<text>.*)")
+    assert task.splits["train"] == [("a", "x"), ("", "y")]
 
 
 def test_a_label_that_is_not_trained_on_is_refused(tmp_path: Path) -> None:

@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task, side_by_side
 from lengthwise.tasks.filler import UNKNOWN, most_common, numbered
-from lengthwise.tasks.plain import whole
+from lengthwise.tasks.plain import Expression, whole
 from lengthwise.tasks.records import SEPARATED, ending, separated
 
 
@@ -30,6 +30,12 @@ class Text(NamedTuple):
 
     label: str
     text: str
+
+
+def _with_groups(pattern: str) -> str:
+    if missing := {"label", "text"} - {*re.compile(pattern).groupindex}:
+        raise ValueError(f"{pattern!r} has no group {min(missing)!r}: (?P<{min(missing)}>...)")
+    return pattern
 
 
 _BEGINNINGS = {"train": ("train",), "validation": ("valid", "dev"), "test": ("test",)}
@@ -52,7 +58,7 @@ class Classification(Task):
     """A file, or a folder whose files' names begin with ``train``, ``test`` and ``valid`` or ``dev``."""
     column: int = 0
     """Where the label of a row of ``.csv`` or ``.tsv`` stands; -1 for the last column."""
-    pattern: str = r"(?P<label>[^:]+):(?P<text>.*)"
+    pattern: Annotated[Expression, AfterValidator(_with_groups)] = r"(?P<label>[^:]+):(?P<text>.*)"
     """Of a line of any other file, with groups ``label`` and ``text``."""
     test_share: float = Field(default=0.2, gt=0, lt=1)
     """The share of texts that is measured where there is no file for it; which ones, their content decides."""
@@ -187,7 +193,7 @@ class Classification(Task):
     def _lines(self, path: Path, text: str) -> Iterator[Text]:
         for number, line in enumerate(text.splitlines(), start=1):
             if match := re.fullmatch(self.pattern, line):
-                yield Text(match["label"].strip(), match["text"])
+                yield Text((match["label"] or "").strip(), match["text"] or "")
             elif line:
                 raise InputError(f"{path}, line {number}: {line[:40]!r} does not match {self.pattern!r} (pattern)")
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.records import LONGEST, unpacked
 
+
+def _compiled(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return pattern
+
+
+Expression = Annotated[str, AfterValidator(_compiled)]
+"""A regular expression of Python, as settings have it."""
 _CHUNK = 2**20
 _MARK = b"\xef\xbb\xbf"
 

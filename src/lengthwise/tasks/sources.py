@@ -12,14 +12,14 @@ from glob import has_magic
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.extras import import_extra
 from lengthwise.files import read_bytes
 from lengthwise.registry import Registry, nearest_name
 from lengthwise.settings import Settings
-from lengthwise.tasks.plain import cut, ends_in_crlf, whole
+from lengthwise.tasks.plain import Expression, cut, ends_in_crlf, whole
 from lengthwise.tasks.records import RECORDS, ending, read_texts, saved_data_set, text_column
 
 
@@ -104,20 +104,11 @@ class FilesSource(SourceConfig):
     column: str | int | None = None
     """The column of records that holds the text, or its number from 0 where the first row is no header; by default
     ``text``, or the only one that holds any."""
-    boundary: str | None = None
+    boundary: Expression | None = None
     """A regular expression at whose matches a new document starts in a file of text; ``^`` matches at every line."""
     pieces: int | None = Field(default=None, ge=16)
     """Bytes after which a new document starts inside a file of text: at the next end of a line, or within a line, where
     it goes on for as many bytes again, at a blank or else between two letters."""
-
-    @field_validator("boundary")
-    @classmethod
-    def _compiles(cls, boundary: str | None) -> str | None:
-        try:
-            re.compile(boundary or "")
-        except re.error as error:
-            raise ValueError(f"{boundary!r} is not a regular expression: {error}") from error
-        return boundary
 
     @property
     def described(self) -> str:
