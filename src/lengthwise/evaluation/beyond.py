@@ -6,7 +6,7 @@ Shape letters: B rows, S = T + 1 elements of a row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, TypeAlias
 
 import torch
@@ -77,7 +77,10 @@ class Perplexity(_Beyond):
         length = self.reach * context
         tokens_BS = _held_out(own, task, self.rows, length)
         losses = self._losses(own, tokens_BS, context)
-        yield from _by_position(task, losses, log_edges(length, self.bins))
+        half = student_quantile(0.975, self.rows - 1)
+        for place in losses.by_position(log_edges(length, self.bins)):
+            ends = (place.mean - half * place.standard_error, place.mean + half * place.standard_error)
+            yield _row(task, _name(task), place.mean, ends, place.rows, {"start": place.start - 1, "end": place.end})
         if not isinstance(task.outputs, Tokens):
             return
         edges = octave_edges(length, context)
@@ -181,14 +184,6 @@ def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> Tenso
 def _name(task: Task) -> str:
     """Return what the loss by position is called: squared errors are no nats, and have no perplexity."""
     return "loss" if isinstance(task.outputs, Tokens) else "error_by_position"
-
-
-def _by_position(task: Task, losses: RowLosses, edges: Sequence[int]) -> Iterator[Row]:
-    half = student_quantile(0.975, len(losses.sums_BN) - 1)
-    for place in losses.by_position(edges):
-        reach = half * place.standard_error
-        ends = (place.mean - reach, place.mean + reach)
-        yield _row(task, _name(task), place.mean, ends, place.rows, {"start": place.start - 1, "end": place.end})
 
 
 def _row(task: Task, metric: str, value: float, ends: tuple[float, float], samples: int, axes: _Axes) -> Row:

@@ -170,8 +170,6 @@ def _apart(
 ) -> Iterator[tuple[Point, _Scores]]:
     """Evaluate each point on sequences of its own."""
     found: list[list[_Scores]] = [[] for _ in points]
-    waiting = iter(enumerate(points[known:], start=known))
-    number, point = next(waiting, (0, None))
     for pieces in _together(model, task, _drawn(task, points, rng)):
         if pieces[-1][0] < known:
             continue
@@ -184,11 +182,11 @@ def _apart(
             begin, end = end, end + len(piece)
             found[place].append({name: each[begin:end] for name, each in scores.items()})
         # As soon as it is whole, so that an evaluation can be watched, and left, at every row.
-        while point is not None and _count(found[number]) == point.samples:
-            yield point, {name: torch.cat([scores[name] for scores in found[number]]) for name in found[number][0]}
-            number, point = next(waiting, (0, None))
-    if point is not None:
-        raise InputError(f"{task.label} has other than {point.samples} samples at {dict(point.axes)}")
+        while known < len(points) and _count(parts := found[known]) == points[known].samples:
+            yield points[known], {name: torch.cat([scores[name] for scores in parts]) for name in parts[0]}
+            known += 1
+    if known < len(points):
+        raise InputError(f"{task.label} has other than {points[known].samples} samples at {dict(points[known].axes)}")
 
 
 def _count(parts: Sequence[_Scores]) -> int:

@@ -69,9 +69,7 @@ class Passing(ObservingIntervention):
 
     def __init__(self, config: PassingConfig) -> None:
         super().__init__()
-        self.conv_states = config.conv_states
-        self.zero_probability = config.zero_probability
-        self.zero_share = config.zero_share
+        self.config, self.conv_states = config, config.conv_states
         self.memory = State({})
         """What is passed of the last final state, B rows."""
 
@@ -82,11 +80,12 @@ class Passing(ObservingIntervention):
     def _fresh(self, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> Tensor | None:
         """Return [B] booleans, true for the rows that start from the initial state; none for no row."""
         del fresh_B
-        if not self.zero_probability and not self.zero_share:
+        share, chance = self.config.zero_share, self.config.zero_probability
+        if not chance and not share:
             return None
         always_B = torch.arange(batch_size) < self.always_initial(batch_size)
         # A row alone cannot be shared out: so many of its steps start from the initial state instead.
-        chance = max(self.zero_probability, self.zero_share) if batch_size == 1 else self.zero_probability
+        chance = max(chance, share) if batch_size == 1 else chance
         return always_B | (torch.rand(batch_size, generator=rng) < chance)
 
     def always_initial(self, batch_size: int) -> int:
@@ -94,8 +93,8 @@ class Passing(ObservingIntervention):
 
         Small batches keep one that passes its state, unless the share is all of them.
         """
-        rows = round(self.zero_share * batch_size)
-        return rows if self.zero_share == 1 else min(rows, batch_size - 1)
+        rows = round(self.config.zero_share * batch_size)
+        return rows if self.config.zero_share == 1 else min(rows, batch_size - 1)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
         if not self.memory:
@@ -156,14 +155,11 @@ class StatePassing(Passing):
     """
 
     name = "state_passing"
-
-    def __init__(self, config: StatePassingConfig) -> None:
-        super().__init__(config)
-        self.permute = config.permute
+    config: StatePassingConfig
 
     def _sources(self, batch_size: int, rng: torch.Generator) -> Tensor | slice:
         rows = self.memory.batch_size
-        if not self.permute:
+        if not self.config.permute:
             return slice(None) if batch_size == rows else torch.arange(batch_size) % rows
         if batch_size != rows:
             return (torch.arange(batch_size) + torch.randint(1, max(rows, 2), (batch_size,), generator=rng)) % rows
