@@ -12,7 +12,7 @@ from lengthwise.tasks.regular.described import Described, as_class, in_order
 
 _DOT_TOKEN = re.compile(
     r"(?P<space>\s+|//[^\n]*|/\*.*?\*/|(?<![^\n])\#[^\n]*)"
-    r"|(?P<quoted>\"(?:\\.|[^\"\\])*\")|(?P<id>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?))|(?P<mark>->|--|[{}\[\];,=:])",
+    r"|(?P<quoted>\"(?:\\.|[^\"\\])*\")|(?P<id>[^\W\d]\w*|-?(?:\.\d+|\d+(?:\.\d*)?))|(?P<mark>->|--|[{}\[\];,=:])|(?P<strange>.)",
     re.DOTALL,
 )
 _SHAPELESS = {"none", "point", "plaintext", "plain"}
@@ -80,15 +80,13 @@ class _Drawing:
     def __init__(self, text: str) -> None:
         self._tokens: list[tuple[str, int]] = []
         self._place = 0
-        position, line = 0, 1
-        while position < len(text):
-            token = _DOT_TOKEN.match(text, position)
-            if token is None:
-                raise InputError(f"line {line}: {text[position]!r} is not understood; only plain names and labels are")
+        line = 1
+        for token in _DOT_TOKEN.finditer(text):
+            if token.lastgroup == "strange":
+                raise InputError(f"line {line}: {token.group()!r} is not understood; only plain names and labels are")
             if token.lastgroup != "space":
                 self._tokens.append((token.group(), line))
             line += token.group().count("\n")
-            position = token.end()
         self._tokens.append(("", line))
 
     def read(self) -> tuple[dict[str, dict[str, str]], list[tuple[str, str, dict[str, str]]]]:

@@ -31,7 +31,8 @@ MOST_SETS = 10_000
 
 _TOKEN = re.compile(
     r"(?P<symbol>[0-9a-z])|(?P<set>\.|\[\^?(?:[0-9a-z]-[0-9a-z]|[0-9a-z])+\])"
-    r"|(?P<repeat>[*+?]|\{[0-9]*,[0-9]*\}|\{[0-9]+\})|(?P<other>[()|])"
+    r"|(?P<repeat>[*+?]|\{[0-9]*,[0-9]*\}|\{[0-9]+\})|(?P<other>[()|])|(?P<strange>.)",
+    re.DOTALL,
 )
 _REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
@@ -177,12 +178,10 @@ def _parsed(pattern: str) -> tuple[_Part, list[str]]:
     if len(pattern) > LONGEST_PATTERN:
         raise InputError(f"a regular expression has {LONGEST_PATTERN:,} characters at most, not {len(pattern):,}")
     groups: list[list[list[_Part]]] = [[[]]]
-    used, opened, before, position = set[str](), list[int](), None, 0
-    while position < len(pattern):
-        token, branch = _TOKEN.match(pattern, position), groups[-1][-1]
-        text = token.group() if token else pattern[position]
-        problem = _problem(token, before, len(opened))
-        if token is None or problem:
+    used, opened, before = set[str](), list[int](), None
+    for token in _TOKEN.finditer(pattern):
+        text, position, branch = token.group(), token.start(), groups[-1][-1]
+        if problem := _problem(token, before, len(opened)):
             raise _senseless(pattern, f"{text!r} at position {position} {problem}")
         if token.lastgroup == "repeat":
             least, most = _bounds(text)
@@ -199,7 +198,7 @@ def _parsed(pattern: str) -> tuple[_Part, list[str]]:
             branches = groups.pop()
             groups[-1][-1].append(partial(_Places.choose, branches=branches))
             opened.pop()
-        before, position = token, position + len(text)
+        before = token
     if opened:
         raise _senseless(pattern, f"'(' at position {opened[-1]} is not closed")
     symbols = [symbol for symbol in SYMBOLS if any(_stands_for(one, symbol) for one in used - {"."})]
@@ -222,9 +221,9 @@ def _bounds(text: str) -> tuple[int, int | None]:
     return int(least or 0), int(most) if most else None if comma else int(least)
 
 
-def _problem(token: re.Match[str] | None, before: re.Match[str] | None, depth: int) -> str | None:
+def _problem(token: re.Match[str], before: re.Match[str] | None, depth: int) -> str | None:
     """Return what is wrong with a token behind another one, in so many groups."""
-    if token is None:
+    if token.lastgroup == "strange":
         return "is not understood there; use 0 to 9, a to z, ( ) | * + ? . {m,n} and [ ]"
     text = token.group()
     if token.lastgroup == "repeat":
