@@ -142,8 +142,10 @@ def test_a_boundary_cuts_a_file_into_documents(tmp_path: Path) -> None:
     write(tmp_path, {"a.txt": b"preface\n# One\ntext # not here\n# Two\n"})
     found = list(FilesSource(paths=(str(tmp_path),), boundary="^# ").documents())
     assert found == [("a.txt#0", b"preface\n"), ("a.txt#1", b"# One\ntext # not here\n"), ("a.txt#2", b"# Two\n")]
-    with pytest.raises(ValidationError, match="not a regular expression"):
-        FilesSource(paths=("a.txt",), boundary="(")
+    # The last two are expressions of text, but not of bytes.
+    for wrong in ("(", "x{99999999999}", r"\u2028", "(?u)x"):
+        with pytest.raises(ValidationError, match="not a regular expression"):
+            FilesSource(paths=("a.txt",), boundary=wrong)
 
 
 def test_empty_documents_are_left_out(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lengthwise.registry import nearest_name
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task, side_by_side
 from lengthwise.tasks.filler import UNKNOWN, most_common, numbered
-from lengthwise.tasks.plain import Expression, whole
+from lengthwise.tasks.plain import compiles, whole
 from lengthwise.tasks.records import SEPARATED, ending, separated
 
 
@@ -33,7 +33,7 @@ class Text(NamedTuple):
 
 
 def _with_groups(pattern: str) -> str:
-    if missing := {"label", "text"} - {*re.compile(pattern).groupindex}:
+    if missing := {"label", "text"} - {*re.compile(compiles(pattern)).groupindex}:
         raise ValueError(f"{pattern!r} has no group {min(missing)!r}: (?P<{min(missing)}>...)")
     return pattern
 
@@ -58,7 +58,7 @@ class Classification(Task):
     """A file, or a folder whose files' names begin with ``train``, ``test`` and ``valid`` or ``dev``."""
     column: int = 0
     """Where the label of a row of ``.csv`` or ``.tsv`` stands; -1 for the last column."""
-    pattern: Annotated[Expression, AfterValidator(_with_groups)] = r"(?P<label>[^:]+):(?P<text>.*)"
+    pattern: Annotated[str, AfterValidator(_with_groups)] = r"(?P<label>[^:]+):(?P<text>.*)"
     """Of a line of any other file, with groups ``label`` and ``text``."""
     test_share: float = Field(default=0.2, gt=0, lt=1)
     """The share of texts that is measured where there is no file for it; which ones, their content decides."""

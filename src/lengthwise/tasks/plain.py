@@ -6,24 +6,21 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.records import LONGEST, unpacked
 
 
-def _compiled(pattern: str) -> str:
+def compiles(pattern: str, *, of_bytes: bool = False) -> str:
+    """Return a regular expression of a setting, or raise what its validation tells: it does not parse."""
     try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        re.compile(pattern.encode() if of_bytes else pattern)
+    # Of what bytes know nothing, and of what is too large or too deep, the errors are plain ones.
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
     return pattern
 
 
-Expression = Annotated[str, AfterValidator(_compiled)]
-"""A regular expression of Python, as settings have it."""
 _CHUNK = 2**20
 _MARK = b"\xef\xbb\xbf"
 

@@ -8,18 +8,19 @@ import re
 import sysconfig
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from glob import has_magic
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lengthwise.errors import InputError
 from lengthwise.extras import import_extra
 from lengthwise.files import read_bytes
 from lengthwise.registry import Registry, nearest_name
 from lengthwise.settings import Settings
-from lengthwise.tasks.plain import Expression, cut, ends_in_crlf, whole
+from lengthwise.tasks.plain import compiles, cut, ends_in_crlf, whole
 from lengthwise.tasks.records import RECORDS, ending, read_texts, saved_data_set, text_column
 
 
@@ -104,7 +105,7 @@ class FilesSource(SourceConfig):
     column: str | int | None = None
     """The column of records that holds the text, or its number from 0 where the first row is no header; by default
     ``text``, or the only one that holds any."""
-    boundary: Expression | None = None
+    boundary: Annotated[str, AfterValidator(partial(compiles, of_bytes=True))] | None = None
     """A regular expression at whose matches a new document starts in a file of text; ``^`` matches at every line."""
     pieces: int | None = Field(default=None, ge=16)
     """Bytes after which a new document starts inside a file of text: at the next end of a line, or within a line, where
