@@ -13,7 +13,7 @@ from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.snapped import SnappedUnit, judge
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
-from lengthwise.tasks.regular.language import Example, Language, Sampling
+from lengthwise.tasks.regular.language import Language, Sampling
 
 SUMS = Automaton(
     np.array([[1, 2, 5], [5, 5, 3], [5, 5, 4], [1, 2, 5], [2, 1, 5], [5, 5, 5]]),
@@ -25,7 +25,7 @@ SUMS = Automaton(
 
 def sums() -> Language:
     """Return sums of bits as a task: its strings have odd lengths, and not every two pieces fit together."""
-    return Language("sums", "the sum mod 2", (Example((1, 2, 1), 0), Example((1,), 1)), SUMS, Sampling.UNIFORM)
+    return Language("sums", "the sum mod 2", {"121": 0, "1": 1}, SUMS, Sampling.UNIFORM)
 
 
 def exact_reading(task: Language, width: int = 16, noise: float = 0.0, seed: int = 0) -> Reading:

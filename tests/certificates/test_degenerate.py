@@ -24,7 +24,7 @@ from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.run import train_run
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
-from lengthwise.tasks.regular.language import Example, Language, Sampling
+from lengthwise.tasks.regular.language import Language, Sampling
 
 LANGUAGES: dict[str, tuple[list[list[int]], list[int]]] = {
     "all strings": ([[0, 0]], [1]),
@@ -47,8 +47,7 @@ UNITS: dict[str, dict[str, Any]] = {
 def test_the_least_languages_and_units_have_a_certificate(name: str, unit: str) -> None:
     transitions, outputs = LANGUAGES[name]
     automaton = Automaton(np.array(transitions), 0, np.array(outputs))
-    example = Example((0,), int(automaton.label(np.array([[0]]))[0]))
-    task = Language(name, name, (example, example), automaton, Sampling.UNIFORM)
+    task = Language(name, name, {"0": int(automaton.label(np.array([[0]]))[0])}, automaton, Sampling.UNIFORM)
     torch.manual_seed(0)
     model = LDRUConfig.model_validate(UNITS[unit]).build(task.vocabulary, max(task.classes, 1)).eval()
     found = METHODS.load(default_method(model))(model, task, Limits())

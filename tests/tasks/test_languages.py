@@ -97,11 +97,11 @@ def test_labels_of_prefixes_and_spans_are_those_of_the_strings_alone(name: str):
 def test_worked_examples_follow_the_rule(name: str):
     language = get_language(name)
     assert len(language.examples) == 2
-    assert len({example.label for example in language.examples}) == 2
-    for example in language.examples:
-        text = "".join(map(str, example.tokens))
-        assert RULES[name](text) == example.label
-        assert language.label(np.array([example.tokens], dtype=np.int64)).tolist() == [example.label]
+    assert len({*language.examples.values()}) == 2
+    for written, label in language.examples.items():
+        tokens = [language.symbols.index(letter) for letter in written]
+        assert RULES[name]("".join(map(str, tokens))) == label
+        assert language.label(np.array([tokens], dtype=np.int64)).tolist() == [label]
 
 
 @pytest.mark.slow

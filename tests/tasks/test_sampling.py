@@ -255,7 +255,7 @@ def test_lengths_that_do_not_exist_are_answered_with_those_that_do():
 
 def test_a_domain_with_gaps_takes_the_length_just_below_and_no_other():
     every_fourth = Automaton(np.array([[1], [2], [3], [0]]), 0, np.array([0, -1, -1, -1]))
-    language = Language("fours", "0", (), every_fourth, Sampling.UNIFORM)
+    language = Language("fours", "0", {}, every_fourth, Sampling.UNIFORM)
     assert language.nearest_length(8) == 8
     assert language.nearest_length(9) == 8
     with pytest.raises(InputError, match="length 6 has a class in fours; the nearest lengths that do are 4 and 8"):

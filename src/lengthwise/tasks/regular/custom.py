@@ -65,7 +65,7 @@ def regex_language(pattern: str) -> Language:
     automaton = automaton_from_regex(pattern)
     names = ", ".join(f"{number} is {symbol!r}" for number, symbol in enumerate(alphabet))
     rule = f"1 if the string matches {pattern}, where {names}"
-    return Language(f"regex:{pattern}", rule, (), automaton, Sampling.BALANCED, symbols=tuple(alphabet))
+    return Language(f"regex:{pattern}", rule, {}, automaton, Sampling.BALANCED, symbols=tuple(alphabet))
 
 
 def dfa_language(path: str | Path, *, sink: bool = False) -> Language:
@@ -89,7 +89,7 @@ def dfa_language(path: str | Path, *, sink: bool = False) -> Language:
         raise InputError(f"{path}: {error}") from error
     rule = f"the class of the state that the automaton in {path} ends in"
     name = f"dfa{'+sink' if sink else ''}:{path}"
-    return Language(name, rule, (), automaton, Sampling.BALANCED, symbols=tuple(found.alphabet))
+    return Language(name, rule, {}, automaton, Sampling.BALANCED, symbols=tuple(found.alphabet))
 
 
 def _described(text: str, suffix: str) -> Described:

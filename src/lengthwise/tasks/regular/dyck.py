@@ -5,14 +5,14 @@ Shape letters: B batch rows, T tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton, Strings
-from lengthwise.tasks.regular.language import Example, Language, Sampling, mix
+from lengthwise.tasks.regular.language import Language, Sampling, mix
 from lengthwise.tasks.regular.sampling import CountingSampler
 
 BEYOND = 0.1
@@ -45,7 +45,7 @@ class Dyck(Language):
         depth: how deep an accepted string may nest.
     """
 
-    def __init__(self, name: str, rule: str, examples: tuple[Example, ...], depth: int) -> None:
+    def __init__(self, name: str, rule: str, examples: Mapping[str, int], depth: int) -> None:
         depths = build_depths(depth + 1)
         accepted_S = (depths.outputs_S > 0) & (depths.outputs_S <= depth)
         automaton = Automaton(depths.transitions_SA, depths.start, accepted_S.astype(np.int64)).minimal()

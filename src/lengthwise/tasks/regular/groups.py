@@ -60,7 +60,7 @@ def group_language(name: str) -> Language:
     rule = f"the product of the elements of {group}, from left to right, by their number among its {len(elements)}"
     names = [_cycles(one) if len(one) <= MOST_CYCLES else str(number[one]) for one in symbols]
     automaton = Automaton(products_GK, 0, np.arange(len(elements)))
-    return Language(f"group:{name}", rule, (), automaton, Sampling.UNIFORM, symbols=tuple(names))
+    return Language(f"group:{name}", rule, {}, automaton, Sampling.UNIFORM, symbols=tuple(names))
 
 
 def _generators(group: str) -> list[Permutation]:

@@ -34,19 +34,6 @@ class Sampling(StrEnum):
     """Half of the strings uniform among the accepted, half uniform among all."""
 
 
-@dataclass(frozen=True)
-class Example:
-    """A worked example of a rule.
-
-    Args:
-        tokens: the string.
-        label: its class.
-    """
-
-    tokens: tuple[int, ...]
-    label: int
-
-
 @dataclass(eq=False, repr=False)
 class Language:
     """A regular language, sampled and labelled exactly at every length.
@@ -54,7 +41,7 @@ class Language:
     Args:
         name: as messages and result rows say it.
         rule: what decides the class, in words.
-        examples: worked examples.
+        examples: worked examples: a string, a letter a symbol, and its class.
         automaton: gives every string its class.
         sampling: the standard distribution. `Sampling.BALANCED` needs two classes; with more of them, and at
             lengths without accepted strings, all strings are uniform.
@@ -67,7 +54,7 @@ class Language:
 
     name: str
     rule: str
-    examples: tuple[Example, ...]
+    examples: Mapping[str, int]
     automaton: Automaton
     sampling: Sampling
     draw: Draw | None = None

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from operator import xor
+from typing import Any
 
 import numpy as np
 
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.dyck import Dyck
-from lengthwise.tasks.regular.language import Draw, Example, Language, Sampling
+from lengthwise.tasks.regular.language import Language, Sampling
 
 MODULUS = 5
 PLUS, MINUS, TIMES = 5, 6, 7
@@ -95,32 +96,21 @@ def _draw_arithmetic(rng: np.random.Generator, batch_size: int, length: int) -> 
     return tokens
 
 
-def _examples(labels: Mapping[str, int]) -> tuple[Example, ...]:
-    return tuple(Example(tuple(_ARITHMETIC.index(symbol) for symbol in text), label) for text, label in labels.items())
-
-
-def _row(
-    name: str,
-    build: Callable[[], Automaton],
-    rule: str,
-    examples: Mapping[str, int],
-    sampling: Sampling = Sampling.UNIFORM,
-    draw: Draw | None = None,
-    symbols: str = "",
-) -> Row:
-    return cache(lambda: Language(name, rule, _examples(examples), build().minimal(), sampling, draw, tuple(symbols)))
+def _row(name: str, build: Callable[[], Automaton], rule: str, examples: Mapping[str, int], **settings: Any) -> Row:
+    settings = {"sampling": Sampling.UNIFORM, **settings}
+    return cache(lambda: Language(name, rule, examples, build().minimal(), **settings))
 
 
 def _tomita(number: int) -> Row:
     rule, examples, *_ = _TOMITA[number - 1]
-    return _row(f"tomita_{number}", lambda: build_tomita(number), f"1 if {rule}", examples, Sampling.BALANCED)
+    return _row(f"tomita_{number}", lambda: build_tomita(number), f"1 if {rule}", examples, sampling=Sampling.BALANCED)
 
 
 def _dyck(depth: int) -> Row:
     name = f"dyck_{depth}"
     rule = f"1 if balanced (0 opens, 1 closes), not empty and nested at most {depth} deep, otherwise 0"
     examples = {"0" * depth + "1" * depth + "01": 1, "0" * (depth + 1) + "1" * (depth + 1): 0}
-    return cache(lambda: Dyck(name, rule, _examples(examples), depth))
+    return cache(lambda: Dyck(name, rule, examples, depth))
 
 
 def _prefix(symbols: int, base: int) -> Row:
@@ -153,7 +143,7 @@ modular_arithmetic = _row(
     "digits 0 to 4 joined by + (5), - (6) and * (7), worked strictly from left to right, mod 5",
     {"1+2*3": 4, "1-3": 3},
     draw=_draw_arithmetic,
-    symbols=_ARITHMETIC,
+    symbols=tuple(_ARITHMETIC),
 )
 modular_arithmetic_precedence = _row(
     "modular_arithmetic_precedence",
@@ -161,7 +151,7 @@ modular_arithmetic_precedence = _row(
     "digits 0 to 4 joined by + (5), - (6) and * (7), products first, mod 5",
     {"1+2*3": 2, "4-2*2-1": 4},
     draw=_draw_arithmetic,
-    symbols=_ARITHMETIC,
+    symbols=tuple(_ARITHMETIC),
 )
 tomita_1, tomita_2, tomita_3, tomita_4, tomita_5, tomita_6, tomita_7 = (_tomita(number) for number in range(1, 8))
 dyck_2, dyck_3, dyck_4, dyck_6, dyck_8, dyck_12 = (_dyck(depth) for depth in (2, 3, 4, 6, 8, 12))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from lengthwise.errors import InputError
-from lengthwise.tasks.regular.writing import describe_growth, path_to
+from lengthwise.tasks.regular.writing import path_to, write_runs
 
 StateT = TypeVar("StateT", bound=Hashable)
 
@@ -34,6 +34,7 @@ class Search(Generic[StateT]):
         """The places of the followers of what was found."""
         self.parents, self.letters = [-1], [-1]
         """From where each was found, and by which symbol; -1 for the start."""
+        self._depths = [0]
         self._places: dict[StateT, int] = {start: 0}
         self._followers, self._limit, self._too_many = followers, limit, too_many
 
@@ -51,8 +52,16 @@ class Search(Generic[StateT]):
         place = self._places.setdefault(state, len(self.found))
         if place == len(self.found):
             if place >= self._limit:
-                raise InputError(self._too_many.format(self._limit, describe_growth(self.parents, self.letters)))
+                raise InputError(self._too_many.format(self._limit, self._growth()))
             self.found.append(state)
             self.parents.append(len(self.rows))
             self.letters.append(symbol)
+            self._depths.append(self._depths[len(self.rows)] + 1)
         return place
+
+    def _growth(self) -> str:
+        """Say how far the search came, and by which strings last."""
+        last = [self.path(place) for place in range(len(self.found))[-3:]]
+        written = ", ".join(write_runs(symbols, most=24) or "the empty string" for symbols in last)
+        new = self._depths.count(self._depths[-1])
+        return f"{new} of them are new with strings of {self._depths[-1]} symbols, the last ones with {written}"

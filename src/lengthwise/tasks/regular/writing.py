@@ -42,27 +42,6 @@ def write_runs(symbols: Sequence[int], most: int | None = None) -> str:
     return " ".join([*parts, left] if left else parts)
 
 
-def describe_growth(parents: Sequence[int], letters: Sequence[int]) -> str:
-    """Say how far a search breadth first came, and by which strings last.
-
-    Args:
-        parents: for each thing found, in order, the one that it was found from; -1 for the first.
-        letters: the symbol that led from there; -1 for the first.
-    """
-    depths: list[int] = []
-    for parent in parents:
-        depths.append(0 if parent < 0 else depths[parent] + 1)
-    deepest = depths[-1]
-    last = [
-        write_runs(path_to(parents, letters, place), most=24) or "the empty string"
-        for place in range(len(parents))[-3:]
-    ]
-    return (
-        f"{depths.count(deepest)} of them are new with strings of {deepest} symbols, "
-        f"the last ones with {', '.join(last)}"
-    )
-
-
 def _repeated(symbols: Sequence[int], place: int) -> tuple[int, int]:
     """Return the block at a place whose repetitions cover most, and how often it stands there."""
     best = (1, 1)
@@ -77,7 +56,13 @@ def _repeated(symbols: Sequence[int], place: int) -> tuple[int, int]:
 
 
 def path_to(parents: Sequence[int] | Ints, letters: Sequence[int] | Ints, place: int) -> list[int]:
-    """Return the symbols by which a search found something; arguments as in `describe_growth`."""
+    """Return the symbols by which a search found something.
+
+    Args:
+        parents: for each thing found, in order, the one that it was found from; -1 for the first.
+        letters: the symbol that led from there; -1 for the first.
+        place: what was found.
+    """
     symbols: list[int] = []
     while parents[place] >= 0:
         symbols.append(int(letters[place]))
