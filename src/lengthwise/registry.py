@@ -6,10 +6,10 @@ import difflib
 import functools
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from lengthwise.errors import InputError, reason_of
@@ -37,11 +37,11 @@ def nearest_name(name: str, known: list[str]) -> str:
 
 
 class BrokenPluginError(InputError):
-    """Another package declares what cannot be imported."""
+    """Another package declares what cannot be used."""
 
 
 class BrokenPluginWarning(UserWarning):
-    """What another package declares is left out, because it cannot be imported."""
+    """What another package declares is left out, because it cannot be used."""
 
 
 class Registry:
@@ -52,14 +52,17 @@ class Registry:
         targets: name -> ``"package.module:attribute"``.
         reserved: further names that mean something where these do, so that no package can take them.
         kinds: the plural of the kind; with an s by default.
+        base: ``"package.module:Class"``, of which members are subclasses; without it they are callables.
 
     Other packages add names with an entry point in the group ``lengthwise.<kinds>``. A name stands for one thing: an
     entry point that is called like a built-in, or like that of another package, is an `InputError` when the table is
     first used.
     """
 
-    def __init__(self, kind: str, targets: dict[str, str], reserved: Iterable[str] = (), kinds: str = "") -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, targets: dict[str, str], reserved: Iterable[str] = (), kinds: str = "", base: str = ""
+    ) -> None:
+        self.kind, self.base = kind, base
         self.group = f"{_GROUPS}{(kinds or f'{kind}s').replace(' ', '_')}"
         self._builtin = targets
         self._reserved = {*targets, *reserved}
@@ -87,32 +90,48 @@ class Registry:
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str, make: Callable[[Any], Any] = lambda member: member) -> Any:
         """Import and return the object behind a name.
+
+        Args:
+            name: of a member.
+            make: what is done with the object; what it returns is returned.
 
         Raises:
             InputError: the name is unknown; the message offers the nearest known one.
+            BrokenPluginError: that of another package fails in any of this.
         """
         self._check(name)
         if point := self._added.get(name):
             try:
-                return point.load()
+                return make(self._fitting(point.load()))
             # Another's module may fail, or leave the program, in any way as it is imported.
             except (Exception, SystemExit) as error:
                 raise BrokenPluginError(
                     f"package {_package(point)} declares {self.kind} {name!r} as {point.value}, "
-                    f"which cannot be imported: {reason_of(error)}"
+                    f"which cannot be used: {reason_of(error)}"
                 ) from error
-        module, _, attribute = self._builtin[name].partition(":")
-        return getattr(import_module(module), attribute)
+        return make(resolve_name(self._builtin[name]))
 
-    def members(self) -> Iterator[tuple[str, Any]]:
-        """Yield every name with the object behind it; those of packages that are broken are warned of and left out."""
+    def members(self, make: Callable[[Any], Any] = lambda member: member) -> Iterator[tuple[str, Any]]:
+        """Yield every name with what `load` returns; those of packages that are broken are warned of and left out."""
         for name in self:
             try:
-                yield name, self.load(name)
+                yield name, self.load(name, make)
             except BrokenPluginError as error:
-                warnings.warn(f"{error}; it is left out", BrokenPluginWarning, stacklevel=2)
+                # Of this place, wherever the members are wanted, so that each is told once.
+                warnings.warn(f"{error}; it is left out", BrokenPluginWarning, stacklevel=1)
+
+    def _fitting(self, member: Any) -> Any:
+        """Return what another package brings, once it is seen to be of the kind."""
+        if not self.base:
+            if not callable(member):
+                raise TypeError(f"it is {member!r}, and cannot be called")
+        elif not (isinstance(member, type) and issubclass(member, resolve_name(self.base))):
+            raise TypeError(f"it is {member!r}, and no subclass of {self.base}")
+        elif missing := sorted(getattr(member, "__abstractmethods__", ())):
+            raise TypeError(f"it has no {', '.join(missing)}, which {self.base} asks for")
+        return member
 
     def origin(self, name: str) -> str | None:
         """Return the package that declares a name, as ``package==version``; None for a built-in.
@@ -189,9 +208,10 @@ class OneOf:
         from pydantic_core import core_schema
 
         del schema
+        # What is broken is described as anything: a mistake elsewhere is told as that.
+        members = {name: _referred(found) for name, found in self.registry.members() if self._fits(name, found, source)}
         if self.section:
-            return handler(core_schema.chain_schema([_referred(self._settings(self.section, source))]))
-        members = {name: _referred(self._settings(name, source)) for name, _ in self.registry.members()}
+            return handler(core_schema.chain_schema([members.get(self.section, core_schema.any_schema())]))
         return handler(core_schema.tagged_union_schema(members, "name"))
 
     def _validator(self, value: Any, source: Any) -> SchemaValidator:
@@ -215,15 +235,19 @@ class OneOf:
     def _settings(self, name: str, source: Any) -> Any:
         """Return the class of a member's settings, whose ``name`` is that of the registry."""
         found = self.registry.load(name)
-        field = getattr(found, "model_fields", {}).get("name")
-        own = self.section is not None or (field and field.default == name)
-        if not (isinstance(found, type) and issubclass(found, source) and own):
+        if not self._fits(name, found, source):
             origin = self.registry.origin(name) or "lengthwise"
-            raise InputError(
+            raise BrokenPluginError(
                 f"package {origin} declares {self.registry.kind} {name!r}, which is no {source.__name__} with "
                 f"name: Literal[{name!r}] = {name!r}"
             )
         return found
+
+    def _fits(self, name: str, found: Any, source: Any) -> bool:
+        """Return whether a member is what stands in the field, under the name that the registry has for it."""
+        field = getattr(found, "model_fields", {}).get("name")
+        own = self.section is not None or (field is not None and field.default == name)
+        return isinstance(found, type) and issubclass(found, source) and own
 
 
 @functools.cache

@@ -1,6 +1,11 @@
-"""One test, because a cluster takes long to start."""
+"""One cluster for all tests, because it takes long to start: they take it apart, one after the other."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +34,18 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
     """A cluster of two nodes with a core each, of which nothing is left in the end."""
     # Workers are otherwise put behind everything else that the machine does.
-    monkeypatch.setenv("RAY_worker_niceness", "0")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    settings = {"RAY_worker_niceness": "0", "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in settings.items():
+            environment.setenv(name, value)
+        yield from _cluster()
+
+
+def _cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     before = set(psutil.Process().children(recursive=True))
@@ -47,6 +57,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     finally:
         ours = [process for process in psutil.Process().children(recursive=True) if process not in before]
         cluster.shutdown()
+        for process in ours:
+            # What serves a node outlives a head that is gone by minutes.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name().endswith("Agent"):
+                    process.kill()
         _, alive = psutil.wait_procs(ours, timeout=30)
         for process in alive:
             process.kill()
@@ -101,3 +116,30 @@ def test_a_node_dies_and_every_run_ends_exactly_once(
     ours = load_checkpoint(RunFolder(resumed.folder(root)).checkpoint)[0]
     whole = load_checkpoint(RunFolder(tmp_path / "whole").checkpoint)[0]
     assert all(torch.equal(ours[name], whole[name]) for name in whole)
+
+
+@pytest.mark.slow
+def test_the_head_dies_and_the_driver_ends_with_a_message(cluster: Any, tmp_path: Path) -> None:
+    grid = write_sweep(tmp_path, seeds=[0], axes={"training.steps": [10**6]})
+    command, address = [sys.executable, "-m", "lengthwise.cli.main"], cluster.address
+    driver = subprocess.Popen(
+        [*command, "sweep", str(grid), "--engine", "ray", "--address", address],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.rglob("checkpoint.safetensors")) and time.monotonic() < deadline:
+            assert driver.poll() is None, driver.communicate()[0]
+            time.sleep(0.1)
+        cluster.remove_node(cluster.head_node, allow_graceful=False)
+        said, _ = driver.communicate(timeout=30)
+    finally:
+        driver.kill()
+    assert driver.returncode == 1, said
+    assert f"error: the head of the Ray cluster at {address} does not answer" in said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said

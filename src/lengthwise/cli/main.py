@@ -48,30 +48,36 @@ class Commands(TyperGroup):
         """Return the names of all commands."""
         del ctx
         with _in_words():
-            return [name for name, _ in COMMANDS.members()]
+            return [name for name, _ in COMMANDS.members(_command)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command; a name that is unknown is an `InputError`."""
         del ctx
-        single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(COMMANDS.load(cmd_name))
-        return typer.main.get_command(single)
+        return COMMANDS.load(cmd_name, lambda function: _command(function, cmd_name))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
-        with _in_words(), warnings.catch_warnings():
-            warnings.showwarning = _tell_warning
+        with _in_words():
             result = super().invoke(ctx)
             # Here, and not at exit, where a full disk can no longer be told in a line.
             sys.stdout.flush()
         return result
 
 
+def _command(function: Any, name: str = "") -> Any:
+    """Return a function as Typer calls it."""
+    single = typer.Typer(add_completion=False)
+    single.command(name)(function)
+    return typer.main.get_command(single)
+
+
 @contextlib.contextmanager
 def _in_words() -> Generator[None]:
-    """Tell an error in a line and leave."""
+    """Tell warnings of broken packages in a line, and an error too, and leave."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            yield
     except LengthwiseError as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(error.exit_code) from error

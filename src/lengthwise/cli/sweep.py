@@ -82,7 +82,7 @@ def _engine_kind(name: str, address: str | None) -> type[Engine]:
 
     kind: type[Engine] = ENGINES.load(name)
     if address is not None and not kind.has_address:
-        others = " or ".join(f"--engine {other}" for other in ENGINES if ENGINES.load(other).has_address)
+        others = " or ".join(f"--engine {other}" for other, its in ENGINES.members() if its.has_address)
         raise InputError(f"--address is of a cluster; add {others}")
     return kind
 

@@ -22,5 +22,6 @@ DIAGNOSTICS: Registry = Registry(
     },
     # What else stands where their sections do.
     reserved=("curve_every", "diagnostics", "filled"),
+    base="lengthwise.evaluation.diagnostic:Diagnostic",
 )
 """Diagnostic name -> its class, a `lengthwise.evaluation.diagnostic.Diagnostic`."""

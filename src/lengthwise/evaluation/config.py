@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import call
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 from pydantic import Field, create_model
@@ -25,7 +26,7 @@ class EvaluationConfig(Settings):
 
     def filled(self, names: tuple[str, ...]) -> EvaluationConfig:
         """Return the settings with diagnostics that a task is measured with by default."""
-        missing = {name: DIAGNOSTICS.load(name)() for name in names if getattr(self, name, None) is None}
+        missing = {name: DIAGNOSTICS.load(name, call) for name in names if getattr(self, name, None) is None}
         return self.model_copy(update=missing) if missing else self
 
 

@@ -50,7 +50,7 @@ def metrics_of(task: Task) -> dict[str, Callable[..., object]]:
     for name, metric in found.items():
         space = getattr(metric, "reads", None)
         if space is not None and not isinstance(task.outputs, space):
-            others = [other for other in METRICS if getattr(METRICS.load(other), "reads", None) is type(task.outputs)]
+            others = [other for other, its in METRICS.members() if getattr(its, "reads", None) is type(task.outputs)]
             raise InputError(
                 f"metric {name!r} reads {_NAMES[space]}, and {task.label} answers {_NAMES[type(task.outputs)]}; "
                 f"there is: {', '.join(others)}"

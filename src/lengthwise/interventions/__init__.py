@@ -11,4 +11,5 @@ INTERVENTIONS: Registry = Registry(
         "state_passing": "lengthwise.interventions.passing:StatePassingConfig",
         "tbptt": "lengthwise.interventions.passing:TBPTTConfig",
     },
+    base="lengthwise.interventions.base:InterventionConfig",
 )

@@ -11,6 +11,7 @@ MODELS: Registry = Registry(
         "huggingface": "lengthwise.pretrained:HuggingFaceConfig",
         "regular_gpt": "lengthwise.models.tree.regular_gpt:RegularGPTConfig",
     },
+    base="lengthwise.models.base:ModelConfig",
 )
 
 MIXERS: Registry = Registry(
@@ -31,6 +32,7 @@ MIXERS: Registry = Registry(
         "mlstm": "lengthwise.models.mixers.xlstm:MLSTMConfig",
         "attention": "lengthwise.models.mixers.attention:AttentionConfig",
     },
+    base="lengthwise.models.mixers.base:MixerConfig",
 )
 
 OPERATORS: Registry = Registry(
@@ -44,4 +46,5 @@ OPERATORS: Registry = Registry(
         "matrix": "lengthwise.models.tree.operators:MatrixOperatorConfig",
         "stochastic": "lengthwise.models.tree.operators:StochasticOperatorConfig",
     },
+    base="lengthwise.models.tree.operators:OperatorConfig",
 )

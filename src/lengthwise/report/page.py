@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
+from operator import call
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Report:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        sections: list[Section] = [section() for _, section in SECTIONS.members()]
+        sections: list[Section] = [section for _, section in SECTIONS.members(call)]
         self.parts: list[tuple[Results, list[Drawn]]] = [
             (part, [drawn for section in sections if section.applies(part) and (drawn := section.draw(part)).pieces])
             for part in comparable(table)

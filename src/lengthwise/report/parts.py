@@ -46,6 +46,7 @@ SECTIONS: Registry = Registry(
         "learning": "lengthwise.report.sections.training:Learning",
         "training": "lengthwise.report.sections.training:Training",
     },
+    base="lengthwise.report.parts:Section",
 )
 """The sections of a page, in order; other packages add theirs behind them with entry points `lengthwise.sections`."""
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from operator import call
 from typing import Any, ClassVar
 
 from lengthwise.registry import Registry
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import Head
 
-ATTACHMENTS = Registry("attachment", {"certificate": "lengthwise.certificates.attachment:CertificateAttachment"})
+ATTACHMENTS = Registry(
+    "attachment",
+    {"certificate": "lengthwise.certificates.attachment:CertificateAttachment"},
+    base="lengthwise.runs.attachments:Attachment",
+)
 """Attachment name -> a subclass of `Attachment`."""
 
 
@@ -65,4 +70,4 @@ class Attachment(ABC):
 
 def attachment_kinds() -> dict[str, Attachment]:
     """Return one of each kind by its name."""
-    return {name: kind() for name, kind in ATTACHMENTS.members()}
+    return dict(ATTACHMENTS.members(call))

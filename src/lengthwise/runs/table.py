@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import call
 from pathlib import Path
 from typing import Any, TypeAlias, cast, get_args
 
@@ -231,7 +232,7 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
     rows, metrics = _typed(rows, KEYS | ROW, _REQUIRED), _typed(metrics, METRICS, {*KEY, "step"})
     attached: dict[Key, dict[str, Any]] = {}
     for role, data in files.items():
-        kind: Attachment = ATTACHMENTS.load(role)()
+        kind: Attachment = ATTACHMENTS.load(role, call)
         for number, line in enumerate(data.decode().splitlines(), start=1):
             try:
                 entry = json.loads(line)
@@ -253,7 +254,7 @@ def _indexed(folder: Path, index: dict[str, Any]) -> Table:
         environment = _environment(dict(entry["environment"]), folder / INDEX)
         own = (settings, environment, attached.get(key, {}), seconds.get(key, 0.0))
         for role, value in attached.get(key, {}).items():
-            ATTACHMENTS.load(role)().check(value, head)
+            ATTACHMENTS.load(role, call).check(value, head)
         runs.append(Run(folder / entry["run"], head, *own))
     for table, all_have in ((rows, True), (metrics, False)):
         found, listed = set(table.select(KEY).unique().rows()), {run.key for run in runs}

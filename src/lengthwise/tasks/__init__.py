@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import call
 from typing import TYPE_CHECKING
 
 from lengthwise.errors import InputError
@@ -37,6 +38,7 @@ TASKS: Registry = Registry(
         "signals": "lengthwise.tasks.signals:Signals",
     },
     reserved=_BUILT_IN,
+    base="lengthwise.tasks.base:Task",
 )
 """Task name -> its class, a `lengthwise.tasks.base.Task`."""
 
@@ -66,11 +68,19 @@ def get_task(name: str) -> Task:
         Tokens(size=2)
     """
     if name in TASKS:
-        return TASKS.load(name)()
+        return TASKS.load(name, call)
     if ":" not in name and name not in LANGUAGES:
         raise InputError(f"unknown task {name!r}; {nearest_name(name, [*TASKS, *LANGUAGES])}")
     get_language(name)
     return TASKS.load("regular")(language=name)
+
+
+def _made(make: Callable[[], object]) -> Language:
+    from lengthwise.tasks.regular.language import Language
+
+    if not isinstance(language := make(), Language):
+        raise TypeError(f"it returns {language!r}, which is no Language")
+    return language
 
 
 def get_language(name: str) -> Language:
@@ -89,7 +99,7 @@ def get_language(name: str) -> Language:
     """
     kind, colon, rest = name.partition(":")
     if not colon:
-        return LANGUAGES.load(name)()
+        return LANGUAGES.load(name, _made)
     from lengthwise.tasks.regular import custom, groups
 
     makers: dict[str, Callable[[str], Language]] = {

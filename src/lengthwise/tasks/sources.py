@@ -258,6 +258,7 @@ SOURCES: Registry = Registry(
         "files": "lengthwise.tasks.sources:FilesSource",
         "huggingface": "lengthwise.tasks.sources:HuggingFaceSource",
     },
+    base="lengthwise.tasks.sources:SourceConfig",
 )
 """Source name -> the class of its settings."""
 

@@ -10,6 +10,7 @@ OBJECTIVES: Registry = Registry(
         "tree": "lengthwise.training.objectives.tree:TreeConfig",
         "counterexamples": "lengthwise.certificates.counterexamples:CounterexamplesConfig",
     },
+    base="lengthwise.training.objectives.base:ObjectiveConfig",
 )
 """Objective name -> the class of its settings."""
 
@@ -21,5 +22,6 @@ CURRICULA: Registry = Registry(
         "growing": "lengthwise.training.curriculum:Growing",
     },
     kinds="curricula",
+    base="lengthwise.training.curriculum:Curriculum",
 )
 """Curriculum name -> its class."""

@@ -8,4 +8,5 @@ ENGINES: Registry = Registry(
         "local": "lengthwise.runs.engines.local:LocalEngine",
         "ray": "lengthwise.runs.engines.ray:RayEngine",
     },
+    base="lengthwise.runs.engines.base:Engine",
 )
