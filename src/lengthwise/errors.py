@@ -1,5 +1,8 @@
 """Errors that are meant for people: they say what was wrong, where, and what would be right."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class LengthwiseError(Exception):
     """Base of all errors raised on purpose; its message is complete and needs no traceback."""
@@ -21,6 +24,15 @@ class StoppedError(RunError):
     """A run stopped at what its user can change, such as a full disk, and lost nothing; exit code 2."""
 
     exit_code = 2
+
+
+@contextmanager
+def as_value_error() -> Generator[None]:
+    """Turn what cannot be used into the error that pydantic expects of a validator."""
+    try:
+        yield
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def shortage(error: Exception) -> str:

@@ -29,9 +29,6 @@ class NoteAttachment(Attachment):
         path = folder.path / "note.txt"
         return path.read_text() if path.exists() else None
 
-    def thin(self, value: str) -> str:
-        return value[:20]
-
     def dump(self, value: str) -> dict[str, Any]:
         return {"note": value}
 

@@ -121,7 +121,7 @@ def test_the_digest_changes_with_the_version_of_a_plug_in(install: Install, tiny
     assert again.stands_for()["task"] == "own==1.1"
     assert again.digest() != before
     sealed = own.model_copy(update={"content": {"task": "own==1.0", "intervention": "own==1.0"}})
-    with pytest.raises(InputError, match=r"stands for something else .*task: own==1\.0, now own==1\.1"):
+    with pytest.raises(InputError, match=r"stands for something else .*task: 'own==1\.0', now 'own==1\.1'"):
         sealed.sealed()
 
 

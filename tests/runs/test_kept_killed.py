@@ -30,7 +30,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     write_run(tmp_path / "old", seed=1)
     keep([tmp_path / "old"], kept)
     write_run(tmp_path / "new", seed=1, wrong=7)
-    (write_run(tmp_path / "new", "fast/tomita_3") / "note.txt").write_text("a line that is too long to be kept whole")
+    (write_run(tmp_path / "new", "fast/tomita_3") / "note.txt").write_text("what is new")
     return kept, tmp_path / "new"
 
 
@@ -55,7 +55,7 @@ def both_sets(kept: Path, runs: Path) -> tuple[list[Any], list[Any]]:
     shutil.copytree(kept, whole)
     keep([runs], whole, replace=True)
     old, new = contents(kept), contents(whole)
-    assert [run[3] for run in new[0]] == [{"note": "what stays"}, {}, {"note": "a line that is too l"}]
+    assert [run[3] for run in new[0]] == [{"note": "what stays"}, {}, {"note": "what is new"}]
     assert old != new
     return old, new
 

@@ -30,7 +30,7 @@ from lengthwise.certificates.finding import Finding, Method, Verdict
 from lengthwise.certificates.packing import read_table, write_table
 from lengthwise.certificates.product import Counterexample, Number
 from lengthwise.certificates.table import MultiplicationTable
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, as_value_error
 from lengthwise.files import read_bytes
 from lengthwise.settings import Recorded
 from lengthwise.tasks.base import Ints
@@ -89,10 +89,8 @@ def _read_algebra(value: object) -> MultiplicationTable:
 
 
 def _made(kind: Callable[..., MadeT], given: Recorded) -> MadeT:
-    try:
+    with as_value_error():
         return kind(*(getattr(given, name) for name in type(given).model_fields))
-    except InputError as error:
-        raise ValueError(str(error)) from error
 
 
 AutomatonTable = Annotated[

@@ -51,10 +51,6 @@ class Attachment(ABC):
             InputError: it does not hold, or is about another run.
         """
 
-    def thin(self, value: Any) -> Any:
-        """Return what is kept of a value; all of it, unless a subclass leaves something out."""
-        return value
-
     @abstractmethod
     def dump(self, value: Any) -> dict[str, Any]:
         """Return a value as plain JSON, without the names ``digest`` and ``seed``."""

@@ -176,17 +176,7 @@ def _thinned(table: Table) -> Table:
     rows = table.rows
     if "part" in rows.columns:
         rows = rows.filter(~pl.col("part").cast(pl.String).fill_null("").str.contains("/", literal=True))
-    kinds = attachment_kinds()
-
-    def thinned(run: Run) -> Run:
-        return changed(run, attachments={role: kinds[role].thin(value) for role, value in run.attachments.items()})
-
-    return changed(
-        table,
-        runs=[thinned(run) for run in table.runs],
-        rows=rows,
-        metrics=table.metrics.filter(pl.any_horizontal(evenly, *points)),
-    )
+    return changed(table, rows=rows, metrics=table.metrics.filter(pl.any_horizontal(evenly, *points)))
 
 
 def _replaced(old: Table, new: Table) -> dict[tuple[str, int], tuple[str, str]]:

@@ -48,7 +48,10 @@ def _read(override: str) -> tuple[str, Any]:
 def _replace(settings: dict[str, Any], parts: list[str], value: Any) -> None:
     node: Any = settings
     for depth, part in enumerate(parts[:-1]):
-        node = _child(node, part, parts[:depth])
+        key = _index(node, part, parts[:depth])
+        if isinstance(key, str) and node.get(key) is None:
+            node[key] = {}
+        node = node[key]
     key = _index(node, parts[-1], parts[:-1])
     if key == "name" and len(parts) > 1 and node.get("name") != value:
         node.clear()
@@ -61,13 +64,6 @@ def _other_task(old: Any, value: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict) and value != new and old.get("name") == new.get("name"):
         return old | new
     return new
-
-
-def _child(node: Any, part: str, above: list[str]) -> Any:
-    key = _index(node, part, above)
-    if isinstance(key, str) and node.get(key) is None:
-        node[key] = {}
-    return node[key]
 
 
 def _index(node: Any, part: str, above: list[str]) -> str | int:

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, as_value_error
 from lengthwise.evaluation.config import Evaluation
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.base import InterventionConfig
@@ -99,10 +99,8 @@ class Recipe(Settings):
         # The recipe is frozen, but not before it is made.
         object.__setattr__(self, "evaluation", self.evaluation.filled(self.task.diagnostics))
         if self.parameters is not None:
-            try:
+            with as_value_error():
                 fitted = within_budget(self.model, self.task.inputs, self.task.outputs, self.parameters)
-            except InputError as error:
-                raise ValueError(str(error)) from error
             object.__setattr__(self, "model", fitted)
         return self
 
@@ -147,12 +145,9 @@ class Recipe(Settings):
             # From before checkpoints were known by their content.
             now = {place: what for place, what in now.items() if place != "model"}
         if then is not None and then != now:
-            changed = sorted(place for place in {*then, *now} if then.get(place) != now.get(place))
-            listed = "; ".join(
-                f"{place}: {then.get(place, 'nothing')}, now {now.get(place, 'nothing')}" for place in changed
-            )
             raise InputError(
-                f"recipe {self.name} stands for something else than when its run began ({listed}): "
+                f"recipe {self.name} stands for something else than when its run began "
+                f"({'; '.join(differences(then, now))}): "
                 "a file, a text or a package has changed; give the run another name, or take the change back"
             )
         return self.model_copy(update={"content": now})

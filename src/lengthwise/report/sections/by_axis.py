@@ -40,7 +40,9 @@ class ByAxis(Section):
             for task, metric, rows in groups
             if (panels := _panels(results, rows, metric))
         ]
-        return Drawn([*figures, _table(results, [rows for *_, rows in groups])] if groups else [])
+        means = [row for *_, rows in groups for row in _rows(rows)]
+        table = TableText(name=f"{results.prefix}measures", **WORDS["measures"], rows=means)
+        return Drawn([*figures, table] if means else [])
 
 
 @dataclass
@@ -142,16 +144,8 @@ def _lines(results: Results, name: str, rows: pl.DataFrame, axis: str, metric: s
     return panel
 
 
-def _table(results: Results, groups: Sequence[pl.DataFrame]) -> TableText:
-    """Return a row a series, metric, and value of the axes that are words."""
-    return TableText(
-        name=f"{results.prefix}measures",
-        **WORDS["measures"],
-        rows=[row for rows in groups for row in _rows(rows)],
-    )
-
-
 def _rows(rows: pl.DataFrame) -> list[list[Cell]]:
+    """Return a row a series and value of the axes that are words, of one metric."""
     axes = axes_of(rows)
     words = [axis for axis in axes if rows[axis].dtype == pl.String]
     numbers = [axis for axis in axes if axis not in words]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from lengthwise.report.parts import WORDS, Cell, Drawn, Section, TableText
+from lengthwise.report.parts import WORDS, Cell, Drawn, Section, Spread, TableText
 from lengthwise.report.results import Results, setting, title
 from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.words import NONE, percent, shipped
@@ -76,7 +76,7 @@ def beside(results: Results) -> list[tuple[Source, list[list[Cell]]]]:
     for source in read_sources():
         summaries = summarise(results.within(source.values, source.longest))
         rows = [
-            _row(source, summary, name, number)
+            _row(source, summary, summary.mean, name, number)
             for task in dict.fromkeys(summary.task for summary in summaries)
             for name, number in source.values[task].items()
             for summary in summaries
@@ -91,10 +91,9 @@ def _matches(summary: Summary, wanted: Mapping[str, Any]) -> bool:
     return all(setting(settings, f"model.{path}") == value for path, value in wanted.items())
 
 
-def _row(source: Source, summary: Summary, name: str, number: float) -> list[Cell]:
-    values: Sequence[float] = list(summary.mean.by_seed.values()) if summary.mean else [0.0]
-    mean = summary.mean.value if summary.mean else 0.0
-    ours, best = (_scaled(value, summary.task) if source.scaled else value for value in (mean, max(values)))
+def _row(source: Source, summary: Summary, mean: Spread, name: str, number: float) -> list[Cell]:
+    values = (mean.value, max(mean.by_seed.values()))
+    ours, best = (_scaled(value, summary.task) if source.scaled else value for value in values)
     gap = 100 * ours - (100 * number if source.scaled else number)
     far = abs(gap) > _NEAR
     return [
@@ -102,8 +101,8 @@ def _row(source: Source, summary: Summary, name: str, number: float) -> list[Cel
         Cell(name),
         Cell(summary.family),
         Cell(f"{number:.3f}" if source.scaled else f"{number:.1f}"),
-        Cell(_written(ours, source.scaled), style="good" if mean == 1 else ""),
-        Cell(_written(best, source.scaled) if len(values) > 1 else NONE),
+        Cell(_written(ours, source.scaled), style="good" if mean.value == 1 else ""),
+        Cell(_written(best, source.scaled) if len(mean.by_seed) > 1 else NONE),
         Cell(f"{gap:+.1f}{'*' if far else ''}".replace("-", "\N{MINUS SIGN}"), style="far" if far else ""),
     ]
 

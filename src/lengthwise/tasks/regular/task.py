@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, as_value_error
 from lengthwise.spaces import Tokens
 from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.base import IGNORE, Batch, Point, Stage, Task
@@ -25,10 +25,8 @@ from lengthwise.tasks.regular.language import Language
 
 
 def _known(name: str) -> str:
-    try:
+    with as_value_error():
         get_language(name)
-    except InputError as error:
-        raise ValueError(str(error)) from error
     return name
 
 
