@@ -1,31 +1,28 @@
-"""Migration of recipes: settings of format 1, with two kinds of recipe, to format 2, with one."""
+"""Migration of recipes: settings of format 1, with two kinds of recipe, to format 2, with one.
+
+What stands where is said in ``migrate_recipe.yaml``.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from lengthwise.runs.overrides import apply_overrides, merged
+from lengthwise.yaml_loader import packaged
+
 FORMAT: Literal[2] = 2
 
-_TRAINING = ("lengths", "mixture", "supervision", "bracketing", "node_weight", "share_subtrees", "associativity")
-_OLD_TRAINING = {*_TRAINING, "products", "counterexamples", "context"}
-_OLD_EVALUATION = {
-    *("longest", "every", "samples", "long_lengths", "long_samples", "curve_lengths", "curve_samples", "near_misses"),
-    *("reach", "rows", "bins", "chunk", "remembrance_reach", "remembrance_starts", "state_rows", "curve_rows"),
-}
-TEXT_OPTIMISER = {"amsgrad": False, "betas": [0.9, 0.95], "warm_up": 0.1, "tail": "cosine", "centralise": False}
-"""What language models had for defaults of their own, and pretrained ones have."""
+_TABLE: dict[str, Any] = packaged("lengthwise.runs", "migrate_recipe.yaml")
+_MOVES: dict[str, list[str]] = _TABLE["moves"]
+_OLD = {path.rpartition(".")[::2] for path in _MOVES} | {("training", name) for name in _TABLE["objective"]}
 
 
 def is_old(settings: dict[str, Any]) -> bool:
     """Return whether settings are those of a recipe of format 1."""
     if "format" in settings:
         return settings["format"] == 1
-    training, evaluation = settings.get("training"), settings.get("evaluation")
-    return (
-        "text" in settings
-        or (isinstance(training, dict) and bool(_OLD_TRAINING & set(training)))
-        or (isinstance(evaluation, dict) and bool(_OLD_EVALUATION & set(evaluation)))
-    )
+    parts = {name: part for name in ("training", "evaluation") if isinstance(part := settings.get(name), dict)}
+    return "text" in settings or any((name, key) in _OLD for name, part in parts.items() for key in part)
 
 
 def migrate(settings: dict[str, Any]) -> dict[str, Any]:
@@ -36,40 +33,29 @@ def migrate(settings: dict[str, Any]) -> dict[str, Any]:
     """
     if not is_old(settings):
         return settings
-    kept = {key: value for key, value in settings.items() if key not in {"format", "text", "task"}}
-    training, evaluation = dict(settings.get("training") or {}), dict(settings.get("evaluation") or {})
-    new = _language_modelling if "text" in settings else _regular
-    parts = new(settings, training, evaluation)
-    return {"format": FORMAT} | kept | parts
+    kind = "language_modelling" if "text" in settings else "regular"
+    parts = {name: settings.get(name) or {} for name in ("training", "evaluation")}
+    left = apply_overrides(merged(_TABLE.get(kind, {}), settings | parts), [("format", FORMAT)])
+    # A curriculum that said nothing but the lengths said nothing.
+    moved = [(place, value) for path, places in _MOVES.items() for value in _taken(left, path) for place in places]
+    changes = [("task.name", kind), *((place, value) for place, value in moved if value != {})]
+    return apply_overrides(left | {"objective": _objective(left, kind)}, changes)
 
 
-def _take(old: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: old.pop(name) for name in names if name in old}
+def _taken(settings: dict[str, Any], path: str) -> list[Any]:
+    """Take what stands at a path out of settings."""
+    *sections, last = path.split(".")
+    for name in sections:
+        settings = settings[name] if isinstance(settings.get(name), dict) else {}
+    return [settings.pop(last)] if last in settings else []
 
 
-def _renamed(old: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    return {new: old.pop(name) for name, new in names.items() if name in old}
-
-
-def _regular(settings: dict[str, Any], training: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
-    curriculum = dict(training.pop("lengths", None) or {})
-    task: dict[str, Any] = {"name": "regular", "language": settings.get("task")} | _take(training, "mixture")
-    if lengths := _take(curriculum, "minimum", "maximum"):
-        task["train"] = lengths
-    test = _take(evaluation, "longest", "every", "samples", "long_lengths", "long_samples", "near_misses")
-    test |= _take(evaluation, "curve_lengths", "curve_samples")
-    if test:
-        task["test"] = test
-    objective = _objective(training, dict(settings.get("model") or {}))
-    if curriculum:
-        training["curriculum"] = curriculum
-    return {"task": task, "objective": objective, "training": training, "evaluation": evaluation}
-
-
-def _objective(training: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
-    supervision = training.pop("supervision", "root")
-    tree = _take(training, "bracketing", "node_weight", "share_subtrees", "associativity", "products")
-    counterexamples = training.pop("counterexamples", None)
+def _objective(settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    training, model = settings["training"], settings.get("model") or {}
+    tree = {name: training.pop(name) for name in _TABLE["objective"] if name in training}
+    supervision, counterexamples = tree.pop("supervision", "root"), tree.pop("counterexamples", None)
+    if kind == "language_modelling":
+        return {"name": "asked"}
     if counterexamples:
         return {"name": "counterexamples"} | counterexamples
     if supervision == "prefixes":
@@ -79,22 +65,3 @@ def _objective(training: dict[str, Any], model: dict[str, Any]) -> dict[str, Any
     if supervision == "root":
         tree["node_weight"] = 0.0
     return {"name": "tree"} | {name: value for name, value in tree.items() if value is not None}
-
-
-def _language_modelling(
-    settings: dict[str, Any], training: dict[str, Any], evaluation: dict[str, Any]
-) -> dict[str, Any]:
-    task = {"name": "language_modelling", "text": settings["text"]} | _take(training, "context")
-    training = {"batch_size": 32} | training
-    training["optimiser"] = TEXT_OPTIMISER | dict(training.get("optimiser") or {})
-    rows, reach, chunk = _take(evaluation, "rows"), _take(evaluation, "reach"), _take(evaluation, "chunk")
-    bins = _take(evaluation, "bins")
-    perplexity = reach | rows | bins | chunk | _take(evaluation, "curve_rows")
-    remembrance = _renamed(evaluation, {"remembrance_reach": "reach", "remembrance_starts": "starts"}) | rows
-    state = reach | bins | chunk | _renamed(evaluation, {"state_rows": "rows"})
-    measured = {"perplexity": perplexity, "remembrance": remembrance, "state_statistics": state}
-    evaluation |= {name: section for name, section in measured.items() if section}
-    parts = {"task": task, "objective": {"name": "asked"}, "training": training, "evaluation": evaluation}
-    if isinstance(intervention := settings.get("intervention"), dict) and "tails" in intervention:
-        parts["intervention"] = {("conv_states" if key == "tails" else key): v for key, v in intervention.items()}
-    return parts

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias, cast
 
 from lengthwise.errors import InputError
 from lengthwise.tasks import spell_task
@@ -35,6 +35,22 @@ def apply_overrides(settings: dict[str, Any], overrides: Iterable[Change]) -> di
     for override in overrides:
         path, value = _read(override) if isinstance(override, str) else override
         _replace(result, path.strip().split("."), copy.deepcopy(value))
+    return result
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of a base where they say nothing.
+
+    A section that chooses another ``name`` than its base takes nothing else from it.
+    """
+    result = dict(base)
+    for key, value in own.items():
+        below = result.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            mine, theirs = cast("dict[str, Any]", value), cast("dict[str, Any]", below)
+            result[key] = mine if mine.get("name", theirs.get("name")) != theirs.get("name") else merged(theirs, mine)
+        else:
+            result[key] = value
     return result
 
 

@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -30,7 +30,7 @@ from lengthwise.models.base import ModelConfig
 from lengthwise.models.budget import within_budget
 from lengthwise.registry import OneOf
 from lengthwise.runs.migrate_recipe import FORMAT, migrate
-from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.overrides import apply_overrides, merged
 from lengthwise.runs.problems import explain
 from lengthwise.runs.shipped import default_name, find_recipe, read_settings
 from lengthwise.settings import SEED, Settings
@@ -281,22 +281,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         elif before != after:
             found.append(f"{prefix}{key}: {before!r}, now {after!r}")
     return found
-
-
-def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with those of a base where they say nothing.
-
-    A section that chooses another ``name`` than its base takes nothing else from it.
-    """
-    result = dict(base)
-    for key, value in own.items():
-        below = result.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            mine, theirs = cast("dict[str, Any]", value), cast("dict[str, Any]", below)
-            result[key] = mine if mine.get("name", theirs.get("name")) != theirs.get("name") else merged(theirs, mine)
-        else:
-            result[key] = value
-    return result
 
 
 def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
