@@ -42,7 +42,7 @@ class Results:
         rows: those of the table, with the columns `series` and `family`, and empty columns for axes that sections name.
         metrics: those of the table, with `series`, `family`, and `task` for what was trained on.
         called: the `digest`, `series`, `family` and `task` of each recipe.
-        name: begins the names of files and elements; empty for most.
+        prefix: begins the names of files and elements; empty for most.
         heading: what is compared.
         variants: whether all are variants of one model.
     """
@@ -51,14 +51,9 @@ class Results:
     rows: pl.DataFrame
     metrics: pl.DataFrame
     called: pl.DataFrame
-    name: str = ""
+    prefix: str = ""
     heading: str = ""
     variants: bool = False
-
-    @property
-    def prefix(self) -> str:
-        """What the names of its files begin with."""
-        return f"{self.name}-" if self.name else ""
 
     @cached_property
     def families(self) -> list[str]:
@@ -146,7 +141,7 @@ def comparable(table: Table) -> list[Results]:
     family: dict[str, str] = dict(called.select("digest", "family").iter_rows())
     positional = set(rows.filter(BY_POSITION)["digest"])
 
-    def part(runs: list[Run], heading: str, name: str = "", variants: bool = False) -> Results:
+    def part(runs: list[Run], heading: str, prefix: str = "", variants: bool = False) -> Results:
         digests = pl.DataFrame({"digest": list(dict.fromkeys(run.head.digest for run in runs))})
         own = digests.join(called, on="digest", maintain_order="left")
         last = pl.col("family").str.split("/").list.last()
@@ -154,7 +149,7 @@ def comparable(table: Table) -> list[Results]:
         own = own.with_columns(family=pl.when(alone).then(last).otherwise("family"))
         measured = rows.join(own.drop("task"), on="digest", maintain_order="left")
         logged = table.metrics.join(own, on="digest", maintain_order="left")
-        return Results(runs, measured, logged, own, name, heading, variants)
+        return Results(runs, measured, logged, own, prefix, heading, variants)
 
     folders: dict[str, list[Run]] = {}
     for run in table.runs:
@@ -171,8 +166,8 @@ def comparable(table: Table) -> list[Results]:
     texts = [run for run in table.runs if run.head.digest in positional]
     found = [part(models, "Models")] if models else []
     for folder, runs in variants.items():
-        slug = "" if len(variants) == 1 and not models else re.sub(r"[^A-Za-z0-9_.-]+", "-", folder)
-        found.append(part(runs, f"Variants in {folder}", slug, variants=True))
+        prefix = "" if len(variants) == 1 and not models else re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{folder}-")
+        found.append(part(runs, f"Variants in {folder}", prefix, variants=True))
     return [*found, part(texts, "Language modelling")] if texts else found
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from lengthwise.report.axes import setting_axis
 from lengthwise.report.panels import Panel
+from lengthwise.report.parts import WORDS
 from lengthwise.report.results import Results
 from lengthwise.report.sections.by_position import OfPosition, ratio_panel
 from lengthwise.report.sections.perplexity import TextSummary, summarise_text
@@ -23,11 +24,6 @@ _UNRELATED = (
 """What does not decide what is trained; `start` names a recipe, whose own settings are compared."""
 _MIXER = "model.mixer."
 _CONTEXT, _STEPS, _REPAIR = "task.context", "training.steps", "post.training.steps"
-_HEADINGS = {
-    _CONTEXT: "training context T in symbols",
-    _STEPS: "training symbols seen",
-    _REPAIR: "windows of post-training, % of those of the training",
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ def sweeps(results: Results) -> list[Sweep]:
 def _panel(sweep: Sweep) -> Panel:
     """Return a panel: the ratio of perplexities against the setting, both logarithmic."""
     points, mixer = sweep.points, sweep.setting.removeprefix(_MIXER).replace("_", " ")
-    heading = _HEADINGS.get(sweep.setting, f"{mixer} of the mixer")
+    heading = WORDS["swept-settings"].get(sweep.setting, f"{mixer} of the mixer")
     kinds = points["kind"].unique(maintain_order=True).to_list()
     x = setting_axis(heading, points["setting"].to_list())
     panel = ratio_panel(f"{heading[0].upper()}{heading[1:]}", kinds, x, points)
