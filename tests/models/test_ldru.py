@@ -1,4 +1,5 @@
 import itertools
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -322,6 +323,25 @@ def test_what_is_read_out_without_the_tree_equals_the_tree(heads):
 )
 def test_a_unit_needs_its_tree_where_the_first_row_is_not_enough(config):
     assert not config.build(2, 2).gives_every_prefix()
+
+
+@pytest.mark.parametrize(("readout", "heads"), [("all", 1), ("all", 2), ("start", 4)])
+def test_rows_are_hidden_from_the_readout_in_training_only(readout: Literal["all", "start"], heads: int):
+    config = StochasticOperatorConfig(readout=readout, heads=heads, drop_rows=0.5)
+    operator = config.build(16 * heads)
+    value = torch.softmax(torch.randn(3, 5, heads, 4, 4), -1).flatten(-3)
+    shown = operator.eval().features(value)
+    rows = operator.train().features(value).unflatten(-1, (-1, 4))
+    seen = rows.ne(0).any(-1)
+    assert 0 < seen.float().mean() < 1
+    # Those that are seen count twice as much, as many others are not.
+    torch.testing.assert_close(rows, 2 * seen[..., None] * shown.unflatten(-1, (-1, 4)))
+
+
+def test_hiding_rows_is_left_out_at_its_default_and_needs_several_rows():
+    assert "drop_rows" not in StochasticOperatorConfig().model_dump()
+    with pytest.raises(ValueError, match="several rows"):
+        StochasticOperatorConfig(drop_rows=0.5)
 
 
 def test_gumbel_noise_draws_other_rows_in_training_and_none_in_evaluation():

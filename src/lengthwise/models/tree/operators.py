@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -271,6 +271,15 @@ class StochasticOperatorConfig(OperatorConfig):
     gumbel: float = Field(default=0.0, ge=0, exclude_if=lambda scale: scale == 0)
     """Scale of Gumbel noise on the logits in training. With 1 every step sees rows near those of an automaton drawn
     from the soft one, so that what is learned survives rounding."""
+    drop_rows: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda chance: chance == 0)
+    """The chance that the readout does not see a row, in training. Where it sees all, the others make up for one that
+    is wrong, which is then never mended and shows only on strings longer than those of training."""
+
+    @model_validator(mode="after")
+    def _rows_are_left(self) -> Self:
+        if self.drop_rows and self.readout == "start" and self.heads == 1:
+            raise ValueError("drop_rows needs several rows that are read out: more heads, or readout: all")
+        return self
 
     def build(self, width: int) -> BinaryOperator:
         """Return the operator for values of this width, `heads` times a square number."""
@@ -303,8 +312,16 @@ class StochasticOperator(BinaryOperator):
     def features(self, value: Tensor) -> Tensor:
         """Return the distribution [..., H * K] over the states that the first ones move to, or all rows."""
         if self.config.readout == "all":
-            return value
-        return value.unflatten(-1, (self.heads, self.size, self.size))[..., 0, :].flatten(-2)
+            return self._seen(value)
+        return self._seen(value.unflatten(-1, (self.heads, self.size, self.size))[..., 0, :].flatten(-2))
+
+    def _seen(self, features: Tensor) -> Tensor:
+        """Hide rows of features [..., R * K] from the readout, in training."""
+        if not (self.training and self.config.drop_rows):
+            return features
+        rows = features.unflatten(-1, (-1, self.size))
+        kept = F.dropout(rows.new_ones(*rows.shape[:-1], 1), self.config.drop_rows)
+        return (kept * rows).flatten(-2)
 
     def admit(self, leaf: Tensor) -> Tensor:
         """Turn free logits [..., D] into row-stochastic matrices [..., D]."""
@@ -336,7 +353,7 @@ class StochasticOperator(BinaryOperator):
         for chosen_BV1 in chosen_BTV1.unbind(1):
             at_HBK = ((at_HBK @ moves_HKVK).unflatten(-1, (len(leaf_VD), self.size)) * chosen_BV1).sum(2)
             reached.append(at_HBK)
-        return torch.stack(reached, 2).permute(1, 2, 0, 3).flatten(2)
+        return self._seen(torch.stack(reached, 2).permute(1, 2, 0, 3).flatten(2))
 
     def penalty(self, leaf: Tensor) -> Tensor | None:
         """Return the rows' mean entropy, weighted: rows that training seldom visits become sharp as well."""
