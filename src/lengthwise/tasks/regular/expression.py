@@ -34,7 +34,7 @@ _TOKEN = re.compile(
     r"|(?P<repeat>[*+?]|\{[0-9]*,[0-9]*\}|\{[0-9]+\})|(?P<other>[()|])|(?P<strange>.)",
     re.DOTALL,
 )
-_REPEATS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
+_REPEATS = {"*": "{0,}", "+": "{1,}", "?": "{0,1}"}
 
 
 def regex_alphabet(pattern: str) -> list[str]:
@@ -215,9 +215,7 @@ def _stands_for(text: str, symbol: str) -> bool:
 
 def _bounds(text: str) -> tuple[int, int | None]:
     """Return how often a repetition repeats, None where that has no end."""
-    if text in _REPEATS:
-        return _REPEATS[text]
-    least, comma, most = text[1:-1].partition(",")
+    least, comma, most = _REPEATS.get(text, text)[1:-1].partition(",")
     return int(least or 0), int(most) if most else None if comma else int(least)
 
 

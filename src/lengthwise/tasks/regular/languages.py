@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from operator import xor
+from operator import add, mul, sub, xor
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from lengthwise.tasks.regular.language import Language, Sampling
 
 MODULUS = 5
 PLUS, MINUS, TIMES = 5, 6, 7
+_OPERATIONS = {PLUS: add, MINUS: sub, TIMES: mul}
 _ARITHMETIC = "01234+-*"
 
 _TOMITA = (
@@ -72,7 +73,7 @@ def build_modular_arithmetic(*, precedence: bool = False) -> Automaton:
         if state == dead or expects_digit != (symbol < MODULUS):
             return dead
         if expects_digit:
-            return (total, _apply(pending, term, symbol), IGNORE)
+            return (total, _OPERATIONS[pending](term, symbol) % MODULUS, IGNORE)
         return ((total + term) % MODULUS, 0, symbol) if precedence and symbol != TIMES else (total, term, symbol)
 
     return Automaton.explore(
@@ -81,12 +82,6 @@ def build_modular_arithmetic(*, precedence: bool = False) -> Automaton:
         lambda state: IGNORE if state == dead or state[2] != IGNORE else sum(state[:2]) % MODULUS,
         MODULUS + 3,
     )
-
-
-def _apply(operation: int, left: int, right: int) -> int:
-    if operation == TIMES:
-        return left * right % MODULUS
-    return (left + right if operation == PLUS else left - right) % MODULUS
 
 
 def _draw_arithmetic(rng: np.random.Generator, batch_size: int, length: int) -> Ints:

@@ -61,9 +61,8 @@ def _substitute(rng: np.random.Generator, tokens_BT: Ints, rows: Ints, vocabular
 
 
 def _exchange(rng: np.random.Generator, tokens_BT: Ints, rows: Ints, within: int) -> None:
-    if not len(rows):
-        return
-    places = rng.integers(within - 1, size=len(rows))
+    # Where nothing can be exchanged there are no rows.
+    places = rng.integers(max(within - 1, 1), size=len(rows))
     both = places[:, None] + np.arange(2)
     tokens_BT[rows[:, None], both] = tokens_BT[rows[:, None], both[:, ::-1]]
 
