@@ -43,6 +43,19 @@ def test_the_most_frequent_class_is_right_as_often_as_it_comes():
     assert values["floor_majority"] == pytest.approx(0.75, abs=0.1)
 
 
+def test_all_guesses_are_made_of_one_drawing():
+    drawn = list[int | None]()
+
+    class Counted(ListOps):
+        def sample(self, rng, rows, point):
+            drawn.append(point.length)
+            return super().sample(rng, rows, point)
+
+    rows = list(Floors(sequences=10).measure(model(), Counted(lengths=(45,), test_arguments=(), test_depths=()), 0))
+    assert [row.metric for row in rows] == ["floor_majority", "floor_first_symbol", "floor_top_digits"]
+    assert drawn.count(45) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("[MAX 2 9 [MIN 4 7 ] 0 ]", 9), ("[SM 8 [MED 1 5 6 ] ]", 8), ("[SM [MED 1 5 ] [MAX 1 5 ] ]", 0)]
 )
