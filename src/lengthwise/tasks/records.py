@@ -12,7 +12,7 @@ import lzma
 import shlex
 import sys
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +29,8 @@ Row: TypeAlias = dict[str, Any]
 
 LONGEST = 2**28
 """Bytes of one document or one row, which are held in memory as a whole."""
-_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_PACKED = (*_OPENERS, ".zst")
 _JSON, SEPARATED, _TABLES = (".jsonl", ".ndjson", ".json"), (".csv", ".tsv"), (".parquet", ".arrow", ".feather")
 RECORDS = (*_JSON, *SEPARATED, *_TABLES)
 """How the names of files end that hold records, compressed or not."""
@@ -142,21 +143,14 @@ def _broken() -> tuple[type[Exception], ...]:
 
 
 def _decompressed(path: Path, file: IO[bytes]) -> IO[bytes]:
-    match path.suffix.lower():
-        case ".gz":
-            return cast("IO[bytes]", gzip.open(file))
-        case ".bz2":
-            return cast("IO[bytes]", bz2.open(file))
-        case ".xz":
-            return cast("IO[bytes]", lzma.open(file))
-        case ".zst":
-            try:
-                library: Any = import_module("zstandard")
-            except ModuleNotFoundError as error:
-                raise InputError(f"the file {path} needs zstandard: pip install zstandard") from error
-            return io.BufferedReader(library.ZstdDecompressor().stream_reader(file, read_across_frames=True))
-        case _:
-            return file
+    if path.suffix.lower() != ".zst":
+        opener = _OPENERS.get(path.suffix.lower())
+        return opener(file) if opener else file
+    try:
+        library: Any = import_module("zstandard")
+    except ModuleNotFoundError as error:
+        raise InputError(f"the file {path} needs zstandard: pip install zstandard") from error
+    return io.BufferedReader(library.ZstdDecompressor().stream_reader(file, read_across_frames=True))
 
 
 def _rows(path: Path, column: Column | None, most: int | None = None) -> Iterator[Row]:
