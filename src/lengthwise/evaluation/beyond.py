@@ -72,7 +72,6 @@ class Perplexity(_Beyond):
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield the loss by position, then ``ratio`` by octave."""
-        del seed
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
         tokens_BS = _held_out(own, task, self.rows, length)
@@ -98,7 +97,6 @@ class Perplexity(_Beyond):
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""
-        del seed
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
         losses = self._losses(own, _held_out(own, task, self.curve_rows, length), context)
@@ -125,7 +123,6 @@ class EffectiveRemembrance(_Beyond):
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield a row a start."""
-        del seed
         if not self.starts:
             return
         own, length = with_state(model, "effective remembrance"), self.reach * _context(task)
@@ -155,7 +152,6 @@ class StateStatistics(_Beyond):
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield three rows for each position and part of the state."""
-        del seed
         own = with_state(model, "state statistics")
         if not self.rows or not recurrent_entries(initial_start(own, 1)):
             return

@@ -61,7 +61,6 @@ class ByPoint(Diagnostic):
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse metrics that there are not or that do not fit the task, and tasks without a point, before training."""
-        del model
         if not task.points("test"):
             raise InputError(f"{task.label} has no points to be measured at; give its settings for tests some")
         metrics_of(task)

@@ -45,7 +45,6 @@ class Diagnostic(Settings, ABC):
         Raises:
             InputError: the model or the task is not one that this is measured of.
         """
-        del model, task
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return a point of the learning curve as metrics of a step; none by default.
@@ -55,5 +54,4 @@ class Diagnostic(Settings, ABC):
             task: what it learns.
             seed: of samples; the same ones for the same seed.
         """
-        del model, task, seed
         return {}

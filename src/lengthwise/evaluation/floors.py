@@ -50,7 +50,6 @@ class Floors(Diagnostic):
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse tasks without classes."""
-        del model
         classes = isinstance(task.inputs, Tokens) and isinstance(task.outputs, Tokens)
         if not classes or "accuracy" not in task.metrics:
             raise InputError(f"diagnostic 'floors' needs a task that asks for classes of symbols, not {task.label}")

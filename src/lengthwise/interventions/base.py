@@ -72,7 +72,6 @@ class Intervention(ABC):
 
         Where rows of a batch continue those of the one before, these do not, so their text may come from anywhere.
         """
-        del batch_size
         return 0
 
     def observe(self, final: State) -> None:

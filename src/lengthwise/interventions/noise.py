@@ -55,7 +55,6 @@ class RandomNoise(Intervention):
         self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None = None
     ) -> State:
         """Return an initial state with noise for its recurrent entries."""
-        del fresh_B
         check_carries_state(model, self)
         start = initial_start(model, batch_size)
         noise = {name: self.config.sigma * _normal_like(start[name], rng) for name in recurrent_entries(start)}
@@ -111,7 +110,6 @@ class FittedNoise(ObservingIntervention):
         """Sum of the weights of all steps that were seen."""
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
-        del fresh_B
         if not self.moments:
             return model.initial_state(batch_size)
         start = initial_start(model, batch_size)

@@ -79,7 +79,6 @@ class Passing(ObservingIntervention):
 
     def _fresh(self, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> Tensor | None:
         """Return [B] booleans, true for the rows that start from the initial state; none for no row."""
-        del fresh_B
         share, chance = self.config.zero_share, self.config.zero_probability
         if not chance and not share:
             return None
@@ -182,7 +181,6 @@ class TBPTT(Passing):
     aligned = True
 
     def _sources(self, batch_size: int, rng: torch.Generator) -> Tensor | slice:
-        del rng
         if batch_size != self.memory.batch_size:
             raise InputError(
                 f"{self.name!r} continues the rows of the batch before: {self.memory.batch_size} rows "

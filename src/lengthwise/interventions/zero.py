@@ -32,5 +32,4 @@ class Zero(Intervention):
         self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None = None
     ) -> State:
         """Return the model's initial state."""
-        del rng, fresh_B
         return model.initial_state(batch_size).of_rows(batch_size)

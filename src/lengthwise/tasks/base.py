@@ -252,7 +252,6 @@ class Task(Settings, ABC):
         Raises:
             InputError: the task has no rows that go on from each other.
         """
-        del loose
         if aligned:
             raise InputError(
                 f"the rows of {self.label} do not go on from one batch to the next, as 'tbptt' needs; "

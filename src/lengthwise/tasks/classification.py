@@ -151,7 +151,6 @@ class Classification(Task):
 
     def batches(self, rng: np.random.Generator, point: Point, rows: int) -> Iterator[Batch]:
         """Yield every text once, the shortest first."""
-        del rng
         count = len(self._split(point)[1])
         for start in range(0, count, rows):
             yield self._batch(point, np.arange(start, min(start + rows, count)))

@@ -68,7 +68,6 @@ class LanguageModelling(Task):
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return the one length of a window."""
-        del stage
         return [Point({"length": self.context})]
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:

@@ -110,7 +110,6 @@ class RandomWindows(Windows):
 
     def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return `batch_size` windows."""
-        del point
         index_B = rng.integers(self._stretches.count(), size=self.batch_size)
         return self._read(self._stretches.positions(index_B))
 
@@ -151,7 +150,6 @@ class AlignedWindows(Windows):
 
     def next_batch(self, rng: np.random.Generator, point: Point | None = None) -> Batch:
         """Return the next window of every row."""
-        del point
         fresh_B = np.full(self.batch_size, self._positions_B is None)
         if self.corpus.documents == "separate":
             positions_B, begun_B = self._separate(rng)

@@ -35,7 +35,6 @@ class Uniform(Curriculum):
 
     def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
         """Return any point."""
-        del progress
         return points[int(rng.integers(len(points)))]
 
 
@@ -46,7 +45,6 @@ class LogUniform(Curriculum):
 
     def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
         """Return a point by its place, counted from the shortest length on."""
-        del progress
         first = points[0].length or 1
         last = first + len(points) - 1
         length = min(int(math.exp(rng.uniform(math.log(first), math.log(last + 1)))), last)

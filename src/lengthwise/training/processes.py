@@ -48,7 +48,6 @@ class Processes:
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all processes."""
-        del parameters
 
     def gather(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what each process holds under these names, for a checkpoint that serves all of them."""

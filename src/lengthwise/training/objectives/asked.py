@@ -56,7 +56,6 @@ class Asked(Objective):
         self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
     ) -> Loss:
         """Return the mean loss of the answers that are asked for."""
-        del progress, generator
         inputs, targets, asked_BT = on_device(self.model, batch.inputs, batch.targets, batch.asked)
         with self.precision():
             answers, state = self._read(batch, inputs, asked_BT, start, watched)

@@ -82,7 +82,6 @@ class Objective(ABC):
             progress: the fraction of training that is over.
             rng: source of all chance.
         """
-        del step, progress, rng
         return batch
 
     def memory(self) -> dict[str, Tensor]:

@@ -29,7 +29,6 @@ class PrefixesConfig(ObjectiveConfig):
 
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Prefixes:
         """Return the objective."""
-        del training
         return Prefixes(model, task)
 
 
@@ -57,7 +56,6 @@ class Prefixes(Objective):
         self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
     ) -> Loss:
         """Return the mean cross-entropy over all prefixes that have a class, and the states where rows end."""
-        del progress, generator
         tokens_BT, labels_BT = on_device(self.model, batch.inputs, self.task.label_prefixes(batch).targets)
         (lengths_B,) = on_device(self.model, batch.lengths)
         within_BT = torch.arange(tokens_BT.shape[1], device=lengths_B.device) < lengths_B[:, None]

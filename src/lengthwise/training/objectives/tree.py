@@ -67,7 +67,6 @@ class TreeConfig(ObjectiveConfig):
 
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Tree:
         """Return the objective."""
-        del training
         return Tree(model, task, self)
 
 
@@ -103,7 +102,6 @@ class Tree(Objective):
         self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
     ) -> Loss:
         """Return the loss at the roots and below them; the generator draws brackets and strings."""
-        del start, watched
         config, length = self.config, batch.inputs.shape[1]
         targets_B = batch.targets[:, -1]
         if (targets_B == IGNORE).any() or (batch.lengths != length).any():
