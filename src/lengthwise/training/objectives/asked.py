@@ -5,7 +5,7 @@ Shape letters: B batch rows, T positions, N positions where something is asked, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,10 +16,8 @@ from lengthwise.models.base import Output, SequenceModel, StringModel
 from lengthwise.models.reading import answers_at_ends, first_not_finite, on_device
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
+from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, charged, mean_loss
-
-if TYPE_CHECKING:
-    from lengthwise.training.config import TrainingConfig
 
 
 class AskedConfig(ObjectiveConfig):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,7 @@ from lengthwise.settings import Settings
 from lengthwise.spaces import Space, Values
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task
-
-if TYPE_CHECKING:
-    from lengthwise.training.config import TrainingConfig
+from lengthwise.training.config import TrainingConfig
 
 
 class Loss(NamedTuple):

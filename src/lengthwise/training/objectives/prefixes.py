@@ -5,7 +5,7 @@ Shape letters: B batch rows, T positions, C classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch.nn import functional as F  # noqa: N812
@@ -16,10 +16,8 @@ from lengthwise.models.reading import answers_at_ends, on_device
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import PrefixLabels, require
+from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
-
-if TYPE_CHECKING:
-    from lengthwise.training.config import TrainingConfig
 
 
 class PrefixesConfig(ObjectiveConfig):

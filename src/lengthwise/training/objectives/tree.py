@@ -5,7 +5,7 @@ Shape letters: B batch rows, T tokens, C classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,12 +24,10 @@ from lengthwise.spaces import Tokens
 from lengthwise.state import State
 from lengthwise.tasks.base import IGNORE, Batch, Task
 from lengthwise.tasks.capabilities import HasAutomaton, require
+from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
 from lengthwise.training.objectives.nodes import node_loss
 from lengthwise.training.objectives.products import MonoidProducts, ProductsConfig
-
-if TYPE_CHECKING:
-    from lengthwise.training.config import TrainingConfig
 
 
 class AssociativityConfig(Settings):
