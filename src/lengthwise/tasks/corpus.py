@@ -22,6 +22,8 @@ from lengthwise.tasks.token_cache import TokenCache
 from lengthwise.tasks.tokenizer import load_tokenizer
 
 Split = Literal["train", "validation"]
+_MEASURED = 1 << 16
+"""Symbols that are turned back into text, at most, to see how much of it each stands for."""
 
 
 class TextConfig(BaseModel, frozen=True):
@@ -104,6 +106,7 @@ class Corpus:
     symbol_bytes: float = 1.0
 
     @staticmethod
+    @functools.cache
     def load(config: TextConfig) -> Corpus:
         """Return a corpus; each one is read once a process.
 
@@ -123,7 +126,19 @@ class Corpus:
             >>> corpus.vocabulary
             257
         """
-        return _load(config)
+        tokenizer = load_tokenizer(config.tokenizer, config.separator)
+        how = Splitting(config.held_out, config.seed, config.limit)
+        kept = TokenCache.of(config.source, tokenizer, how)
+        if kept is None or (found := kept.read()) is None:
+            sides = how.split(config.source, tokenizer)
+            found = sides, fingerprint_of(tokenizer.vocabulary, sides)
+            if kept:
+                kept.write(*found)
+        (train, validation), fingerprint = found
+        some_N = validation.tokens_N[:_MEASURED]
+        symbol_bytes = tokenizer.bytes_of(some_N) / len(some_N)
+        separator, documents = tokenizer.separator, config.documents
+        return Corpus(train, validation, tokenizer.vocabulary, separator, documents, fingerprint, symbol_bytes)
 
     def text(self, split: Split) -> Text:
         """Return one side of the split."""
@@ -205,24 +220,3 @@ class Corpus:
         tokens_N = self.text(split).tokens_N
         index_RS = positions_R[:, None] + np.arange(size)
         return tokens_N.take(index_RS, mode="wrap").astype(np.int64)
-
-
-_MEASURED = 1 << 16
-"""Symbols that are turned back into text, at most, to see how much of it each stands for."""
-
-
-@functools.cache
-def _load(config: TextConfig) -> Corpus:
-    tokenizer = load_tokenizer(config.tokenizer, config.separator)
-    how = Splitting(config.held_out, config.seed, config.limit)
-    kept = TokenCache.of(config.source, tokenizer, how)
-    if kept is None or (found := kept.read()) is None:
-        sides = how.split(config.source, tokenizer)
-        found = sides, fingerprint_of(tokenizer.vocabulary, sides)
-        if kept:
-            kept.write(*found)
-    (train, validation), fingerprint = found
-    some_N = validation.tokens_N[:_MEASURED]
-    symbol_bytes = tokenizer.bytes_of(some_N) / len(some_N)
-    separator, documents = tokenizer.separator, config.documents
-    return Corpus(train, validation, tokenizer.vocabulary, separator, documents, fingerprint, symbol_bytes)
