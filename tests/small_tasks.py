@@ -16,6 +16,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
         "test": {"longest": 9, "samples": 5, "near_misses": [8], "long_lengths": [20], "curve_lengths": [8, 12]},
     },
     "listops": {"train": {"maximum": 9}, "lengths": [9, 5], "samples": 5},
+    "brackets": {"kinds": 2, "neutral": 1, "train": {"maximum": 9}, "lengths": [12, 5], "samples": 5},
     "copying": {"symbols": 4, "train": {"maximum": 5}, "lengths": [6, 2], "samples": 5},
     "passkey": {"digits": 2, "train": {"minimum": 14, "maximum": 18}, "lengths": [30, 16], "samples": 5},
     "babilong": {"facts": 2, "train": {"minimum": 18, "maximum": 20}, "lengths": [50, 40], "samples": 5},

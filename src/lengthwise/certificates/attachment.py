@@ -45,6 +45,7 @@ class CertificateAttachment(Attachment):
 def certificate_row(certificate: Certificate) -> dict[str, str | int | float | None]:
     """Return the row of a certificate in the table for readers."""
     training, example, margins = certificate.training, certificate.counterexample, certificate.margins
+    goal = certificate.task_automaton
     return {
         "recipe": training.recipe,
         "digest": training.digest,
@@ -59,7 +60,7 @@ def certificate_row(certificate: Certificate) -> dict[str, str | int | float | N
         "sequences": training.sequences,
         "training_seconds": training.seconds,
         "states": certificate.count_states(),
-        "minimal_states": certificate.task_automaton.states if certificate.verdict in PROVED else None,
+        "minimal_states": goal.states if goal and certificate.verdict in PROVED else None,
         "elements": certificate.monoid,
         "margin": margins.get("margin"),
         "leak": margins.get("leak"),

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import safetensors
@@ -29,6 +29,7 @@ from pydantic import (
 from lengthwise.certificates.finding import Finding, Method, Verdict
 from lengthwise.certificates.packing import read_table, write_table
 from lengthwise.certificates.product import Counterexample, Number
+from lengthwise.certificates.pushdown import NestedFinding, NestedTask
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError, as_value_error
 from lengthwise.files import read_bytes
@@ -144,8 +145,10 @@ class Certificate(Recorded):
     """Of the automaton that was read off."""
     minimal: AutomatonTable | None = None
     """In version 1: the same on the task's domain, minimal."""
-    task_automaton: AutomatonTable
-    """The minimal automaton of the task."""
+    task_automaton: AutomatonTable | None = None
+    """The minimal automaton of the task, where it is a regular language."""
+    nested: NestedTask | None = None
+    """The task, where it is about a nested unit."""
     isomorphism: list[int] | None = None
     """In version 1: for each state of `minimal` the state of `task_automaton` that it is."""
     monoid: int | None = None
@@ -178,8 +181,22 @@ class Certificate(Recorded):
             other.seal,
         )
 
-    def finding(self) -> Finding:
+    @model_validator(mode="after")
+    def _about_one_task(self) -> Self:
+        if (self.nested is None) != (self.task_automaton is not None):
+            raise ValueError("it is about a bracketed task, or has the automaton of a regular language")
+        if (self.method == "pushdown") != (self.nested is not None):
+            raise ValueError("method 'pushdown' is about a bracketed task, and no other is")
+        return self
+
+    def finding(self) -> Finding | NestedFinding:
         """Return the evidence that it holds, from which verdict and statement have to follow."""
+        return self.regular_finding() if self.nested is None else self.nested_finding()
+
+    def regular_finding(self) -> Finding:
+        """Return the evidence about a model of a regular language."""
+        if self.task_automaton is None:
+            raise InputError("it is about a nested unit, and no regular language")
         return Finding(
             self.method,
             self.task_automaton,
@@ -189,6 +206,12 @@ class Certificate(Recorded):
             self._numbers(),
             self.counterexample,
         )
+
+    def nested_finding(self) -> NestedFinding:
+        """Return the evidence about a nested unit."""
+        if self.nested is None:
+            raise InputError("it is about a regular language, and no nested unit")
+        return NestedFinding(self.nested, self.algebra, self.margins, self.counterexample)
 
     def count_states(self) -> int | None:
         """Return the number of states of the automaton that was read off; None where there was none."""
@@ -206,7 +229,7 @@ class Certificate(Recorded):
     def expected_seal(self) -> str:
         """Return the seal that the contents ask for."""
         if self.schema_version == 1:
-            contents = self.model_dump(mode="json", exclude={"seal", "states"}, context=_LISTS)
+            contents = self.model_dump(mode="json", exclude={"seal", "states", "nested"}, context=_LISTS)
             contents["verdict"] = contents["verdict"].removesuffix("_snapped")
         else:
             contents = self.model_dump(mode="json", exclude={"seal"}, exclude_none=True, context=_HASHES)

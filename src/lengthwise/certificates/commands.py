@@ -27,13 +27,17 @@ def certify(
     run: Annotated[list[Path] | None, RUN_FOLDERS] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="raw, rounded, snapped or black_box; what says most by default."),
+        typer.Option(metavar="NAME", help="raw, rounded, snapped, pushdown or black_box; what says most by default."),
     ] = None,
     states: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Largest number of states of an extracted automaton.")
     ] = None,
     elements: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Largest number of elements of an extracted algebra.")
+    ] = None,
+    arguments: Annotated[
+        int | None,
+        typer.Option(min=2, max=1000, metavar="N", help="Most arguments that are proved, where a task needs a bound."),
     ] = None,
     snapped_ok: Annotated[
         bool, typer.Option("--snapped-ok", help="Count units that were proved with their nodes snapped as proved.")
@@ -54,7 +58,7 @@ def certify(
     proof is about a unit whose nodes are snapped, and not about the network itself, unless --snapped-ok is given.
     """
     if verify is not None:
-        if run or method or states or elements or snapped_ok:
+        if run or method or states or elements or arguments or snapped_ok:
             raise InputError("--verify checks a file as it is: it takes neither runs nor --method, nor limits")
         _verify(verify, weights)
         return
@@ -66,7 +70,7 @@ def certify(
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):
-        certificates.append(certify_run(folder.path, method, Limits(states, elements)))
+        certificates.append(certify_run(folder.path, method, Limits(states, elements, arguments)))
         say(f"{folder.path}: {certificates[-1].statement}")
         _say_counterexample(certificates[-1])
     print_table(_COLUMNS, [_row(certificate) for certificate in certificates])

@@ -24,10 +24,11 @@ vectors of their elements; the network itself may not be. ``up_to_length``: righ
 
 PROVED: tuple[Verdict, ...] = ("every_length", "every_length_snapped", "up_to_length")
 
-Method = Literal["rounded", "snapped", "raw", "black_box"]
+Method = Literal["rounded", "snapped", "raw", "pushdown", "black_box"]
 """What the verdict is about. ``raw``: the network as it is. ``rounded``: the network with its row-stochastic leaves
-rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``black_box``:
-an automaton learned from queries; never a proof for the network."""
+rounded to one-hot rows. ``snapped``: the network with each node replaced by the vector of its element. ``pushdown``:
+the same of a nested unit, on strings nested as deep as they come. ``black_box``: an automaton learned from queries;
+never a proof for the network."""
 
 LONGEST = 2**40
 """No bound is looked for beyond this length."""

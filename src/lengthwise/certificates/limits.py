@@ -18,10 +18,12 @@ class Limits:
     Args:
         states: the largest number of states of an automaton; the method's own by default.
         elements: the largest number of elements of an algebra, where the method extracts one; its own by default.
+        arguments: the most arguments that are proved, where a task needs a bound; the task's own by default.
     """
 
     states: int | None = None
     elements: int | None = None
+    arguments: int | None = None
 
     def within(self, budget: BudgetT) -> BudgetT:
         """Return a budget with what is given here in place of its own."""

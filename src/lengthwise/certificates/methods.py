@@ -11,12 +11,17 @@ from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
+from lengthwise.models.tree.nested import Nested
 from lengthwise.models.tree.operators import StochasticOperator
+from lengthwise.tasks.base import Task
+from lengthwise.tasks.capabilities import HasNesting
 from lengthwise.tasks.regular.language import Language
 
 
-def default_method(model: SequenceModel) -> Method:
-    """Return the method that can say most about a model."""
+def default_method(model: SequenceModel, task: Task) -> Method:
+    """Return the method that can say most about a model of a task."""
+    if isinstance(model, Nested) and isinstance(task, HasNesting):
+        return "pushdown"
     if not isinstance(model, LDRU):
         return "black_box"
     return "raw" if is_row_stochastic(model) else "snapped"

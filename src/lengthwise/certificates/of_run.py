@@ -16,14 +16,15 @@ from lengthwise.certificates.finding import Finding
 from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.certificates.product import states_along
+from lengthwise.certificates.pushdown import NestedFinding
 from lengthwise.errors import InputError
 from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.lock import hold
 from lengthwise.runs.run import load_run, read_run
-from lengthwise.tasks.base import IGNORE
-from lengthwise.tasks.capabilities import HasAutomaton, require
+from lengthwise.tasks.base import IGNORE, Task
+from lengthwise.tasks.capabilities import HasAutomaton, HasNesting, require
 from lengthwise.tasks.regular.language import Language
 
 _PACKAGES = ("torch", "numpy", "automata-lib", "aalpy")
@@ -48,18 +49,18 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
     """
     run = RunFolder(folder)
     recipe, seed = read_run(run)
-    task = require(recipe.task, HasAutomaton, "a certificate").definition
-    if (task.automaton.outputs_S == IGNORE).all():
-        raise InputError(f"{task.name} gives no string a class, so that nothing can be right or wrong")
+    if method is not None or not isinstance(recipe.task, HasNesting):
+        _subject(recipe.task, method or "black_box")
     if not run.finished.exists():
         raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
-    certifier = METHODS.load(method) if method is not None else None
     with hold(folder):
         trainer = load_run(folder)
         model = cast(SequenceModel, trainer.model)
         began = time.perf_counter()
         _refuse_not_finite(model)
-        finding = (certifier or METHODS.load(default_method(model)))(model, task, limits or Limits())
+        method = method or default_method(model, recipe.task)
+        subject = _subject(recipe.task, method)
+        finding = METHODS.load(method)(model, subject, limits or Limits())
         training = Training(
             recipe=recipe.name,
             digest=recipe.digest(),
@@ -74,19 +75,34 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
             "weights": hash_weights(run.checkpoint),
             "seconds": round(time.perf_counter() - began, 3),
         }
-        certificate = complete(finding, model, task, training).model_copy(update=own)
+        certificate = complete(finding, model, subject, training).model_copy(update=own)
         write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
     return certificate.sealed()
 
 
-def complete(finding: Finding, model: SequenceModel, task: Language, training: Training) -> Certificate:
+def _subject(task: Task, method: str) -> Task | Language:
+    """Return what a method reads of a task."""
+    METHODS.load(method)
+    if method == "pushdown":
+        require(task, HasNesting, "method 'pushdown'")
+        return task
+    language = require(task, HasAutomaton, "a certificate").definition
+    if (language.automaton.outputs_S == IGNORE).all():
+        raise InputError(f"{language.name} gives no string a class, so that nothing can be right or wrong")
+    return language
+
+
+def complete(
+    finding: Finding | NestedFinding, model: SequenceModel, task: Task | Language, training: Training
+) -> Certificate:
     """Return the certificate of a finding, its counterexample run through the model."""
     example = finding.counterexample
     if example is not None:
         answer = int(answers_to(model, [example.symbols])[0])
         states = states_along(finding.automaton, example.symbols) if finding.automaton else []
         # Where nothing was read off the model, the answer is its own.
-        own = {} if finding.automaton and finding.method != "black_box" else {"answer": answer}
+        read = finding.table is not None or finding.automaton is not None
+        own = {} if read and finding.method != "black_box" else {"answer": answer}
         example = example.model_copy(update={"model_answer": answer, "states": states} | own)
         finding = replace(finding, counterexample=example)
     return Certificate(
@@ -95,11 +111,12 @@ def complete(finding: Finding, model: SequenceModel, task: Language, training: T
         statement=finding.statement,
         length=finding.length,
         operator=type(model).__name__,
-        task=task.name,
+        task=task.name if isinstance(task, Language) else task.label,
         task_version=task.version,
         extracted=finding.extracted,
         states=finding.automaton and finding.automaton.states,
         task_automaton=finding.task,
+        nested=finding.nested if isinstance(finding, NestedFinding) else None,
         monoid=finding.elements(),
         algebra=finding.table,
         margins=dict(finding.margins),

@@ -24,6 +24,7 @@ _ABOUT = {
     "raw": "the network as it is",
     "rounded": "the network with rounded rows",
     "snapped": "the network with snapped nodes",
+    "pushdown": "the network with snapped nodes, nested at any depth",
     "black_box": "its answers only, never a proof",
 }
 _NOTE = (
@@ -88,7 +89,7 @@ def automata_figure(results: Results) -> Figure | None:
         results: the runs.
     """
     proved = [(run.head.trained_on, one) for run, one in _certified(results) if one.verdict in PROVED]
-    automata = {task: one.task_automaton for task, one in proved}
+    automata = {task: one.task_automaton for task, one in proved if one.task_automaton is not None}
     drawn = {task: automaton for task, automaton in automata.items() if can_be_drawn(automaton)}
     if not drawn:
         return None
@@ -98,7 +99,7 @@ def automata_figure(results: Results) -> Figure | None:
         name=f"{results.prefix}automata",
         heading="Proved automata",
         note=_DRAWN,
-        caption=_caption([one.verdict for _, one in proved], len(automata))
+        caption=_caption([one.verdict for _, one in proved if one.task_automaton is not None], len(automata))
         + (f" Too many states or arrows to be drawn: {', '.join(large)}." if large else ""),
         drawings=[AutomatonPanel(title(task), automaton, classes) for task, automaton in drawn.items()],
         width=WIDTH,

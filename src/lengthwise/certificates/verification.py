@@ -25,6 +25,7 @@ from lengthwise.certificates.certificate import (
 )
 from lengthwise.certificates.finding import PROVED, Finding
 from lengthwise.certificates.product import Counterexample, same, states_along
+from lengthwise.certificates.pushdown import NestedTask
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, read_unit
 from lengthwise.errors import InputError, reason_of
@@ -127,7 +128,8 @@ def problems_of(certificate: Certificate, run: RunFolder | None = None, head: He
         What does not hold, a sentence each; nothing when all does.
     """
     problems: list[str] = []
-    checks = (_task(certificate), _evidence(certificate), _training(certificate, run, head), _weights(certificate, run))
+    own = (_nested(certificate),) if certificate.nested else (_task(certificate), _evidence(certificate))
+    checks = (*own, _training(certificate, run, head), _weights(certificate, run))
     # What one finds may be what the next could not read.
     for check in checks:
         try:
@@ -168,6 +170,26 @@ def _only_claims(certificate: Certificate, run: RunFolder | None) -> bool:
     return run is None and certificate.schema_version == 1 and not certificate.has_proof()
 
 
+def _nested(certificate: Certificate) -> Iterator[str]:
+    """Check that a certificate is about its bracketed task, and that its claim follows from its evidence."""
+    found = certificate.nested_finding()
+    task, claim = found.nested.task, found.claim
+    if (certificate.task, certificate.task_version) != (task.label, task.version):
+        yield (
+            f"it is about version {certificate.task_version} of {certificate.task}, its settings are those of version "
+            f"{task.version} of {task.label}"
+        )
+    if certificate.monoid != found.elements():
+        yield f"{certificate.monoid} is not the number of elements"
+    for name in ("length", "extracted", "states", "minimal", "isomorphism"):
+        if getattr(certificate, name) is not None:
+            yield f"it states {name}, which only certificates of regular languages do"
+    yield from found.problems()
+    if claim != (certificate.verdict, certificate.statement):
+        own = f"{certificate.verdict}, {certificate.statement!r}"
+        yield f"it claims {own}; what it holds gives {claim.verdict}, {claim.statement!r}"
+
+
 def _task(certificate: Certificate) -> Iterator[str]:
     task = get_language(certificate.task)
     if task.version != certificate.task_version:
@@ -183,7 +205,7 @@ def _task(certificate: Certificate) -> Iterator[str]:
 
 def _evidence(certificate: Certificate) -> Iterator[str]:
     """Check that the evidence fits together, and that the claim follows from it."""
-    found, example, method = certificate.finding(), certificate.counterexample, certificate.method
+    found, example, method = certificate.regular_finding(), certificate.counterexample, certificate.method
     by_rows = method == "rounded" or (method == "raw" and found.extracted is not None)
     if by_rows and certificate.operator != "stochastic":
         yield f"it is about the rows of the operator {certificate.operator!r}, which has none"
@@ -256,6 +278,9 @@ def _training(certificate: Certificate, run: RunFolder | None, head: Head | None
     elif run is not None:
         stated = _recorded(run)
     own = certificate.training.model_dump() | {"task": certificate.task, "task version": certificate.task_version}
+    if certificate.nested and run is not None and run.recipe.exists():
+        stated["settings of the task"] = NestedTask(settings=_settings(run)["task"]).task.model_dump(mode="json")
+        own["settings of the task"] = certificate.nested.task.model_dump(mode="json")
     for name, value in stated.items():
         if own[name] != value:
             yield f"it is about another run: its {name} is {own[name]!r}, that of the run beside it {value!r}"
@@ -265,7 +290,8 @@ def _recorded(run: RunFolder) -> dict[str, Any]:
     """Return what the recipe and the checkpoint of a run say, where it has no evaluation."""
     settings = _settings(run)
     task, seeds = settings.get("task"), settings.get("seeds")
-    found = {"recipe": settings.get("name"), "task": task.get("language") if isinstance(task, dict) else task}
+    named = task.get("language", task.get("name")) if isinstance(task, dict) else task
+    found = {"recipe": settings.get("name"), "task": named}
     if isinstance(seeds, list):
         found["seed"] = seeds[0] if len(seeds) == 1 else seeds
     if run.checkpoint.exists():
@@ -308,7 +334,9 @@ def _weights(certificate: Certificate, run: RunFolder | None) -> Iterator[str]:
     if operator != certificate.operator:
         yield f"it is about the operator {certificate.operator!r}, the run has {operator!r}"
         return
-    if operator != "stochastic" or (model.get("level") != "plain" and method not in ("raw", "rounded")):
+    if operator != "stochastic" or method == "pushdown":
+        return
+    if model.get("level") != "plain" and method not in ("raw", "rounded"):
         return
     try:
         unit, example = read_unit(arrays(read_weights(run.checkpoint)), model), certificate.counterexample
@@ -325,7 +353,7 @@ def _weights(certificate: Certificate, run: RunFolder | None) -> Iterator[str]:
     # More states than usual may have been allowed.
     limit = max(STATES, certificate.extracted.states if certificate.extracted else 0)
     again = certify_stochastic(unit, get_language(certificate.task).automaton, method, limit)
-    yield from _found_again(certificate.finding(), again)
+    yield from _found_again(certificate.regular_finding(), again)
 
 
 def _found_again(own: Finding, again: Finding) -> Iterator[str]:

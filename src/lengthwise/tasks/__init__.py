@@ -31,6 +31,7 @@ TASKS: Registry = Registry(
         "regular": "lengthwise.tasks.regular.task:Regular",
         "language_modelling": "lengthwise.tasks.language_modelling:LanguageModelling",
         "listops": "lengthwise.tasks.listops:ListOps",
+        "brackets": "lengthwise.tasks.brackets:Brackets",
         "copying": "lengthwise.tasks.copying:Copying",
         "passkey": "lengthwise.tasks.passkey:Passkey",
         "babilong": "lengthwise.tasks.babilong:BabiLong",

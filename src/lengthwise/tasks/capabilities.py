@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import Batch, Ints, Point, Task
+from lengthwise.tasks.nesting import Nesting
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Language
 
@@ -48,6 +49,19 @@ class HasAutomaton(Protocol):
     @property
     def automaton(self) -> Automaton:
         """What decides it."""
+        ...
+
+
+@runtime_checkable
+class HasNesting(Protocol):
+    """Is told by what a pair of brackets makes of its items: models of it can be proved right at every depth."""
+
+    def nesting(self, arguments: int | None = None) -> Nesting:
+        """Return what a pair makes of its items.
+
+        Args:
+            arguments: bounds the strings where all items of a pair have to be known; the task's own bound by default.
+        """
         ...
 
 

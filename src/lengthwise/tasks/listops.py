@@ -10,15 +10,16 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from statistics import median
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import Batch, Bools, Ints, Point, Stage, Task
+from lengthwise.tasks.base import IGNORE, Batch, Bools, Ints, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.nesting import Nesting, Value
 
 TOKENS = (*"0123456789", "[MAX", "[MIN", "[MED", "[SM", "]")
 """The standard ones, in the order of their numbers; the parentheses of the published files say nothing more."""
@@ -34,6 +35,12 @@ OPERATORS: tuple[Callable[[list[int]], int], ...] = (
     lambda values: sum(values) % 10,
 )
 """Largest, smallest, median rounded down, and sum modulo 10, in the order of their tokens."""
+
+
+Operation = Literal["max", "min", "median", "sum"]
+NAMES: tuple[Operation, ...] = get_args(Operation)
+"""Of the operators."""
+_MEDIAN, _SUM, _CLOSE = 12, 13, 14
 
 
 class ListOps(Task):
@@ -59,6 +66,10 @@ class ListOps(Task):
     """The most arguments of an operation in training."""
     depth: int = Field(default=4, ge=1)
     """How deep operations are nested at most in training."""
+    operations: Annotated[tuple[Operation, ...], Field(min_length=1)] = Field(
+        default=NAMES, exclude_if=lambda names: names == NAMES
+    )
+    """Those that there are."""
     lengths: tuple[Length, ...] = (10, 20, 40, 100, 250, 900)
     """Tokens that are measured: each as in training, with more arguments, and deeper, where there are any."""
     test_arguments: tuple[Annotated[int, Field(ge=2)], ...] = (10, 15)
@@ -102,16 +113,57 @@ class ListOps(Task):
             raise InputError(f"there is no expression at {dict(point.axes)}")
         tokens_BT, values_B = np.empty((rows, length), dtype=np.int64), np.empty(rows, dtype=np.int64)
         sizes, chance, least = _sizes(length, most, depth), _chance(rng), self._beyond(most, depth)
+        chosen = [NAMES.index(name) for name in self.operations]
         for row in range(rows):
             for _ in range(TRIES):
                 tokens = list[int]()
-                values_B[row] = _grow(chance, sizes, length, depth, tokens)
+                values_B[row] = _grow(chance, sizes, length, depth, tokens, chosen)
                 if not any(least) or all(itertools.starmap(operator.gt, zip(_shape(tokens), least, strict=True))):
                     break
             else:
                 raise InputError(f"hardly any expression at {dict(point.axes)} goes beyond training as it says")
             tokens_BT[row] = tokens
         return Batch.classified(tokens_BT, values_B)
+
+    def nesting(self, arguments: int | None = None) -> Nesting:
+        """Return the task as what a pair makes of its items.
+
+        Args:
+            arguments: the most arguments of a median, of which all have to be known; as in training by default.
+        """
+        most = arguments or self.arguments
+        known = {10 + NAMES.index(name) for name in self.operations}
+
+        def leaf(symbol: int) -> Value | None:
+            kind = "digit" if symbol < 10 else "close" if symbol == _CLOSE else "open" if symbol in known else None
+            return kind and (kind, symbol)
+
+        def join(left: Value, right: Value) -> Value | None:
+            kind, symbol, *digits = left
+            if kind != "open":
+                return None
+            operation = OPERATORS[symbol - 10]
+            if right[0] == "close":
+                return ("done", operation(digits)) if len(digits) > 1 else None
+            if right[0] == "open":
+                return None
+            digits = sorted([*digits, right[1]])
+            if symbol == _MEDIAN:
+                return (kind, symbol, *digits) if len(digits) <= most else None
+            # Two digits stand for more: the result, and one that changes nothing.
+            result = operation(digits)
+            return (kind, symbol, result, *([0 if symbol == _SUM else result] if len(digits) > 1 else []))
+
+        return Nesting(
+            opening=tuple(sorted(known)),
+            closing=(_CLOSE,),
+            symbols=len(TOKENS),
+            leaf=leaf,
+            join=join,
+            answer=lambda value: value[1] if value[0] == "done" else IGNORE,
+            matched=True,
+            within=f"at most {most} arguments of a median" if _MEDIAN in known else "",
+        )
 
     def shortcuts(self) -> dict[str, Callable[[Ints], Ints]]:
         """Return the guess of who applies the first operation to the digits at the top and skips what is nested."""
@@ -150,8 +202,15 @@ def _sizes(length: int, most: int, depth: int) -> list[list[Bools]]:
     return tables
 
 
-def _grow(chance: Iterator[float], sizes: list[list[Bools]], size: int, depth: int, tokens: list[int]) -> int:
-    """Append an expression of a size and return its value."""
+def _grow(
+    chance: Iterator[float],
+    sizes: list[list[Bools]],
+    size: int,
+    depth: int,
+    tokens: list[int],
+    operations: Sequence[int],
+) -> int:
+    """Append an expression of a size, of some of the operators, and return its value."""
     if size == 1:
         tokens.append(int(next(chance) * 10))
         return tokens[-1]
@@ -162,11 +221,11 @@ def _grow(chance: Iterator[float], sizes: list[list[Bools]], size: int, depth: i
         possible: Ints = np.flatnonzero(below[1][: left + 1] & below[others][left::-1])
         parts.append(int(_pick(chance, possible)))
         left -= parts[-1]
-    chosen = int(next(chance) * len(OPERATORS))
+    chosen = _pick(chance, operations)
     tokens.append(10 + chosen)
     # The first sizes that were drawn are the largest on average.
     order = np.argsort([next(chance) for _ in parts])
-    value = OPERATORS[chosen]([_grow(chance, sizes, parts[place], depth - 1, tokens) for place in order])
+    value = OPERATORS[chosen]([_grow(chance, sizes, parts[place], depth - 1, tokens, operations) for place in order])
     tokens.append(len(TOKENS) - 1)
     return value
 
