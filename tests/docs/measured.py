@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import polars as pl
@@ -53,12 +53,12 @@ class Cell:
     rows: pl.DataFrame
     shared: bool
 
-    @property
+    @cached_property
     def beyond(self) -> pl.DataFrame:
         """The rows on standard strings from the first length beyond training to 500 symbols."""
         return self.rows.filter(STANDARD, pl.col("length").is_between(TRAINED + 1, PUBLISHED))
 
-    @property
+    @cached_property
     def near(self) -> pl.DataFrame:
         """The rows on near misses."""
         return self.rows.filter(NEAR)
@@ -67,30 +67,30 @@ class Cell:
         """The rows on standard strings of some lengths beyond 500."""
         return self.rows.filter(STANDARD, pl.col("length").is_between(first, last))
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean over the lengths of `beyond` and over seeds."""
         return exact_mean(self.beyond)
 
-    @property
+    @cached_property
     def lowest(self) -> float:
         """The lowest of the means over 41 to 500, on near misses, and at each length from 501 to 1,001."""
         far = self.far()
         parts = [self.beyond, self.near, *(far.filter(length=length) for length in far["length"].unique())]
         return min(exact_mean(part) for part in parts if len(part))
 
-    @property
+    @cached_property
     def strings(self) -> int:
         """How many strings `lowest` is of, over all seeds; one whose prefixes are read counts once."""
         apart = samples(self.beyond) // (self.beyond["length"].n_unique() if self.shared else 1)
         return apart + samples(self.near) + samples(self.far())
 
-    @property
+    @cached_property
     def seeds(self) -> int:
         """How many runs."""
         return self.rows["seed"].n_unique()
 
-    @property
+    @cached_property
     def flawless(self) -> bool:
         """Whether no string of any kind to 1,001 symbols was misclassified, and all kinds were measured."""
         return self.lowest == 1 and bool(len(self.near)) and bool(len(self.far()))

@@ -114,6 +114,7 @@ def test_low_precision_logits_are_normalised_in_single_precision(dtype: torch.dt
     assert [loss.mean for loss in low] == pytest.approx([loss.mean for loss in exact], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_length() -> None:
     def peak(length: int) -> int:
         tokens = random_tokens(2, length + 1)

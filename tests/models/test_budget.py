@@ -29,18 +29,17 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("budget", [3_000, 9_500])
-def test_no_width_comes_nearer_to_the_budget(name: str, budget: int) -> None:
+def test_no_width_comes_nearer_to_the_budget(name: str) -> None:
     config = CASES[name]
-    widths = {"the unit": 40, "squares": 1500}.get(name, 400)
+    widths = {"the unit": 24, "squares": 1100}.get(name, 400)
     sizes = {width: size for width in range(1, widths) if (size := built(config, width)) is not None}
-    nearest = min(abs(size - budget) for size in sizes.values())
-    if nearest > budget / 10:
-        with pytest.raises(InputError, match=r"no width of model .* comes within 10%"):
-            solve_width(config, 3, 5, budget)
-        return
-    width = solve_width(config, 3, 5, budget)
-    assert abs(sizes[width] - budget) == nearest
+    for budget in (3_000, 9_500):
+        nearest = min(abs(size - budget) for size in sizes.values())
+        if nearest > budget / 10:
+            with pytest.raises(InputError, match=r"no width of model .* comes within 10%"):
+                solve_width(config, 3, 5, budget)
+        else:
+            assert abs(sizes[solve_width(config, 3, 5, budget)] - budget) == nearest
 
 
 @pytest.mark.slow

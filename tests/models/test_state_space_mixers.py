@@ -31,6 +31,7 @@ def started(mixer, rows):
     return mixer.initial_state(rows).map(lambda x: normal(*x.shape, seed=8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)

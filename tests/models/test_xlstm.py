@@ -33,6 +33,7 @@ def build(config):
     return mixer.double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_contract(variant):
     torch.manual_seed(0)

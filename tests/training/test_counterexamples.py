@@ -125,5 +125,5 @@ def test_a_resumed_run_remembers_its_counterexamples() -> None:
 
 def test_a_unit_without_an_automaton_inside_is_refused() -> None:
     unit = LDRUConfig.model_validate({"operator": {"name": "mlp"}, "width": 12, "readout": "prefixes"}).build(2, 2)
-    with pytest.raises(InputError, match="only units with the operator"):
+    with pytest.raises(InputError, match="only the operator 'stochastic' is proved"):
         trainer(unit, regular("dyck_2"), {"name": "counterexamples"})
