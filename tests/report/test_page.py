@@ -129,8 +129,8 @@ def test_names_beside_the_lines_do_not_overlap(tmp_path: Path) -> None:
     for kind in ("fast", "matrix", "paper"):
         write_run(tmp_path, recipe=f"{kind}/parity")
     results = read(tmp_path)
-    specification = by_length(results, "parity").embedded()
-    (places,) = [[row["place"] for row in rows] for rows in specification["datasets"].values() if "place" in rows[0]]
+    panel = by_length(results, "parity")
+    (places,) = [[row["place"] for row in rows] for rows in panel.data.values() if "place" in rows[0]]
     assert len(places) == 3
     assert all(above - below > 0.08 for above, below in itertools.pairwise(places))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
@@ -76,7 +77,8 @@ class Drawing(ABC):
     def embedded(self) -> dict[str, Any]:
         """Return the specification in its place on the page, without colours of its own."""
         shared = {"params": [PICKED]} if self.crowded else {}
-        return self.specification(hover=True) | {"height": self.height, "datasets": self.data} | self.place | shared
+        rows = {name: _grouped(rows) for name, rows in self.data.items()}
+        return self.specification(hover=True) | {"height": self.height, "datasets": rows} | self.place | shared
 
     def chart(self, rows: list[dict[str, Any]]) -> alt.Chart:
         """Return a chart over rows that go by a name: Altair copies and checks inline data many times."""
@@ -266,3 +268,13 @@ def _apart(places: list[float], gap: float) -> list[float]:
     pushed = np.minimum.accumulate(np.array(places) + steps) - steps
     lifted = np.maximum(np.maximum.accumulate(pushed[::-1] - steps), 0) + steps
     return lifted[::-1].tolist()
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows grouped by their words: these are most of a page's size."""
+    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
+    for row in rows:
+        words = tuple((name, value) for name, value in row.items() if isinstance(value, str))
+        numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
+        groups.setdefault((words, tuple(numbers)), []).append(list(numbers.values()))
+    return [{"words": dict(words), "names": names, "rows": rows} for (words, names), rows in groups.items()]

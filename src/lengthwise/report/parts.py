@@ -255,12 +255,8 @@ class Figure(Picture):
 
     @property
     def panels(self) -> dict[str, dict[str, Any]]:
-        """Title -> specification of each panel, its rows grouped by their words: these are most of a page's size."""
-        drawn = {panel.title: panel.embedded() for panel in self.drawings}
-        return {
-            title: one | {"datasets": {name: _groups(rows) for name, rows in one["datasets"].items()}}
-            for title, one in drawn.items()
-        }
+        """Title -> specification of each panel."""
+        return {panel.title: panel.embedded() for panel in self.drawings}
 
     @property
     def wide(self) -> bool:
@@ -321,12 +317,3 @@ class FigureSection(Section):
         said["note"] = crowded if any(panel.crowded for panel in panels) else said["note"]
         width = self.alone if len(panels) == 1 else COLUMN
         return Figure(name=results.prefix + name, **said, drawings=panels, width=width)
-
-
-def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
-    for row in rows:
-        words = tuple((name, value) for name, value in row.items() if isinstance(value, str))
-        numbers = {name: value for name, value in row.items() if not isinstance(value, str)}
-        groups.setdefault((words, tuple(numbers)), []).append(list(numbers.values()))
-    return [{"words": dict(words), "names": names, "rows": rows} for (words, names), rows in groups.items()]

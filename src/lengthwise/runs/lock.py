@@ -50,10 +50,10 @@ def hold(folder: Path, patience: float = MOMENT) -> Generator[None]:
     lock = FileLock(path, timeout=patience, on_acquired=sign)
     try:
         try:
-            lock.acquire()
+            held = lock.acquire()
         except FileNotFoundError:
             # The process that held it was refused and took the folder away.
-            lock.acquire()
+            held = lock.acquire()
     except Timeout as error:
         raise InUseError(f"{folder} is in use by {_holder(path)}; wait for it or end it") from error
     except OSError as error:
@@ -61,14 +61,14 @@ def hold(folder: Path, patience: float = MOMENT) -> Generator[None]:
             folder.rmdir()
         kind = StoppedError if error.errno == errno.ENOSPC else InputError
         raise kind(f"cannot write the lock of {folder}: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        # While it is held, so that no other process can have a hold on the name.
-        with contextlib.suppress(OSError):
-            if os.path.samestat(made[0], path.lstat()):
-                path.unlink()
-        lock.release()
+    with held:
+        try:
+            yield
+        finally:
+            # While it is held, so that no other process can have a hold on the name.
+            with contextlib.suppress(OSError):
+                if os.path.samestat(made[0], path.lstat()):
+                    path.unlink()
 
 
 def _holder(path: Path) -> str:
