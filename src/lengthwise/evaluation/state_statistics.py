@@ -40,28 +40,12 @@ class StateStatistic(NamedTuple):
     """How many elements, over all rows."""
 
 
-class _Moments(NamedTuple):
-    """Enough of a set of numbers to join it with another without cancellation (Chan, Golub and LeVeque 1983)."""
+_Heads = dict[str, Tensor]
+"""For each recurrent entry the moments of its heads, [H, 4]; an entry without heads has one set.
 
-    elements: int
-    mean: float
-    squares: float
-    """Sum of the squared deviations from the mean."""
-    largest: float
-
-    def join(self, other: _Moments) -> _Moments:
-        elements = self.elements + other.elements
-        apart = other.mean - self.mean
-        return _Moments(
-            elements,
-            self.mean + apart * other.elements / elements,
-            self.squares + other.squares + apart * apart * self.elements * other.elements / elements,
-            max(self.largest, other.largest),
-        )
-
-
-_Heads = dict[str, list[_Moments]]
-"""For each recurrent entry the moments of its heads; an entry without heads has one set."""
+They are the number of elements, their mean, the sum of the squared deviations from it, and the largest absolute value:
+enough to join a set of numbers with another without cancellation (Chan, Golub and LeVeque 1983).
+"""
 
 
 @torch.no_grad()
@@ -98,8 +82,8 @@ def state_statistics(
         for piece in read(model, rows_BT[:, : max(positions)], chunk, positions):
             _check_finite(model, rows_BT, piece)
             if piece.end in positions:
-                heads = _moments(piece.output.state)
-                found[piece.end] = _join(found[piece.end], heads) if piece.end in found else heads
+                heads, before = _moments(piece.output.state), found.get(piece.end)
+                found[piece.end] = {n: _joined(before[n], heads[n]) for n in heads} if before else heads
     return [row for position, heads in sorted(found.items()) for row in _rows(position, heads)]
 
 
@@ -115,36 +99,38 @@ def _moments(state: State) -> _Heads:
     return {name: _entry_moments(tensor) for name, tensor in entries.items()}
 
 
-def _entry_moments(entry: Tensor) -> list[_Moments]:
+def _entry_moments(entry: Tensor) -> Tensor:
     by_head = entry.movedim(1, 0) if entry.ndim >= 3 else entry[None]
     # On the CPU, since not every device has float64.
     values = by_head.flatten(1).cpu().double()
     mean_H = values.mean(1)
     squares_H = (values - mean_H[:, None]).square().sum(1)
-    largest_H = values.abs().amax(1)
-    moments = zip(mean_H.tolist(), squares_H.tolist(), largest_H.tolist(), strict=True)
-    return [_Moments(values.shape[1], *each) for each in moments]
+    return torch.stack([torch.full_like(mean_H, values.shape[1]), mean_H, squares_H, values.abs().amax(1)], -1)
 
 
-def _join(left: _Heads, right: _Heads) -> _Heads:
-    return {name: [a.join(b) for a, b in zip(left[name], right[name], strict=True)] for name in left}
+def _joined(left: Tensor, right: Tensor) -> Tensor:
+    """Return the moments of two sets of numbers as one, [..., 4] each."""
+    (n, mean, squares, largest), (m, other, more, larger) = left.unbind(-1), right.unbind(-1)
+    apart, elements = other - mean, n + m
+    squares = squares + more + apart * apart * n * m / elements
+    return torch.stack([elements, mean + apart * m / elements, squares, torch.maximum(largest, larger)], -1)
 
 
 def _rows(position: int, heads: _Heads) -> Iterable[StateStatistic]:
-    entries = {name: reduce(_Moments.join, moments) for name, moments in heads.items()}
-    yield _row(position, "whole", None, None, reduce(_Moments.join, entries.values()))
-    for name, moments in heads.items():
+    entries = {name: reduce(_joined, moments_H4) for name, moments_H4 in heads.items()}
+    yield _row(position, "whole", None, None, reduce(_joined, entries.values()))
+    for name, moments_H4 in heads.items():
         yield _row(position, "entry", name, None, entries[name])
-        if len(moments) > 1:
-            for head, each in enumerate(moments):
-                yield _row(position, "head", name, head, each)
+        if len(moments_H4) > 1:
+            for head, moments_4 in enumerate(moments_H4):
+                yield _row(position, "head", name, head, moments_4)
 
 
 def _row(
-    position: int, scope: Literal["whole", "entry", "head"], entry: str | None, head: int | None, moments: _Moments
+    position: int, scope: Literal["whole", "entry", "head"], entry: str | None, head: int | None, moments_4: Tensor
 ) -> StateStatistic:
-    deviation = math.sqrt(moments.squares / moments.elements)
-    return StateStatistic(position, scope, entry, head, moments.mean, deviation, moments.largest, moments.elements)
+    elements, mean, squares, largest = moments_4.tolist()
+    return StateStatistic(position, scope, entry, head, mean, math.sqrt(squares / elements), largest, int(elements))
 
 
 def _check_finite(model: SequenceModel, tokens_BT: Tensor, piece: Piece) -> None:
