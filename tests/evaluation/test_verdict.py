@@ -167,7 +167,7 @@ def test_texts_that_differ_decide_nothing_where_each_is_paired_with_itself() -> 
     found = verdict(octaves, CONTEXT, easier)
     assert found.name == "drifts"
     assert all(ratio.ratio == pytest.approx(math.exp(0.3)) for ratio in found.ratios)
-    with pytest.raises(InputError, match="restarted octaves must be those 4"):
+    with pytest.raises(InputError, match="one to compare each with; these are 4 and 2, of 8 rows"):
         verdict(octaves, CONTEXT, octaves[:2])
 
 

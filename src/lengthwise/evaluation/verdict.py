@@ -217,11 +217,11 @@ def _check(
             f"a verdict needs the octave that ends at the context of {context} and one beyond it; "
             f"these octaves end at {ends}"
         )
-    counts = sorted({len(octave.row_means) for octave in octaves})
-    if len(counts) > 1 or counts[0] < 2:
+    counts = sorted({len(octave.row_means) for octave in (*octaves, *references)})
+    if len(references) != len(octaves) or len(counts) > 1 or counts[0] < 2:
         raise InputError(
-            "a verdict needs the same two or more rows in every octave, to have an interval; "
-            f"these octaves have {' and '.join(map(str, counts))} rows"
+            "a verdict needs the same two or more rows in every octave, to have an interval, and one to compare each "
+            f"with; these are {len(octaves)} and {len(references)}, of {' and '.join(map(str, counts))} rows"
         )
     if not all(math.isfinite(loss) for octave in (*octaves, *references) for loss in octave.row_means):
         raise InputError("a verdict needs finite losses")
@@ -229,12 +229,6 @@ def _check(
         raise InputError(
             "thresholds must satisfy 1 <= holds_within < fails_above and 0 < confidence < 1, "
             f"not {holds_within}, {fails_above} and {confidence}"
-        )
-    rows = {len(octave.row_means) for octave in (*octaves, *references)}
-    if len(references) != len(octaves) or len(rows) > 1:
-        raise InputError(
-            f"the restarted octaves must be those {len(octaves)} that they are compared with, of the same rows; "
-            f"there are {len(references)}, of {' and '.join(map(str, sorted(rows)))} rows"
         )
 
 
