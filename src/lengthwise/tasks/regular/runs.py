@@ -37,7 +37,8 @@ class RunSampler:
 
     def possible(self, length: int) -> Ints:
         """Return the numbers of runs that wanted strings of this length can have, in increasing order."""
-        return np.flatnonzero(self._first(length).sum(1) > 0) + 1
+        firsts_A, alphabet_A = self.automaton.transitions_SA[self.automaton.start], np.arange(self.automaton.vocabulary)
+        return np.flatnonzero(self._table(length - 1)[:, firsts_A, alphabet_A].sum(1) > 0) + 1
 
     def sample(self, rng: np.random.Generator, batch_size: int, length: int) -> Ints:
         """Draw [B, length] strings.
@@ -54,25 +55,18 @@ class RunSampler:
         if not len(possible):
             raise InputError(f"no string of length {length} with at most {MOST_RUNS} runs is wanted")
         tokens_BT = np.empty((batch_size, length), dtype=np.int64)
-        left_B = rng.choice(possible, size=batch_size) - 1
-        symbols_B = _draw(rng, self._first(length)[left_B])
-        states_B = self.automaton.transitions_SA[self.automaton.start, symbols_B]
-        tokens_BT[:, 0] = symbols_B
-        alphabet_A = np.arange(self.automaton.vocabulary)
-        for place in range(1, length):
+        left_B = rng.choice(possible, size=batch_size)
+        alphabet_A, rows_B = np.arange(self.automaton.vocabulary), np.arange(batch_size)
+        # Before the first symbol stands another one, so that it begins a run.
+        states_B, symbols_B = np.full(batch_size, self.automaton.start), np.full(batch_size, -1)
+        for place in range(length):
             left_BA = left_B[:, None] - (alphabet_A != symbols_B[:, None])
             successors_BA = self.automaton.transitions_SA[states_B]
             counts_BA = self._table(length - place - 1)[np.maximum(left_BA, 0), successors_BA, alphabet_A]
             symbols_B = _draw(rng, np.where(left_BA >= 0, counts_BA, 0.0))
-            rows_B = np.arange(batch_size)
             left_B, states_B = left_BA[rows_B, symbols_B], successors_BA[rows_B, symbols_B]
             tokens_BT[:, place] = symbols_B
         return tokens_BT
-
-    def _first(self, length: int) -> NDArray[np.float64]:
-        """Return [R, A] the counts behind each first symbol, by the number of runs after its own."""
-        symbols_A = np.arange(self.automaton.vocabulary)
-        return self._table(length - 1)[:, self.automaton.transitions_SA[self.automaton.start], symbols_A]
 
     def _table(self, remaining: int) -> NDArray[np.float64]:
         symbols_A = np.arange(self.automaton.vocabulary)
