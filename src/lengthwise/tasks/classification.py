@@ -100,10 +100,9 @@ class Classification(Task):
         for split, texts in self.splits.items():
             if strange := sorted({text.label for text in texts} - {*self.labels}):
                 raise InputError(f"{self.source}: label {strange[0]!r} of the split {split!r} is not trained on")
-            rows = [self.encode(text.text) for text in texts]
-            order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-            classes = np.array([self.labels.index(texts[row].label) for row in order], dtype=np.int64)
-            encoded[split] = [rows[row] for row in order], classes
+            read = [(self.encode(text.text), self.labels.index(text.label)) for text in texts]
+            rows, classes = zip(*sorted(read, key=lambda one: len(one[0])), strict=True)
+            encoded[split] = list(rows), np.array(classes, dtype=np.int64)
         return encoded
 
     def encode(self, text: str) -> Ints:

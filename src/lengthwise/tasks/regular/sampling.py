@@ -117,7 +117,7 @@ class CountingSampler:
         place = self._place(remaining)
         if (place, length) in self._tables:
             return self._tables[place, length]
-        table_SW = np.cumsum(_shares(self._row(place)[self.automaton.words(length)]), axis=1)
+        table_SW = np.cumsum(_shares(self._row(place)[self.automaton.words(length)])[0], axis=1)
         totals_S = table_SW[:, -1:]
         table_SW /= np.where(totals_S > 0, totals_S, 1)
         table_SW += np.arange(self.automaton.states)[:, None]
@@ -161,10 +161,11 @@ class CountingSampler:
         return rows_RS
 
 
-def _shares(logs_SW: Logs) -> Logs:
-    """Return numbers in proportion to the counts, the largest of each row being one."""
-    peaks_S = logs_SW.max(axis=1, keepdims=True)
-    return np.exp(logs_SW - np.where(np.isfinite(peaks_S), peaks_S, 0))
+def _shares(logs_SW: Logs) -> tuple[Logs, Logs]:
+    """Return numbers in proportion to the counts, the largest of each row being one, and its logarithm [S]."""
+    peaks_S = logs_SW.max(axis=1)
+    finite_S = np.where(np.isfinite(peaks_S), peaks_S, 0)
+    return np.exp(logs_SW - finite_S[:, None]), finite_S
 
 
 def _period(rows_RS: Logs) -> int:
@@ -180,9 +181,8 @@ def _period(rows_RS: Logs) -> int:
 
 def _log_sum(logs_SW: Logs) -> Logs:
     """Return the logarithm of each row's sum of counts, shifted so that the largest is zero."""
-    peaks_S = logs_SW.max(axis=1)
-    finite_S = np.where(np.isfinite(peaks_S), peaks_S, 0)
-    sums_S = np.exp(logs_SW - finite_S[:, None]).sum(axis=1)
-    logs_S = np.log(sums_S, out=np.full(len(sums_S), -np.inf), where=sums_S > 0) + finite_S
+    shares_SW, peaks_S = _shares(logs_SW)
+    sums_S = shares_SW.sum(axis=1)
+    logs_S = np.log(sums_S, out=np.full(len(sums_S), -np.inf), where=sums_S > 0) + peaks_S
     peak = logs_S.max()
     return logs_S - peak if np.isfinite(peak) else logs_S
