@@ -53,7 +53,10 @@ class NoPositions(Settings):
 
 
 class SinusoidalPositions(Settings):
-    """Settings of sines and cosines of the position."""
+    """Settings of sines and cosines of the position.
+
+    Source: Vaswani et al. 2017, section 3.5, sines before cosines as in Deletang et al. 2023.
+    """
 
     name: Literal["sinusoidal"] = "sinusoidal"
 
@@ -165,22 +168,6 @@ def waves(positions: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], -1).to(dtype)
 
 
-class SinusoidalEncoding(nn.Module):
-    """Sines and cosines of the position.
-
-    Source: Vaswani et al. 2017, section 3.5, sines before cosines as in Deletang et al. 2023.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        wave_frequencies(width, torch.device("cpu"))
-        self.width = width
-
-    def forward(self, positions_BT: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return [B, T, D]."""
-        return waves(positions_BT, self.width, dtype)
-
-
 class LearnedEncoding(nn.Module):
     """One learned vector a position."""
 
@@ -217,7 +204,8 @@ class PositionEmbedding(nn.Module):
         elif isinstance(config, RandomisedPositions) and config.encoding == "learned":
             self.encoding = LearnedEncoding(config.range, width)
         else:
-            self.encoding = SinusoidalEncoding(width)
+            self.encoding = None
+            wave_frequencies(width, torch.device("cpu"))
 
     def initial_state(self, batch_size: int, device: torch.device) -> State:
         """Return the state before any token."""
@@ -226,6 +214,8 @@ class PositionEmbedding(nn.Module):
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the embeddings with their positions, and the state after the last token."""
         positions_BT, state = self.source(x_BTD.shape[1], state)
+        if self.encoding is None:
+            return x_BTD + waves(positions_BT, x_BTD.shape[2], x_BTD.dtype), state
         return x_BTD + self.encoding(positions_BT, x_BTD.dtype), state
 
 

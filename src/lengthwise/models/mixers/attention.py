@@ -79,11 +79,13 @@ class Attention(Mixer):
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
-        tokens = x_BTD.shape[1]
         q_BTHK, k_BTHK, v_BTHK = self.project(x_BTD).unflatten(-1, (3, self.config.heads, -1)).unbind(2)
         k_BSHK = torch.cat([state["keys"], k_BTHK], 1)
         v_BSHK = torch.cat([state["values"], v_BTHK], 1)
-        positions_PS, drawn = self._number(tokens, state)
+        positions_PS, drawn = torch.arange(k_BSHK.shape[1], device=x_BTD.device)[None], None
+        if self.drawn is not None:
+            new_BT, drawn = self.drawn(x_BTD.shape[1], state)
+            positions_PS = torch.cat([state["positions"], new_BT], 1)
         y_BTD = self._attend(q_BTHK, k_BSHK, v_BSHK, positions_PS).flatten(2)
         # Later tokens see one key fewer of the past than the window is wide: it holds themselves as well.
         kept = slice(max(0, k_BSHK.shape[1] + 1 - self.config.window) if self.config.window else 0, None)
@@ -91,14 +93,6 @@ class Attention(Mixer):
         if drawn is not None:
             entries["positions"] = positions_PS[:, kept]
         return self.output(y_BTD), _cache(drawn, **entries)
-
-    def _number(self, tokens: int, state: State) -> tuple[Tensor, State | None]:
-        """Return the positions [P, S] of all keys with the new ones, and the state of the draw."""
-        keys = state["keys"]
-        if self.drawn is None:
-            return torch.arange(keys.shape[1] + tokens, device=keys.device)[None], None
-        new_BT, drawn = self.drawn(tokens, state)
-        return torch.cat([state["positions"], new_BT], 1), drawn
 
     def _attend(self, q_BTHK: Tensor, k_BSHK: Tensor, v_BSHK: Tensor, positions_PS: Tensor) -> Tensor:
         """Return what the queries, those of the last T keys, read: [B, T, H, K]."""
