@@ -62,14 +62,8 @@ def gated_linear_scan(
         >>> y_BTHV.shape, state_BHKV.shape
         (torch.Size([2, 7, 3, 5]), torch.Size([2, 3, 4, 5]))
     """
-    check_shapes(
-        q_BTHK=q_BTHK,
-        k_BTHK=k_BTHK,
-        v_BTHV=v_BTHV,
-        log_decay_BTHK=log_decay_BTHK,
-        state_BHKV=state_BHKV,
-        bonus_HK=bonus_HK,
-    )
+    optional = {"state_BHKV": state_BHKV, "bonus_HK": bonus_HK}
+    check_shapes(q_BTHK=q_BTHK, k_BTHK=k_BTHK, v_BTHV=v_BTHV, log_decay_BTHK=log_decay_BTHK, **optional)
     check_chunk(chunk)
     if chunk & (chunk - 1):
         raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")

@@ -83,15 +83,12 @@ def mlstm_scan(
     # A memory that forgets all and is given nothing has no largest weight.
     stabiliser_BTH = running_maximum(log_input_BTH.clamp(min=NOTHING), log_forget_BTH, memory.stabiliser_BH.to(dtype))
     before_BTH = torch.cat([memory.stabiliser_BH.to(dtype)[:, None], stabiliser_BTH[:, :-1]], 1)
+    k_BTHK = k_BTHK.to(dtype) * (log_input_BTH - stabiliser_BTH).exp()[..., None]
+    log_decay_BTH = log_forget_BTH + before_BTH - stabiliser_BTH
     # A channel of ones more makes the normaliser one more column of the matrix.
-    read_BTHX, after_BHKX = linear_scan(
-        q_BTHK,
-        k_BTHK.to(dtype) * (log_input_BTH - stabiliser_BTH).exp()[..., None],
-        F.pad(v_BTHV.to(dtype), (0, 1), value=1.0),
-        log_forget_BTH + before_BTH - stabiliser_BTH,
-        torch.cat([memory.matrix_BHKV, memory.normaliser_BHK[..., None]], -1),
-        chunk=chunk,
-    )
+    values_BTHX = F.pad(v_BTHV.to(dtype), (0, 1), value=1.0)
+    start_BHKX = torch.cat([memory.matrix_BHKV, memory.normaliser_BHK[..., None]], -1)
+    read_BTHX, after_BHKX = linear_scan(q_BTHK, k_BTHK, values_BTHX, log_decay_BTH, start_BHKX, chunk=chunk)
     # Where it is cut off, the memory is so faint that its outputs are zero either way.
     one_BTH = (-stabiliser_BTH).clamp(max=math.log(torch.finfo(dtype).max) / 2).exp()
     # Split, because the gradients of two slices are two tensors of the whole size.

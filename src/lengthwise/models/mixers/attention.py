@@ -105,13 +105,10 @@ class Attention(Mixer):
             index_S = torch.arange(first, end, device=q_BTHK.device)
             behind_QS = index_S[start - first :, None] - index_S
             # Only distances matter, and angles of small numbers are precise however long the sequence is.
-            y_BHQK = self.positions(
-                q_BTHK[:, start - past : end - past].transpose(1, 2),
-                k_BSHK[:, first:end].transpose(1, 2),
-                v_BSHK[:, first:end].transpose(1, 2),
-                positions_PS[:, None, first:end] - positions_PS[:, None, start, None],
-                (behind_QS >= 0) & (behind_QS < window),
-            )
+            at_P1S = positions_PS[:, None, first:end] - positions_PS[:, None, start, None]
+            q_BHQK = q_BTHK[:, start - past : end - past].transpose(1, 2)
+            k_BHSK, v_BHSK = (x[:, first:end].transpose(1, 2) for x in (k_BSHK, v_BSHK))
+            y_BHQK = self.positions(q_BHQK, k_BHSK, v_BHSK, at_P1S, (behind_QS >= 0) & (behind_QS < window))
             read.append(y_BHQK.transpose(1, 2))
         return torch.cat(read, 1)
 

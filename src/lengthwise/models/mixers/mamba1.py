@@ -89,14 +89,6 @@ class Mamba1(Recurrence):
         x_BTI, conv = self.convolution(x_BTI, conv)
         x_BTI = F.silu(x_BTI)
         low_rank_BTR, B_BTN, C_BTN = self.select(x_BTI).split(self.sizes, -1)
-        y_BTI, hidden = selective_scan(
-            x_BTI,
-            F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias),
-            -precise(self.log_rates).exp(),
-            B_BTN,
-            C_BTN,
-            self.skip,
-            hidden,
-            chunk=self.chunk,
-        )
+        dt_BTI, A_IN = F.softplus(precise(self.step(low_rank_BTR)) + self.step_bias), -precise(self.log_rates).exp()
+        y_BTI, hidden = selective_scan(x_BTI, dt_BTI, A_IN, B_BTN, C_BTN, self.skip, hidden, chunk=self.chunk)
         return self.contract(y_BTI * F.silu(gate_BTI)), self._state(hidden, conv)

@@ -101,14 +101,10 @@ class Mamba2(Recurrence):
         x_BTI, k_BTX, q_BTX = F.silu(mixed).split(self.sizes, -1)
         x_BTHV = x_BTI.unflatten(2, (-1, self.config.head_size))
         step_BTH = F.softplus(precise(step_BTH) + self.step_bias)
-        y_BTHV, matrix_BHKV = linear_scan(
-            q_BTX.unflatten(2, (self.config.groups, -1)),
-            k_BTX.unflatten(2, (self.config.groups, -1)),
-            x_BTHV * step_BTH[..., None].to(x_BTHV.dtype),
-            -precise(self.log_rates).exp() * step_BTH,
-            matrix_BHKV,
-            chunk=self.config.chunk,
-        )
+        q_BTGK, k_BTGK = (x.unflatten(2, (self.config.groups, -1)) for x in (q_BTX, k_BTX))
+        v_BTHV = x_BTHV * step_BTH[..., None].to(x_BTHV.dtype)
+        log_decay_BTH = -precise(self.log_rates).exp() * step_BTH
+        y_BTHV, matrix_BHKV = linear_scan(q_BTGK, k_BTGK, v_BTHV, log_decay_BTH, matrix_BHKV, chunk=self.config.chunk)
         y_BTI = torch.addcmul(y_BTHV, self.skip[:, None], x_BTHV).flatten(2) * F.silu(gate_BTI)
         grouped = y_BTI.unflatten(2, (self.config.groups, -1))
         normed_BTI = F.rms_norm(grouped, grouped.shape[-1:], eps=1e-5).flatten(2)

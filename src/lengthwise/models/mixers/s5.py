@@ -108,13 +108,9 @@ class S5(Recurrence):
     def _mix(self, x_BTD: Tensor, hidden_BP2: Tensor) -> tuple[Tensor, Tensor]:
         decay_P, write_PD = self._discretised()
         write_XD = torch.view_as_real(write_PD).transpose(1, 2).flatten(0, 1)
-        written_BTP2 = F.linear(x_BTD, write_XD).unflatten(2, (-1, 2))
-        h_BTP = diagonal_scan(
-            decay_P,
-            torch.view_as_complex(written_BTP2),
-            torch.view_as_complex(hidden_BP2.contiguous()),
-            chunk=self.config.chunk,
-        )
+        written_BTP = torch.view_as_complex(F.linear(x_BTD, write_XD).unflatten(2, (-1, 2)))
+        start_BP = torch.view_as_complex(hidden_BP2.contiguous())
+        h_BTP = diagonal_scan(decay_P, written_BTP, start_BP, chunk=self.config.chunk)
         # Twice the real part stands for a state and its conjugate.
         read_DP2 = precise(self.read) * self.read.new_tensor([2.0, -2.0])
         h_BTP2 = torch.view_as_real(h_BTP)

@@ -146,14 +146,10 @@ class MLSTM(Recurrence):
         *projected, out_BTX = self.expand(x_BTD).split(self.sizes, -1)
         q_BTHK, k_BTHK, v_BTHV = (y.unflatten(2, (self.config.heads, -1)) for y in projected)
         log_input_BTH, forget_BTH = self._capped(precise(self.gates(x_BTD))).chunk(2, -1)
+        log_forget_BTH = forget_BTH if self.config.forget_gate == "exponential" else F.logsigmoid(forget_BTH)
+        q_BTHK, memory = q_BTHK * q_BTHK.shape[3] ** -0.5, MatrixMemory(*self._entries(state))
         y_BTHV, memory = mlstm_scan(
-            q_BTHK * q_BTHK.shape[3] ** -0.5,
-            k_BTHK,
-            v_BTHV,
-            log_input_BTH,
-            forget_BTH if self.config.forget_gate == "exponential" else F.logsigmoid(forget_BTH),
-            MatrixMemory(*self._entries(state)),
-            chunk=self.config.chunk,
+            q_BTHK, k_BTHK, v_BTHV, log_input_BTH, log_forget_BTH, memory, chunk=self.config.chunk
         )
         return self.output(_norm(y_BTHV) * self.norm_weight * out_BTX.sigmoid()), self._state(*memory)
 

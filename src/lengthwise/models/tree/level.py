@@ -83,10 +83,9 @@ class LeafEncoder(nn.Module):
         return self._encode(self.embedding.weight.new_zeros(width))
 
     def _encode(self, embedded: Tensor) -> Tensor:
-        if self.plain:
-            return self.admit(embedded)
-        normed = self.norm(embedded)
-        return self.admit(_residual(normed, self.feed_forward, self.kernel))
+        if not self.plain:
+            embedded = _residual(self.norm(embedded), self.feed_forward, self.kernel)
+        return self.admit(embedded)
 
 
 def _residual(x: Tensor, feed_forward: FeedForward, kernel: str) -> Tensor:
