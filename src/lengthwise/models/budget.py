@@ -58,10 +58,8 @@ def solve_width(config: ModelConfig, inputs: Space | int, outputs: Space | int, 
     # Nothing is wider than it has parameters.
     widths = range(1, min(_WIDEST, parameters + 1) + 1)
     above = bisect_right(widths, parameters, key=lambda width: first_from(width).parameters)
-    nearest = min(
-        (first_from(width) for width in (above, above + 1) if width),
-        key=lambda built: abs(built.parameters - parameters),
-    )
+    around = [first_from(width) for width in (above, above + 1) if width]
+    nearest = min(around, key=lambda built: abs(built.parameters - parameters))
     if not _within(nearest.parameters, parameters):
         raise InputError(
             f"no width of model {_name(config)} comes within {TOLERANCE:.0%} of {parameters:,} parameters; "

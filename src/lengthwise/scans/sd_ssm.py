@@ -9,6 +9,7 @@ Shape letters: B batch rows, T tokens, N states, K matrices of the dictionary, M
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
@@ -102,26 +103,14 @@ def _compose(first: Tensor, second: Tensor) -> Tensor:
     return torch.cat([product[..., :-1], product[..., -1:] + added], -1)
 
 
-class _Table:
-    """The distinct matrices, and a product of each row of a batch with the one that it asks for.
-
-    Args:
-        table_UNN: the matrices.
-        index_BT: which of them each token applies.
-    """
-
-    def __init__(self, table_UNN: Tensor, index_BT: Tensor) -> None:
-        self.table_UNN, self.index_BT = table_UNN, index_BT
-        self.all_NX = table_UNN.flatten(0, 1).t() if len(table_UNN) <= FEW else None
-        self.offset_B = len(table_UNN) * torch.arange(len(index_BT), device=index_BT.device)
-
-    def times(self, vector_BN: Tensor, t: int) -> Tensor:
-        """Return what the matrices of token t make of a vector a row."""
-        index_B = self.index_BT[:, t]
-        if self.all_NX is None:
-            return (self.table_UNN[index_B] @ vector_BN[..., None])[..., 0]
-        # The U products of a row lie one after another: all of them cost less than a copy of a matrix for each row.
-        return (vector_BN @ self.all_NX).view(-1, vector_BN.shape[1])[self.offset_B + index_B]
+def _products(table_UNN: Tensor, index_BT: Tensor) -> Callable[[Tensor, int], Tensor]:
+    """Return what multiplies a vector a row, [B, N], with the matrices that a token asks for."""
+    if len(table_UNN) > FEW:
+        return lambda vector_BN, t: (table_UNN[index_BT[:, t]] @ vector_BN[..., None])[..., 0]
+    all_NX = table_UNN.flatten(0, 1).t()
+    place_BT = index_BT + len(table_UNN) * torch.arange(len(index_BT), device=index_BT.device)[:, None]
+    # The U products of a row lie one after another: all of them cost less than a copy of a matrix for each row.
+    return lambda vector_BN, t: (vector_BN @ all_NX).view(-1, vector_BN.shape[1])[place_BT[:, t]]
 
 
 class _Loop(torch.autograd.Function):
@@ -134,10 +123,10 @@ class _Loop(torch.autograd.Function):
         place_U, index_M = distinct_rows(weight_BTK.flatten(0, 1))
         weight_UK, index_BT = weight_BTK.flatten(0, 1)[place_U], index_M.view(x_BTN.shape[:2])
         table_UNN, norm_U1N = transitions(dictionary_KNN, weight_UK, norm)
-        table, states_BTN = _Table(table_UNN, index_BT), torch.empty_like(x_BTN)
+        times, states_BTN = _products(table_UNN, index_BT), torch.empty_like(x_BTN)
         before_BN = state_BN
         for t in range(x_BTN.shape[1]):
-            before_BN = torch.add(table.times(before_BN, t), x_BTN[:, t])
+            before_BN = torch.add(times(before_BN, t), x_BTN[:, t])
             states_BTN[:, t] = before_BN
         ctx.save_for_backward(dictionary_KNN, weight_UK, index_BT, table_UNN, norm_U1N, states_BTN, state_BN)
         ctx.norm = norm
@@ -150,7 +139,7 @@ class _Loop(torch.autograd.Function):
             raise RunError("the selected scan has no second derivatives in a loop: use a tree")
         saved = cast(tuple[Tensor, ...], ctx.saved_tensors)
         dictionary_KNN, weight_UK, index_BT, table_UNN, norm_U1N, states_BTN, state_BN = saved
-        grad_x_BTN, back_BTN = _walk_back(_Table(table_UNN.mT, index_BT), grad_BTN)
+        grad_x_BTN, back_BTN = _walk_back(_products(table_UNN.mT, index_BT), grad_BTN)
         before_BTN = torch.cat([state_BN[:, None], states_BTN[:, :-1]], 1)
         grad_MN, before_MN, back_MN = (x.flatten(0, 1) for x in (grad_x_BTN, before_BTN, back_BTN))
         index_M = index_BT.flatten()
@@ -174,13 +163,13 @@ class _Loop(torch.autograd.Function):
         return grad_dictionary_KNN, grad_weight_MK.unflatten(0, index_BT.shape), grad_x_BTN, back_BTN[:, 0], None
 
 
-def _walk_back(transposed: _Table, grad_BTN: Tensor) -> tuple[Tensor, Tensor]:
+def _walk_back(transposed: Callable[[Tensor, int], Tensor], grad_BTN: Tensor) -> tuple[Tensor, Tensor]:
     """Return the whole gradients of the states after each token, and of those before it through the token's matrix."""
     whole_BTN, back_BTN = torch.empty_like(grad_BTN), torch.empty_like(grad_BTN)
     whole_BN = grad_BTN[:, -1]
     for t in reversed(range(grad_BTN.shape[1])):
         whole_BTN[:, t] = whole_BN
-        back_BTN[:, t] = transposed.times(whole_BN, t)
+        back_BTN[:, t] = transposed(whole_BN, t)
         if t:
             whole_BN = back_BTN[:, t] + grad_BTN[:, t - 1]
     return whole_BTN, back_BTN
