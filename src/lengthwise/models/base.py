@@ -118,7 +118,6 @@ class StringModel(nn.Module, ABC):
             strings: as many as `unlabelled` says, [T] symbols or [T, F] values each. What is found is kept in
                 parameters or buffers, so that a checkpoint has it.
         """
-        del strings
 
     def penalty(self) -> Tensor | None:
         """Return what the model adds to its training loss for its own sake; nothing by default."""
@@ -126,7 +125,6 @@ class StringModel(nn.Module, ABC):
 
     def anneal(self, progress: float) -> None:
         """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
-        del progress
 
 
 class SequenceModel(StringModel):

@@ -130,7 +130,6 @@ class Unordered(nn.Module):
             at_P1S: the positions of the keys, from the first query on.
             visible_QS: which keys a query sees.
         """
-        del at_P1S
         return F.scaled_dot_product_attention(q_BHQK, k_BHSK, v_BHSK, visible_QS)
 
 

@@ -75,11 +75,9 @@ class BinaryOperator(nn.Module, ABC):
 
     def anneal(self, progress: float) -> None:
         """Follow a schedule over training; `progress` runs from 0 to 1. Nothing by default."""
-        del progress
 
     def penalty(self, leaf: Tensor) -> Tensor | None:
         """Return what free leaf vectors [V, D] add to the loss; nothing by default."""
-        del leaf
         return None
 
 
