@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, N chunks, C tokens of a chunk, D... any f
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,14 @@ def precision(*tensors: Tensor) -> torch.dtype:
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return dtype
+
+
+def smallest_logarithm(dtype: torch.dtype) -> float:
+    """Return the logarithm below which an exponential underflows, which takes 30 times as long on a CPU.
+
+    In float32 the exponential of it is 1e-37.
+    """
+    return math.log(torch.finfo(dtype).tiny) + 2
 
 
 def in_chunks(x: Tensor, size: int, dtype: torch.dtype) -> Tensor:

@@ -6,7 +6,6 @@ side by side (batch rows times heads).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_chunk, check_shapes
-from lengthwise.scans.chunks import precision
+from lengthwise.scans.chunks import precision, smallest_logarithm
 
 CHUNK = 32
 """Tokens solved together: the fastest of 16, 32, 64 and 128 on a CPU for 256 tokens."""
@@ -81,16 +80,11 @@ def delta_scan(
     lowest, highest = map(float, log_decay.detach().aminmax())
     if highest > 0:
         raise InputError(f"a logarithm of a decay is {highest:g}, and decays are at most one: give values of at most 0")
-    clears = lowest < _smallest(precision(v_BTHV))
+    clears = lowest < smallest_logarithm(precision(v_BTHV))
     inputs = (q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay)
     with torch.autocast(v_BTHV.device.type, enabled=False):
         scan = _ChunkedDelta.apply(chunk, torch.is_grad_enabled(), clears, state, *inputs)
     return cast("tuple[Tensor, Tensor]", scan)
-
-
-def _smallest(dtype: torch.dtype) -> float:
-    """Return the logarithm from which on an exponential underflows, which takes 30 times as long on a CPU."""
-    return math.log(torch.finfo(dtype).tiny) + 2
 
 
 class _ChunkedDelta(torch.autograd.Function):
@@ -163,8 +157,7 @@ def _read(
     ``y = exp(g) q S + (D * (q k^T)) u``, and the state after is ``exp(g_C) S + sum_j exp(g_C - g_j) k_j u_j``.
     """
     M, C, _ = k.shape
-    # The bound leaves 1e-37 in float32.
-    smallest = _smallest(log_decay.dtype)
+    smallest = smallest_logarithm(log_decay.dtype)
     cleared = log_decay < smallest if clears else None
     g = (log_decay if cleared is None else log_decay.masked_fill(cleared, 0)).cumsum(1)
     from_start, to_end, decay = (

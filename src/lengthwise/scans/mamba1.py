@@ -9,7 +9,6 @@ Shape letters: B batch rows, T tokens, L tokens of a chunk, D channels, N states
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_chunk, check_shapes
-from lengthwise.scans.chunks import precision
+from lengthwise.scans.chunks import precision, smallest_logarithm
 
 CHUNK = 16
 """Tokens at a time: 4 to 32 are about as fast on a CPU, and one state a chunk is kept for the backward pass."""
@@ -114,8 +113,7 @@ class _Buffer:
 def _fill_states(inputs: _Inputs, start_BND: Tensor, decay: _Buffer, states: _Buffer) -> None:
     """Write the decay of every token of a chunk, and the states after it."""
     decay_LBND, states_LBND = decay.whole_LBND, states.whole_LBND
-    # Where the exponential underflows it takes 40 times as long on a CPU; the bound is 1e-37 in float32.
-    smallest = math.log(torch.finfo(decay_LBND.dtype).tiny) + 2
+    smallest = smallest_logarithm(decay_LBND.dtype)
     torch.mul(inputs.dt_TBD[:, :, None], inputs.A_ND, out=decay_LBND).clamp_(min=smallest).exp_()
     torch.mul(inputs.B_TBN[..., None], inputs.x_TBD[:, :, None], out=states_LBND)
     before = start_BND
