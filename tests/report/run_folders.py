@@ -40,7 +40,8 @@ def write_run(
     folder = root / name / f"seed-{seed}"
     folder.mkdir(parents=True)
     about = {"name": "regular", "language": task, "test": {"longest": longest}}
-    settings = {"name": name, "task": about, "model": model or LDRU, "training": {"steps": steps}}
+    model = model or LDRU
+    settings = {"name": name, "task": about, "model": model, "training": {"steps": steps}}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
     (folder / "environment.json").write_text(json.dumps(environment(name, seed)))
     metrics = [{"step": s, "sequences": 10 * s, "seconds": s / 2, "accuracy": s / 4} for s in (1, 2, 4)]
@@ -62,7 +63,7 @@ def write_run(
         digest=digest or f"digest of {name}",
         seed=seed,
         trained_on=task,
-        model="ldru",
+        model=(model.get("mixer") or model)["name"],
         training_length=40,
         step=4,
         sequences=40,

@@ -115,9 +115,7 @@ def test_an_interval_needs_samples() -> None:
 
 
 def test_a_model_is_called_by_its_mixer(tmp_path: Path) -> None:
-    folder = write_run(tmp_path)
-    settings = yaml.safe_load((folder / "recipe.yaml").read_text())
-    assert summarise(read(tmp_path))[0].model == "ldru mlp"
-    settings["model"] = {"name": "backbone", "mixer": {"name": "lstm"}}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(settings))
-    assert summarise(read(tmp_path))[0].model == "lstm"
+    write_run(tmp_path / "own")
+    assert summarise(read(tmp_path / "own"))[0].model == "ldru mlp"
+    write_run(tmp_path / "other", model={"name": "backbone", "mixer": {"name": "lstm"}})
+    assert summarise(read(tmp_path / "other"))[0].model == "lstm"

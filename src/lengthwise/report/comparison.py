@@ -14,7 +14,7 @@ from lengthwise.report.words import NONE, TERMINAL, TO, number
 from lengthwise.runs.rows import Head, Row
 
 _STYLES = {name: TERMINAL[style] for name, style in VERDICT_STYLES.items()}
-_REACH = 500
+REACH = 500
 """The longest length of the published tables."""
 
 Measured = tuple[Head, Sequence[Row]]
@@ -136,7 +136,7 @@ def _by_length(row: Row) -> bool:
 def _beyond(trained: int, rows: Sequence[Row]) -> str:
     at = {int(row.axes["length"]): row.value for row in rows if row.axes.get("distribution") != "near_miss"}
     near = [row.value for row in rows if row.axes.get("distribution") == "near_miss"]
-    dense = {length: value for length, value in at.items() if trained < length <= _REACH}
+    dense = {length: value for length, value in at.items() if trained < length <= REACH}
     # As the published scores are: the first length beyond training is left out.
     later = {length: value for length, value in dense.items() if length > trained + 1}
     even = [value for length, value in later.items() if length % 2 == 0]
@@ -148,5 +148,5 @@ def _beyond(trained: int, rows: Sequence[Row]) -> str:
     parts += [f"{fmean(later.values()):.4%} from {min(later)} on"] if later else []
     parts += [f"{fmean(even):.4%} on even lengths alone"] if even else []
     parts += [f"near misses {fmean(near):.2%}"] if near else []
-    parts += [f"length {length:,} {value:.2%}" for length, value in at.items() if length > _REACH]
+    parts += [f"length {length:,} {value:.2%}" for length, value in at.items() if length > REACH]
     return "; ".join(parts) or f"{len(rows)} lengths, none beyond the training length"

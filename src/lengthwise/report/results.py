@@ -122,11 +122,6 @@ def setting(settings: Any, path: str) -> Any:
     return settings
 
 
-def model_name(run: Run) -> str:
-    """Return the name of the mixer, or of the model where it has none."""
-    return str(setting(run.settings, "model.mixer.name") or setting(run.settings, "model.name") or run.head.model)
-
-
 def comparable(table: Table) -> list[Results]:
     """Return the parts of a page: models, each ablation, and runs that are measured by position.
 
@@ -159,10 +154,10 @@ def comparable(table: Table) -> list[Results]:
     variants = {
         folder: runs
         for folder, runs in folders.items()
-        if len({family[run.head.digest] for run in runs}) > 1 and len({model_name(run) for run in runs}) == 1
+        if len({family[run.head.digest] for run in runs}) > 1 and len({run.head.model for run in runs}) == 1
     }
     models = [run for folder, runs in folders.items() if folder not in variants for run in runs]
-    models.sort(key=lambda run: model_name(run) != "ldru")
+    models.sort(key=lambda run: run.head.model != "ldru")
     texts = [run for run in table.runs if run.head.digest in positional]
     found = [part(models, "Models")] if models else []
     for folder, runs in variants.items():

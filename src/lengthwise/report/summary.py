@@ -9,14 +9,13 @@ from statistics import fmean
 import polars as pl
 
 from lengthwise.evaluation.intervals import wilson_interval
+from lengthwise.report.comparison import REACH
 from lengthwise.report.parts import Spread
-from lengthwise.report.results import Results, known_language, model_name, ordered_tasks, setting
+from lengthwise.report.results import Results, known_language, ordered_tasks, setting
 from lengthwise.runs.summary import beyond_training, mean_accuracy
 from lengthwise.runs.table import Run
 
 _EXACT = 1.0
-_REACH = 500
-"""The longest length of the published tables."""
 
 
 class Summary:
@@ -51,7 +50,7 @@ class Summary:
         apart = standard.filter(pl.col("length") > self.longest).sort("length").partition_by("length", as_dict=True)
         self.far = {length: score for (length,), at in apart.items() if (score := _score(at, shared=False))}
         """Length -> score at the single lengths beyond."""
-        shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, _REACH))
+        shown = dense if len(dense) else standard.filter(pl.col("length").is_between(trained + 1, REACH))
         self.mean = _score(shown, shared)
         """Over the lengths of `beyond`, or where there are none over those up to 500 that were evaluated one by one."""
         self.lengths: list[int] = shown["length"].unique().sort().to_list()
@@ -78,9 +77,8 @@ class Summary:
     @property
     def model(self) -> str:
         """The mixer, or the model and its operator."""
-        settings = self.runs[0].settings
-        operator = None if setting(settings, "model.mixer") else setting(settings, "model.operator.name")
-        return " ".join(part for part in (model_name(self.runs[0]), operator) if part)
+        operator: str | None = setting(self.runs[0].settings, "model.operator.name")
+        return " ".join(filter(None, (self.head.model, operator)))
 
 
 @lru_cache(maxsize=4)
