@@ -281,6 +281,7 @@ def test_a_certificate_is_about_one_kind_of_task(right: Certificate) -> None:
             changed(right, **changes)
 
 
+@pytest.mark.slow
 def test_a_run_is_certified_and_checked_again(tmp_path: Path) -> None:
     settings = {
         "name": "brackets",
