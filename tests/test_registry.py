@@ -121,6 +121,30 @@ def test_one_wrong_letter_still_finds_the_name(place: int, at: int, letter: str)
     assert nearest_name(misspelt, list(TARGETS)) == f"did you mean {name!r}?"
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("states", ["alphabet", "start", "accepting"], "known: alphabet, start, accepting"),
+        ("state", ["start", "seeds"], "known: start, seeds"),
+        ("test", ["threads", "task"], "known: threads, task"),
+        ("batch_size", ["base", "name"], "known: base, name"),
+        ("s4", ["s5", "gla"], "known: s5, gla"),
+        ("mamba", ["mamba1", "mamba2", "gla"], "did you mean 'mamba1' or 'mamba2'?"),
+        ("Dyck 5", ["dyck_2", "dyck_3", "dyck_4", "parity"], "did you mean 'dyck_2', 'dyck_3' or 'dyck_4'?"),
+        ("PARITY", ["parity", "even_pairs"], "did you mean 'parity'?"),
+        ("gpt", ["regular_gpt", "gru"], "did you mean 'regular_gpt'?"),
+        ("mpl", ["mlp", "grc"], "did you mean 'mlp'?"),
+        ("eval", ["evaluate", "label"], "did you mean 'evaluate'?"),
+        ("", ["a", "b"], "known: a, b"),
+        ("-", ["+", "a"], "known: +, a"),
+        ("x" * 5000, ["y" * 5000], f"known: {'y' * 5000}"),
+        ("nothing", [], "known: "),
+    ],
+)
+def test_only_what_a_misspelt_name_may_stand_for_is_offered(name: str, known: list[str], said: str) -> None:
+    assert nearest_name(name, known) == said
+
+
 class Shape(BaseModel):
     pass
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,12 +57,13 @@ def write_atomically(path: Path, data: bytes | Iterable[Buffer], what: str, *, t
         raise StoppedError(f"cannot write the {what} {path}: {error.strerror or error}; {kept}") from error
 
 
-def move_into_place(partial: Path, path: Path) -> None:
+def move_into_place(partial: Path, path: Path, *, replace: bool = False) -> None:
     """Give a folder that is whole its name in one step, once all below it is on the disk.
 
     Args:
         partial: the folder.
         path: its name, beside it, which nothing or an empty folder has.
+        replace: whether another folder may have the name, which is taken away: it is ``PATH.replaced`` until then.
 
     Raises:
         OSError: something cannot be written.
@@ -71,8 +73,14 @@ def move_into_place(partial: Path, path: Path) -> None:
             if not Path(folder, name).is_symlink():
                 _sync(Path(folder, name))
         _sync(Path(folder))
+    old = path.with_name(f"{path.name}.replaced")
+    if replace and path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        path.rename(old)
     partial.rename(path)
     _sync(path.parent)
+    if replace:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def append(path: Path, text: str, *, to_disk: bool = False) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,22 +18,61 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
     from pydantic_core import CoreSchema, SchemaValidator
 
+_MOST_EDITS, _SHORT, _FAR, _MOST_OFFERED = 3, 2, 99, 7
+"""Letters in which a misspelt name differs at most, and a name has that is part of none; beyond; names offered."""
 _GROUPS = "lengthwise."
 """How the groups of entry points start that add names."""
 
 
 def nearest_name(name: str, known: list[str]) -> str:
-    """Return a phrase that offers the known names nearest to a misspelt one.
+    """Return a phrase that offers the known names which a misspelt one may stand for.
 
     Args:
         name: the unknown name.
         known: all valid names.
 
     Returns:
-        ``did you mean 'parity'?`` when something is near, otherwise the list of known names.
+        ``did you mean 'parity'?`` where letters are missing, too many, wrong or swapped, or one is the beginning or a
+        word of the other; otherwise the list of known names. A guess at what else could be meant would mislead.
     """
-    matches = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {matches[0]!r}?" if matches else f"known: {', '.join(known)}"
+    distances = {each: _distance(name, each) for each in known}
+    best = min(distances.values(), default=_FAR)
+    if best == _FAR:
+        return f"known: {', '.join(known)}"
+    near = [repr(each) for each in known if distances[each] == best][:_MOST_OFFERED]
+    return f"did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?"
+
+
+def _distance(name: str, known: str) -> int:
+    """Return in how many letters two names differ, whatever their case and signs; `_FAR` where they are others."""
+    one, other = (re.findall(r"[^\W_]+", each.lower()) or [each] for each in (name, known))
+    whole, wanted = "".join(one), "".join(other)
+    found = _edits(whole, wanted)
+    if found == _FAR and min(len(whole), len(wanted)) > _SHORT:
+        if whole.startswith(wanted) or wanted.startswith(whole):
+            return _MOST_EDITS
+        # What is near a part comes after what is near all of it.
+        parts = [*(_edits(whole, part) for part in other), *(_edits(part, wanted) for part in one)]
+        return min(_FAR, _MOST_EDITS + min(parts))
+    return found
+
+
+def _edits(one: str, other: str) -> int:
+    """Return how many letters are to be changed, added, dropped or swapped with the next; `_FAR` where too many are."""
+    most = min(_MOST_EDITS, max(len(one), len(other)) // 3)
+    if abs(len(one) - len(other)) > most:
+        return _FAR
+    before, row = list[int](), list(range(len(other) + 1))
+    for i, letter in enumerate(one):
+        above, row = row, [i + 1]
+        for j, wanted in enumerate(other):
+            row.append(min(above[j] + (letter != wanted), above[j + 1] + 1, row[j] + 1))
+            if i and j and (letter, one[i - 1]) == (other[j - 1], wanted):
+                row[-1] = min(row[-1], before[j - 1] + 1)
+        before = above
+        if min(row) > most:
+            return _FAR
+    return row[-1] if row[-1] <= most else _FAR
 
 
 class BrokenPluginError(InputError):

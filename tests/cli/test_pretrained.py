@@ -232,7 +232,29 @@ def test_a_post_training_with_other_settings_does_not_go_on_from_one_that_was_in
     assert "out.partial holds another run" in refused(*command, "--seed", 3)
     assert "steps: 2, now 3" in refused(*command, "--set", "training.steps=3")
     ok(*command)
-    assert "exists and is not what this command makes" in refused(*command, "--set", "training.steps=3")
+    other = (*command, "--set", "training.steps=3")
+    assert "was post-trained in another way; give a new folder, or add --replace" in refused(*other)
+    before = load_all(tmp_path / "out")
+    ok(*other, "--replace")
+    after = load_all(tmp_path / "out")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert "nothing to do" in ok(*other, "--replace")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    mine = (
+        "post-train",
+        f"hf:{mamba2}",
+        "--data",
+        texts,
+        "--out",
+        tmp_path / "own",
+        "--steps",
+        2,
+        *TRAINED,
+        "--replace",
+    )
+    assert "exists and is not what this command makes" in refused(*mine)
 
 
 @pytest.mark.slow
@@ -437,7 +459,9 @@ def test_options_and_folders_that_do_not_fit_are_refused(mamba2: Path, texts: Pa
     assert "needs --out" in refused("post-train", model, "--data", texts)
     assert "--data" in refused("post-train", texts, "--data", texts)
     assert "hf:PATH" in refused("diagnose", texts, "--context", 8)
-    assert "is the checkpoint itself or in it" in refused("post-train", model, "--data", texts, "--out", mamba2)
+    for wrong in (mamba2, mamba2 / "out", mamba2.parent):
+        said = refused("post-train", model, "--data", texts, "--out", wrong, "--replace")
+        assert "is the checkpoint itself, in it or around it" in said
     assert "exists and is not what this command makes" in refused("post-train", model, "--data", texts, "--out", texts)
     assert "does not exist" in refused("diagnose", model, "--data", tmp_path / "lost", "--out", tmp_path / "page")
     old = refused("diagnose", model, "--data", texts, "--set", "evaluation.remembrance_starts=8")

@@ -117,7 +117,7 @@ def test_runs_are_taken_away_by_run_recipe_or_folder(runs: Path, tmp_path: Path)
     assert [run.path.as_posix() for run in read_kept(kept).runs] == [
         f"{kept}/{name}" for name in ("fast/parity/seed-0", "slow/parity/seed-0")
     ]
-    with pytest.raises(InputError, match=r"keeps no run 'slow/party'; did you mean 'slow/parity/seed-0'"):
+    with pytest.raises(InputError, match=r"keeps no run 'slow/party'; did you mean 'slow/parity'\?"):
         remove(["slow/party"], kept)
     with pytest.raises(InputError, match="nothing would be left"):
         remove(["slow", "fast"], kept)

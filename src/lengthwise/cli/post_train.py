@@ -29,6 +29,10 @@ def post_train(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For hf:PATH: where the post-trained checkpoint is written.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="For hf:PATH: let it take the place of one that was written to --out before."),
+    ] = False,
     data: Annotated[str | None, hf.DATA] = None,
     text_column: Annotated[Any, hf.TEXT_COLUMN] = None,
     context: Annotated[int | None, hf.CONTEXT] = None,

@@ -109,7 +109,7 @@ def post_train_checkpoint(
     recipe = post_trained(checkpoint, before, options["intervention"], options["steps"], changes)
     if _finished_before(out, recipe, before):
         return
-    partial, seed = _partial_of(out, checkpoint.path, [before, recipe]), recipe.seeds[0]
+    partial, seed = _partial_of(out, checkpoint.path, [before, recipe], "replace" in options), recipe.seeds[0]
     unread = checkpoint.unread
     after = RunFolder(run_path(partial / RUNS, recipe.name, seed))
     with processes_here(recipe.device) as processes:
@@ -121,7 +121,7 @@ def post_train_checkpoint(
         train_seed(recipe, seed, partial / RUNS, processes)
     measure(after, recipe=recipe)
     _write(checkpoint, _card(checkpoint, recipe, first, after, unread), after, partial)
-    move_into_place(partial, out)
+    move_into_place(partial, out, replace="replace" in options)
     say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
     say_difference(*(RunFolder(out / run.path.relative_to(partial)) for run in (first, after)))
 
@@ -150,15 +150,22 @@ def _finished_before(out: Path, recipe: Recipe, before: Recipe) -> bool:
     return True
 
 
-def _partial_of(out: Path, source: Path, recipes: Sequence[Recipe]) -> Path:
+def _partial_of(out: Path, source: Path, recipes: Sequence[Recipe], replace: bool) -> Path:
     """Return the folder in which the checkpoint grows, once both it and its place were seen to be free."""
     from lengthwise.runs.folder import find_runs, run_path
     from lengthwise.runs.run import differing
 
-    if source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise InputError(f"--out {out} is the checkpoint itself or in it; give another folder, it is never changed")
+    place, given = out.resolve(), source.resolve()
+    if given.is_relative_to(place) or place.is_relative_to(given):
+        raise InputError(f"--out {out} is the checkpoint itself, in it or around it, and that is never changed")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"--out {out} exists and is not what this command makes; give a new folder, or delete it")
+        if not (out / RUNS).is_dir():
+            raise InputError(f"--out {out} exists and is not what this command makes; give a new folder, or delete it")
+        if not replace:
+            raise InputError(
+                f"--out {out} holds a checkpoint that was post-trained in another way; give a new folder, or add "
+                "--replace, which keeps it until the new one is whole"
+            )
     partial = out.resolve().with_name(f"{out.resolve().name}.partial")
     if partial.exists() and not (partial / RUNS).is_dir():
         raise InputError(f"{partial} exists, where the checkpoint grows before it gets the name {out}; move it away")

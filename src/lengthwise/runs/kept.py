@@ -114,7 +114,9 @@ def remove(names: Iterable[str], out: Path, *, tell: Tell = lambda _: None) -> T
         for name in names:
             found = {run.key: run for run in old.runs if f"{_name(run)}/".startswith(f"{name.rstrip('/')}/")}
             if not found:
-                raise InputError(f"{out} keeps no run {name!r}; {nearest_name(name, [_name(run) for run in old.runs])}")
+                paths = [Path(_name(run)) for run in old.runs]
+                known = dict.fromkeys(str(each) for path in paths for each in (*reversed(path.parents[:-1]), path))
+                raise InputError(f"{out} keeps no run {name!r}; {nearest_name(name, [*known])}")
             gone |= found
         left = [run.key for run in old.runs if run.key not in gone]
         if not left:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +16,8 @@ Path = list[str | int]
 
 _MOST = 100
 """Characters of a wrong value that are shown."""
+_DEEP, _PLACES = 4, 3
+"""How deep a key is looked for in other sections, and in how many places it may stand to be told."""
 
 
 def explain(error: ValidationError, schema: Schema, whole: str = "the recipe") -> str:
@@ -41,8 +43,7 @@ def _explain_one(details: ErrorDetails, schema: Schema, whole: str) -> str:
     value, given = details["input"], _shown(details["input"])
     match details["type"]:
         case "extra_forbidden":
-            keys = list(_find(details["loc"][:-1], schema)[1].get("properties", {}))
-            return f"{where}: unknown key; {nearest_name(str(path[-1]), keys)}"
+            return f"{where}: unknown key; {_meant(details['loc'], where, schema)}"
         case "missing":
             return f"{where}: missing"
         case "union_tag_invalid":
@@ -67,6 +68,31 @@ def _naming(where: str, name: str, names: list[str]) -> str:
     if name in names:
         return f"write {where}.name={name}"
     return f"it is chosen by name, with {where}.name=NAME; {nearest_name(name, names)}"
+
+
+def _meant(location: Sequence[str | int], where: str, schema: Schema) -> str:
+    """Return what an unknown key may stand for: one that is spelt like it, or that of the same name elsewhere."""
+    *above, key = location
+    near = nearest_name(str(key), list(_find(above, schema)[1].get("properties", {})))
+    found = {".".join(place) for place in _places(str(key), schema, schema, ())}
+    members = _find(above[:-1], schema)[1].get("discriminator", {}).get("mapping", {}) if where in found else {}
+    found = sorted(found - {where}, key=lambda place: (place.count("."), place))
+    others = [name for name in members if key in _find([*above[:-1], name], schema)[1].get("properties", {})]
+    said = [f"{where.rpartition('.')[0]}.name={' or '.join(others)} has it"] if 0 < len(others) <= _PLACES else []
+    said += [f"there is {' and '.join(found)}"] if 0 < len(found) <= _PLACES else []
+    return " ".join([*([near] if near.startswith("did") or not said else []), "; ".join(said)]).strip()
+
+
+def _places(key: str, node: Schema, schema: Schema, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each setting of a name, in whatever is chosen for each section."""
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].removeprefix("#/$defs/")]
+    for choice in (*node.get("anyOf", ()), *node.get("oneOf", ())):
+        yield from _places(key, choice, schema, above)
+    for name, below in node.get("properties", {}).items() if len(above) < _DEEP else ():
+        if name == key:
+            yield (*above, name)
+        yield from _places(key, below, schema, (*above, name))
 
 
 def _shown(value: object) -> str:
