@@ -12,9 +12,11 @@ import pytest
 import yaml
 from fuzzing import complaint, damage_bytes, damage_json, damage_settings, leave_after_a_step, told
 
+from lengthwise.errors import InputError
 from lengthwise.runs.kept import keep
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.run import evaluate_run, train_run
+from lengthwise.runs.table import read_kept
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("default")]
 
@@ -54,6 +56,18 @@ def damage_table(path: Path, chance: random.Random) -> None:
     chance.choice(changes).write_parquet(path)
 
 
+def damage_footer(path: Path, chance: random.Random) -> None:
+    """Change what a table says of its columns and pages: their types, sizes, counts and places."""
+    data = bytearray(path.read_bytes())
+    size = int.from_bytes(data[-8:-4], "little")
+    for _ in range(chance.choice([1, 1, 2, 5])):
+        at = chance.randrange(len(data) - 8 - size, len(data) - 8)
+        huge = [b"\xff" * 7 + b"\x7f", b"\xfe" + b"\xff" * 8 + b"\x01", b"\x80" * 6 + b"\x01"]
+        data[at : at + 1] = chance.choice([bytes([data[at] ^ (1 << chance.randrange(8))]), b"\0", b"\xff", *huge])
+    size += len(data) - path.stat().st_size
+    path.write_bytes(bytes(data[:-8]) + size.to_bytes(4, "little") + b"PAR1")
+
+
 def damage_file(path: Path, chance: random.Random) -> None:
     """Damage a file as bytes, or what is in it as JSON or YAML; or put something else in its place."""
     content = path.read_bytes()
@@ -65,7 +79,7 @@ def damage_file(path: Path, chance: random.Random) -> None:
     elif share < 0.5 and path.suffix in {".json", ".jsonl"} and content.strip():
         path.write_text(damage_json(content.decode(), chance))
     elif share < 0.7 and path.suffix == ".parquet":
-        damage_table(path, chance)
+        (damage_table if share < 0.4 else damage_footer)(path, chance)
     elif share < 0.5 and path.suffix == ".yaml":
         settings = yaml.safe_load(content)
         damage_settings(settings, chance)
@@ -126,3 +140,21 @@ def test_damaged_kept_results_are_told(sound: Path, tmp_path: Path, fuzz_budget:
     ]
     failed = tried(sound, tmp_path / "work", fuzz_budget, "kept/*", commands)
     assert not failed, failed
+
+
+def test_a_kept_table_whose_footer_is_damaged_is_told(sound: Path, tmp_path: Path, fuzz_budget: int) -> None:
+    """Some of them panic in polars, which is no ordinary exception."""
+    refused = 0
+    for seed in range(fuzz_budget):
+        chance, work = random.Random(seed), tmp_path / str(seed)
+        shutil.copytree(sound / "kept", work / "kept")
+        path = chance.choice(sorted((work / "kept").glob("*.parquet")))
+        damage_footer(path, chance)
+        vouch_for(work, path)
+        try:
+            read_kept(work / "kept")
+        except InputError as error:
+            assert str(work / "kept") in str(error)
+            refused += 1
+        shutil.rmtree(work)
+    assert refused > fuzz_budget // 2

@@ -219,7 +219,11 @@ def read_kept(folder: Path) -> Table:
     index = _read_index(folder / INDEX)
     try:
         return _indexed(folder, index)
-    except (KeyError, TypeError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
+    # What panics in polars is no ordinary exception of it.
+    except (
+        *(KeyError, TypeError, ValueError, AttributeError),
+        *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+    ) as error:
         what = f"it lacks {error}" if isinstance(error, KeyError) else reason_of(error)
         raise InputError(f"{folder / INDEX} is not the index of kept results: {what}; keep the runs again") from error
 
