@@ -56,6 +56,16 @@ def test_a_cell_is_the_lowest_of_what_all_models_of_the_task_were_measured_on(tm
     assert "of 3.0k" in str(grid.cells[0][0]), "1,000 strings that all lengths share, near misses, and one long length"
 
 
+def test_one_model_that_was_not_read_at_a_length_hides_it_of_no_other(tmp_path: Path) -> None:
+    beyond = tuple(range(1, 61))
+    write_run(tmp_path, recipe="a/parity", wrong={("standard", 1000): 200})
+    write_run(tmp_path, recipe="b/parity")
+    write_run(tmp_path, recipe="c/parity", lengths=beyond)
+    (grid,) = grids(tmp_path)
+    assert [cell.text for cell in grid.cells[0] if cell] == ["80.0", "100.0", "100.0\N{DAGGER}"]
+    assert [count.split()[0] for count in grid.footer] == ["0", "1", "0"]
+
+
 def test_a_cell_says_how_seeds_differ_and_what_is_unlike_the_others(tmp_path: Path) -> None:
     for seed, errors in enumerate((0, 400)):
         write_run(tmp_path, recipe="a/parity", seed=seed, wrong={("standard", 50): errors}, steps=9)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar
 
 import altair as alt
@@ -138,7 +140,9 @@ def build_grid(results: Results) -> Grid:
     usual_length = statistics.mode(summary.training_length for summary in summaries)
     usual_seeds = statistics.mode(len(summary.seeds) for summary in summaries)
     far = {task: [summary.far for summary in summaries if summary.task == task] for task in tasks}
-    common = {task: set[int].intersection(*map(set, scores)) for task, scores in far.items()}
+    # What only some were read at says nothing of the others, and a few that were not must not hide what the rest were.
+    counts = {task: Counter(chain.from_iterable(scores)) for task, scores in far.items()}
+    common = {task: {n for n, count in counts[task].items() if 2 * count > len(scores)} for task, scores in far.items()}
 
     measured = {summary.task for summary in summaries if summary.near_misses}
 
@@ -147,7 +151,7 @@ def build_grid(results: Results) -> Grid:
         if summary is None or summary.mean is None:
             return None
         near, far = [summary.near_misses] if summary.near_misses else [], summary.far
-        parts = [summary.mean, *near, *(far[length] for length in sorted(common[task]))]
+        parts = [summary.mean, *near, *(far[length] for length in sorted(common[task] & far.keys()))]
         lowest = min(parts, key=lambda score: score.value)
         values = list(lowest.by_seed.values())
         notes = [f"± {_points(statistics.stdev(values))}"] if len(values) > 1 else []
@@ -155,8 +159,8 @@ def build_grid(results: Results) -> Grid:
         notes += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
         count = f"of {_short(sum(score.sequences for score in parts))}"
         note = "\n".join(part for part in (", ".join(notes), count) if part)
-        # Without near misses nothing is known of them.
-        unknown = not near and task in measured
+        # Without near misses, or a length that the others were read at, nothing is known of them.
+        unknown = (not near and task in measured) or not common[task] <= far.keys()
         elsewhere = lowest.value == 1 and (unknown or min((score.value for score in far.values()), default=1) < 1)
         text = percent(lowest.value, 1) + _ELSEWHERE * elsewhere
         return GridCell(lowest.value, text, note, _details(summary, summary.mean))
