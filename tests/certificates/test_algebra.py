@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import evaluate, generated, merged
 
-from lengthwise.certificates.algebra import Budget, extract_algebra
+from lengthwise.certificates.algebra import extract_algebra
 from lengthwise.certificates.certificate import Certificate
+from lengthwise.certificates.limits import Limits
 from lengthwise.certificates.product import compare
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.certificates.trees import shortest_errors
@@ -30,7 +31,7 @@ TASKS = ("parity", "even_pairs", "cycle_navigation", "tomita_3", "tomita_7", "dy
 @pytest.mark.parametrize("limit", [0, 10_000])
 def test_an_exact_operator_gives_the_syntactic_semigroup_of_its_task(name: str, limit: int) -> None:
     task = get_language(name)
-    algebra = extract_algebra(exact_reading(task, noise=0.01), task.automaton, Budget(products=limit))
+    algebra = extract_algebra(exact_reading(task, noise=0.01), task.automaton, Limits(products=limit))
     monoid = task.automaton.transition_monoid()
     image = algebra.table.homomorphism(task.automaton)
     assert image is not None
@@ -70,13 +71,13 @@ def test_a_product_that_goes_astray_is_found() -> None:
     ("limits", "message"),
     [
         (
-            Budget(states=3),
+            Limits(states=3),
             r"more than 3 states.* new with strings of 2 symbols, the last one with 0 1; --states allows",
         ),
-        (Budget(elements=10), r"more than 10 elements: 3 .* of 3 symbols, the last ones with 0 0 0, .*with --elements"),
+        (Limits(elements=10), r"more than 10 elements: 3 .* of 3 symbols, the last ones with 0 0 0, .*with --elements"),
     ],
 )
-def test_an_algebra_that_does_not_close_says_how_far_it_grew(limits: Budget, message: str) -> None:
+def test_an_algebra_that_does_not_close_says_how_far_it_grew(limits: Limits, message: str) -> None:
     task = get_language("dyck_3")
     with pytest.raises(RunError, match=message):
         extract_algebra(exact_reading(task), task.automaton, limits)

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.blackbox import QueryBudget, certify_black_box
+from lengthwise.certificates.blackbox import certify_black_box
+from lengthwise.certificates.limits import Limits
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.models.mixers.recurrent import GRUConfig
@@ -13,7 +14,7 @@ from lengthwise.state import State
 from lengthwise.tasks import get_language
 from lengthwise.tasks.regular.automaton import Automaton
 
-SMALL = QueryBudget(queries=2_000, exhaustive=64, longest=50)
+SMALL = Limits(queries=2_000, exhaustive=64, longest=50)
 
 
 class Machine(SequenceModel):
@@ -38,7 +39,7 @@ class Machine(SequenceModel):
 @pytest.mark.parametrize("name", ["parity", "tomita_3", "tomita_7", "cycle_navigation", "dyck_2", "modular_arithmetic"])
 def test_an_automaton_is_learned_exactly_and_yet_nothing_is_proved(name: str) -> None:
     task = get_language(name)
-    found = certify_black_box(Machine(task.automaton), task, budget=SMALL)
+    found = certify_black_box(Machine(task.automaton), task, limits=SMALL)
     assert found.verdict == "not_proved"
     assert "not proved" in found.statement
     assert found.automaton is not None
@@ -48,7 +49,7 @@ def test_an_automaton_is_learned_exactly_and_yet_nothing_is_proved(name: str) ->
 @pytest.mark.parametrize(("said", "asked"), [("tomita_4", "tomita_7"), ("dyck_3", "dyck_2"), ("tomita_6", "parity")])
 def test_a_wrong_automaton_yields_a_string_that_it_gets_wrong(said: str, asked: str) -> None:
     model, task = Machine(get_language(said).automaton), get_language(asked)
-    found = certify_black_box(model, task, budget=SMALL)
+    found = certify_black_box(model, task, limits=SMALL)
     assert found.verdict == "wrong"
     assert found.counterexample is not None
     tokens = np.array([found.counterexample.symbols])
@@ -60,7 +61,7 @@ def test_a_recurrent_network_that_was_never_trained_is_wrong() -> None:
     torch.manual_seed(0)
     model = BackboneConfig(mixer=GRUConfig(hidden_size=4), width=4, layers=1).build(2, 2).eval()
     task = get_language("parity")
-    found = certify_black_box(model, task, budget=SMALL)
+    found = certify_black_box(model, task, limits=SMALL)
     assert found.counterexample is not None
     answer = int(model.string_logits(torch.tensor([found.counterexample.symbols])).argmax())
     assert answer == found.counterexample.answer != found.counterexample.truth
@@ -68,6 +69,6 @@ def test_a_recurrent_network_that_was_never_trained_is_wrong() -> None:
 
 def test_a_spent_budget_is_said() -> None:
     task = get_language("cycle_navigation")
-    found = certify_black_box(Machine(task.automaton), task, budget=QueryBudget(queries=10))
+    found = certify_black_box(Machine(task.automaton), task, limits=Limits(queries=10))
     assert found.verdict == "not_proved"
     assert "spent" in found.statement

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lengthwise.certificates.learning import learn_language
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.reading import Reading
 from lengthwise.certificates.table import FREE, MultiplicationTable, needed
 from lengthwise.errors import InputError, RunError
@@ -25,24 +26,10 @@ from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.monoid import separating_contexts
 
+STATES = 500
+"""Of the automaton that is learned, at most, unless more are allowed."""
 _PAIRS = 65_536
 """Products looked at together."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How far an extraction may go.
-
-    Args:
-        states: the largest number of states of the automaton that is learned.
-        elements: the largest number of elements.
-        products: so many products, at most, are read in all contexts. Where there are more, a product whose nearest
-            element is the one that associativity asks for is taken for it.
-    """
-
-    states: int = 500
-    elements: int = 5_000
-    products: int = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,31 +55,30 @@ class Algebra:
 
 
 @torch.no_grad()
-def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, budget: Budget | None = None) -> Algebra:
+def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, limits: Limits = USUAL) -> Algebra:
     """Close the leaves of a trained unit under its operator, taking vectors for one that no context tells apart.
 
     Args:
         unit: a trained unit, or the reading of one.
         domain: an automaton whose strings without a class need no products, such as a task's; none by default.
-        budget: how far to go.
+        limits: how far to go.
 
     Returns:
         The algebra. Whether its table is associative and right is for `MultiplicationTable` to say.
 
     Raises:
         InputError: the unit pads, is in training mode, or has another alphabet than the domain.
-        RunError: the algebra does not close within the budget; the message says how many elements there are and
+        RunError: the algebra does not close within the limits; the message says how many elements there are and
             which strings came last.
     """
     reading = unit if isinstance(unit, Reading) else Reading.of(unit)
-    limits = budget or Budget()
     if domain is not None and domain.vocabulary != reading.vocabulary:
         raise InputError(f"a unit of {reading.vocabulary} symbols has no strings of {domain.vocabulary} symbols")
 
     def ask(words: Sequence[Word]) -> list[int]:
         return reading.classes(reading.values(words)).tolist()
 
-    learned = learn_language(ask, reading.vocabulary, domain, limits.states)
+    learned = learn_language(ask, reading.vocabulary, domain, limits.states or STATES)
     elements = _Elements.of(learned, limits.elements)
     words = elements.table.words
     vectors_ED = reading.values(words)
@@ -139,7 +125,7 @@ class _Elements:
 
 
 def _multiply(
-    reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Budget
+    reading: Reading, elements: _Elements, vectors_ED: Tensor, limits: Limits
 ) -> tuple[Ints, list[tuple[int, int]]]:
     """Return the products [E, E] that the operator makes, and the pairs that do not answer as they should."""
     products_EE = elements.table.products_EE.copy()

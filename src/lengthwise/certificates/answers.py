@@ -5,7 +5,8 @@ Shape letters: B strings, T tokens.
 
 from __future__ import annotations
 
-from itertools import chain, product
+from collections.abc import Callable, Iterable
+from itertools import chain
 
 import numpy as np
 import torch
@@ -17,8 +18,6 @@ from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.language import Language
 
 _ROWS = 4_096
-_LONGEST = 200
-"""Symbols of strings that are read one and all, at most: of one symbol alone there is one of each length."""
 
 
 @torch.no_grad()
@@ -29,29 +28,17 @@ def answers_to(model: StringModel, tokens_BT: ArrayLike) -> Ints:
     return torch.cat([largest(model.string_logits(piece)) for piece in pieces]).cpu().numpy()
 
 
-def first_wrong(tokens_BT: Ints, answers_B: Ints, truth_B: Ints) -> Counterexample | None:
-    """Return the first string that has a class and is given another one; None where there is none."""
-    wrong = np.flatnonzero((truth_B != IGNORE) & (answers_B != truth_B))
-    if not len(wrong):
-        return None
-    row = int(wrong[0])
-    return its_own(tokens_BT[row].tolist(), int(answers_B[row]), int(truth_B[row]))
+def first_wrong(strings: Iterable[Ints], answers: Callable[[Ints], ArrayLike], task: Language) -> Counterexample | None:
+    """Return the first string that a model answers wrong; None where there is none.
 
-
-def its_own(symbols: list[int], answer: int, truth: int) -> Counterexample:
-    """Return a string on which the model itself is wrong."""
-    return Counterexample(symbols=symbols, answer=answer, truth=truth, model_answer=answer)
-
-
-def verify_exhaustively(model: StringModel, task: Language, strings: int) -> tuple[Counterexample | None, int]:
-    """Read all strings, the shortest first, and at most so many.
-
-    Returns:
-        The first string on which the model is wrong, if there is one, and the length up to which it is right on all.
+    Args:
+        strings: [B, T] each, strings of one length.
+        answers: returns the classes [B] that the model gives them.
+        task: what it should say; strings to which it gives no class do not count.
     """
-    failure, length = None, 0
-    while failure is None and length < _LONGEST and (strings := strings - task.vocabulary ** (length + 1)) >= 0:
-        tokens = np.array(list(product(range(task.vocabulary), repeat=length + 1)))
-        failure = first_wrong(tokens, answers_to(model, tokens), task.label(tokens))
-        length += failure is None
-    return failure, length
+    for tokens_BT in strings:
+        answers_B, truth_B = np.asarray(answers(tokens_BT)), task.label(tokens_BT)
+        for row in np.flatnonzero((truth_B != IGNORE) & (answers_B != truth_B))[:1]:
+            symbols, answer = tokens_BT[row].tolist(), int(answers_B[row])
+            return Counterexample(symbols=symbols, answer=answer, truth=int(truth_B[row]), model_answer=answer)
+    return None

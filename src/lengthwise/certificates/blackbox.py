@@ -10,18 +10,16 @@ Shape letters: B strings, T tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from aalpy.learning_algs import run_Lstar
 
-from lengthwise.certificates.answers import answers_to, first_wrong, its_own
+from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.finding import Finding
 from lengthwise.certificates.learning import as_automaton, learn, short_strings
-from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.product import Counterexample, compare
 from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
@@ -29,29 +27,12 @@ from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.language import Language
 
 _BATCH = 256
-
-
-@dataclass(frozen=True)
-class QueryBudget:
-    """How much the model is asked.
-
-    Args:
-        queries: the largest number of strings of the whole learning; what was asked once is not asked again.
-        exhaustive: all strings of each length of which there are at most so many are among them.
-        longest: the length of the longest random strings.
-        states: learning ends when the conjecture has more states than this.
-        seed: of the random strings.
-    """
-
-    queries: int = 20_000
-    exhaustive: int = 1_024
-    longest: int = 200
-    states: int = 200
-    seed: int = 0
+STATES = 200
+"""Of a conjecture, at most, unless more are allowed."""
 
 
 class _Spent(Exception):  # noqa: N818
-    """The budget does not allow another question."""
+    """The limits do not allow another question."""
 
 
 class Answers:
@@ -73,7 +54,7 @@ class Answers:
         """Return the answers to all non-empty prefixes of a string.
 
         Raises:
-            _Spent: the budget does not suffice.
+            _Spent: the limits do not suffice.
         """
         prefixes = [word[:end] for end in range(1, len(word) + 1)]
         truths = self.task.automaton.label_prefixes(np.array([word], dtype=np.int64).reshape(1, -1))[0]
@@ -96,30 +77,26 @@ class Answers:
         self.asked += questions
 
 
-def certify_black_box(
-    model: StringModel, task: Language, limits: Limits | None = None, budget: QueryBudget | None = None
-) -> Finding:
-    """Ask a model about strings, to a budget, and look for one on which it is wrong.
+def certify_black_box(model: StringModel, task: Language, limits: Limits = USUAL) -> Finding:
+    """Ask a model about strings, within limits, and look for one on which it is wrong.
 
     Args:
         model: any model.
         task: what it was trained on.
-        limits: how many states a conjecture may have.
-        budget: how much to ask.
+        limits: how much to ask, and how many states a conjecture may have.
 
     Returns:
         Verdict ``wrong`` with a string that the model was run on, or ``not_proved``: never a proof.
 
     Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
     """
-    allowed = (limits or Limits()).within(budget or QueryBudget())
-    answers = Answers(model, task, allowed.queries)
+    answers = Answers(model, task, limits.queries)
     conjectures, failures = list[Automaton](), list[Counterexample]()
 
     def examine(machine: Any) -> Word | None:
         """Return a string on which a conjecture is not the model, None when learning is over."""
         conjectures.append(as_automaton(machine, task.vocabulary))
-        if conjectures[-1].states > allowed.states:
+        if conjectures[-1].states > (limits.states or STATES):
             raise _Spent
         comparison = compare(conjectures[-1], task.automaton)
         if comparison is not None:
@@ -127,10 +104,9 @@ def certify_black_box(
             answer = answers.prefixes(symbols)[-1]
             if answer == comparison.truth:
                 return symbols
-            failures.append(its_own(comparison.symbols, answer, comparison.truth))
-        else:
-            tried = (first_wrong(few, answers.strings(few), task.label(few)) for few in _strings(answers, allowed))
-            failures.extend(islice(filter(None, tried), 1))
+            failures.append(comparison.model_copy(update={"answer": answer, "model_answer": answer}))
+        elif failure := first_wrong(_strings(answers, limits), answers.strings, task):
+            failures.append(failure)
         return None
 
     spent = False
@@ -147,10 +123,10 @@ def certify_black_box(
     )
 
 
-def _strings(answers: Answers, budget: QueryBudget) -> Iterator[Ints]:
-    """Yield strings while the budget lasts: all short ones, then standard samples of random lengths."""
-    task, rng = answers.task, np.random.default_rng(budget.seed)
-    yield from short_strings(task.vocabulary, budget.exhaustive)
-    while answers.asked + _BATCH <= budget.queries:
-        drawn = int(np.exp(rng.uniform(0.0, np.log(budget.longest + 1))))
+def _strings(answers: Answers, limits: Limits) -> Iterator[Ints]:
+    """Yield strings as long as more may be asked about: all short ones, then standard samples of random lengths."""
+    task, rng = answers.task, np.random.default_rng(0)
+    yield from short_strings(task.vocabulary, limits.exhaustive)
+    while answers.asked + _BATCH <= limits.queries:
+        drawn = int(np.exp(rng.uniform(0.0, np.log(limits.longest + 1))))
         yield task.sample(rng, _BATCH, task.nearest_length(max(drawn, 2))).tokens

@@ -64,13 +64,13 @@ def certify(
         return
     if not run or weights is not None:
         raise InputError("certify needs a run folder, or --verify PATH, which --run goes with")
-    from lengthwise.certificates.limits import Limits
+    from lengthwise.certificates.limits import ELEMENTS, Limits
     from lengthwise.certificates.of_run import certify_run
     from lengthwise.runs.folder import open_runs
 
     certificates: list[Certificate] = []
     for folder in open_runs(run):
-        certificates.append(certify_run(folder.path, method, Limits(states, elements, arguments)))
+        certificates.append(certify_run(folder.path, method, Limits(states, elements or ELEMENTS, arguments)))
         say(f"{folder.path}: {certificates[-1].statement}")
         _say_counterexample(certificates[-1])
     print_table(_COLUMNS, [_row(certificate) for certificate in certificates])

@@ -1,31 +1,36 @@
-"""Limits of how far an extraction may grow."""
+"""Limits of how far a method of certification goes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-BudgetT = TypeVar("BudgetT", bound="DataclassInstance")
+ELEMENTS = 5_000
+"""Of an algebra, at most, unless more are allowed."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a user allows in place of a method's own limits.
+    """How far an extraction may grow, and how much a model is asked.
 
     Args:
-        states: the largest number of states of an automaton; the method's own by default.
-        elements: the largest number of elements of an algebra, where the method extracts one; its own by default.
+        states: the largest number of states of an automaton that is read off or learned; the method's own by default.
+        elements: the largest number of elements of an algebra.
         arguments: the most arguments that are proved, where a task needs a bound; the task's own by default.
+        products: so many products, at most, are read in all contexts. Where there are more, a product whose nearest
+            element is the one that associativity asks for is taken for it.
+        queries: the largest number of strings that a black box is asked about; what was asked once is not asked again.
+        exhaustive: all strings of each length of which there are at most so many are among them.
+        longest: the length of the longest random strings.
     """
 
     states: int | None = None
-    elements: int | None = None
+    elements: int = ELEMENTS
     arguments: int | None = None
+    products: int = 10_000
+    queries: int = 20_000
+    exhaustive: int = 1_024
+    longest: int = 200
 
-    def within(self, budget: BudgetT) -> BudgetT:
-        """Return a budget with what is given here in place of its own."""
-        own = {field.name for field in fields(budget)}
-        return replace(budget, **{name: limit for name, limit in asdict(self).items() if limit and name in own})
+
+USUAL = Limits()
+"""The limits where nothing is said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lengthwise.certificates.finding import Finding, Method
-from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, SoftAutomaton, read_unit
 from lengthwise.errors import InputError
@@ -27,14 +27,14 @@ def default_method(model: SequenceModel, task: Task) -> Method:
     return "raw" if is_row_stochastic(model) else "snapped"
 
 
-def certify_raw(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
+def certify_raw(model: SequenceModel, task: Language, limits: Limits = USUAL) -> Finding:
     """Find out up to which length a unit with row-stochastic leaves is right as it is."""
-    return certify_stochastic(soft_automaton(model), task.automaton, "raw", (limits and limits.states) or STATES)
+    return certify_stochastic(soft_automaton(model), task.automaton, "raw", limits.states or STATES)
 
 
-def certify_rounded(model: SequenceModel, task: Language, limits: Limits | None = None) -> Finding:
+def certify_rounded(model: SequenceModel, task: Language, limits: Limits = USUAL) -> Finding:
     """Find out whether a unit with row-stochastic leaves is right once they are rounded; arguments as `certify_raw`."""
-    return certify_stochastic(soft_automaton(model), task.automaton, "rounded", (limits and limits.states) or STATES)
+    return certify_stochastic(soft_automaton(model), task.automaton, "rounded", limits.states or STATES)
 
 
 def soft_automaton(model: StringModel) -> SoftAutomaton:

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.finding import LARGEST
-from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.pushdown import NestedFinding, NestedTask, whole_strings
-from lengthwise.certificates.table import ELEMENTS, FREE, MultiplicationTable
+from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel, largest
 from lengthwise.models.tree.nested import Nested
@@ -109,7 +109,7 @@ class _Elements:
 
 
 @torch.no_grad()
-def certify_nested(model: StringModel, task: Task, limits: Limits | None = None) -> NestedFinding:
+def certify_nested(model: StringModel, task: Task, limits: Limits = USUAL) -> NestedFinding:
     """Find out whether a nested unit is right at every depth and length once its values are snapped.
 
     Values within a radius of each other count as one; of several radii the smallest is taken that leaves finitely many
@@ -130,16 +130,14 @@ def certify_nested(model: StringModel, task: Task, limits: Limits | None = None)
         raise InputError("pairs are proved where their items are joined from the left: model.inside is 'balanced' here")
     if model.training:
         raise InputError("a unit in training mode is random; call eval() first")
-    limits = limits or Limits()
     nested = NestedTask(settings=task.model_dump(mode="json"), arguments=limits.arguments)
-    most = limits.elements or ELEMENTS
     _refuse_other_brackets(model, nested)
-    best, scale = NestedFinding(nested, None, {"values": float(most)}), _scale(model)
+    best, scale = NestedFinding(nested, None, {"values": float(limits.elements)}), _scale(model)
     for radius in (*RADII, None):
         try:
             alike = LARGEST if radius is None else radius * scale
-            means_ED = _means(model, nested, most) if radius is None else None
-            found = _close(_Elements(model, alike, most, means_ED), nested)
+            means_ED = _means(model, nested, limits.elements) if radius is None else None
+            found = _close(_Elements(model, alike, limits.elements, means_ED), nested)
         except _TooManyError:
             continue
         if found.counterexample is None or found.counterexample.fails:

@@ -13,7 +13,7 @@ from lengthwise.certificates import METHODS
 from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, Training, hash_weights
 from lengthwise.certificates.finding import Finding
-from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.certificates.product import states_along
 from lengthwise.certificates.pushdown import NestedFinding
@@ -31,7 +31,7 @@ _PACKAGES = ("torch", "numpy", "automata-lib", "aalpy")
 """That a certificate rests on."""
 
 
-def certify_run(folder: Path, method: str | None = None, limits: Limits | None = None) -> Certificate:
+def certify_run(folder: Path, method: str | None = None, limits: Limits = USUAL) -> Certificate:
     """Find out what can be proved about a trained run, and write it into the run's folder.
 
     Args:
@@ -60,7 +60,7 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits | None =
         _refuse_not_finite(model)
         method = method or default_method(model, recipe.task)
         subject = _subject(recipe.task, method)
-        finding = METHODS.load(method)(model, subject, limits or Limits())
+        finding = METHODS.load(method)(model, subject, limits)
         training = Training(
             recipe=recipe.name,
             digest=recipe.digest(),

@@ -6,16 +6,18 @@ Shape letters: B batch rows, T tokens, E elements, C classes, V symbols.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import islice, takewhile
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.algebra import Algebra, Budget, extract_algebra
-from lengthwise.certificates.answers import answers_to, verify_exhaustively
+from lengthwise.certificates.algebra import Algebra, extract_algebra
+from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.finding import LARGEST, Finding
-from lengthwise.certificates.limits import Limits
+from lengthwise.certificates.learning import short_strings
+from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.methods import is_row_stochastic
 from lengthwise.certificates.product import Counterexample
 from lengthwise.certificates.reading import reduce_shared
@@ -25,8 +27,8 @@ from lengthwise.models.base import StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.tasks.regular.language import Language
 
-READ = 2_000
-"""Strings, at most, that the network itself has to get right before its algebra is extracted."""
+READ = 1_000
+"""Strings of one length, at most, that the network itself has to get right before its algebra is extracted."""
 TRIED = 500
 """Strings that a table gets wrong, at most, on which the network itself is run."""
 
@@ -78,7 +80,7 @@ class SnappedUnit(StringModel):
         return self.logits_EC[elements_B]
 
 
-def certify_snapped(model: StringModel, task: Language, limits: Limits | None = None) -> Finding:
+def certify_snapped(model: StringModel, task: Language, limits: Limits = USUAL) -> Finding:
     """Find out whether a unit is right once each of its nodes is replaced by the vector of its element.
 
     Args:
@@ -97,10 +99,10 @@ def certify_snapped(model: StringModel, task: Language, limits: Limits | None = 
             "a unit of row-stochastic products is certified as it is or rounded, which its weights can confirm: "
             "--method raw or rounded"
         )
-    failure, _ = verify_exhaustively(model, task, READ)
+    failure = first_wrong(short_strings(task.vocabulary, READ), partial(answers_to, model), task)
     if failure is not None:
         return Finding("snapped", task.automaton.minimal(), counterexample=failure)
-    algebra = extract_algebra(model, task.automaton, limits and limits.within(Budget()))
+    algebra = extract_algebra(model, task.automaton, limits)
     return judge(algebra, model, task)
 
 

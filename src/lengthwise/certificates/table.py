@@ -12,14 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lengthwise.certificates.limits import ELEMENTS
 from lengthwise.certificates.product import live
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE, Bools, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
 from lengthwise.tasks.regular.monoid import TransitionMonoid
 
-ELEMENTS = 5_000
-"""Of an algebra, at most, unless more are allowed."""
 FREE = -1
 """The product of two elements whose strings never stand side by side in a string of the domain."""
 

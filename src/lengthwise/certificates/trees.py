@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lengthwise.certificates.table import ELEMENTS, MultiplicationTable
+from lengthwise.certificates.limits import ELEMENTS
+from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.tasks.base import IGNORE, Ints
 from lengthwise.tasks.regular.automaton import Automaton, Word
