@@ -7,6 +7,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from lengthwise.certificates import leakage
 from lengthwise.certificates.cells import singletons
 from lengthwise.certificates.leakage import LeakageBound
 from lengthwise.certificates.methods import certify_raw, certify_rounded, soft_automaton
@@ -232,3 +233,17 @@ def test_a_unit_that_is_wrong_early_is_shown_wrong_however_many_states_it_has() 
     assert found.counterexample.symbols == [0]
     with pytest.raises(InputError, match="more than 3 states"):
         certify_stochastic(unit, task, "rounded", limit=3)
+
+
+@pytest.mark.parametrize("name", ["cycle_navigation", "dyck_3"])
+def test_where_paths_would_be_too_many_every_symbol_counts_as_the_leakiest(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit, task = soft_automaton(exact_unit(name, 9.0)), get_language(name).automaton
+    product = unit.product(task)
+    along = LeakageBound(unit, singletons(unit, product))
+    monkeypatch.setattr(leakage, "PATHS_LIMIT", 1)
+    coarse = LeakageBound(unit, along.cells)
+    for floating in (True, False):
+        length = coarse.longest(floating)
+        assert 0 < length <= along.longest(floating)

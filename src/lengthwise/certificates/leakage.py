@@ -59,14 +59,11 @@ class LeakageBound:
 
     def longest(self, floating: bool) -> int:
         """Return N: on strings of at most N symbols that count, the unit's answer is the task's."""
-        steps = self._steps
-        if steps is None:
-            return self._search_uniform(floating)
-        powers = [steps]
+        powers = [self._steps]
         while 2 ** len(powers) < LONGEST:
             powers.append(_max_plus(powers[-1], powers[-1]))
-        losses_RN = np.full(steps.shape[:2], -np.inf)
-        losses_RN[:, self.cells.start] = 0.0
+        losses_RN = np.full(self._steps.shape[:2], -np.inf)
+        losses_RN[:, self.cells.start % self._steps.shape[1]] = 0.0
         length = 0
         for exponent in reversed(range(len(powers))):
             trial_RN = _max_plus(losses_RN[:, None], powers[exponent])[:, 0]
@@ -101,22 +98,11 @@ class LeakageBound:
             cell = int(source_E[edge])
         return symbols[::-1]
 
-    def _search_uniform(self, floating: bool) -> int:
-        worst_R = self._costs.max(0, initial=0.0)
-        length, cells = 0, len(self.cells.trusted_NRK)
-        step = LONGEST
-        while step:
-            trial_RN = np.repeat(worst_R[:, None] * (length + step), cells, 1)
-            if self._holds(trial_RN, length + step, floating):
-                length += step
-            step //= 2
-        return min(length, LONGEST)
-
     def _holds(self, losses_RN: Doubles, length: int, floating: bool) -> bool:
         """Return whether the right class has the largest logit wherever rows have kept at least exp(-loss)."""
         if not len(self.cells.labelled_L2):
             return True
-        losses_LR = losses_RN[:, self.cells.labelled_L2[:, 0]].T
+        losses_LR = losses_RN[:, self.cells.labelled_L2[:, 0] % losses_RN.shape[1]].T
         reached_L = np.isfinite(losses_LR).all(1)
         drift = length * self.row_error if floating else 0.0
         if drift > 1.0:
@@ -142,14 +128,14 @@ class LeakageBound:
         return costs
 
     @cached_property
-    def _steps(self) -> Doubles | None:
-        """[R, N, N] the largest cost of a symbol between two cells, 0 for waiting; None where it would be too big."""
+    def _steps(self) -> Doubles:
+        """[R, N, N] the largest cost of a symbol between two cells, 0 for waiting; all in one where that is too big."""
         cells, rows = self.cells.trusted_NRK.shape[:2]
         if cells > PATHS_LIMIT or cells**3 * rows > PATHS_LIMIT**3:
-            return None
+            cells = 1
         steps_RNN = np.full((rows, cells, cells), -np.inf)
         steps_RNN[:, np.arange(cells), np.arange(cells)] = 0.0
-        for (source, _, target), cost_R in zip(self.cells.edges_E3.tolist(), self._costs, strict=True):
+        for (source, _, target), cost_R in zip(self.cells.edges_E3 % cells, self._costs, strict=True):
             steps_RNN[:, source, target] = np.maximum(steps_RNN[:, source, target], cost_R)
         return steps_RNN
 

@@ -80,25 +80,19 @@ def _default_length(config: ModelConfig) -> int:
 
 def _model(name: str, overrides: list[str]) -> ModelConfig:
     """Return the settings of a model, or of a small backbone around a mixer."""
-    from lengthwise.models import MIXERS
-    from lengthwise.models.backbone import BackboneConfig
-
-    if name not in MIXERS:
-        return _configure(_find(name), name, overrides)
-    return BackboneConfig(mixer=_configure(MIXERS.load(name), name, overrides))
-
-
-def _configure(config: Any, name: str, overrides: list[str]) -> Any:
     from pydantic import ValidationError
 
+    from lengthwise.models import MIXERS
+    from lengthwise.models.backbone import BackboneConfig
     from lengthwise.runs.overrides import apply_overrides
     from lengthwise.runs.problems import explain
 
-    settings = apply_overrides(config().model_dump(mode="json"), overrides)
+    kind: Any = MIXERS.load(name) if name in MIXERS else _find(name)
     try:
-        return config.model_validate(settings)
+        config = kind.model_validate(apply_overrides(kind().model_dump(mode="json"), overrides))
     except ValidationError as error:
-        raise InputError(f"model {name}:\n{explain(error, config.model_json_schema())}") from error
+        raise InputError(f"model {name}:\n{explain(error, kind.model_json_schema())}") from error
+    return BackboneConfig(mixer=config) if name in MIXERS else config
 
 
 def _find(model: str) -> type[ModelConfig]:
