@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from aalpy.learning_algs import run_Lstar
 
 from lengthwise.certificates.answers import answers_to, first_wrong
 from lengthwise.certificates.finding import Finding
@@ -87,8 +86,6 @@ def certify_black_box(model: StringModel, task: Language, limits: Limits = USUAL
 
     Returns:
         Verdict ``wrong`` with a string that the model was run on, or ``not_proved``: never a proof.
-
-    Source: Angluin 1987 (L*), as in AALpy, Muškardin et al. 2022.
     """
     answers = Answers(model, task, limits.queries)
     conjectures, failures = list[Automaton](), list[Counterexample]()
@@ -111,7 +108,7 @@ def certify_black_box(model: StringModel, task: Language, limits: Limits = USUAL
 
     spent = False
     try:
-        learn(run_Lstar, answers.prefixes, examine, task.vocabulary)
+        learn(answers.prefixes, examine, task.vocabulary)
     except _Spent:
         spent = True
     return Finding(

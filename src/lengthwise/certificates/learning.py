@@ -1,4 +1,4 @@
-"""Automata learned from answers to questions about strings: AALpy's algorithms, and what they ask.
+"""Automata learned from answers to questions about strings: AALpy's algorithm, and what it asks.
 
 Shape letters: B strings, T tokens.
 """
@@ -26,27 +26,23 @@ _START = IGNORE - 1
 """The output of the start, which makes it a state of its own."""
 
 
-def learn(
-    algorithm: Callable[..., Any],
-    answers: Callable[[Word], list[int]],
-    examine: Examine,
-    vocabulary: int,
-    empty: int = IGNORE,
-) -> Any:
-    """Return the machine that one of AALpy's algorithms learns.
+def learn(answers: Callable[[Word], list[int]], examine: Examine, vocabulary: int) -> Any:
+    """Return the machine that the algorithm of Kearns and Vazirani learns.
+
+    It shows each state that it finds at once; L* would first close a table, however many states that takes.
 
     Args:
-        algorithm: ``run_KV``, Kearns and Vazirani's, or ``run_Lstar``, Angluin's.
         answers: gives the classes of prefixes of a string, that of the whole string last.
         examine: compares conjectures with what is learned.
         vocabulary: the number of symbols.
-        empty: the output of the empty string.
+
+    Source: Kearns and Vazirani 1994, as in AALpy, Muškardin et al. 2022.
     """
     alphabet = list(range(vocabulary))
-    teacher = _Teacher(lambda word: answers(word) if word else [empty])
+    teacher = _Teacher(lambda word: answers(word) if word else [_START])
     # AALpy's own cache would ask symbol by symbol.
     settings: dict[str, Any] = {"cache_and_non_det_check": False, "print_level": 0}
-    return algorithm(alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
+    return run_KV(alphabet, teacher, _Examiner(alphabet, teacher, examine), "moore", **settings)
 
 
 class _Teacher(SUL):
@@ -111,8 +107,6 @@ def learn_language(
 
     Raises:
         RunError: there are more states.
-
-    Source: Kearns and Vazirani 1994, as in AALpy, Muškardin et al. 2022.
     """
     known: dict[Word, int] = {}
 
@@ -145,9 +139,7 @@ def learn_language(
                 return word
         return None
 
-    # This learner shows each state that it finds at once; L* would first close a table, however many states that takes.
-    machine = learn(run_KV, lambda word: classes([word]), examine, vocabulary, _START)
-    return as_automaton(machine, vocabulary)
+    return as_automaton(learn(lambda word: classes([word]), examine, vocabulary), vocabulary)
 
 
 def _over_arrows(machine: Any, suffixes: Iterable[Word]) -> Iterator[Ints]:

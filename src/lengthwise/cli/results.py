@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from lengthwise.cli.arguments import RESULTS
-from lengthwise.cli.progress import print_drawn, say
+from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.table import Table
+
+_COLUMNS = ("model", "task", "recipe", "parameters", "mean", "sd", "each seed", "of")
 
 
 def results(
@@ -33,7 +35,7 @@ def results(
         raise InputError("say where the table goes with --out results.parquet, or ask for --summary")
     table = read_table(run)
     if summary:
-        print_drawn(_summary_table(summarise(table)))
+        print_table(_COLUMNS, [*_summary_rows(summarise(table))])
     if out is None:
         return
     write_table(with_runs(table), out)
@@ -41,34 +43,20 @@ def results(
     say(f"{out}: {table.rows.height:,} rows of {len(table.runs)} runs{left}")
 
 
-def _summary_table(runs: pl.DataFrame) -> Table:
-    """Return a line a recipe for a terminal, accuracies in percent and rounded down."""
-    import polars as pl
-    from rich.table import Table
-
+def _summary_rows(runs: pl.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Yield a row a recipe, accuracies in percent and rounded down."""
     from lengthwise.report.words import percent
 
-    table = Table("model", "task", "recipe", box=None)
-    for heading in ("parameters", "mean", "sd"):
-        table.add_column(heading, justify="right")
-    table.add_column("each seed")
-    table.add_column("of")
     for _, seeds in runs.group_by("digest", maintain_order=True):
-        first = seeds.row(0, named=True)
-        of_accuracy = first["quantity"].startswith("accuracy")
-
-        def shown(value: Any, of_accuracy: bool = of_accuracy) -> str:
-            if value is None:
-                return "-"
-            return percent(value) if of_accuracy else f"{value:.3f}"
-
-        mean, deviation = seeds.select(pl.mean("value").alias("mean"), pl.std("value").alias("deviation")).row(0)
-        table.add_row(
+        first, values = seeds.row(0, named=True), cast(Any, seeds["value"])
+        of_accuracy, deviation = first["quantity"].startswith("accuracy"), values.std()
+        shown = percent if of_accuracy else "{:.3f}".format
+        mean, *each = ("-" if value is None else shown(value) for value in (values.mean(), *values))
+        yield (
             *(first["model"], first["task"], first["recipe"]),
             "" if first["parameters"] is None else f"{first['parameters']:,}",
-            shown(mean),
+            mean,
             "" if deviation is None else f"{deviation * (100 if of_accuracy else 1):.3f}",
-            "  ".join(f"{seed}: {shown(value)}" for seed, value in seeds.select("seed", "value").rows()),
+            "  ".join(f"{seed}: {value}" for seed, value in zip(seeds["seed"], each, strict=True)),
             first["quantity"],
         )
-    return table
