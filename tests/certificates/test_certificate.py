@@ -142,7 +142,7 @@ def test_commands_refuse_what_they_cannot_use(run: Path, tmp_path: Path) -> None
         ),
         (("certify", run, "--states", "1"), "more than 1 states: 1 of them are new with strings of 0 symbols"),
         (("certify", "--verify", run, "--elements", "9"), "nor limits"),
-        (("export", run, "--format", "regexp"), "did you mean 'regex'?"),
+        (("export", run, "--format", "regexp"), "'regexp' is not one of"),
         (("export", run, "--class", "5", "--format", "json"), "no string has the class 5"),
         (("export", tmp_path), "there is no certificate"),
     ]:

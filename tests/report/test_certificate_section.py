@@ -16,8 +16,8 @@ from lengthwise.certificates.attachment import certificate_row
 from lengthwise.certificates.automaton_drawing import (
     HEIGHT,
     WIDTH,
+    AutomatonPanel,
     can_be_drawn,
-    describe,
     layout,
     symbols_in_short,
 )
@@ -161,7 +161,7 @@ def test_a_cycle_is_drawn_as_one() -> None:
 
 
 def test_an_automaton_is_described_in_words() -> None:
-    assert describe("Parity", get_language("parity").automaton.minimal()) == (
+    assert AutomatonPanel("Parity", get_language("parity").automaton.minimal(), 2).described() == (
         "Automaton of Parity, start in state 0. state 0, class 0: 0 to itself; 1 to 1. "
         "state 1, class 1: 0 to itself; 1 to 0."
     )

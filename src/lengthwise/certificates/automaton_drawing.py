@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy.optimize import quadratic_assignment
 
 from lengthwise.certificates.export import arrows
-from lengthwise.certificates.product import Product
 from lengthwise.report.panels import Drawing
 from lengthwise.report.theme import INK
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
+from lengthwise.tasks.regular.search import Search
 
 Places = NDArray[np.complexfloating[Any, Any]]
 
@@ -66,8 +66,10 @@ class AutomatonPanel(Drawing):
         self._charts = [self.chart(rows) for rows in (*self._rows.values(), states)]
 
     def described(self) -> str:
-        """Say the automaton in words."""
-        return describe(self.title, self._automaton)
+        """Say the automaton in words, for who does not see it."""
+        rows = [_said(self._automaton, state) for state in range(self._automaton.states)]
+        states = [f"state {row['state']}, class {row['class']}: {row['leads to']}" for row in rows]
+        return f"Automaton of {self.title}, start in state {self._automaton.start}. {'. '.join(states)}."
 
     def layers(self, hover: bool) -> list[alt.Chart]:
         """Return arrows, states and symbols; with `hover`, a state under the pointer says where its arrows lead."""
@@ -134,30 +136,15 @@ def layout(automaton: Automaton) -> NDArray[np.floating[Any]]:
     distance_SS = (np.abs(circle_S[:, None] - circle_S) ** 2 * 1e6).round().astype(int)
     joined_SS = np.zeros((states, states), int)
     joined_SS[np.arange(states)[:, None], automaton.transitions_SA] = 1
-    product = Product.of(automaton, automaton)
-    product.walk()
+    order = [*Search(automaton.start, automaton.transitions_SA.tolist().__getitem__, states)]
     options = {
         "partial_match": [[automaton.start, 0]],
-        "partial_guess": np.stack([np.arange(states), np.argsort(product.found)], 1),
+        "partial_guess": np.stack([np.arange(states), np.argsort(order)], 1),
         "rng": np.random.default_rng(0),
     }
     seats_S = quadratic_assignment(joined_SS | joined_SS.T, distance_SS, "2opt", options).col_ind
     places_S = _CENTRE + _ring(states) * circle_S[seats_S]
     return np.stack([places_S.real, places_S.imag], 1)
-
-
-def describe(title: str, automaton: Automaton) -> str:
-    """Say an automaton in words, for who does not see it.
-
-    Args:
-        title: what it is of.
-        automaton: the automaton.
-    """
-    said = [
-        f"state {row['state']}, class {row['class']}: {row['leads to']}"
-        for row in (_said(automaton, state) for state in range(automaton.states))
-    ]
-    return f"Automaton of {title}, start in state {automaton.start}. {'. '.join(said)}."
 
 
 def symbols_in_short(symbols: list[int], vocabulary: int) -> str:

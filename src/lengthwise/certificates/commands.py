@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lengthwise.cli.arguments import RUN_FOLDERS
 from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
-from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.certificates.certificate import Certificate
@@ -104,7 +103,7 @@ def _verify(path: Path, run: Path | None) -> None:
 
 def export(
     run: Annotated[Path, typer.Argument(help="A certified run folder, or a certificate.", show_default=False)],
-    format_: Annotated[str, typer.Option("--format", metavar="NAME", help="regex, dot or json.")] = "dot",
+    format_: Annotated[Literal["regex", "dot", "json"], typer.Option("--format")] = "dot",
     label: Annotated[int, typer.Option("--class", min=0, help="The class whose strings regex and json describe.")] = 1,
 ) -> None:
     """Write the automaton of a certificate as a regular expression, for Graphviz, or for automata-lib.
@@ -113,12 +112,10 @@ def export(
     certificate that does not hold, such as one of other weights than those beside it, is refused.
     """
     from lengthwise.certificates.certificate import FILE_NAME
-    from lengthwise.certificates.export import FORMATS, to_dot, to_json, to_regex
+    from lengthwise.certificates.export import to_dot, to_json, to_regex
     from lengthwise.certificates.finding import PROVED
     from lengthwise.certificates.verification import verify_certificate
 
-    if format_ not in FORMATS:
-        raise InputError(f"unknown format {format_!r}; {nearest_name(format_, list(FORMATS))}")
     path = run / FILE_NAME if run.is_dir() else run
     if not path.exists():
         raise InputError(f"there is no certificate {path}; 'lengthwise certify {run}' makes one")

@@ -10,7 +10,6 @@ from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.expression import SYMBOLS
 
-FORMATS = ("regex", "dot", "json")
 REGEX_STATES = 16
 """From more states on, the expression would fill pages: it can grow by a factor of four with each."""
 

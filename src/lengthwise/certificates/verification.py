@@ -5,7 +5,6 @@ One function, `problems_of`, stands behind ``certify --verify``, ``export``, ``r
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
 
 from lengthwise.certificates.certificate import (
     FILE_NAME,
@@ -29,7 +27,6 @@ from lengthwise.certificates.pushdown import NestedTask
 from lengthwise.certificates.rounding import certify_stochastic
 from lengthwise.certificates.stochastic import STATES, read_unit
 from lengthwise.errors import InputError, reason_of
-from lengthwise.files import refuse_irregular
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import Head, read_head
 from lengthwise.runs.shipped import read_settings
@@ -287,16 +284,15 @@ def _training(certificate: Certificate, run: RunFolder | None, head: Head | None
 
 
 def _recorded(run: RunFolder) -> dict[str, Any]:
-    """Return what the recipe and the checkpoint of a run say, where it has no evaluation."""
+    """Return what the recipe and the metrics of a run say, where it has no evaluation."""
     settings = _settings(run)
     task, seeds = settings.get("task"), settings.get("seeds")
     named = task.get("language", task.get("name")) if isinstance(task, dict) else task
     found = {"recipe": settings.get("name"), "task": named}
     if isinstance(seeds, list):
         found["seed"] = seeds[0] if len(seeds) == 1 else seeds
-    if run.checkpoint.exists():
-        counters = _counters(run.checkpoint)
-        found |= {name: counters.get(name) for name in ("step", "sequences")}
+    last = (run.metrics_rows() or [{}])[-1]
+    found |= {name: last.get(name) for name in ("step", "sequences")}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -308,16 +304,6 @@ def _settings(run: RunFolder) -> dict[str, Any]:
     if not isinstance(settings.get("model"), dict):
         raise InputError(f"{run.recipe} is not the recipe of a run: it has no model")
     return settings
-
-
-def _counters(checkpoint: Path) -> dict[str, Any]:
-    refuse_irregular(checkpoint)
-    try:
-        with safetensors.safe_open(checkpoint, framework="numpy") as file:
-            values = json.loads((file.metadata() or {}).get("values", "{}"))
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"checkpoint {checkpoint} is not a whole safetensors file: {error}") from error
-    return values if isinstance(values, dict) else {}
 
 
 def _weights(certificate: Certificate, run: RunFolder | None) -> Iterator[str]:

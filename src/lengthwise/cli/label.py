@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lengthwise.cli.arguments import TASK
 from lengthwise.errors import InputError
-from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.tasks.regular.language import Language
 
 LONGEST_LINE = 8 << 20
 """Bytes."""
-_KINDS = ("either", "names", "numbers")
+Kind = Literal["either", "names", "numbers"]
+"""What symbols are given by."""
 
 
 def label(
     task: Annotated[str, TASK],
-    symbols: Annotated[
-        str, typer.Option("--symbols", metavar="KIND", help="What symbols are given by: names, numbers or either.")
-    ] = "either",
+    symbols: Annotated[Kind, typer.Option("--symbols", help="What symbols are given by.")] = "either",
 ) -> None:
     """Read strings, one a line, and print the class of each.
 
@@ -37,8 +35,6 @@ def label(
     from lengthwise.tasks import get_language
     from lengthwise.tasks.base import IGNORE
 
-    if symbols not in _KINDS:
-        raise InputError(f"--symbols {symbols}: {nearest_name(symbols, list(_KINDS))}")
     language = get_language(task)
     say_symbols(language)
     for number, line in enumerate(_lines(), start=1):
@@ -53,7 +49,7 @@ def say_symbols(language: Language) -> None:
         sys.stderr.write(f"symbols: {_listed(language)}\n")
 
 
-def parse_string(line: str, number: int, language: Language, kind: str = "either") -> list[int]:
+def parse_string(line: str, number: int, language: Language, kind: Kind = "either") -> list[int]:
     """Return the symbols of one line.
 
     Args:

@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, V symbols.
 
 from __future__ import annotations
 
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel
 from lengthwise.pretrained.cache_adapters import CacheAdapter
-from lengthwise.pretrained.families import CACHE_ADAPTERS, family_of
+from lengthwise.pretrained.families import family_of
 from lengthwise.pretrained.saving import Source, new_folder
 from lengthwise.state import State
 
@@ -53,7 +54,8 @@ class HuggingFaceModel(SequenceModel):
         self.vocabulary: int = self.model.config.get_text_config(decoder=True).vocab_size
         """V, the rows of the embedding; a tokenizer may use fewer."""
         family = family_of(self.family)
-        self._adapter: CacheAdapter = CACHE_ADAPTERS.load(family.cache)(model, family, patched)
+        kind: type[CacheAdapter] = pkgutil.resolve_name(f"lengthwise.pretrained.{family.cache}")
+        self._adapter = kind(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
 
         def as_trained(_: nn.Module, weights: dict[str, Any], prefix: str, __: object) -> None:

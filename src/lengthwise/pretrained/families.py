@@ -10,19 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.registry import Registry
 from lengthwise.yaml_loader import packaged
-
-CACHE_ADAPTERS: Registry = Registry(
-    "cache_adapter",
-    {
-        "cache": "lengthwise.pretrained.cache_adapters:DynamicCacheAdapter",
-        "minimax": "lengthwise.pretrained.minimax:MiniMaxAdapter",
-        "rwkv": "lengthwise.pretrained.rwkv:RWKVAdapter",
-        "xlstm": "lengthwise.pretrained.xlstm:XLSTMAdapter",
-        "recurrent_gemma": "lengthwise.pretrained.recurrent_gemma:RecurrentGemmaAdapter",
-    },
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +21,8 @@ class Family:
     """What the adapter changes while it reads, for the table of `lengthwise check`."""
     tiny: dict[str, Any]
     """Settings of a small model, beside the shared ones."""
-    cache: str = "cache"
-    """How the state goes in and out."""
+    cache: str = "cache_adapters:DynamicCacheAdapter"
+    """What puts the state in and out: a module beside this one, and its class."""
     scan: str = ""
     """The function of the library that reads the state of a chunk."""
     model_type: str = ""
