@@ -48,6 +48,7 @@ def sentences() -> Iterator[str]:
             _line(mixer, training, models(mixer)[training]) for training in TRAININGS if training in models(mixer)
         )
     yield from _settings()
+    yield from _budgets()
     yield from _reading()
 
 
@@ -79,6 +80,29 @@ def _numbers(model: Diagnosed) -> list[str]:
         f"{_inside(model):.2f}",
         *(f"{value:.2f}" for multiple in (4, 16, 64) for value in _ratios([model], multiple)),
     ]
+
+
+def _budgets() -> Iterator[str]:
+    (base,) = {model.head.sequences for model in models("mamba2")["base"]}
+    names = {"1": "1", "3": "3", "10": "10", "30": "30", "": "83"}
+    for name, share in names.items():
+        passed, zero = (models("repair")[f"{kind}{name}"] if name else models("mamba2")[of]
+                        for kind, of in (("", "state_passing"), ("zero_", "zero")))  # fmt: skip
+        assert {round(100 * model.head.sequences / base) for model in (*passed, *zero)} == {int(share)}
+        columns = [
+            text
+            for of in (passed, zero)
+            for text in (
+                " / ".join(f"{_inside(model):.3f}" for model in of),
+                " / ".join(f"{value:.3f}" for value in _ratios(of, 64)),
+            )
+        ]
+        yield line(f"*{share} %*", *columns)
+    whole = {model.head.seed: _inside(model) for model in models("mamba2")["base"]}
+    costs = [_inside(model) / whole[model.head.seed] for model in models("repair")["30"]]
+    yield f"at the perplexity in context that the base had ({min(costs):.3f} to {max(costs):.3f} times)"
+    left = [100 * (value - 1) for value in ratios("repair", "10")]
+    yield f"10 % leave {_span(left)} at 64 T"
 
 
 def _each(values: list[float], digits: int = 1) -> str:

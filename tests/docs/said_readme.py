@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean, median
 
-from measured import Cell, cells, errors, exact_mean, line, listed, runs, samples, upper_limit
+from measured import TRAINED, Cell, cells, errors, exact_mean, line, listed, runs, samples, upper_limit
 from said_baselines import MODELS, TASKS, flawless, grid
+from said_certificates import certificates
 from said_language_models import INTERVENTIONS, models, ratios
 
 from lengthwise.report.words import percent
@@ -23,8 +24,10 @@ SEEDS = (0, 1, 2)
 def sentences() -> Iterator[str]:
     """Yield what the page says."""
     yield from _units()
+    yield from _proofs()
     yield from _counts()
     yield from _far()
+    yield from _repair()
     yield from _language_models()
     yield from _baselines()
 
@@ -38,6 +41,13 @@ def _units() -> Iterator[str]:
             wrong |= {"near misses": cell.near} if folder == "matrix" or task == "modular_arithmetic" else {}
             assert cell.seeds == 3, (folder, task)
             assert not any(map(errors, wrong.values())), f"{folder}/{task}: {wrong}"
+    far = listed(f"{length:,}" for length in FAR)
+    yield f"**no error** at any length from 41 to 500, on near misses, at {far};"
+    yield f"**no error** at any length from 41 to 500, at {far}; near misses"
+    modular = _unit("fast", "modular_arithmetic")
+    (last,), odd = set(modular.beyond["length"].top_k(1)), sorted(set(modular.far(last=FAR[-1])["length"]))
+    at = listed(f"{length:,}" for length in odd)
+    yield f"**no error** at any length from 41 to {last}, on near misses, at {at} |"
     rest = [task for task in MATRIX if task not in DEEP]
     yield f"{_strings('matrix', rest)}; D_6 and D_8 {_strings('matrix', DEEP[:2])}; D_12 {_strings('matrix', DEEP[2:])}"
     proved = [run for run in runs("matrix") if run.head.trained_on in MATRIX]
@@ -51,7 +61,40 @@ def _units() -> Iterator[str]:
     near = _each((exact_mean(cell.near) for cell in deep), 1)
     yield f"{_each(cell.mean for cell in deep)} % from 41 to 500; near misses {near} %"
     yield f"at 1,000 {percent(min(_by_seed(deep, 1_000)), 1)} % or more with every seed"
-    yield f"at 10,000 {_each((exact_mean(cell.far(10_000, 10_000)) for cell in deep), 1)} %"
+    far, farther = (_each((exact_mean(cell.far(n, n)) for cell in deep), 1) for n in (10_000, 100_000))
+    yield f"at 10,000 {far} %; at 100,000 {farther} %, where 50 is chance"
+
+
+def _proofs() -> Iterator[str]:
+    verdicts: dict[str, list[str]] = {}
+    for run in runs("fast"):
+        if "certificate" in run.attachments:
+            verdicts.setdefault(run.head.trained_on, []).append(run.attachments["certificate"].verdict)
+    proved = {task for task, found in verdicts.items() if found == ["every_length_snapped"] * len(SEEDS)}
+    assert proved == {*FAST, "modular_arithmetic"}, proved
+    yield (
+        "the MLP units of parity, even pairs, cycle navigation, D_2, D_3, D_4, Tomita 3 to 7, all P(p,q) and modular "
+        "arithmetic are proved right at every length too, three seeds each"
+    )
+    (found,) = certificates("soft")
+    symbols = len(found.counterexample.symbols if found.counterexample else ())
+    yield (
+        "one of cycle navigation without an error at any length to 500, at 1,000 and 10,000, "
+        f"proved right to length {found.length} only, and wrong on a string of {symbols:,} symbols"
+    )
+    assert not errors(cells("soft")["unit", "cycle_navigation"].far(TRAINED + 1, 10_000))
+
+
+def _repair() -> Iterator[str]:
+    before, after = (ratios("mamba2", training)[0] for training in ("base", "state_passing"))
+    yield f"perplexity at 64 T is {before:.2f} times that near T before, {after:.2f} times after"
+    base, whole = (models("mamba2")[training][0].head for training in ("base", "state_passing"))
+    share = 100 * whole.sequences / base.sequences
+    yield f"Its {whole.step} steps read {share:.0f} % as many windows as the training did"
+    less, least = (100 * models("repair")[share][0].head.sequences / base.sequences for share in ("30", "10"))
+    assert ratios("repair", "30")[0] < 1.005
+    yield f"[{less:.0f} % mend it as well](docs/language_models.md#small-budgets)"
+    yield f"and {least:.0f} % leave {ratios('repair', '10')[0]:.2f}"
 
 
 def _unit(folder: str, task: str) -> Cell:
@@ -121,6 +164,8 @@ def _language_models() -> Iterator[str]:
 
 
 def _baselines() -> Iterator[str]:
+    assert len(MODELS) == 16, "fourteen and two units"
+    yield f"[Fourteen other models on the same {len(TASKS)} languages](docs/baselines.md)"
     seconds = [run.seconds for run in runs("baselines") if not run.head.recipe.startswith("baselines/unit")]
     yield f"half of the runs trained for less than {math.ceil(median(seconds))} seconds of one core"
     yield f"none for more than {math.ceil(max(seconds))}"
