@@ -203,7 +203,7 @@ def test_a_data_set_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_data_set_gives_a_document_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    pytest.importorskip("datasets", reason="the extra hf is not installed")
+    pytest.importorskip("datasets", reason="datasets is not installed (extra hf)")
     write(tmp_path / "set", {"train.jsonl": b'{"text": "one"}\n{"text": "two"}\n'})
     source = HuggingFaceSource(path=str(tmp_path / "set"))
     assert list(source.documents()) == [("0", b"one"), ("1", b"two")]
@@ -215,7 +215,7 @@ def test_a_data_set_gives_a_document_a_row(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture
 def tokenizer_file(tmp_path: Path) -> Path:
-    tokenizers = pytest.importorskip("tokenizers", reason="the extra hf is not installed")
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (extra hf)")
     words = {"<end>": 0, "<unk>": 1, "the": 2, "cat": 3, "sat": 4}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="<unk>"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()

@@ -176,7 +176,7 @@ def test_what_lies_beyond_the_limit_is_hardly_tokenized(monkeypatch: pytest.Monk
 
 @pytest.fixture
 def words(tmp_path: Path) -> Path:
-    tokenizers = pytest.importorskip("tokenizers", reason="the extra hf is not installed")
+    tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed (extra hf)")
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0, "the": 1, "cat": 2}, unk_token="?"))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
