@@ -40,8 +40,6 @@ class Algebra:
         table: the products.
         vectors_ED: [E, D] the unit's value of each element's string.
         logits_EC: [E, C] what is read off each of them.
-        learned: the automaton that the elements were taken from.
-        contexts: how many contexts tell the elements apart.
         astray: pairs of strings whose product does not answer as the joined string should: the unit may be wrong
             where they meet.
     """
@@ -49,8 +47,6 @@ class Algebra:
     table: MultiplicationTable
     vectors_ED: Tensor
     logits_EC: Tensor
-    learned: Automaton
-    contexts: int
     astray: tuple[tuple[Word, Word], ...]
 
 
@@ -85,7 +81,7 @@ def extract_algebra(unit: LDRU | Reading, domain: Automaton | None = None, limit
     products_EE, astray = _multiply(reading, elements, vectors_ED, limits)
     table = replace(elements.table, products_EE=products_EE)
     named = tuple((words[x], words[y]) for x, y in astray)
-    return Algebra(table, vectors_ED, reading.logits(vectors_ED), learned, len(elements.contexts_K2), named)
+    return Algebra(table, vectors_ED, reading.logits(vectors_ED), named)
 
 
 @dataclass(frozen=True, eq=False)
