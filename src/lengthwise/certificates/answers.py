@@ -1,6 +1,6 @@
-"""Answers of a network to strings, and the first of them that is wrong.
+"""Answers of a network to strings: the first of them that is wrong, and how far others are from being given.
 
-Shape letters: B strings, T tokens.
+Shape letters: B strings, T tokens, N values, C classes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from itertools import chain
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
+from lengthwise.certificates.finding import LARGEST
 from lengthwise.certificates.product import Counterexample
 from lengthwise.models.base import StringModel, largest
 from lengthwise.tasks.base import IGNORE, Ints
@@ -42,3 +44,9 @@ def first_wrong(strings: Iterable[Ints], answers: Callable[[Ints], ArrayLike], t
             symbols, answer = tokens_BT[row].tolist(), int(answers_B[row])
             return Counterexample(symbols=symbols, answer=answer, truth=int(truth_B[row]), model_answer=answer)
     return None
+
+
+def least_margin(logits_NC: Tensor) -> float:
+    """Return the least difference of the two largest logits of N values; that of one class alone is `LARGEST`."""
+    top_N2 = logits_NC.double().sort(-1).values[:, -2:]
+    return float((top_N2[:, -1:] - top_N2[:, :-1]).cpu().numpy().min(initial=LARGEST))

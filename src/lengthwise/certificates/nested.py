@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lengthwise.certificates.answers import answers_to
+from lengthwise.certificates.answers import answers_to, least_margin
 from lengthwise.certificates.finding import LARGEST
 from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.pushdown import NestedFinding, NestedTask, whole_strings
@@ -75,8 +75,7 @@ class _Elements:
 
     def margins(self, counted: set[int]) -> dict[str, float]:
         """Return how far apart the logits of some elements and the values of all are."""
-        top = self.unit.readout(self.values_ED[sorted(counted)]).double().sort(-1).values[:, -2:]
-        margin = float((top[:, -1] - top[:, 0]).min()) if top.shape[1] > 1 else LARGEST
+        margin = least_margin(self.unit.readout(self.values_ED[sorted(counted)]))
         gap = LARGEST
         if len(self.values_ED) > 1:
             gap = float(torch.pdist(self.values_ED).min())

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lengthwise.certificates.algebra import Algebra, extract_algebra
-from lengthwise.certificates.answers import answers_to, first_wrong
-from lengthwise.certificates.finding import LARGEST, Finding
+from lengthwise.certificates.answers import answers_to, first_wrong, least_margin
+from lengthwise.certificates.finding import Finding
 from lengthwise.certificates.learning import short_strings
 from lengthwise.certificates.limits import USUAL, Limits
 from lengthwise.certificates.methods import is_row_stochastic
@@ -108,7 +108,8 @@ def certify_snapped(model: StringModel, task: Language, limits: Limits = USUAL) 
 
 def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     """Decide whether the snapped unit of an algebra is right on its task, at every length."""
-    margins = {"margin": _margin(algebra), "astray": float(len(algebra.astray))}
+    counted = torch.from_numpy(algebra.table.classes_E >= 0).to(algebra.logits_EC.device)
+    margins = {"margin": least_margin(algebra.logits_EC[counted]), "astray": float(len(algebra.astray))}
     found = Finding("snapped", task.automaton.minimal(), table=algebra.table, margins=margins)
     if found.verdict != "wrong":
         return found
@@ -121,10 +122,3 @@ def judge(algebra: Algebra, model: StringModel, task: Language) -> Finding:
     answer, truth = int(answers_to(SnappedUnit(algebra), [word])[0]), int(task.label(np.array([word]))[0])
     example = Counterexample(symbols=list(word), answer=answer, truth=truth)
     return replace(found, counterexample=example)
-
-
-def _margin(algebra: Algebra) -> float:
-    """Return the least difference of the two largest logits over the elements whose strings have a class."""
-    logits = algebra.logits_EC.cpu().numpy()[algebra.table.classes_E >= 0]
-    top = np.sort(logits, -1)[:, -2:]
-    return float((top[:, -1:] - top[:, :-1]).astype(np.float64).min(initial=LARGEST))
