@@ -287,6 +287,7 @@ def main() -> None:
             counts[name, "tries"] += 1
             counts[name, "at a place" if at_place else "at a moment"] += killed
             counts[name, "in time" if killed else "too late"] += 1
+            sys.stderr.write(f"{number + 1} {name}: {'killed' if killed else 'ended before'}\n")
             if said:
                 wrong.append(f"{name}, kill {number}: {said}")
         for ground in grounds:

@@ -70,6 +70,7 @@ CASES: dict[str, tuple[str | Settings, Settings, Settings, Settings, Settings]] 
     "text-fitted": ("language_modelling", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),
     "text-noise": ("language_modelling", GRU, {"name": "asked"}, {"name": "random_noise"}, {}),
     "listops-nested": ("listops", NESTED, {"name": "asked"}, {"name": "zero"}, {}),
+    "brackets": ("brackets", GRU, {"name": "asked"}, {"name": "zero"}, {}),
     "listops": ("listops", CHANCE, {"name": "asked"}, {"name": "zero"}, {}),
     "copying": ("copying", DELTA, {"name": "asked"}, PASSING, {}),
     "passkey": ("passkey", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),
