@@ -6,6 +6,7 @@ and what it leaves is what an undisturbed one leaves, file by file; a table of t
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -277,19 +278,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         preload()
         grounds = [Ground(command, Path(folder)) for command in commands]
-        number = -1
-        while sum(counts[command.name, "in time"] for command in commands) < options.kills:
-            number += 1
-            ground = grounds[number % len(grounds)]
-            at_place = bool(ground.places) and number // len(grounds) % 2 == 0
-            killed, said = ground.kill(chance, at_place=at_place)
-            name = ground.command.name
-            counts[name, "tries"] += 1
-            counts[name, "at a place" if at_place else "at a moment"] += killed
-            counts[name, "in time" if killed else "too late"] += 1
-            sys.stderr.write(f"{number + 1} {name}: {'killed' if killed else 'ended before'}\n")
-            if said:
-                wrong.append(f"{name}, kill {number}: {said}")
+        # Ctrl-C ends with the table of what was done.
+        with contextlib.suppress(KeyboardInterrupt):
+            number = -1
+            while sum(counts[command.name, "in time"] for command in commands) < options.kills:
+                number += 1
+                ground = grounds[number % len(grounds)]
+                at_place = bool(ground.places) and number // len(grounds) % 2 == 0
+                killed, said = ground.kill(chance, at_place=at_place)
+                name = ground.command.name
+                counts[name, "tries"] += 1
+                counts[name, "at a place" if at_place else "at a moment"] += killed
+                counts[name, "in time" if killed else "too late"] += 1
+                sys.stderr.write(f"{number + 1} {name}: {'killed' if killed else 'ended before'}\n")
+                if said:
+                    wrong.append(f"{name}, kill {number}: {said}")
         for ground in grounds:
             counts[ground.command.name, "places"] = ground.places
     lines = ["| command | places that change a file | kills at one | kills at any moment | ended before the kill |"]
