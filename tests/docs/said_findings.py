@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from statistics import fmean
 
-from measured import NEAR, STANDARD, cells, errors, exact_mean, line, rows, runs, said, samples, upper_limit
+from measured import NEAR, STANDARD, cells, errors, exact_mean, line, rows, runs, said, samples, table, upper_limit
 
 from lengthwise.report.words import percent
 from lengthwise.runs.table import Run
@@ -76,6 +76,17 @@ def _associative() -> Iterator[str]:
     yield f"With them, {steps:,} steps, and Adam instead of AMSGrad"
 
 
+def _curve() -> Iterator[str]:
+    right = set[int]()
+    for run in runs("ablation"):
+        if run.head.recipe in {"ablation/cycle_navigation/base", "ablation/cycle_navigation/supervision-prefixes"}:
+            metrics = table("ablation").metrics.filter(digest=run.head.digest, seed=run.head.seed)
+            points = metrics.select("step", *(f"accuracy_{n}" for n in (40, 100, 200, 500))).drop_nulls()
+            right.add(min(step for step, *values in points.iter_rows() if set(values) == {1}))
+    (step,) = right
+    yield f"for every prefix, the unit is right from 40 to 500 symbols after {step} steps"
+
+
 def _recipes() -> Iterator[str]:
     for task, steps in (("cycle_navigation", 300), ("tomita_3", 800)):
         (training,) = {
@@ -99,6 +110,12 @@ def _recipes() -> Iterator[str]:
     yield f"and an algebra of {elements} elements that is proved right, with three seeds"
     (steps,) = {run.settings["training"]["steps"] for run in _of("fast", "dyck_4")}
     yield f"D_4 needs {steps:,} steps"
+    yield f"So does D_4, from {fmean(run.head.sequences for run in _of('fast', 'dyck_4')) / 1e6:.2f} million strings"
+    few = _of("fast", "dyck_3")
+    own = {run.settings["training"]["steps"] * run.settings["training"]["batch_size"] for run in few}
+    assert all(_flawless("fast", task) for task in ("dyck_3", "tomita_3", "dyck_4"))
+    yield f"of which {(fmean(run.head.sequences for run in few) - min(own)) / 1e6:.1f} million are candidates"
+    yield from _curve()
     (steps,) = {run.settings["training"]["steps"] for run in _of("fast", "dyck_2")}
     assert _flawless("fast", "dyck_2")
     yield f"D_2 needed {steps:,} steps instead of 3,000"
