@@ -137,6 +137,17 @@ def test_a_sum_that_is_wrong_for_one_pair_of_digits_is_found() -> None:
     assert task.nesting().label(example.symbols) == example.truth
 
 
+def test_many_symbols_that_stand_for_the_same_are_told_apart_by_the_task() -> None:
+    task = Brackets(kinds=1, neutral=100)
+    unit = exact_unit(task)
+    leaves, values = unit.encoder.leaves_VD, len(unit.encoder.leaves_VD[0])
+    unit.encoder.leaves_VD = leaves + 0.1 * torch.randn(leaves.shape, generator=torch.Generator().manual_seed(0))
+    found = certify_nested(unit, task)
+    assert found.verdict == "every_length_snapped"
+    assert found.table is not None
+    assert found.table.size < values
+
+
 def test_noisy_values_are_told_apart_by_the_task() -> None:
     task = Brackets(kinds=2)
     unit = exact_unit(task)

@@ -6,6 +6,7 @@ Shape letters: E elements, N values, D width, V symbols.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,8 @@ from lengthwise.tasks.nesting import Value
 
 RADII = (1e-5, 0.05, 0.1, 0.2, 0.3)
 """Within which values count as one, as parts of the distance between two symbols: the smallest that closes is taken."""
+TIMES = 20
+"""As many elements as the task has values, at most, where values are told apart by their distance."""
 JOINS = 40
 """Joins of an element, on average, that are looked at."""
 TRIED = 500
@@ -131,18 +134,20 @@ def certify_nested(model: StringModel, task: Task, limits: Limits = USUAL) -> Ne
         raise InputError("a unit in training mode is random; call eval() first")
     nested = NestedTask(settings=task.model_dump(mode="json"), arguments=limits.arguments)
     _refuse_other_brackets(model, nested)
-    best, scale = NestedFinding(nested, None, {"values": float(limits.elements)}), _scale(model)
-    for radius in (*RADII, None):
-        try:
-            alike = LARGEST if radius is None else radius * scale
-            means_ED = _means(model, nested, limits.elements) if radius is None else None
-            found = _close(_Elements(model, alike, limits.elements, means_ED), nested)
-        except _TooManyError:
-            continue
-        if found.counterexample is None or found.counterexample.fails:
-            return found
-        best = found if best.table is None else best
-    return best
+    most = limits.elements
+    try:
+        means_ED = _means(model, nested, most)
+    except _TooManyError:
+        return NestedFinding(nested, None, {"values": float(most)})
+    scale, few, best = _scale(model), min(most, TIMES * len(means_ED)), None
+    apart = [(radius * scale, few, None) for radius in RADII]
+    for radius, limit, known_ED in [*apart, (LARGEST, most, means_ED)]:
+        with suppress(_TooManyError):
+            found = _close(_Elements(model, radius, limit, known_ED), nested)
+            best = best or found
+            if found.counterexample is None or found.counterexample.fails:
+                return found
+    return best or NestedFinding(nested, None, {"values": float(most)})
 
 
 def _means(model: Nested, nested: NestedTask, most: int) -> Tensor:
