@@ -24,6 +24,14 @@ def sentences() -> Iterator[str]:
     (found,) = certificates("soft")
     yield f"{percent(right, 0)} % right at 100,000, proved right to length {found.length}"
     yield f"wrong on a string of {len(found.counterexample.symbols if found.counterexample else ()):,} symbols"
+    nested = certificates("proofs")
+    brackets = [one for one in nested if one.task == "brackets"]
+    assert {one.verdict for one in nested} == {"every_length_snapped"}
+    first, second, third = (one.monoid for one in brackets)
+    yield f"{first}, {second} and {third} elements"
+    measured = rows("proofs").filter(task="brackets", metric="accuracy")
+    assert not errors(measured)
+    yield f"in {samples(measured):,} strings of up to 10,000 symbols"
 
 
 def certificates(folder: str) -> list[Certificate]:
