@@ -90,6 +90,12 @@ def test_an_unknown_intervention_offers_the_nearest(runs: Path) -> None:
     assert "did you mean 'state_passing'?" in message
 
 
+@pytest.mark.parametrize("option", [("--out", "elsewhere"), ("--replace",)])
+def test_an_option_of_checkpoints_is_refused_for_a_run(runs: Path, option: tuple[str, ...]) -> None:
+    message = refused("post-train", runs / "small" / "seed-0", *option)
+    assert f"{option[0]}: these options go with hf:PATH; a run gets a new one beside it" in message
+
+
 @pytest.mark.parametrize(("command", "missing"), [("diagnose", "language model"), ("post-train", "objective")])
 def test_a_run_on_strings_is_told_what_it_lacks(command: str, missing: str, tiny_file: Path, tmp_path: Path) -> None:
     ok("train", tiny_file, "--set", "training.steps=1", "--runs", tmp_path / "strings")

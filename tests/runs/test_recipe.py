@@ -295,6 +295,7 @@ def test_recipes_that_are_based_on_one_another_in_a_circle_are_refused(circle: t
     ("base", "message"),
     [
         ("fast/partiy", "unknown recipe 'fast/partiy'; did you mean 'fast/parity'"),
+        ("baselines", "baselines is a sweep and no recipe; 'lengthwise sweep baselines' takes it"),
         ("nowhere.yaml", "there is no recipe file nowhere.yaml"),
         (["fast/parity"], "base: the name of a recipe or a YAML file, not \\['fast/parity'\\]"),
     ],

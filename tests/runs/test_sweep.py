@@ -194,6 +194,8 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         load_sweep(str(tmp_path / "base.yaml"))
     with pytest.raises(InputError, match="unknown sweep 'nothing-like-it'"):
         load_sweep("nothing-like-it")
+    with pytest.raises(InputError, match="is a recipe and no sweep; 'lengthwise train fast/parity' takes it"):
+        load_sweep("fast/parity")
 
 
 def test_changes_of_one_combination_do_not_reach_another(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def post_train(
     options = hf.given_options(locals())
     overrides = set_ or []
     if (folder := hf.folder_of(run)) is None:
-        purpose = "a run says this in its recipe (--set changes it); these options go with hf:PATH"
+        purpose = "these options go with hf:PATH; a run gets a new one beside it, whose settings --set changes"
         hf.refuse_options(options, {"run", "intervention", "steps", "set_"}, purpose)
         _post_train_run(run, intervention, steps, overrides)
     elif out is None:

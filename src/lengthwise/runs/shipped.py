@@ -92,5 +92,9 @@ def _find(kind: str, name: str, known: list[str], ending: str) -> Path:
             raise InputError(f"there is no {kind} file {path}")
         return path
     if name not in known:
+        # A name of the other kind is no misspelt one of this.
+        if name in _names() or f"{name}{SWEEP}" in _names():
+            other, command = ("recipe", "train") if kind == "sweep" else ("sweep", "sweep")
+            raise InputError(f"{name} is a {other} and no {kind}; 'lengthwise {command} {name}' takes it")
         raise InputError(f"unknown {kind} {name!r}; {nearest_name(name, known)}")
     return recipes_folder() / f"{name}{ending}.yaml"
