@@ -22,6 +22,7 @@ from lengthwise.cli.main import app
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.run import train_run
+from lengthwise.tasks import get_task
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton
 from lengthwise.tasks.regular.language import Language, Sampling
@@ -50,7 +51,7 @@ def test_the_least_languages_and_units_have_a_certificate(name: str, unit: str) 
     task = Language(name, name, {"0": int(automaton.label(np.array([[0]]))[0])}, automaton, Sampling.UNIFORM)
     torch.manual_seed(0)
     model = LDRUConfig.model_validate(UNITS[unit]).build(task.vocabulary, max(task.classes, 1)).eval()
-    found = METHODS.load(default_method(model))(model, task, Limits())
+    found = METHODS.load(default_method(model, get_task("parity")))(model, task, Limits())
     certificate = complete(found, model, task, TRAINING).sealed()
     assert Certificate.model_validate(json.loads(certificate.to_json())) == certificate
     if task.classes == 1:

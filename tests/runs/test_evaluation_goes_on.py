@@ -34,9 +34,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     counts: list[int] = []
     score = by_point._score
 
-    def count(task: Any, answers: Any, targets: Any, rows: Any, count: int) -> Any:
-        counts.append(count)
-        return score(task, answers, targets, rows, count)
+    def count(*scored: Any) -> Any:
+        counts.append(scored[-1])
+        return score(*scored)
 
     monkeypatch.setattr(by_point, "_score", count)
     return counts

@@ -13,7 +13,8 @@ from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.recipe import Recipe, load_recipe, validate_recipe
 from lengthwise.runs.rows import read_head
 from lengthwise.runs.run import Outcome, evaluate_run, load_run, train_run
-from lengthwise.tasks import TASKS, corpus
+from lengthwise.tasks import TASKS
+from lengthwise.tasks.corpus import Corpus
 
 ODD = {"alphabet": 2, "start": "even", "accepting": ["odd"], "transitions": {"even": ["even", "odd"]}}
 ODD["transitions"] |= {"odd": ["odd", "even"]}
@@ -173,7 +174,7 @@ def test_a_text_that_changed_since_the_run_is_refused(tmp_path: Path) -> None:
     recipe = of_text(folder).model_copy(update={"training": of_text(folder).training.model_copy(update={"steps": 1})})
     train_run(recipe, 0, tmp_path / "run")
     (folder / "3.txt").write_text("the dog " * 50)
-    corpus._load.cache_clear()
+    Corpus.load.cache_clear()
     with pytest.raises(InputError, match="stands for something else"):
         load_run(tmp_path / "run")
 
