@@ -170,7 +170,7 @@ def test_values_that_do_not_close_are_not_proved() -> None:
     task = Brackets(kinds=2)
     found = certify_nested(exact_unit(task), task, Limits(elements=3))
     assert found.verdict == "not_proved"
-    assert "more than 3" in found.statement
+    assert "within 3 values" in found.statement
     assert problems_of(certified(task, exact_unit(task), elements=3)) == []
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lengthwise.certificates.answers import answers_to, least_margin
 from lengthwise.certificates.finding import LARGEST
 from lengthwise.certificates.limits import USUAL, Limits
-from lengthwise.certificates.pushdown import NestedFinding, NestedTask, whole_strings
+from lengthwise.certificates.pushdown import JOINS, NestedFinding, NestedTask, whole_strings
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
 from lengthwise.models.base import StringModel, largest
@@ -28,8 +28,6 @@ RADII = (1e-5, 0.05, 0.1, 0.2, 0.3)
 """Within which values count as one, as parts of the distance between two symbols: the smallest that closes is taken."""
 TIMES = 20
 """As many elements as the task has values, at most, where values are told apart by their distance."""
-JOINS = 40
-"""Joins of an element, on average, that are looked at."""
 TRIED = 500
 """Strings that a table gets wrong, at most, on which the network itself is run."""
 
@@ -50,7 +48,7 @@ class _Elements:
 
     def __init__(self, unit: Nested, radius: float, most: int, known_ED: Tensor | None = None) -> None:
         self.unit, self.radius, self.most = unit, radius, most
-        self.products = dict[tuple[int, int], int]()
+        self.products, self.asked = dict[tuple[int, int], int](), 0
         self.spread = 0.0
         """The farthest that a value was from that of its element."""
         leaves_VD = _leaves(unit)
@@ -59,7 +57,8 @@ class _Elements:
 
     def join(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
         """Return the elements that pairs of elements are joined to."""
-        if len(self.products) > self.most * JOINS:
+        self.asked += len(pairs)
+        if self.asked > self.most * JOINS:
             raise _TooManyError
         if new := list(dict.fromkeys(pair for pair in pairs if pair not in self.products)):
             left_N, right_N = torch.tensor(new, device=self.values_ED.device).T

@@ -30,6 +30,8 @@ from lengthwise.tasks.regular.automaton import Word
 Kind = Literal["item", "closing", "inside", "outside", "unclosed", "whole"]
 """What a piece of a string is: an item of a level, a closing symbol, an open pair so far, the outermost items so far,
 a pair that is never closed with all that follows, or a whole string."""
+JOINS = 40
+"""Joins of an element, on average, that are looked at: elements that are of many of the task's values have more."""
 Join = Callable[[Sequence[tuple[int, int]]], Sequence[int]]
 """The elements that pairs of elements are joined to."""
 
@@ -213,7 +215,9 @@ class NestedFinding:
         """What follows from the evidence."""
         if self.table is None:
             most = int(self.margins.get("values", 0))
-            return Claim("not_proved", f"not proved: its values do not close, there are more than {most:,}")
+            return Claim(
+                "not_proved", f"not proved: its values do not close within {most:,} values and {most * JOINS:,} joins"
+            )
         told = "" if "radius" in self.margins else ", told apart by the task"
         snapped, within = f"snapped to one of {self.table.size} elements{told}", self.nested.nesting.within
         if not self.errors:
