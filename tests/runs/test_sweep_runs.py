@@ -346,6 +346,14 @@ def test_the_last_whole_row_of_metrics(tmp_path: Path) -> None:
     assert last_metrics(path) == {"step": 2}
 
 
+def test_a_line_of_the_journal_that_a_kill_tore_swallows_no_other(tmp_path: Path) -> None:
+    journal, run = Journal(tmp_path, "grid"), expanded(tmp_path)[0]
+    journal.add(run, sweep_work.Result(Ending.KILLED))
+    journal.path.write_bytes(journal.path.read_bytes()[:-30])
+    journal.add(run, sweep_work.Result(Ending.DONE))
+    assert [row["ending"] for row in journal.rows()] == ["done"]
+
+
 def test_an_address_is_of_ray(tmp_path: Path) -> None:
     ended = cli(write_sweep(tmp_path), "--address", "auto")
     assert ended.exit_code == 2

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import InputError
-from lengthwise.files import append, make_folder, read_rows
+from lengthwise.files import append, make_folder, read_bytes, read_rows
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import read_head
 from lengthwise.runs.run import differing, train_run
@@ -60,7 +60,9 @@ class Journal:
             "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         make_folder(self.path.parent, "the journal of the sweep")
-        append(self.path, json.dumps(row) + "\n")
+        # A line that a kill tore has no end, and would swallow this one.
+        torn = self.path.exists() and not read_bytes(self.path, "journal of the sweep").endswith(b"\n")
+        append(self.path, "\n" * torn + json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all lines; one that a kill tore is left out."""
