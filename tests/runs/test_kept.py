@@ -47,6 +47,24 @@ def test_the_table_of_kept_results_is_that_of_the_runs(runs: Path, tmp_path: Pat
     assert_equal(read_table([runs]), read_table([tmp_path / "kept"]))
 
 
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("lengthwise train fast/parity --seed 0", "lengthwise train fast/parity --seed 0"),
+        ("lengthwise train /home/me/my.yaml --runs /data/big/runs", "lengthwise train my.yaml --runs runs"),
+        ("/opt/venv/bin/python -m x --set task=dfa:/home/me/d.yaml", "python -m x --set task=dfa:d.yaml"),
+        ("lengthwise train 'my/own.yaml' '/a b/c.yaml'", "lengthwise train 'my/own.yaml' '/a b/c.yaml'"),
+    ],
+)
+def test_a_command_is_kept_without_the_folders_of_whole_paths(command: str, kept: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs", "fast/parity", 0)
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({**environment, "command": command}))
+    for folder in (tmp_path / "runs", tmp_path / "kept"):
+        assert read_table([folder]).runs[0].environment["command"] == kept
+        keep([tmp_path / "runs"], tmp_path / "kept")
+
+
 def test_results_kept_one_by_one_are_those_kept_together(runs: Path, tmp_path: Path) -> None:
     keep([runs], tmp_path / "together")
     keep([runs / "fast/tomita_3"], tmp_path / "one")

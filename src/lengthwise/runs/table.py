@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from operator import call
@@ -24,6 +25,9 @@ from lengthwise.runs.shipped import read_settings
 INDEX = "runs.json"
 """The file that marks a folder of kept results."""
 FORMAT = "lengthwise-results-2"
+
+_FOLDERS = re.compile(r"""(^|[\s:='"])/(?:[^/\s'"]+/)+""")
+"""The folders of a whole path in a command: what is published does not say where somebody's files lie."""
 
 Key: TypeAlias = tuple[str, int]
 """Digest and seed of a run."""
@@ -288,6 +292,8 @@ def _environment(found: dict[str, Any], where: Path) -> dict[str, Any]:
     for name, kind in (("packages", dict), ("plugins", dict), ("machine", dict), ("command", str), ("started", str)):
         if not isinstance(found.get(name, kind()), kind):
             raise InputError(f"{where} is not the environment of a run: {name} is {found[name]!r:.100}")
+    if "command" in found:
+        found["command"] = _FOLDERS.sub(r"\1", found["command"])
     return found
 
 
