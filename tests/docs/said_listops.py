@@ -7,17 +7,20 @@ from measured import errors, rows, runs, samples, table
 
 from lengthwise.report.words import percent
 
+RECIPE = "listops/nested"
 SHAPES = ((5, 4), (10, 4), (15, 4), (5, 8), (5, 20))
 """The most arguments and levels: as in training, more arguments, and deeper."""
 
 
 def sentences() -> Iterator[str]:
     """Yield what the page says."""
-    (run,) = runs("listops")
-    yield f"{run.head.sequences:,} strings with one label each"
-    accuracy, floors = rows("listops"), table("listops").rows.filter(metric="floor_top_digits")
+    found = [run for run in runs("listops") if run.head.recipe == RECIPE]
+    (sequences,) = {run.head.sequences for run in found}
+    yield f"{sequences:,} strings with one label each"
+    accuracy = rows("listops").filter(recipe=RECIPE)
+    floors = table("listops").rows.filter(recipe=RECIPE, metric="floor_top_digits")
     (strings,) = accuracy["samples"].unique()
-    yield f"{strings:,} strings a cell"
+    yield f"{strings:,} strings a cell and seed, seeds {found[0].head.seed} to {found[-1].head.seed}"
     for length in sorted(accuracy["length"].unique()):
         cells = [_of(accuracy, length, shape) for shape in SHAPES]
         yield f"| {length:,} | {' | '.join([*cells, _of(floors, length, SHAPES[0])])} |"
@@ -26,6 +29,6 @@ def sentences() -> Iterator[str]:
 
 
 def _of(found: pl.DataFrame, length: int, shape: tuple[int, int]) -> str:
-    """Return a cell in per cent."""
+    """Return the mean of a cell over the seeds, in per cent."""
     cell = found.filter(length=length, arguments=shape[0], depth=shape[1])
-    return percent(cell["value"].item(), 1) if len(cell) else "-"
+    return percent(cell["value"].mean(), 1) if len(cell) else "-"
