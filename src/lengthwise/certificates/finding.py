@@ -6,6 +6,7 @@ Certifying and checking a certificate both draw their conclusions here, from the
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,8 +45,27 @@ class Claim(NamedTuple):
     """The verdict in words."""
 
 
+class Claiming(ABC):
+    """What ends in a claim."""
+
+    @cached_property
+    @abstractmethod
+    def claim(self) -> Claim:
+        """What follows from the evidence."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the claim."""
+        return self.claim.verdict
+
+    @property
+    def statement(self) -> str:
+        """The claim in words."""
+        return self.claim.statement
+
+
 @dataclass(frozen=True, eq=False)
-class Finding:
+class Finding(Claiming):
     """The evidence about a model; with its provenance it becomes a `Certificate`.
 
     Args:
@@ -95,16 +115,6 @@ class Finding:
         """What follows from the evidence."""
         rule = {"black_box": _by_answers, "snapped": _snapped}.get(self.method, _by_bounds)
         return rule(self)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict of the claim."""
-        return self.claim.verdict
-
-    @property
-    def statement(self) -> str:
-        """The claim in words."""
-        return self.claim.statement
 
     def number(self, name: str) -> int:
         """Return a whole number among the margins; -1 where it is none."""

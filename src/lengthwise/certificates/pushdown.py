@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from lengthwise.certificates.finding import Claim, Verdict
+from lengthwise.certificates.finding import Claim, Claiming
 from lengthwise.certificates.product import PAIRS, Counterexample
 from lengthwise.certificates.table import FREE, MultiplicationTable
 from lengthwise.errors import InputError
@@ -144,7 +144,7 @@ def whole_strings(nesting: Nesting, leaves: Sequence[int], join: Join) -> Iterat
 
 
 @dataclass(frozen=True, eq=False)
-class NestedFinding:
+class NestedFinding(Claiming):
     """The evidence about a nested unit; with its provenance it becomes a `Certificate`.
 
     Args:
@@ -226,16 +226,6 @@ class NestedFinding:
         example = self.counterexample or self.errors[0]
         own = f"the network itself is {'wrong' if example.fails else 'right'} there"
         return Claim("wrong", f"{snapped}, wrong on a string of {len(example.symbols)} symbols; {own}")
-
-    @property
-    def verdict(self) -> Verdict:
-        """The verdict of the claim."""
-        return self.claim.verdict
-
-    @property
-    def statement(self) -> str:
-        """The claim in words."""
-        return self.claim.statement
 
     def problems(self) -> Iterator[str]:
         """Check that the evidence fits together; yield what does not."""
