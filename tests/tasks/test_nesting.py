@@ -7,7 +7,7 @@ import pytest
 
 from lengthwise.tasks.base import IGNORE, Point
 from lengthwise.tasks.brackets import Brackets
-from lengthwise.tasks.listops import ListOps
+from lengthwise.tasks.listops import SYMBOLS, ListOps
 
 
 def matched(word: list[int], kinds: int) -> bool:
@@ -42,11 +42,11 @@ def test_brackets_are_nested_from_side_by_side_to_all_inside_each_other() -> Non
     assert heights.max() == 10
 
 
-@pytest.mark.parametrize("operations", [("max", "min", "median", "sum"), ("sum", "max"), ("median",)])
+@pytest.mark.parametrize("operations", [("max", "min", "median", "sum"), ("sum", "max"), ("median",), tuple(SYMBOLS)])
 def test_lists_have_their_value(operations: Any) -> None:
     task = ListOps(operations=operations, lengths=(12, 40), test_arguments=(7,))
     nesting = task.nesting(7)
-    unused = {10 + place for place, name in enumerate(("max", "min", "median", "sum")) if name not in operations}
+    unused = {symbol for name, symbol in SYMBOLS.items() if name not in operations}
     for point in task.points("test"):
         batch = task.sample(np.random.default_rng(0), 40, point)
         assert not unused & {*batch.inputs.flatten().tolist()}

@@ -15,7 +15,7 @@ from lengthwise.tasks.base import IGNORE, Point
 from lengthwise.tasks.classification import Classification
 from lengthwise.tasks.copying import Copying
 from lengthwise.tasks.lengths import TrainLengths
-from lengthwise.tasks.listops import OPERATORS, TOKENS, ListOps
+from lengthwise.tasks.listops import CLOSE, STANDARD, SYMBOLS, TOKENS, ListOps, value_of
 from lengthwise.tasks.passkey import Passkey
 from lengthwise.tasks.signals import Signals
 
@@ -59,6 +59,12 @@ class Expression:
                 return sorted(values)[0]
             case "[MED":
                 return int(np.median(values))
+            case "[FIRST":
+                return values[0]
+            case "[LAST":
+                return values[-1]
+            case "[PM":
+                return int(np.prod(values)) % 10
         return int(np.sum(values)) % 10
 
 
@@ -101,11 +107,58 @@ def test_expressions_are_drawn_at_lengths_that_are_hundreds_of_times_as_long() -
         assert Expression(" ".join(TOKENS[token] for token in row)).value == targets[-1]
 
 
-def test_every_operation_and_digit_is_drawn() -> None:
-    batch = ListOps().sample(rng(), 300, Point({"length": 30, "arguments": 5, "depth": 4}))
-    assert set(batch.inputs.flatten().tolist()) == set(range(len(TOKENS)))
-    assert len(OPERATORS) == 4
+@pytest.mark.parametrize("operations", [STANDARD, tuple(SYMBOLS), ("product", "last")])
+def test_every_operation_and_digit_is_drawn(operations: Any) -> None:
+    task = ListOps(operations=operations)
+    batch = task.sample(rng(), 300, Point({"length": 30, "arguments": 5, "depth": 4}))
+    assert set(batch.inputs.flatten().tolist()) == {*range(10), CLOSE, *(SYMBOLS[name] for name in operations)}
+    assert task.inputs.size == 1 + batch.inputs.max()
     assert len(set(batch.targets[:, -1].tolist())) == 10
+    for tokens, value in zip(batch.inputs[:50], batch.targets[:50, -1], strict=True):
+        assert Expression(" ".join(TOKENS[token] for token in tokens)).value == value == value_of(tokens)
+
+
+FILE = "2\t( ( ( ( [MIN 9 ) 2 ) 4 ) ] )\n9\t[PM 9 [LAST 3 1 ] ]\n4\t4\n"
+
+
+def test_published_expressions_are_measured_once_each_by_their_tokens(tmp_path: Path) -> None:
+    (tmp_path / "test_a.tsv").write_text(FILE)
+    (tmp_path / "b.tsv.gz").write_bytes(gzip.compress(FILE.encode()))
+    task = ListOps(published=str(tmp_path), operations=tuple(SYMBOLS), lengths=(8,))
+    points = [point for point in task.points("test") if "file" in point.axes]
+    assert [(*point.axes.values(), point.samples) for point in points] == [
+        ("b", 1, 1), ("b", 40, 2), ("test_a", 1, 1), ("test_a", 40, 2)
+    ]  # fmt: skip
+    read = [(row.tolist(), int(target[-1])) for batch in task.batches(rng(), points[1], 9) for row, target in
+            zip(batch.inputs, batch.targets, strict=True)]  # fmt: skip
+    assert read == [([11, 9, 2, 4, 14], 2), ([17, 9, 16, 3, 1, 14, 14], 9)]
+    drawn = task.sample(rng(), 40, points[1])
+    assert {int(length) for length in drawn.lengths} == {5, 7}
+    assert task.identity() == ListOps(published=str(tmp_path), operations=tuple(SYMBOLS)).identity() != ""
+    (tmp_path / "b.tsv.gz").unlink()
+    assert task.identity() != ListOps(published=str(tmp_path), operations=tuple(SYMBOLS)).identity()
+    assert "published" not in ListOps().model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("3\t[MIN 9 2 ]", "line 2: '.MIN 9 2 .' comes to 2, not to '3'"),
+        ("3\t[PM 9 2 ]", r"line 2: '.PM' is not among 0 1 .* \(task.operations\)"),
+        ("3\t[MIN 9 ]", "comes to None"),
+        ("3\t[MIN 9 2", "comes to None"),
+        ("3 [MIN 9 2 ]", "comes to None, not to '3 .MIN 9 2 .'"),
+    ],
+)
+def test_a_line_that_is_no_expression_with_its_value_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "x.tsv").write_text(f"1\t1\n{line}\n")
+    with pytest.raises(InputError, match=message):
+        ListOps(published=str(tmp_path / "x.tsv")).points("test")
+
+
+def test_a_folder_without_expressions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no \.tsv file"):
+        ListOps(published=str(tmp_path)).points("test")
 
 
 def test_lengths_without_expressions_are_left_out() -> None:

@@ -5,10 +5,13 @@ Shape letters: B rows, T positions, L + 1 sizes.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
+from math import prod
+from pathlib import Path
 from statistics import median
 from typing import Annotated, ClassVar, Literal, get_args
 
@@ -18,29 +21,38 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
 from lengthwise.tasks.base import IGNORE, Batch, Bools, Ints, Point, Stage, Task
-from lengthwise.tasks.lengths import Length, TrainLengths
+from lengthwise.tasks.expressions import Expression, read_expressions
+from lengthwise.tasks.lengths import LONGEST, Length, TrainLengths
 from lengthwise.tasks.nesting import Nesting, Value
 
-TOKENS = (*"0123456789", "[MAX", "[MIN", "[MED", "[SM", "]")
-"""The standard ones, in the order of their numbers; the parentheses of the published files say nothing more."""
-
+TOKENS = (*"0123456789", "[MAX", "[MIN", "[MED", "[SM", "]", "[FIRST", "[LAST", "[PM")
+"""In the order of their numbers: the standard ones, and operations that only some of the published files have."""
+CLOSE = 14
+"""The closing bracket."""
 
 TRIES = 10_000
 """Expressions that are drawn, at most, for one that goes beyond training as its point says."""
 
-OPERATORS: tuple[Callable[[list[int]], int], ...] = (
-    max,
-    min,
-    lambda values: int(median(values)),
-    lambda values: sum(values) % 10,
-)
-"""Largest, smallest, median rounded down, and sum modulo 10, in the order of their tokens."""
-
-
-Operation = Literal["max", "min", "median", "sum"]
-NAMES: tuple[Operation, ...] = get_args(Operation)
-"""Of the operators."""
-_MEDIAN, _SUM, _CLOSE = 12, 13, 14
+Operation = Literal["max", "min", "median", "sum", "first", "last", "product"]
+STANDARD: tuple[Operation, ...] = ("max", "min", "median", "sum")
+"""The operations of Nangia and Bowman 2018."""
+SYMBOLS: dict[Operation, int] = dict(zip(get_args(Operation), (10, 11, 12, 13, 15, 16, 17), strict=True))
+"""Operation -> its token."""
+OPERATORS: dict[int, Callable[[Sequence[int]], int]] = {
+    10: max,
+    11: min,
+    12: lambda values: int(median(values)),
+    13: lambda values: sum(values) % 10,
+    15: lambda values: values[0],
+    16: lambda values: values[-1],
+    17: lambda values: prod(values) % 10,
+}
+"""Token -> operation; a median is rounded down, sums and products are modulo 10."""
+_MEDIAN = SYMBOLS["median"]
+_NEUTRAL = {SYMBOLS["sum"]: 0, SYMBOLS["product"]: 1}
+"""What changes no result; of the other operations the result itself."""
+BOUNDS = (1, 40, 100, 300, 1_000, 10_000)
+"""Tokens up to which the expressions of a file are measured together."""
 
 
 class ListOps(Task):
@@ -67,9 +79,11 @@ class ListOps(Task):
     depth: int = Field(default=4, ge=1)
     """How deep operations are nested at most in training."""
     operations: Annotated[tuple[Operation, ...], Field(min_length=1)] = Field(
-        default=NAMES, exclude_if=lambda names: names == NAMES
+        default=STANDARD, exclude_if=lambda names: names == STANDARD
     )
     """Those that there are."""
+    published: str = Field(default="", exclude_if=lambda path: not path)
+    """A file of expressions with their values, or a folder of such, that are measured too; see `read_expressions`."""
     lengths: tuple[Length, ...] = (10, 20, 40, 100, 250, 900)
     """Tokens that are measured: each as in training, with more arguments, and deeper, where there are any."""
     test_arguments: tuple[Annotated[int, Field(ge=2)], ...] = (10, 15)
@@ -81,13 +95,44 @@ class ListOps(Task):
 
     @property
     def inputs(self) -> Tokens:
-        """The symbols of `TOKENS`."""
-        return Tokens(len(TOKENS))
+        """The symbols of `TOKENS`, up to the last one that there is."""
+        return Tokens(1 + max(CLOSE, *self._opening))
 
     @property
     def outputs(self) -> Tokens:
         """The digits."""
         return Tokens(10)
+
+    @cached_property
+    def _opening(self) -> list[int]:
+        """The tokens of the operations, in their order."""
+        return [SYMBOLS[name] for name in self.operations]
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, int], list[Expression]]:
+        """Expressions of files, by the file and the bound of their tokens."""
+        if not self.published:
+            return {}
+        symbols = {TOKENS[token]: token for token in (*range(10), CLOSE, *self._opening)}
+        groups = dict[tuple[str, int], list[Expression]]()
+        for name, expressions in read_expressions(Path(self.published).expanduser(), symbols, value_of).items():
+            for one in sorted(expressions, key=lambda one: len(one.tokens)):
+                bound = next((most for most in BOUNDS if len(one.tokens) <= most), LONGEST)
+                groups.setdefault((name, bound), []).append(one)
+        return groups
+
+    @property
+    def data(self) -> str:
+        """The files and the hash of what they hold."""
+        return f"{Path(self.published).name} {self.identity()}".strip()
+
+    def identity(self) -> str:
+        """Return a hash of all expressions in files, empty without any."""
+        return hashlib.sha256(repr(self._files).encode()).hexdigest()[:16] if self._files else ""
+
+    def paths(self) -> tuple[str, ...]:
+        """Return where the files lie."""
+        return ("published",)
 
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point for each length, number of arguments and depth that there are expressions of."""
@@ -104,26 +149,46 @@ class ListOps(Task):
         ]
         if not found:
             raise InputError(f"no expression has {', '.join(map(str, lengths))} tokens with these arguments and depths")
+        if stage == "test":
+            found += [Point({"file": name, "up to": most}, len(kept)) for (name, most), kept in self._files.items()]
         return found
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
-        """Draw expressions, every operation and digit alike."""
+        """Draw expressions, every operation and digit alike; those of a file each as often as the others."""
+        if "file" in point.axes:
+            kept = self._kept(point)
+            return Batch.joined([_batch([kept[row]]) for row in rng.integers(len(kept), size=rows)])
         length, most, depth = (int(point.axes.get(name, 0)) for name in ("length", "arguments", "depth"))
         if not self._exist(length, most, depth):
             raise InputError(f"there is no expression at {dict(point.axes)}")
         tokens_BT, values_B = np.empty((rows, length), dtype=np.int64), np.empty(rows, dtype=np.int64)
         sizes, chance, least = _sizes(length, most, depth), _chance(rng), self._beyond(most, depth)
-        chosen = [NAMES.index(name) for name in self.operations]
         for row in range(rows):
             for _ in range(TRIES):
                 tokens = list[int]()
-                values_B[row] = _grow(chance, sizes, length, depth, tokens, chosen)
+                values_B[row] = _grow(chance, sizes, length, depth, tokens, self._opening)
                 if not any(least) or all(itertools.starmap(operator.gt, zip(_shape(tokens), least, strict=True))):
                     break
             else:
                 raise InputError(f"hardly any expression at {dict(point.axes)} goes beyond training as it says")
             tokens_BT[row] = tokens
         return Batch.classified(tokens_BT, values_B)
+
+    def batches(self, rng: np.random.Generator, point: Point, rows: int) -> Iterator[Batch]:
+        """Yield drawn expressions, or those of a file once each, of one length a batch."""
+        if "file" not in point.axes:
+            yield from super().batches(rng, point, rows)
+            return
+        for _, group in itertools.groupby(self._kept(point), lambda one: len(one.tokens)):
+            equal = list(group)
+            yield from (_batch(equal[start : start + rows]) for start in range(0, len(equal), rows))
+
+    def _kept(self, point: Point) -> list[Expression]:
+        """Return the expressions of a point of a file, the shortest first."""
+        try:
+            return self._files[str(point.axes["file"]), int(point.axes.get("up to", 0))]
+        except KeyError:
+            raise InputError(f"there is no expression at {dict(point.axes)}") from None
 
     def nesting(self, arguments: int | None = None) -> Nesting:
         """Return the task as what a pair makes of its items.
@@ -132,32 +197,32 @@ class ListOps(Task):
             arguments: the most arguments of a median, of which all have to be known; as in training by default.
         """
         most = arguments or self.arguments
-        known = {10 + NAMES.index(name) for name in self.operations}
+        known = {*self._opening}
 
         def leaf(symbol: int) -> Value | None:
-            kind = "digit" if symbol < 10 else "close" if symbol == _CLOSE else "open" if symbol in known else None
+            kind = "digit" if symbol < 10 else "close" if symbol == CLOSE else "open" if symbol in known else None
             return kind and (kind, symbol)
 
         def join(left: Value, right: Value) -> Value | None:
             kind, symbol, *digits = left
             if kind != "open":
                 return None
-            operation = OPERATORS[symbol - 10]
+            operation = OPERATORS[symbol]
             if right[0] == "close":
                 return ("done", operation(digits)) if len(digits) > 1 else None
             if right[0] == "open":
                 return None
-            digits = sorted([*digits, right[1]])
+            digits = [*digits, right[1]]
             if symbol == _MEDIAN:
-                return (kind, symbol, *digits) if len(digits) <= most else None
+                return (kind, symbol, *sorted(digits)) if len(digits) <= most else None
             # Two digits stand for more: the result, and one that changes nothing.
             result = operation(digits)
-            return (kind, symbol, result, *([0 if symbol == _SUM else result] if len(digits) > 1 else []))
+            return (kind, symbol, result, *([_NEUTRAL.get(symbol, result)] if len(digits) > 1 else []))
 
         return Nesting(
             opening=tuple(sorted(known)),
-            closing=(_CLOSE,),
-            symbols=len(TOKENS),
+            closing=(CLOSE,),
+            symbols=self.inputs.size,
             leaf=leaf,
             join=join,
             answer=lambda value: value[1] if value[0] == "done" else IGNORE,
@@ -222,22 +287,44 @@ def _grow(
         parts.append(int(_pick(chance, possible)))
         left -= parts[-1]
     chosen = _pick(chance, operations)
-    tokens.append(10 + chosen)
+    tokens.append(chosen)
     # The first sizes that were drawn are the largest on average.
     order = np.argsort([next(chance) for _ in parts])
     value = OPERATORS[chosen]([_grow(chance, sizes, parts[place], depth - 1, tokens, operations) for place in order])
-    tokens.append(len(TOKENS) - 1)
+    tokens.append(CLOSE)
     return value
+
+
+def value_of(tokens: Sequence[int]) -> int | None:
+    """Return what an expression comes to, None where these tokens are not one."""
+    stack: list[list[int]] = [[]]
+    for token in tokens:
+        if token < 10:
+            stack[-1].append(token)
+        elif token != CLOSE:
+            stack.append([token])
+        elif len(stack) > 1 and len(stack[-1]) > 2:
+            operation, *values = stack.pop()
+            stack[-1].append(OPERATORS[operation](values))
+        else:
+            return None
+    return stack[0][0] if len(stack) == len(stack[0]) == 1 else None
+
+
+def _batch(expressions: Sequence[Expression]) -> Batch:
+    """Return expressions of one length."""
+    tokens_BT = np.array([one.tokens for one in expressions], dtype=np.int64)
+    return Batch.classified(tokens_BT, np.array([one.value for one in expressions], dtype=np.int64))
 
 
 def _value_at_top(tokens: list[int]) -> int:
     """Return what an expression comes to without all that is nested in it; 0 where nothing is left."""
     depth, digits = 0, list[int]()
     for token in tokens:
-        depth += (10 <= token < len(TOKENS) - 1) - (token == len(TOKENS) - 1)
+        depth += -1 if token == CLOSE else token >= 10
         if token < 10 and depth == 1:
             digits.append(token)
-    return OPERATORS[tokens[0] - 10](digits) if digits and tokens[0] >= 10 else 0
+    return OPERATORS[tokens[0]](digits) if digits and tokens[0] >= 10 else 0
 
 
 def _shape(tokens: list[int]) -> tuple[int, int]:
@@ -246,7 +333,7 @@ def _shape(tokens: list[int]) -> tuple[int, int]:
     for token in tokens:
         if token < 10:
             counts[-1] += 1
-        elif token < len(TOKENS) - 1:
+        elif token != CLOSE:
             counts.append(0)
             deepest = max(deepest, len(counts) - 1)
         else:
