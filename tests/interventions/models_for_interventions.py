@@ -1,8 +1,11 @@
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lengthwise.models.base import Output, SequenceModel
+from lengthwise.spaces import Tokens
 from lengthwise.state import Kind, State
+from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task
 
 VOCABULARY = 5
 
@@ -53,6 +56,28 @@ class Stateless(SequenceModel):
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         return Output(self.embedding(tokens), self.initial_state(len(tokens)) if state is None else state)
+
+
+class Prose(Task):
+    """A task with filler of any symbols."""
+
+    @property
+    def inputs(self) -> Tokens:
+        return Tokens(VOCABULARY)
+
+    @property
+    def outputs(self) -> Tokens:
+        return Tokens(VOCABULARY)
+
+    def points(self, stage: Stage) -> list[Point]:
+        return [Point({"length": 6})]
+
+    def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
+        drawn = self.draw_filler(rng, rows, point.length or 0)
+        return Batch(drawn, drawn)
+
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        return rng.integers(VOCABULARY, size=(rows, length))
 
 
 def tokens(rows: int, length: int, seed: int = 0) -> Tensor:

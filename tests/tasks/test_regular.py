@@ -147,7 +147,7 @@ def test_what_a_task_cannot_do_is_said_with_its_name() -> None:
 
 
 def test_strings_do_not_go_on_from_batch_to_batch() -> None:
-    with pytest.raises(InputError, match=r"the rows of parity do not go on .* as 'tbptt' needs; use 'state_passing'"):
+    with pytest.raises(InputError, match=r"the rows of parity do not go on .*; give it intervention.spans, or use"):
         get_task("parity").stream(4, aligned=True)
     stream = get_task("parity").stream(4)
     assert stream.state() == {}

@@ -37,6 +37,7 @@ MIXED: Settings = PARITY | {"mixture": {"standard": 0.5, "near_miss": 0.25, "har
 TREE: Settings = {"name": "tree", "bracketing": "random", "associativity": {"weight": 0.5}}
 PRODUCTS: Settings = {"name": "tree", "products": {"candidates": 16, "hardest": 8}}
 DENSE: Settings = {"name": "tree", "bracketing": "shifted", "share_subtrees": False, "node_weight": 0.0}
+SPANS: Settings = {"name": "tbptt", "zero_share": 0.5, "spans": [2, 5]}
 PASSING: Settings = {"name": "state_passing", "zero_share": 0.3}
 OPTIMISER: Settings = {"optimiser": {"name": "muon", "weight_decay": 0.1, "tail": "cosine"}}
 
@@ -74,6 +75,17 @@ CASES: dict[str, tuple[str | Settings, Settings, Settings, Settings, Settings]] 
     "listops": ("listops", CHANCE, {"name": "asked"}, {"name": "zero"}, {}),
     "copying": ("copying", DELTA, {"name": "asked"}, PASSING, {}),
     "passkey": ("passkey", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),
+    "passkey-filler": ("passkey", DELTA, {"name": "asked"}, {"name": "filler_passing", "reset": 0.3}, {}),
+    "passkey-fitted-once": (
+        "passkey",
+        DELTA,
+        {"name": "asked"},
+        {"name": "fitted_noise", "after": 3, "zero_share": 0.5},
+        {"accumulation": 2},
+    ),
+    "passkey-spans": ("passkey", DELTA, {"name": "asked"}, SPANS, {}),
+    "copying-spans": ("copying", GRU, {"name": "asked"}, SPANS, {}),
+    "text-filler": ("language_modelling", GRU, {"name": "asked"}, {"name": "filler_passing", "length": 9}, {}),
     "babilong": ("babilong", GRU, {"name": "asked"}, PASSING, {}),
     "classification": ("classification", GRU, {"name": "asked"}, {"name": "zero"}, {}),
     "classification-passing": ("classification", DELTA, {"name": "asked"}, PASSING, {}),

@@ -9,6 +9,7 @@ INTERVENTIONS: Registry = Registry(
         "random_noise": "lengthwise.interventions.noise:RandomNoiseConfig",
         "fitted_noise": "lengthwise.interventions.noise:FittedNoiseConfig",
         "state_passing": "lengthwise.interventions.passing:StatePassingConfig",
+        "filler_passing": "lengthwise.interventions.filler:FillerPassingConfig",
         "tbptt": "lengthwise.interventions.passing:TBPTTConfig",
     },
     base="lengthwise.interventions.base:InterventionConfig",

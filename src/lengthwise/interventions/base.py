@@ -16,6 +16,7 @@ from lengthwise.errors import InputError, StoppedError
 from lengthwise.models.base import SequenceModel
 from lengthwise.settings import Settings
 from lengthwise.state import Kind, State
+from lengthwise.tasks.base import Task
 
 
 class InterventionConfig(Settings, ABC):
@@ -46,6 +47,19 @@ class Intervention(ABC):
     """Whether every sequence starts from the model's own initial state, so that any model will do."""
     observes: ClassVar[bool] = False
     """Whether it learns from the states that sequences end with."""
+
+    def prepare(self, task: Task) -> None:
+        """Get to know the task before the first step; nothing is needed of it by default.
+
+        Raises:
+            InputError: the task cannot do what the intervention needs.
+        """
+        del task
+
+    @property
+    def spans(self) -> tuple[int, int] | None:
+        """How many training lengths the sequences have that aligned rows are cut from; None for the task's own rows."""
+        return None
 
     @abstractmethod
     def begin(
@@ -164,6 +178,37 @@ def initial_start(model: SequenceModel, batch_size: int) -> State:
 def recurrent_entries(state: State) -> list[str]:
     """Return the names of the recurrent entries."""
     return [name for name in state if state.kinds[name] is Kind.RECURRENT]
+
+
+def always_from_zero(share: float, batch_size: int) -> int:
+    """Return how many rows, the first ones, start from the initial state in every step.
+
+    Small batches keep one that does not, unless the share is all of them.
+    """
+    rows = round(share * batch_size)
+    return rows if share == 1 else min(rows, batch_size - 1)
+
+
+def from_zero(share: float, chance: float, batch_size: int, rng: torch.Generator) -> Tensor | None:
+    """Return [B] booleans, true for the rows that start from the initial state; none for no row.
+
+    Args:
+        share: the fraction of rows that always do; a row alone does so with this chance.
+        chance: that of each of the others.
+        batch_size: B.
+        rng: the only source of chance.
+    """
+    if not chance and not share:
+        return None
+    always_B = torch.arange(batch_size) < always_from_zero(share, batch_size)
+    # A row alone cannot be shared out: so many of its steps start from the initial state instead.
+    chance = max(chance, share) if batch_size == 1 else chance
+    return always_B | (torch.rand(batch_size, generator=rng) < chance)
+
+
+def where_rows(choice_B: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """Choose whole rows of two tensors [B, ...]."""
+    return torch.where(choice_B.to(yes.device).view(-1, *[1] * (yes.ndim - 1)), yes, no)
 
 
 def _check_finite(final: State, intervention: str) -> None:

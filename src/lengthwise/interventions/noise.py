@@ -18,11 +18,18 @@ from lengthwise.interventions.base import (
     InterventionConfig,
     ObservingIntervention,
     check_carries_state,
+    from_zero,
     initial_start,
     recurrent_entries,
+    where_rows,
 )
+from lengthwise.interventions.filler import Filler, ready
 from lengthwise.models.base import SequenceModel
 from lengthwise.state import State
+from lengthwise.tasks.base import Task
+
+FITTED = 32
+"""Sequences to whose states noise is fitted once."""
 
 
 class RandomNoiseConfig(InterventionConfig):
@@ -31,6 +38,8 @@ class RandomNoiseConfig(InterventionConfig):
     name: Literal["random_noise"] = "random_noise"
     sigma: float = Field(default=1.0, ge=0)
     """Standard deviation of every recurrent entry, in the units of the state."""
+    zero_share: float = Field(default=0.0, ge=0, le=1, exclude_if=lambda share: share == 0)
+    """The fraction of rows that always start from the initial state, so that it is not forgotten."""
 
     def build(self) -> RandomNoise:
         """Return the intervention."""
@@ -58,7 +67,7 @@ class RandomNoise(Intervention):
         check_carries_state(model, self)
         start = initial_start(model, batch_size)
         noise = {name: self.config.sigma * _normal_like(start[name], rng) for name in recurrent_entries(start)}
-        return State({**start, **noise}, start.kinds)
+        return _beside_zero(start, noise, self.config.zero_share, rng)
 
 
 class FittedNoiseConfig(InterventionConfig):
@@ -69,6 +78,11 @@ class FittedNoiseConfig(InterventionConfig):
     """Weight of the past in the running moments, each step; at 1 all steps count alike."""
     per_channel: bool = False
     """Whether entries without heads, [B, D], have a mean and a standard deviation for each channel."""
+    zero_share: float = Field(default=0.0, ge=0, le=1, exclude_if=lambda share: share == 0)
+    """The fraction of rows that always start from the initial state, so that it is not forgotten."""
+    after: int | None = Field(default=None, ge=1, exclude_if=lambda after: after is None)
+    """Fitted once, before the first step, to the states after so many training lengths of the task's filler. A running
+    fit feeds on itself: noise makes final states larger, which are fitted. By default it runs."""
 
     def build(self) -> FittedNoise:
         """Return an intervention that starts from the initial state until it has seen a final one."""
@@ -108,13 +122,39 @@ class FittedNoise(ObservingIntervention):
         """Entry -> its running moments."""
         self.weight = 0.0
         """Sum of the weights of all steps that were seen."""
+        self.filler: Filler | None = None
+
+    def prepare(self, task: Task) -> None:
+        """Take the task's filler where the fit is to be made to it.
+
+        Raises:
+            InputError: it has none.
+        """
+        if self.config.after:
+            self.filler = Filler(task, self.name)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
+        if self.config.after and not self.moments:
+            self._fit(model, self.config.after, rng)
         if not self.moments:
             return model.initial_state(batch_size)
         start = initial_start(model, batch_size)
         noise = {name: self._draw(name, start[name], rng) for name in recurrent_entries(start)}
-        return State({**start, **noise}, start.kinds)
+        return _beside_zero(start, noise, self.config.zero_share, rng)
+
+    def _fit(self, model: SequenceModel, stretches: int, rng: torch.Generator) -> None:
+        """Fit the moments to states after filler."""
+        state, filler = model.initial_state(FITTED), ready(self.filler, self.name)
+        for _ in range(stretches):
+            state = filler.read(model, state, rng)
+        start = model.start_from(state)
+        self.weight, self.moments = 1.0, {name: self._measure(start[name].detach()) for name in self._kept(start)}
+
+    @torch.no_grad()
+    def observe(self, final: State) -> None:
+        """Fit the moments to a final state too, where the fit runs."""
+        if not self.config.after:
+            super().observe(final)
 
     def _draw(self, name: str, entry: Tensor, rng: torch.Generator) -> Tensor:
         if name not in self.moments:
@@ -155,6 +195,13 @@ class FittedNoise(ObservingIntervention):
             raise InputError(f"this is not the memory of {self.name!r}: {', '.join([*tensors, *values])}")
         self.moments = {name: Moments(tensors[f"{name}.mean"], tensors[f"{name}.square"]) for name in sorted(names)}
         self.weight = float(values.get("weight", 0.0))
+
+
+def _beside_zero(start: State, noise: Mapping[str, Tensor], share: float, rng: torch.Generator) -> State:
+    """Return a state with noise in all rows but those that start from the initial state."""
+    if (zero_B := from_zero(share, 0.0, start.batch_size, rng)) is not None:
+        noise = {name: where_rows(zero_B, start[name], entry) for name, entry in noise.items()}
+    return State({**start, **noise}, start.kinds)
 
 
 def _normal_like(entry: Tensor, rng: torch.Generator) -> Tensor:

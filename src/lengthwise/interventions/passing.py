@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lengthwise.errors import InputError
-from lengthwise.interventions.base import InterventionConfig, ObservingIntervention, initial_start
+from lengthwise.interventions.base import (
+    InterventionConfig,
+    ObservingIntervention,
+    always_from_zero,
+    from_zero,
+    initial_start,
+    where_rows,
+)
 from lengthwise.models.base import SequenceModel
 from lengthwise.state import Kind, State
 
@@ -52,6 +59,19 @@ class TBPTTConfig(PassingConfig):
     name: Literal["tbptt"] = "tbptt"
     conv_states: bool = True
     """Whether conv states, of convolutions and token shifts, are passed as well."""
+    spans: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, exclude_if=lambda spans: spans is None
+    )
+    """For tasks whose sequences stand alone: those that are passed along are of this many training lengths, from the
+    fewest to the most, every octave alike. The rows from zero are whole sequences of the training length."""
+
+    @model_validator(mode="after")
+    def _asks_in_every_step(self) -> Self:
+        if self.spans and self.spans[0] > self.spans[1]:
+            raise ValueError(f"spans go from the fewest training lengths to the most, not {self.spans}")
+        if self.spans and not self.zero_share:
+            raise ValueError("spans need a zero_share above 0: in long sequences most steps ask for nothing")
+        return self
 
     def build(self) -> TBPTT:
         """Return an intervention that starts from the initial state until it has seen a final one."""
@@ -79,21 +99,11 @@ class Passing(ObservingIntervention):
 
     def _fresh(self, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> Tensor | None:
         """Return [B] booleans, true for the rows that start from the initial state; none for no row."""
-        share, chance = self.config.zero_share, self.config.zero_probability
-        if not chance and not share:
-            return None
-        always_B = torch.arange(batch_size) < self.always_initial(batch_size)
-        # A row alone cannot be shared out: so many of its steps start from the initial state instead.
-        chance = max(chance, share) if batch_size == 1 else chance
-        return always_B | (torch.rand(batch_size, generator=rng) < chance)
+        return from_zero(self.config.zero_share, self.config.zero_probability, batch_size, rng)
 
     def always_initial(self, batch_size: int) -> int:
-        """Return how many rows, the first ones, start from the initial state in every step.
-
-        Small batches keep one that passes its state, unless the share is all of them.
-        """
-        rows = round(self.config.zero_share * batch_size)
-        return rows if self.config.zero_share == 1 else min(rows, batch_size - 1)
+        """Return how many rows, the first ones, start from the initial state in every step."""
+        return always_from_zero(self.config.zero_share, batch_size)
 
     def _begin(self, model: SequenceModel, batch_size: int, rng: torch.Generator, fresh_B: Tensor | None) -> State:
         if not self.memory:
@@ -104,7 +114,7 @@ class Passing(ObservingIntervention):
         fresh_B = self._fresh(batch_size, rng, fresh_B)
         for name, entry in passed.items():
             entry = entry.to(start[name])
-            passed[name] = entry if fresh_B is None else _where_row(fresh_B, start[name], entry)
+            passed[name] = entry if fresh_B is None else where_rows(fresh_B, start[name], entry)
         return State({**start, **passed}, start.kinds)
 
     def _remember(self, start: State) -> None:
@@ -179,6 +189,12 @@ class TBPTT(Passing):
 
     name = "tbptt"
     aligned = True
+    config: TBPTTConfig
+
+    @property
+    def spans(self) -> tuple[int, int] | None:
+        """How many training lengths the sequences have that rows go on in; None where the task's own rows go on."""
+        return self.config.spans
 
     def _sources(self, batch_size: int, rng: torch.Generator) -> Tensor | slice:
         if batch_size != self.memory.batch_size:
@@ -195,8 +211,3 @@ class TBPTT(Passing):
         if fresh_B.shape != (batch_size,) or fresh_B.dtype != torch.bool:
             raise InputError(f"fresh_B must be {batch_size} booleans, got {list(fresh_B.shape)} of {fresh_B.dtype}")
         return fresh_B if chosen_B is None else chosen_B.to(fresh_B.device) | fresh_B
-
-
-def _where_row(choice_B: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """Choose whole rows of two tensors [B, ...]."""
-    return torch.where(choice_B.to(yes.device).view(-1, *[1] * (yes.ndim - 1)), yes, no)

@@ -18,7 +18,7 @@ from pydantic import Field
 from lengthwise.errors import InputError
 from lengthwise.files import read_text
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import Batch, Point, Stage, Task
+from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.filler import Filler, numbered
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
@@ -104,6 +104,10 @@ class BabiLong(Task):
     def outputs(self) -> Tokens:
         """The answers."""
         return Tokens(len(self.answers))
+
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        """Draw stretches of the prose."""
+        return self._prose.cut(rng, rows, length, held_out=False)
 
     def identity(self) -> str:
         """Return a hash of the files."""

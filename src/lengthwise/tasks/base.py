@@ -255,7 +255,7 @@ class Task(Settings, ABC):
         if aligned:
             raise InputError(
                 f"the rows of {self.label} do not go on from one batch to the next, as 'tbptt' needs; "
-                "use 'state_passing'"
+                "give it intervention.spans, or use 'state_passing'"
             )
         return Stream(self, rows)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lengthwise.errors import InputError
@@ -91,6 +92,24 @@ class HeldOut(Protocol):
 
         Raises:
             InputError: there are not so many, or none so long.
+        """
+        ...
+
+
+@runtime_checkable
+class HasFiller(Protocol):
+    """Has stretches without anything to be remembered, such as stand around what is asked later."""
+
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> NDArray[Any]:
+        """Draw stretches of training.
+
+        Args:
+            rng: the only source of randomness.
+            rows: B.
+            length: T.
+
+        Returns:
+            [B, T] symbols, or [B, T, F] values.
         """
         ...
 

@@ -80,6 +80,10 @@ class LanguageModelling(Task):
             return AlignedWindows(self.corpus, "train", self.context, rows, loose=loose)
         return RandomWindows(self.corpus, "train", self.context, rows)
 
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        """Draw stretches of the training text, none of which is asked about later."""
+        return RandomWindows(self.corpus, "train", length, rows).next_batch(rng).inputs
+
     def held_out(self, rows: int, length: int) -> Ints:
         """Return stretches that are spread evenly over the held-out text."""
         return self.corpus.rows("validation", rows, length)

@@ -81,6 +81,10 @@ class Passkey(Task):
         """The digits."""
         return Tokens(10)
 
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        """Draw stretches of the prose."""
+        return self._prose.cut(rng, rows, length, held_out=False)
+
     def identity(self) -> str:
         """Return a hash of the prose where it is a file's."""
         return self._prose.identity

@@ -19,6 +19,7 @@ from lengthwise.models.base import SequenceModel, StringModel, with_state
 from lengthwise.models.reading import as_start
 from lengthwise.state import State
 from lengthwise.tasks.base import Batch, Task, checked
+from lengthwise.tasks.pieces import Pieces
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.asked import AskedConfig
 from lengthwise.training.objectives.base import Loss, ObjectiveConfig
@@ -76,9 +77,15 @@ class Trainer:
         self.objective = (objective or AskedConfig()).build(model, task, config)
         self.intervention = intervention or Zero()
         _check(self)
+        self.intervention.prepare(task)
         rows = config.batch_size * processes.count
         loose = self.intervention.always_initial(rows)
-        self.stream = task.stream(rows, aligned=self.intervention.aligned, loose=loose)
+        spans = self.intervention.spans
+        self.stream = (
+            Pieces(task, rows, loose, spans)
+            if spans
+            else task.stream(rows, aligned=self.intervention.aligned, loose=loose)
+        )
         self.points = task.points("train")
         self._own = set(map(id, self.points))
         if not self.points and config.steps:
