@@ -434,9 +434,6 @@ def test_recurrent_families_that_are_not_read_yet_are_not_said_to_have_no_state(
 
 
 def test_other_formats_are_told_by_what_they_hold(checkpoint: Path, tmp_path: Path) -> None:
-    original = {"d_model": 768, "n_layer": 24, "vocab_size": 50277, "ssm_cfg": {}}
-    with pytest.raises(InputError, match=r"original format of state-spaces .*mamba-130m-hf"):
-        load_huggingface(with_settings(tmp_path / "original", original))
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match=r"no config\.json, only adapter_config\.json; give its base"):

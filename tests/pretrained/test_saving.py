@@ -236,7 +236,7 @@ def test_weights_that_changed_since_they_were_read_are_refused(source: Path) -> 
     checkpoint.model()
     held = load_file(source / "model.safetensors")
     save_file({k: t + 1 for k, t in held.items()}, source / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match="with other values than transformers reads"):
+    with pytest.raises(InputError, match="with other values than the model reads"):
         _ = checkpoint.unread
 
 

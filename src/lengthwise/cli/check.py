@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lengthwise.cli.arguments import SET
-from lengthwise.cli.progress import print_table
+from lengthwise.cli.check_library import print_findings
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 
@@ -20,7 +21,7 @@ def check(
     model: Annotated[
         str,
         typer.Argument(
-            help="A model, a mixer, package.module:Config, hf:FOLDER of a checkpoint, "
+            help="A model, a mixer, package.module:Config, a checkpoint's path (hf:PATH where a model is called so), "
             "hf-config:FAMILY for a small random model of transformers, or hf-config:all.",
             show_default=False,
         ),
@@ -36,20 +37,41 @@ def check(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the parameters and the tokens.")] = 0,
     remote_code: Annotated[bool, typer.Option("--remote-code", help="Run Python files in the checkpoint.")] = False,
+    expected: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of a checkpoint: tokens and logits of its own package (safetensors)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Of a checkpoint: print what was found as JSON.")] = False,
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
     Models of transformers are checked in float32, with the library alone and with our patches; others in float64.
     """
     kind, _, name = model.partition(":")
+    if kind not in ("hf", "hf-config") and _is_path(model):
+        kind, name = "hf", model
     if kind in ("hf", "hf-config"):
         if length is not None:
             raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
-        from lengthwise.cli.check_library import check_pretrained
+        from lengthwise.cli.check_library import check_checkpoint, check_families
 
-        check_pretrained(kind, name, set_ or [], remote_code=remote_code, seed=seed)
+        if kind == "hf-config":
+            check_families(name, set_ or [], seed=seed)
+        elif set_:
+            raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
+        else:
+            check_checkpoint(Path(name), remote_code=remote_code, seed=seed, expected=expected, as_json=as_json)
     else:
         _check_own(model, set_ or [], length, seed)
+
+
+def _is_path(model: str) -> bool:
+    """Return whether what was given is the path of something, or a name on the hub, and no model of ours."""
+    from lengthwise.models import MIXERS, MODELS
+
+    if model in MODELS or model in MIXERS or ":" in model:
+        return False
+    return Path(model).exists() or "/" in model
 
 
 def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
@@ -65,9 +87,7 @@ def _check_own(model: str, overrides: list[str], length: int | None, seed: int) 
     built = config.build(Tokens(vocabulary), Tokens(vocabulary)).double()
     tokens = _default_length(config) if length is None else length
     findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
-    said = [(f, "holds" if f.holds else f"BROKEN: {f.where}") for f in findings]
-    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", result) for f, result in said]
-    print_table(("clause", "difference", "tolerance", "result"), rows)
+    print_findings(findings)
     if not all(finding.holds for finding in findings):
         raise typer.Exit(1)
 

@@ -1,6 +1,10 @@
-"""``lengthwise check`` for models of transformers: the library alone beside our patches."""
+"""``lengthwise check`` for checkpoints and for models of transformers: the library alone beside our patches."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -8,56 +12,76 @@ from lengthwise.cli.progress import print_table, say
 from lengthwise.errors import InputError
 from lengthwise.extras import import_extra
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lengthwise.evaluation.contract import Finding
+    from lengthwise.pretrained.adapter import HuggingFaceModel
+
 _COLUMNS = ("family", "clause", "library alone", "with our patch", "result")
 
 
-def check_pretrained(kind: str, name: str, overrides: list[str], *, remote_code: bool, seed: int) -> None:
-    """Check a checkpoint, or a small random model of a family or of all; exit code 1 where a patched model is broken.
+def check_families(name: str, overrides: list[str], *, seed: int) -> None:
+    """Check a small random model of a family or of all; exit code 1 where a patched model is broken.
 
     Args:
-        kind: ``hf`` or ``hf-config``.
-        name: of a folder, or of a family, or ``all``.
+        name: of a family, or ``all``.
         overrides: ``path=value`` each, for the one family.
-        remote_code: whether Python files in the checkpoint are run.
         seed: of parameters and tokens.
     """
     import torch
-    import transformers
 
-    from lengthwise.pretrained import load_huggingface
-    from lengthwise.pretrained.families import FAMILIES, family_of
-    from lengthwise.pretrained.library import TOLERANCE, check_library, written
+    from lengthwise.pretrained.families import FAMILIES
     from lengthwise.pretrained.loading import tiny_model
-    from lengthwise.pretrained.patches import SEEN_RIGHT
     from lengthwise.runs.overrides import apply_overrides
 
-    every = (kind, name) == ("hf-config", "all")
-    if overrides and kind == "hf":
-        raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
-    if overrides and every:
+    if overrides and name == "all":
         raise InputError("families differ in their settings; --set goes with one of them, such as hf-config:mamba2")
     quiet()
-    rows = list[tuple[str, ...]]()
-    for family in FAMILIES if every else [name]:
+    models: dict[str, HuggingFaceModel] = {}
+    for family in FAMILIES if name == "all" else [name]:
         torch.manual_seed(seed)
-        if kind == "hf":
-            model = load_huggingface(name, remote_code).float()
-        else:
-            model = tiny_model(family, **apply_overrides({}, overrides))
-        findings = check_library(model, seed=seed)
-        if not every:
-            say(
-                f"{model.family if kind == 'hf' else family}: transformers {transformers.__version__} (patches seen "
-                f"right with {', '.join(SEEN_RIGHT)}), torch {torch.__version__.partition('+')[0]}; largest relative "
-                f"difference in float32, allowed {TOLERANCE:.0e}; patch: {family_of(model.family).patch}"
-            )
-        for clause, alone, patched in findings:
-            result = "not asked" if patched is None else "holds" if patched.holds else "BROKEN"
-            rows.append((family, clause, written(alone), written(patched), result))
-    first = 0 if every else 1
-    print_table(_COLUMNS[first:], [row[first:] for row in rows])
-    if any(row[-1] == "BROKEN" for row in rows):
+        models[family] = tiny_model(family, **apply_overrides({}, overrides))
+    _check_patches(models, seed)
+
+
+def check_checkpoint(path: Path, *, remote_code: bool, seed: int, expected: Path | None, as_json: bool) -> None:
+    """Check a checkpoint; exit code 1 where its state is not carried, its logits differ, or it would not come back.
+
+    Args:
+        path: where it lies.
+        remote_code: whether Python files in it are run.
+        seed: of the tokens.
+        expected: a file with tokens and the logits that its own package gave for them.
+        as_json: whether a JSON object is printed instead of a table.
+    """
+    from lengthwise.pretrained.checkpoint import Checkpoint
+    from lengthwise.pretrained.examined import examine
+    from lengthwise.pretrained.loading import TransformersFormat
+
+    quiet()
+    checkpoint = Checkpoint(path, remote_code)
+    if isinstance(checkpoint.format, TransformersFormat) and expected is None and not as_json:
+        loaded: HuggingFaceModel = checkpoint.format.load().float()
+        _check_patches({loaded.family: loaded}, seed)
+        return
+    findings = examine(checkpoint, expected, seed=seed)
+    if as_json:
+        found = [finding._asdict() | {"holds": finding.holds} for finding in findings]
+        head = {"path": str(path), "format": type(checkpoint.format).__name__, "family": checkpoint.family}
+        typer.echo(json.dumps(head | {"own_package": checkpoint.format.call, "findings": found}))
+    else:
+        say(f"{checkpoint.family}, {type(checkpoint.format).__name__}: {path}")
+        print_findings(findings)
+    if not all(finding.holds for finding in findings):
         raise typer.Exit(1)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print a row for each finding."""
+    said = [(f, "holds" if f.holds else f"BROKEN: {f.where}") for f in findings]
+    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", result) for f, result in said]
+    print_table(("clause", "difference", "tolerance", "result"), rows)
 
 
 def quiet() -> None:
@@ -65,3 +89,29 @@ def quiet() -> None:
     logging = import_extra("transformers.utils.logging", "a model of Hugging Face")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+def _check_patches(models: dict[str, HuggingFaceModel], seed: int) -> None:
+    """Print the contract of models of transformers, with the library alone and with our patches."""
+    import torch
+    import transformers
+
+    from lengthwise.pretrained.families import family_of
+    from lengthwise.pretrained.library import TOLERANCE, check_library, written
+    from lengthwise.pretrained.patches import SEEN_RIGHT
+
+    rows = list[tuple[str, ...]]()
+    for family, model in models.items():
+        if len(models) == 1:
+            say(
+                f"{family}: transformers {transformers.__version__} (patches seen "
+                f"right with {', '.join(SEEN_RIGHT)}), torch {torch.__version__.partition('+')[0]}; largest relative "
+                f"difference in float32, allowed {TOLERANCE:.0e}; patch: {family_of(model.family).patch}"
+            )
+        for clause, alone, patched in check_library(model, seed=seed):
+            result = "not asked" if patched is None else "holds" if patched.holds else "BROKEN"
+            rows.append((family, clause, written(alone), written(patched), result))
+    first = 0 if len(models) > 1 else 1
+    print_table(_COLUMNS[first:], [row[first:] for row in rows])
+    if any(row[-1] == "BROKEN" for row in rows):
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Checkpoints of transformers, ``hf:PATH``, as ``diagnose`` and ``post-train`` take them."""
+"""Checkpoints, ``hf:PATH`` or a path alone, as ``diagnose`` and ``post-train`` take them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,12 @@ REMOTE_CODE: Any = typer.Option("--remote-code", help="Run Python files in the c
 
 
 def folder_of(target: Path) -> Path | None:
-    """Return the folder that ``hf:PATH`` names; None where the target is a run."""
-    return Path(str(target).removeprefix(PREFIX)) if str(target).startswith(PREFIX) else None
+    """Return the checkpoint that a path is, with ``hf:`` before it or as it is; None where the target is a run."""
+    if str(target).startswith(PREFIX):
+        return Path(str(target).removeprefix(PREFIX))
+    of_weights = (target / "config.json", target / "config.yaml", *target.glob("*.pth")) if target.is_dir() else ()
+    run = (target / "recipe.yaml").exists()
+    return target if target.is_file() or (not run and any(map(Path.is_file, of_weights))) else None
 
 
 def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def post_train_checkpoint(
     measure(after, recipe=recipe)
     _write(checkpoint, _card(checkpoint, recipe, first, after, unread), after, partial)
     move_into_place(partial, out, replace="replace" in options)
-    say(f"the checkpoint: AutoModelForCausalLM.from_pretrained({str(out)!r})")
+    say(f"the checkpoint: {checkpoint.format.call_for(out)}")
     say_difference(*(RunFolder(out / run.path.relative_to(partial)) for run in (first, after)))
 
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import pkgutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
-from lengthwise.models.base import Output, SequenceModel
+from lengthwise.models.base import Output
 from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.families import family_of
-from lengthwise.pretrained.saving import Source, new_folder
+from lengthwise.pretrained.model import PretrainedModel
 from lengthwise.state import State
 
+if TYPE_CHECKING:
+    from lengthwise.pretrained.formats import Format
 
-class HuggingFaceModel(SequenceModel):
+
+class HuggingFaceModel(PretrainedModel):
     """A causal language model of transformers, read from a state and to a state, with gradients through both.
 
     Entries are named ``layers.3.recurrent`` (recurrent), ``layers.3.conv`` (tail), ``layers.3.keys`` and
@@ -29,7 +32,7 @@ class HuggingFaceModel(SequenceModel):
 
     Args:
         model: a causal language model of one of the supported families.
-        source: the folder it came from, of which `save` keeps all but the weights.
+        source: the checkpoint it came from, of which `save` keeps all but the weights.
         patched: whether to put right what the library does wrong. Without, ``forward`` shows what a user of the library
             gets; only `lengthwise check` wants that.
 
@@ -45,14 +48,11 @@ class HuggingFaceModel(SequenceModel):
         (torch.Size([1, 3, 48]), ['layers.0.conv', 'layers.0.recurrent'])
     """
 
-    def __init__(self, model: nn.Module, source: Path | None = None, *, patched: bool = True) -> None:
-        super().__init__()
-        self.model: Any = model
-        self.source = source
+    def __init__(self, model: nn.Module, source: Format | None = None, *, patched: bool = True) -> None:
+        super().__init__(model, source)
         self.patched = patched
-        self.family: str = self.model.config.model_type
-        self.vocabulary: int = self.model.config.get_text_config(decoder=True).vocab_size
-        """V, the rows of the embedding; a tokenizer may use fewer."""
+        self.family = self.model.config.model_type
+        self.vocabulary = self.model.config.get_text_config(decoder=True).vocab_size
         family = family_of(self.family)
         kind: type[CacheAdapter] = pkgutil.resolve_name(f"lengthwise.pretrained.{family.cache}")
         self._adapter = kind(model, family, patched)
@@ -111,20 +111,6 @@ class HuggingFaceModel(SequenceModel):
         state = self.initial_state(len(tokens_BT)) if self.patched else None
         return self._adapter.read(tokens_BT, state, mask_BT).logits
 
-    def save(self, folder: Path) -> None:
-        """Write an ordinary checkpoint: all that lies in the folder it came from, and the weights as they are now.
-
-        Args:
-            folder: a new folder, or an empty one.
-
-        Raises:
-            InputError: the folder is not empty, or something of the source cannot be given back as it is.
-            StoppedError: it cannot be written, as on a full disk.
-        """
-        source = None if self.source is None else Source(self.source)
-        with new_folder(folder) as partial:
-            if source is not None:
-                source.write(self, partial)
-            else:
-                weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
-                self.model.save_pretrained(partial, state_dict=weights)
+    def _save_new(self, folder: Path) -> None:
+        weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=weights)

@@ -1,4 +1,4 @@
-"""A checkpoint in a folder: loaded once and checked once, however many models are made of it."""
+"""A checkpoint: loaded once and checked once, however many models are made of it."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING
 
 from lengthwise.errors import InputError
 from lengthwise.pretrained.folder import read_settings
-from lengthwise.pretrained.loading import load_weights, open_folder
+from lengthwise.pretrained.formats import open_format
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.model import PretrainedModel
     from lengthwise.pretrained.saving import Source
 
 
 class Checkpoint:
-    """A checkpoint of transformers in a folder, whose weights are read when a model is first asked for.
+    """A checkpoint on the disk, whose weights are read when a model is first asked for.
+
+    Its format is seen by the names and shapes of what it holds: that of transformers, or one of
+    `lengthwise.pretrained.formats.FORMATS`.
 
     Whoever measures, trains and writes back passes this on, so that each of them gets a copy from memory.
 
     Args:
-        path: the folder; nothing is downloaded.
+        path: the folder, or the file of weights where the format is one; nothing is downloaded.
         remote_code: whether Python files in the folder may be run.
 
     Raises:
-        InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
-            has an architecture that is not supported, holds pickled weights or none, or has a config.json that
-            transformers does not take.
+        InputError: transformers is not installed where it is needed, or this is no checkpoint, brings its own code
+            without leave, has an architecture or variant that is not supported, or holds weights that are not read.
 
     Example:
         >>> checkpoint = Checkpoint(Path("mamba2-130m"))  # doctest: +SKIP
@@ -40,20 +42,20 @@ class Checkpoint:
 
     def __init__(self, path: Path, remote_code: bool = False) -> None:
         self.path, self.remote_code, self._kept = path, remote_code, set[str]()
-        self._opened = open_folder(path, remote_code)
-        self.vocabulary: int = self._opened.symbols
+        self.format = open_format(path, remote_code)
+        self.vocabulary = self.format.vocabulary
         """V, the rows of the embedding; a tokenizer may use fewer."""
 
     @cached_property
-    def loaded(self) -> HuggingFaceModel:
+    def loaded(self) -> PretrainedModel:
         """The model in its own dtype, from which the others are copied.
 
         Raises:
             InputError: the weights cannot be read, are not those that config.json describes, or some are missing.
         """
-        return load_weights(self.path, self._opened, self.remote_code)
+        return self.format.load()
 
-    def model(self) -> HuggingFaceModel:
+    def model(self) -> PretrainedModel:
         """Return the pretrained model in float32."""
         return self._copy().float()
 
@@ -63,24 +65,28 @@ class Checkpoint:
         Raises:
             InputError: one is broken; the message says which, and the measured difference.
         """
-        from lengthwise.pretrained.library import require_contract
+        from lengthwise.pretrained.adapter import HuggingFaceModel
+        from lengthwise.pretrained.library import require_contract, require_own
 
         if new := set(clauses) - self._kept:
             # On a copy: reading changes the weights of some families.
-            require_contract(self.model(), new)
+            model = self.model()
+            if isinstance(model, HuggingFaceModel):
+                require_contract(model, new)
+            else:
+                require_own(model)
             self._kept |= new
 
-    def _copy(self) -> HuggingFaceModel:
-        from lengthwise.pretrained.adapter import HuggingFaceModel
-
-        return HuggingFaceModel(copy.deepcopy(self.loaded.model), self.path)
+    def _copy(self) -> PretrainedModel:
+        loaded = self.loaded
+        return type(loaded)(copy.deepcopy(loaded.model), self.format)
 
     @cached_property
     def source(self) -> Source:
         """Its folder, of which another checkpoint is written."""
         from lengthwise.pretrained.saving import Source
 
-        return Source(self.path)
+        return Source(self.format)
 
     @cached_property
     def unread(self) -> list[str]:
@@ -108,7 +114,7 @@ class Checkpoint:
     @property
     def family(self) -> str:
         """The ``model_type`` of its configuration."""
-        return str(self._opened.settings["model_type"])
+        return self.format.family
 
     @property
     def tokenizer(self) -> Path:
@@ -117,13 +123,19 @@ class Checkpoint:
         Raises:
             InputError: there is none.
         """
-        file = self.path / "tokenizer.json"
+        file = self.folder / "tokenizer.json"
         if not file.is_file():
             raise InputError(
-                f"{self.path} has no tokenizer.json; "
-                "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes it"
+                f"{self.folder} has no tokenizer.json; AutoTokenizer.from_pretrained(TOKENIZER).save_pretrained("
+                f"{str(self.folder)!r}) writes that of a model with the same one, and --set "
+                "task.text.tokenizer=FILE names another; bytes stands for a model of bytes"
             )
         return file
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it is, or that its one file lies in."""
+        return self.format.contents.folder
 
     @property
     def separator(self) -> str:
@@ -132,7 +144,7 @@ class Checkpoint:
         Raises:
             InputError: its tokenizer names neither.
         """
-        for file in (self.path / "tokenizer_config.json", self.path / "special_tokens_map.json"):
+        for file in (self.folder / "tokenizer_config.json", self.folder / "special_tokens_map.json"):
             settings = read_settings(file) if file.is_file() else {}
             for role in ("eos_token", "bos_token"):
                 token = settings.get(role)
@@ -144,15 +156,15 @@ class Checkpoint:
         )
 
 
-def load_huggingface(path: str | Path, remote_code: bool = False) -> HuggingFaceModel:
-    """Load a checkpoint of transformers from a folder, in its own dtype and in evaluation mode.
+def load_huggingface(path: str | Path, remote_code: bool = False) -> PretrainedModel:
+    """Load a checkpoint, in its own dtype and in evaluation mode.
 
     Args:
-        path: the folder; nothing is downloaded.
+        path: as in `Checkpoint`.
         remote_code: whether Python files in the folder may be run.
 
     Returns:
-        The model as a `SequenceModel`; its ``model`` is transformers' own.
+        The model as a `SequenceModel`; its ``model`` is transformers' own, or one of ours.
 
     Raises:
         InputError: as in `Checkpoint` and its `loaded`.

@@ -11,12 +11,12 @@ from pydantic import PrivateAttr
 from lengthwise.errors import InputError
 from lengthwise.models.base import ModelConfig
 from lengthwise.pretrained.clauses import TRAINING
-from lengthwise.pretrained.folder import fingerprint
+from lengthwise.pretrained.formats import fingerprint
 from lengthwise.spaces import Space, Tokens, as_space
 
 if TYPE_CHECKING:
-    from lengthwise.pretrained.adapter import HuggingFaceModel
     from lengthwise.pretrained.checkpoint import Checkpoint
+    from lengthwise.pretrained.model import PretrainedModel
 
 
 class HuggingFaceConfig(ModelConfig):
@@ -53,7 +53,7 @@ class HuggingFaceConfig(ModelConfig):
             settings._checkpoint = checkpoint
         return settings
 
-    def build(self, inputs: Space | int, outputs: Space | int) -> HuggingFaceModel:
+    def build(self, inputs: Space | int, outputs: Space | int) -> PretrainedModel:
         """Return the pretrained model in float32, its state seen to be carried rightly, or a small one at random.
 
         Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -42,7 +43,7 @@ def read_checked(folder: Path, remote_code: bool) -> tuple[dict[str, Any], list[
         InputError: the folder is no checkpoint, brings its own code without leave, has another architecture, or holds
             pickled weights, damaged ones or none.
     """
-    settings = _settings(folder)
+    settings = settings_of(folder)
     if settings.get("auto_map") and not remote_code:
         files = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "its auto_map"
         raise InputError(
@@ -80,7 +81,16 @@ def weight_files(folder: Path, settings: dict[str, Any]) -> list[Path]:
         return [folder / named]
     if not index.is_file():
         raise _no_weights(folder)
-    places = read_settings(index).get("weight_map")
+    return shards_of(index)
+
+
+def shards_of(index: Path) -> list[Path]:
+    """Return the files that an index of shards names.
+
+    Raises:
+        InputError: some of them are missing, or it is damaged.
+    """
+    folder, places = index.parent, read_settings(index).get("weight_map")
     shards = list(cast("dict[str, Any]", places).values()) if isinstance(places, dict) else []
     if not shards or not all(isinstance(shard, str) and shard and Path(shard).name == shard for shard in shards):
         raise InputError(f"{index} has no weight_map from tensors to files beside it; {_AGAIN}")
@@ -114,14 +124,8 @@ def stored_tensors(files: Sequence[Path]) -> Iterator[Stored]:
                 yield Stored(name, file, entry["dtype"], entry["shape"], 8 + length + entry["data_offsets"][0])
 
 
-def fingerprint(folder: Path, remote_code: bool) -> str:
-    """Return a hash of all that decides what a checkpoint computes: settings, weights, and code where it is run.
-
-    Raises:
-        InputError: it is no checkpoint.
-    """
-    files = [folder / "config.json", *weight_files(folder, _settings(folder))]
-    files += sorted(folder.glob("*.py")) if remote_code else []
+def hash_of(files: Sequence[Path]) -> str:
+    """Return a hash of files and their names."""
     hashes = [f"{file.name} {_hash(file, *_version(file))}" for file in files]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:16]
 
@@ -139,9 +143,14 @@ def _hash(file: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return what the config.json of a folder says."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give that of a checkpoint, with its config.json and *.safetensors")
+        hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder))
+        raise InputError(
+            f"{folder} is no folder; give that of a checkpoint, with its config.json and *.safetensors"
+            + (f"; nothing is downloaded here, `hf download {folder} --local-dir FOLDER` does that" if hub else "")
+        )
     file = folder / "config.json"
     if not file.is_file():
         found = sorted(entry.name for entry in folder.iterdir())
@@ -151,13 +160,6 @@ def _settings(folder: Path) -> dict[str, Any]:
     settings = read_settings(file)
     if "model_type" in settings:
         return settings
-    if {"d_model", "n_layer"} <= settings.keys():
-        raise InputError(
-            f"{folder} is in the original format of state-spaces (mamba_ssm), which is not read here; give the same "
-            "checkpoint in the format of transformers: state-spaces/mamba-130m-hf is that of mamba-130m, and so with "
-            "the other sizes; for Mamba-2 rename backbone.embedding.weight to backbone.embeddings.weight and write its "
-            "sizes as a Mamba2Config"
-        )
     raise InputError(f"{file} is no configuration of transformers: it has no model_type")
 
 

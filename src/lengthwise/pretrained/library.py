@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from lengthwise.errors import InputError, LengthwiseError, reason_of
-from lengthwise.evaluation.contract import Finding, read_pieces, relative_difference, weighted_sum
+from lengthwise.evaluation.contract import Finding, check_contract, read_pieces, relative_difference, weighted_sum
 from lengthwise.pretrained.adapter import HuggingFaceModel
 from lengthwise.pretrained.cache_adapters import keeping_modes
 from lengthwise.pretrained.clauses import CLAUSES, FIRST, PADDING, SECOND
 from lengthwise.pretrained.families import family_of
+from lengthwise.pretrained.model import PretrainedModel
 from lengthwise.state import Kind, State
 
 ROWS = 3
@@ -104,6 +105,17 @@ def require_contract(model: HuggingFaceModel, clauses: Collection[str]) -> None:
             f"{model.family} does not carry its state rightly with transformers {transformers.__version__}: "
             f"{measured}, allowed {TOLERANCE:.0e}; `lengthwise check hf:PATH` shows all of it"
         )
+
+
+def require_own(model: PretrainedModel) -> None:
+    """Refuse one of our models whose weights are such that rounding alone breaks the contract.
+
+    Raises:
+        InputError: a clause does not hold; the message says which, and the measured difference.
+    """
+    if broken := [f for f in check_contract(model, model.vocabulary, length=FIRST + SECOND) if not f.holds]:
+        measured = ", ".join(f"{finding.clause} {finding.difference:.0e}" for finding in broken)
+        raise InputError(f"{model.family} does not carry its state rightly: {measured}, allowed {TOLERANCE:.0e}")
 
 
 class _Subject:

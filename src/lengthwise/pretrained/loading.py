@@ -6,95 +6,138 @@ import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.extras import import_extra
+from lengthwise.pretrained.contents import Contents
 from lengthwise.pretrained.families import FAMILIES, SHARED
-from lengthwise.pretrained.folder import FLOATS, Stored, read_checked
+from lengthwise.pretrained.folder import FLOATS, Stored, read_checked, weight_files
+from lengthwise.pretrained.formats import Format
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.model import PretrainedModel
 
 _LARGER, _SMALL = 2, 10_000_000
 """A model has up to so many times the numbers that its files hold, and as many as that make no trouble."""
 
 
-class Opened(NamedTuple):
-    """A checkpoint of which nothing but its settings and the headers of its weights is read."""
+class TransformersFormat(Format):
+    """A folder of transformers, of which nothing but its settings and the headers of its weights is read at first.
 
-    settings: dict[str, Any]
-    config: Any
-    """These settings, as transformers reads them."""
-    stored: list[Stored]
-    symbols: int
-    """V, the rows of the embedding."""
+    Args:
+        path: the folder; nothing is downloaded.
+        remote_code: whether Python files in it may be run.
 
+    Raises:
+        InputError: transformers is not installed, or the folder is no checkpoint, brings its own code without leave,
+            has an architecture that is not supported, holds pickled weights or none, or has a config.json that
+            transformers does not take.
+    """
 
-def open_folder(folder: Path, remote_code: bool = False) -> Opened:
-    """Refuse what is no checkpoint of a supported architecture, before any weights are read."""
-    transformers = import_extra("transformers", "a model of Hugging Face")
-    settings, stored = read_checked(folder, remote_code)
-    _refuse_layers(folder, settings, len(stored))
-    try:
-        config = _configuration(folder, settings, remote_code)
-        symbols: object = config.get_text_config(decoder=True).vocab_size
-    except Exception as error:
-        written = settings.get("transformers_version", "an unknown version")
-        raise InputError(
-            f"{folder / 'config.json'} has values that transformers {transformers.__version__} does not take: "
-            f"{_complaint(error)}; it was written by {written}: take back what was edited since, or install a version "
-            "that reads it"
-        ) from error
-    if not isinstance(symbols, int) or symbols < 1:
-        raise InputError(f"{folder / 'config.json'}: vocab_size should be a number of symbols, not {symbols!r}")
-    return Opened(settings, config, stored, symbols)
+    call: ClassVar[str] = "AutoModelForCausalLM.from_pretrained({path!r})"
 
+    def __init__(self, path: Path, remote_code: bool = False) -> None:
+        transformers = import_extra("transformers", "a model of Hugging Face")
+        self._settings, self._stored = read_checked(path, remote_code)
+        super().__init__(Contents(path))
+        self._remote_code = remote_code
+        _refuse_layers(path, self._settings, len(self._stored))
+        try:
+            self._config = _configuration(path, self._settings, remote_code)
+            symbols: object = self._config.get_text_config(decoder=True).vocab_size
+        except Exception as error:
+            written = self._settings.get("transformers_version", "an unknown version")
+            raise InputError(
+                f"{path / 'config.json'} has values that transformers {transformers.__version__} does not take: "
+                f"{complaint(error)}; it was written by {written}: take back what was edited since, or install a "
+                "version that reads it"
+            ) from error
+        if not isinstance(symbols, int) or symbols < 1:
+            raise InputError(f"{path / 'config.json'}: vocab_size should be a number of symbols, not {symbols!r}")
+        self.vocabulary = symbols
+        self.family = str(self._settings["model_type"])
 
-def load_weights(folder: Path, opened: Opened, remote_code: bool) -> HuggingFaceModel:
-    """Load the model of a folder that `open_folder` let pass."""
-    from transformers import AutoModelForCausalLM
+    @classmethod
+    def recognises(cls, contents: Contents) -> bool:
+        """Return whether its configuration is one of transformers."""
+        return "model_type" in contents.settings
 
-    from lengthwise.pretrained.adapter import HuggingFaceModel
+    @property
+    def files(self) -> list[Path]:
+        """Its files of weights."""
+        return weight_files(self.path, self._settings)
 
-    try:
-        if not (remote_code or opened.settings.get("quantization_config")):
-            _refuse_sizes(folder, opened)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=opened.config,
-            dtype=_dtype(opened.stored),
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=remote_code,
-            output_loading_info=True,
-            # Those of other sizes are named below; the library's own error does not.
-            ignore_mismatched_sizes=True,
-        )
-    except InputError:
-        raise
-    # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
-    except Exception as error:
-        raise InputError(f"transformers cannot load {folder}: {reason_of(error)}") from error
-    model, found = loaded
-    if mismatched := sorted(found["mismatched_keys"]):
-        name, held, described = mismatched[0]
-        raise InputError(
-            f"{folder / 'config.json'} describes other weights than {folder} holds: {name} has the sizes "
-            f"{list(described)} by config.json and {list(held)} in *.safetensors"
-            f"{f', and so have {len(mismatched) - 1} more' if len(mismatched) > 1 else ''}"
-        )
-    if missing := sorted(found["missing_keys"]):
-        raise InputError(
-            f"{folder} lacks weights that its architecture has, and transformers would leave them random: "
-            f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
-        )
-    if spoiled := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
-        raise InputError(f"{folder} holds weights with something that is not a finite number: {', '.join(spoiled[:3])}")
-    return HuggingFaceModel(model.eval(), folder)
+    def load(self) -> HuggingFaceModel:
+        """Return the model, in the dtype that holds its weights as they are and in evaluation mode."""
+        from transformers import AutoModelForCausalLM
+
+        from lengthwise.pretrained.adapter import HuggingFaceModel
+
+        path = self.path
+        try:
+            if not (self._remote_code or self._settings.get("quantization_config")):
+                _refuse_sizes(path, self._config, self._stored)
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                path,
+                config=self._config,
+                dtype=_dtype(self._stored),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=self._remote_code,
+                output_loading_info=True,
+                # Those of other sizes are named below; the library's own error does not.
+                ignore_mismatched_sizes=True,
+            )
+        except InputError:
+            raise
+        # Errors of safetensors, of the library's checks and of what a wrong value leads to have no base in common.
+        except Exception as error:
+            raise InputError(f"transformers cannot load {path}: {reason_of(error)}") from error
+        model, found = loaded
+        if mismatched := sorted(found["mismatched_keys"]):
+            name, held, described = mismatched[0]
+            raise InputError(
+                f"{path / 'config.json'} describes other weights than {path} holds: {name} has the sizes "
+                f"{list(described)} by config.json and {list(held)} in *.safetensors"
+                f"{f', and so have {len(mismatched) - 1} more' if len(mismatched) > 1 else ''}"
+            )
+        if missing := sorted(found["missing_keys"]):
+            raise InputError(
+                f"{path} lacks weights that its architecture has, and transformers would leave them random: "
+                f"{', '.join(missing[:5])}{' and more' if len(missing) > 5 else ''}"
+            )
+        if spoiled := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
+            raise InputError(
+                f"{path} holds weights with something that is not a finite number: {', '.join(spoiled[:3])}"
+            )
+        return HuggingFaceModel(model.eval(), self)
+
+    def named(self, model: PretrainedModel) -> dict[str, Tensor]:
+        """Return the floating-point weights of a model by their names in the folder."""
+        from transformers.core_model_loading import revert_weight_conversion
+
+        weights = {name.removeprefix("model."): weight for name, weight in model.state_dict().items()}
+        try:
+            named = revert_weight_conversion(model.model, weights)
+        # Conversions of any architecture, of which some cannot be reverted.
+        except Exception as error:
+            why = reason_of(error)
+            raise InputError(f"transformers does not give the weights of {self.path} back: {why}") from error
+        stored, base = {each.name for each in self._stored}, f"{model.model.base_model_prefix}."
+        found, left = dict[str, Any](), dict[str, Any]()
+        for name, weight in named.items():
+            own = next((own for own in (name, name.removeprefix(base)) if own in stored), None)
+            (left if own is None else found)[own or name] = weight
+        tied = {weight.data_ptr() for weight in found.values()}
+        if lost := [name for name, weight in left.items() if weight.data_ptr() not in tied]:
+            raise InputError(f"{self.path} has no place for {', '.join(lost[:3])}, which its model holds")
+        return {name: weight for name, weight in found.items() if weight.is_floating_point()}
 
 
 def _configuration(folder: Path, settings: dict[str, Any], remote_code: bool) -> Any:
@@ -117,14 +160,14 @@ def _refuse_layers(folder: Path, settings: dict[str, Any], stored: int) -> None:
             )
 
 
-def _refuse_sizes(folder: Path, opened: Opened) -> None:
+def _refuse_sizes(folder: Path, config: Any, stored: Sequence[Stored]) -> None:
     """Refuse settings of a model that is far larger than its weights, before it is allocated."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(opened.config).parameters())
-    held = sum(math.prod(tensor.shape) for tensor in opened.stored)
+        described = sum(weight.numel() for weight in AutoModelForCausalLM.from_config(config).parameters())
+    held = sum(math.prod(tensor.shape) for tensor in stored)
     if described > _LARGER * held + _SMALL:
         raise InputError(
             f"{folder / 'config.json'} describes other weights than {folder} holds: {described:,} numbers, "
@@ -173,11 +216,12 @@ def tiny_model(family: str, **settings: Any) -> HuggingFaceModel:
         model = AutoModelForCausalLM.from_config(config(**SHARED | FAMILIES[family].tiny | settings))
     # Settings are anybody's, and the library checks them by errors of its own, or not at all.
     except Exception as error:
-        raise InputError(f"transformers builds no {family} with {settings}: {_complaint(error)}") from error
+        raise InputError(f"transformers builds no {family} with {settings}: {complaint(error)}") from error
     return HuggingFaceModel(model.eval())
 
 
-def _complaint(error: Exception) -> str:
+def complaint(error: Exception) -> str:
+    """Return what the library did not like about settings."""
     # What checks the fields of a configuration wraps the error that says what was wrong.
     cause = error.__cause__
     return " ".join(str(cause).split()).rstrip(".") if isinstance(cause, TypeError | ValueError) else reason_of(error)

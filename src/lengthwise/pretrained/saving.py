@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +13,14 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from lengthwise.errors import InputError, StoppedError, reason_of
+from lengthwise.errors import InputError, StoppedError
 from lengthwise.files import move_into_place
-from lengthwise.pretrained.folder import FLOATS, Stored, read_settings, stored_tensors, weight_files
+from lengthwise.pretrained.contents import PICKLED, headers, read_pickle
+from lengthwise.pretrained.folder import FLOATS, Stored, stored_tensors
 
 if TYPE_CHECKING:
-    from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.formats import Format
+    from lengthwise.pretrained.model import PretrainedModel
 
 _NOT_OF_IT = {".git", ".cache"}
 """What tools keep beside a checkpoint: its history, and where a download stands."""
@@ -30,31 +32,35 @@ _OTHER_FORMATS = (
 
 
 class Source:
-    """The folder of a checkpoint as what another one is written from.
+    """A checkpoint as what another one is written from.
 
     Args:
-        folder: it.
+        checkpoint: it.
 
     Raises:
-        InputError: something in it cannot be given back as it is.
+        InputError: something beside it cannot be given back as it is.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        files = weight_files(folder, read_settings(folder / "config.json"))
-        self.tensors = list(stored_tensors(files))
-        self.files = list(_files(folder))
+    def __init__(self, checkpoint: Format) -> None:
+        self.checkpoint, self.folder = checkpoint, checkpoint.contents.folder
+        files = checkpoint.files
+        self.tensors = [stored for file in files for stored in headers(file)]
+        # A file by itself is all of its checkpoint, whatever lies beside it.
+        alone = checkpoint.path.is_file()
+        self.files = [Path(checkpoint.path.name)] if alone else list(_files(self.folder))
         names = {stored.name for stored in self.tensors}
-        others = [file for file in sorted(folder.glob("*.safetensors")) if file not in files]
+        others = [] if alone else [file for file in sorted(self.folder.glob("*.safetensors")) if file not in files]
         again = [file.name for file in others if names & {stored.name for stored in stored_tensors([file])}]
-        again += [file.name for pattern in _OTHER_FORMATS for file in sorted(folder.glob(pattern))]
+        if not alone:
+            found = [file for pattern in _OTHER_FORMATS for file in sorted(self.folder.glob(pattern))]
+            again += [file.name for file in found if file not in files]
         if again:
             raise InputError(
-                f"{folder} holds the same weights a second time ({', '.join(dict.fromkeys(again))}), which would come "
-                "back untrained; copy the checkpoint without them"
+                f"{self.folder} holds the same weights a second time ({', '.join(dict.fromkeys(again))}), which would "
+                "come back untrained; copy the checkpoint without them"
             )
 
-    def unread(self, model: HuggingFaceModel) -> list[str]:
+    def unread(self, model: PretrainedModel) -> list[str]:
         """Return the tensors that a model does not read, once all others were seen to go back as they came.
 
         Args:
@@ -63,19 +69,20 @@ class Source:
         Raises:
             InputError: a tensor that it reads would not go back as it is.
         """
-        weights = self._by_name(model)
-        for stored in self.tensors:
-            if stored.name in weights:
-                with safe_open(stored.file, framework="pt") as file:
-                    there = _bytes(file.get_tensor(stored.name))
-                if not torch.equal(there, _as_stored(weights[stored.name], stored)):
+        weights = self.checkpoint.named(model)
+        for file, stored_in_file in self._by_file():
+            there = _tensors(file)
+            for stored in stored_in_file:
+                if stored.name in weights and not torch.equal(
+                    _bytes(there(stored.name)), _as_stored(weights[stored.name], stored)
+                ):
                     raise InputError(
-                        f"{stored.file} holds {stored.name} with other values than transformers reads, so that it "
+                        f"{stored.file} holds {stored.name} with other values than the model reads, so that it "
                         "cannot be given back as it is"
                     )
         return [stored.name for stored in self.tensors if stored.name not in weights]
 
-    def write(self, model: HuggingFaceModel, out: Path, place: Callable[[Path], Path] = lambda file: file) -> None:
+    def write(self, model: PretrainedModel, out: Path, place: Callable[[Path], Path] = lambda file: file) -> None:
         """Copy all files, with the weights of a model in the places of those that it was loaded with.
 
         Args:
@@ -83,35 +90,16 @@ class Source:
             out: a folder that exists.
             place: where in it a file of the source goes.
         """
-        weights = self._by_name(model)
+        weights = self.checkpoint.named(model)
         for file in self.files:
             self._copy(file, out / place(file))
-        for stored in self.tensors:
-            if stored.name in weights:
-                with (out / stored.file.name).open("r+b") as written:
-                    written.seek(stored.begin)
-                    written.write(_as_stored(weights[stored.name], stored).numpy().data)
+        for file, stored_in_file in self._by_file():
+            changed = [(each, _as_stored(weights[each.name], each)) for each in stored_in_file if each.name in weights]
+            (_write_pickle if file.suffix in PICKLED else _write_bytes)(out / file.name, changed)
 
-    def _by_name(self, model: HuggingFaceModel) -> dict[str, Tensor]:
-        """Return the floating-point weights of a model by their names in the folder."""
-        from transformers.core_model_loading import revert_weight_conversion
-
-        weights = {name.removeprefix("model."): weight for name, weight in model.state_dict().items()}
-        try:
-            named = revert_weight_conversion(model.model, weights)
-        # Conversions of any architecture, of which some cannot be reverted.
-        except Exception as error:
-            why = reason_of(error)
-            raise InputError(f"transformers does not give the weights of {self.folder} back: {why}") from error
-        stored, base = {each.name for each in self.tensors}, f"{model.model.base_model_prefix}."
-        found, left = dict[str, Tensor](), dict[str, Tensor]()
-        for name, weight in named.items():
-            own = next((own for own in (name, name.removeprefix(base)) if own in stored), None)
-            (left if own is None else found)[own or name] = weight
-        tied = {weight.data_ptr() for weight in found.values()}
-        if lost := [name for name, weight in left.items() if weight.data_ptr() not in tied]:
-            raise InputError(f"{self.folder} has no place for {', '.join(lost[:3])}, which its model holds")
-        return {name: weight for name, weight in found.items() if weight.is_floating_point()}
+    def _by_file(self) -> Iterator[tuple[Path, list[Stored]]]:
+        for file in dict.fromkeys(stored.file for stored in self.tensors):
+            yield file, [stored for stored in self.tensors if stored.file == file]
 
     def _copy(self, file: Path, target: Path) -> None:
         """Copy a file; links within the folder stay such, others are the file that they stand for."""
@@ -164,6 +152,33 @@ def _files(folder: Path) -> Iterator[Path]:
             if not (target.is_file() or (target.is_dir() and file.is_symlink())):
                 raise InputError(f"{file} is {'a link to nothing' if file.is_symlink() else 'no ordinary file'}")
             yield file.relative_to(root)
+
+
+def _tensors(file: Path) -> Callable[[str], Tensor]:
+    """Return what gives the tensors in a file by their names."""
+    if file.suffix in PICKLED:
+        return read_pickle(file, on_disk=True).__getitem__
+    return safe_open(file, framework="pt").get_tensor
+
+
+def _write_bytes(file: Path, changed: Sequence[tuple[Stored, Tensor]]) -> None:
+    """Put bytes in their places in a file of safetensors."""
+    with file.open("r+b") as written:
+        for stored, data in changed:
+            written.seek(stored.begin)
+            written.write(data.numpy().data)
+
+
+def _write_pickle(file: Path, changed: Sequence[tuple[Stored, Tensor]]) -> None:
+    """Write a pickle again with other values; one whose values are as they were stays byte for byte."""
+    held, same = read_pickle(file), True
+    for stored, data in changed:
+        if not torch.equal(_bytes(held[stored.name]), data):
+            same = False
+            # In place: tensors that share their numbers do so afterwards, and the order of names stays.
+            held[stored.name].copy_(data.view(held[stored.name].dtype).view(held[stored.name].shape))
+    if not same:
+        torch.save(held, file)
 
 
 def _as_stored(weight: Tensor, stored: Stored) -> Tensor:

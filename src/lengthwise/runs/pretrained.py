@@ -56,9 +56,11 @@ def measured(
     Raises:
         InputError: its tokenizer is missing, or settings are wrong.
     """
-    separated = any(override.startswith("task.text.separator=") for override in overrides)
-    text: dict[str, Any] = {"source": _source(data), "tokenizer": str(checkpoint.tokenizer)}
-    text["separator"] = None if separated else checkpoint.separator
+    said = {name for name in ("tokenizer", "separator") if any(o.startswith(f"task.text.{name}=") for o in overrides)}
+    text: dict[str, Any] = {"source": _source(data)}
+    if "tokenizer" not in said:
+        text["tokenizer"] = str(checkpoint.tokenizer)
+        text["separator"] = None if "separator" in said else checkpoint.separator
     settings = _SETTINGS["defaults"] | {
         "format": FORMAT,
         "name": re.sub(r"^[^A-Za-z0-9_]+|[^A-Za-z0-9_.-]", "_", checkpoint.path.resolve().name),

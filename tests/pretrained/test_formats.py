@@ -1,0 +1,218 @@
+"""Checkpoints in the formats of the packages that published them: read, repaired, and given back as they came."""
+
+# ruff: noqa: E402
+
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
+
+from official_checkpoints import OFFICIAL, change_settings
+from safetensors import safe_open
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from lengthwise.cli.main import app
+from lengthwise.errors import InputError
+from lengthwise.interventions.passing import StatePassingConfig
+from lengthwise.pretrained.checkpoint import Checkpoint
+from lengthwise.pretrained.clauses import TRAINING
+from lengthwise.pretrained.contents import Contents, read_pickle
+
+KNOWN = json.loads(Path(__file__).with_name("official_logits.json").read_text())
+"""Logits of the small checkpoints after the last of `TOKENS`, from the code that met those of the official packages."""
+TOKENS = torch.arange(22).reshape(2, 11) % 37
+FIXTURES = os.environ.get("LENGTHWISE_FIXTURES", "")
+"""A folder of weights, tokens and logits that the official packages gave: ``state_spaces_mamba1.safetensors``, ..."""
+
+
+@pytest.fixture(params=OFFICIAL)
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return OFFICIAL[request.param](tmp_path / request.param)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_logits_are_those_of_the_official_package(folder: Path) -> None:
+    with torch.no_grad():
+        found = Checkpoint(folder).model()(TOKENS).logits[:, -1, :4]
+    torch.testing.assert_close(found, torch.tensor(KNOWN[folder.name]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_state_is_carried(folder: Path) -> None:
+    Checkpoint(folder).require(TRAINING)
+
+
+def test_what_is_not_trained_comes_back_byte_for_byte_and_what_is_under_its_name(folder: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(folder)
+    assert checkpoint.unread == []
+    model = checkpoint.model()
+    model.save(tmp_path / "same")
+    assert files(tmp_path / "same") == files(folder)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    start = StatePassingConfig().build().begin(model, len(TOKENS), torch.Generator())
+    model.train()(TOKENS, start).logits.square().mean().backward()
+    optimiser.step()
+    model.save(tmp_path / "trained")
+    again = Checkpoint(tmp_path / "trained").model()
+    with torch.no_grad():
+        assert torch.equal(again(TOKENS).logits, model.eval()(TOKENS).logits)
+    before, after = (Contents(path).read() for path in (folder, tmp_path / "trained"))
+    assert list(before) == list(after)
+    for name, tensor in before.items():
+        assert (after[name].shape, after[name].dtype) == (tensor.shape, tensor.dtype), name
+    gradients = {name for name, p in model.named_parameters() if p.grad is not None and bool(p.grad.abs().max() > 0)}
+    assert len(gradients) == len(list(model.parameters()))
+    assert not any(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_sixteen_bits_are_promoted_and_come_back(name: str, tmp_path: Path) -> None:
+    folder = OFFICIAL[name](tmp_path / "half", torch.bfloat16)
+    model = Checkpoint(folder).model()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert bool(model(TOKENS).logits.isfinite().all())
+    model.save(tmp_path / "out")
+    assert files(tmp_path / "out") == files(folder)
+
+
+def rename(folder: Path) -> None:
+    held = read_pickle(folder / "pytorch_model.bin")
+    held["backbone.layers.0.norm_2.weight"] = held.pop("backbone.layers.0.norm.weight")
+    torch.save(held, folder / "pytorch_model.bin")
+
+
+def add(folder: Path) -> None:
+    held = read_pickle(folder / "pytorch_model.bin")
+    torch.save(held | {"backbone.layers.0.mlp.fc1.weight": torch.ones(2)}, folder / "pytorch_model.bin")
+
+
+def not_finite(folder: Path) -> None:
+    held = read_pickle(folder / "pytorch_model.bin")
+    held["backbone.norm_f.weight"][0] = torch.nan
+    torch.save(held, folder / "pytorch_model.bin")
+
+
+def integers(folder: Path) -> None:
+    held = read_pickle(folder / "pytorch_model.bin")
+    torch.save(held | {"backbone.norm_f.weight": torch.ones(16, dtype=torch.int8)}, folder / "pytorch_model.bin")
+
+
+def code(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Path}))
+
+
+def cut(folder: Path) -> None:
+    data = (folder / "pytorch_model.bin").read_bytes()
+    (folder / "pytorch_model.bin").write_bytes(data[: len(data) // 2])
+
+
+def nothing(folder: Path) -> None:
+    (folder / "pytorch_model.bin").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: change_settings(f, attn_layer_idx=[1]), r"attn_layer_idx \[1\] is attention layers .*\(a hybrid\)"),
+        (
+            lambda f: change_settings(f, d_intermediate=32),
+            r"d_intermediate 32 is a variant that is not read here; only 0",
+        ),
+        (
+            lambda f: change_settings(f, ssm_cfg={"layer": "Mamba3"}),
+            r"'Mamba3' is not read here; only Mamba1 and Mamba2",
+        ),
+        (
+            lambda f: change_settings(f, ssm_cfg={"layer": "Mamba2", "D_has_hdim": True}),
+            r"ssm_cfg\.D_has_hdim is a var",
+        ),
+        (
+            lambda f: change_settings(f, n_layer=3),
+            r"describes 3 layers of width 16, and the weights are those of 2 layers",
+        ),
+        (
+            lambda f: change_settings(f, ssm_cfg={"layer": "Mamba2", "headdim": 5}),
+            r"values that no mamba2 has: Inconsistent configuration",
+        ),
+        (lambda f: change_settings(f, quantization_config={"bits": 4}), r"is quantised \(config\.json has a quanti"),
+        (rename, r"is no whole mamba2: it lacks backbone\.layers\.0\.norm\.weight$"),
+        (add, r"holds backbone\.layers\.0\.mlp\.fc1\.weight that no mamba2 has: it is a variant"),
+        (not_finite, r"not a finite number: backbone\.norm_f\.weight"),
+        (integers, r"is quantised \(backbone\.norm_f\.weight is int8\).* 16 or 32 bits"),
+        (code, r"no file of tensors alone, or it is damaged \(.*can run code when it is opened"),
+        (cut, r"no file of tensors alone, or it is damaged"),
+        (nothing, r"has no tensor backbone\.embedding\.weight"),
+    ],
+)
+def test_variants_and_damage_of_mamba_are_named(spoil: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+    folder = OFFICIAL["mamba2"](tmp_path / "mamba2")
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        _ = Checkpoint(folder).loaded
+
+
+def test_near_misses_are_named_by_the_commands(tmp_path: Path) -> None:
+    (tmp_path / "quantised").mkdir()
+    (tmp_path / "quantised" / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
+    (tmp_path / "notes.txt").write_text("")
+    for target, message in [
+        ("state-spaces/mamba2-130m", "`hf download state-spaces/mamba2-130m --local-dir FOLDER`"),
+        (tmp_path / "quantised", "model-Q4_K_M.gguf, which was made for llama.cpp"),
+        (tmp_path / "notes.txt", "is no file of weights"),
+    ]:
+        for command in (["check"], ["diagnose", "--data", "stdlib"]):
+            path = target if command == ["check"] else f"hf:{target}"
+            ended = CliRunner().invoke(app, [*command, str(path)])
+            assert (ended.exit_code, message in " ".join(ended.stderr.split())) == (2, True), ended.output
+
+
+def test_the_command_tells_the_format_and_takes_known_logits(tmp_path: Path) -> None:
+    folder = OFFICIAL["mamba2"](tmp_path / "mamba2")
+    with torch.no_grad():
+        logits = Checkpoint(folder).model()(TOKENS).logits
+    save_file({"tokens": TOKENS, "logits": logits}, tmp_path / "right.safetensors")
+    save_file({"tokens": TOKENS, "logits": logits[:, -1] + 1e-3}, tmp_path / "wrong.safetensors")
+    for name, code in [("right", 0), ("wrong", 1)]:
+        command = ["check", str(folder), "--json", "--expected", str(tmp_path / f"{name}.safetensors")]
+        ended = CliRunner().invoke(app, command)
+        found = json.loads(ended.stdout)
+        assert (ended.exit_code, found["format"], found["family"]) == (code, "MambaSSM", "mamba2")
+        holds = {each["clause"]: each["holds"] for each in found["findings"]}
+        assert holds.pop("logits as of its own package") is (code == 0)
+        assert all(holds.values())
+        assert "given back byte for byte" in holds
+    save_file({"tokens": TOKENS}, tmp_path / "wrong.safetensors")
+    assert "should hold tokens and logits" in CliRunner().invoke(app, command).stderr
+
+
+def fixture(name: str, folder: Path) -> tuple[Path, torch.Tensor, torch.Tensor]:
+    """Write what a file of fixtures holds as an official folder; return it, its tokens and its logits."""
+    folder.mkdir()
+    with safe_open(Path(FIXTURES) / f"{name}.safetensors", "pt") as file:
+        held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        settings = (file.metadata() or {}).get("config")
+    weights = {key.removeprefix("weights."): t for key, t in held.items() if key.startswith("weights.")}
+    if name.startswith("state_spaces"):
+        layer = {"layer": "Mamba2", "d_state": 16, "headdim": 16} if name.endswith("2") else {}
+        settings = json.dumps({"d_model": 64, "n_layer": 2, "ssm_cfg": layer})
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "config.json").write_text(settings or "{}")
+    return folder, held["tokens"], held["logits"]
+
+
+@pytest.mark.skipif(not FIXTURES, reason="LENGTHWISE_FIXTURES names no folder of official logits")
+@pytest.mark.parametrize("name", ["state_spaces_mamba1", "state_spaces_mamba2"])
+def test_logits_that_the_official_packages_gave(name: str, tmp_path: Path) -> None:
+    folder, tokens, logits = fixture(name, tmp_path / name)
+    with torch.no_grad():
+        torch.testing.assert_close(Checkpoint(folder).model()(tokens).logits, logits, rtol=0, atol=1e-5)
