@@ -72,7 +72,8 @@ def checkpoint(folder: Path) -> None:
 
 TRAIN, EVALUATE = ("train", "tiny.yaml"), ("evaluate", "runs/tiny")
 UNIT_RUN = ("train", "unit.yaml")
-SAVE = ("post-train", "hf:source", "--data", "text.txt", "--out", "saved", "--steps", "4", "--batch-size", "4")
+SOURCE = ("hf:source", "--data", "text.txt")
+SAVE = ("post-train", *SOURCE, "--out", "saved", "--steps", "4", "--batch-size", "4")
 FEW = ("--context", "8", "--reach", "4", "--rows", "4", "--set", "evaluation.remembrance.starts=2")
 COMMANDS = [
     Command("train", TRAIN, ()),
@@ -82,6 +83,8 @@ COMMANDS = [
     Command("certify", ("certify", "runs/unit"), (UNIT_RUN,)),
     Command("keep", ("keep", "runs", "--out", "kept"), (TRAIN, EVALUATE)),
     Command("results", ("results", "runs", "--out", "table.parquet"), (TRAIN, EVALUATE)),
+    Command("report", ("report", "runs", "--out", "page"), (TRAIN, EVALUATE)),
+    Command("diagnose", ("diagnose", *SOURCE, "--out", "page", *FEW), (), checkpoint),
     Command("export", ("export", "runs/tiny/seed-0"), (TRAIN, ("certify", "runs/tiny", "--method", "black_box"))),
     Command("sweep", ("sweep", "grid.sweep.yaml", "--workers", "1"), ()),
 ]
@@ -162,6 +165,9 @@ def contents(folder: Path) -> dict[str, Any]:
             found[name] = "a journal"
         elif path.suffix == ".jsonl":
             found[name] = [plain(json.loads(line)) for line in path.read_text().splitlines()]
+        elif path.suffix == ".pdf":
+            # The program that makes them orders what is in them by chance.
+            found[name] = (data := path.read_bytes())[:5], data.rstrip()[-5:]
         else:
             found[name] = path.read_bytes()
     return found
