@@ -8,17 +8,21 @@ from typing import Any
 import pytest
 import yaml
 from fuzzing import EXTREMES, complaint, damage_bytes, damage_settings, leave_after_a_step, told
-from small_tasks import NUMBERS, small_task
+from small_tasks import small_task
 
+from lengthwise.errors import InputError
 from lengthwise.interventions import INTERVENTIONS
-from lengthwise.models import MIXERS, OPERATORS
+from lengthwise.models import MIXERS, MODELS, OPERATORS
+from lengthwise.registry import Registry
 from lengthwise.runs.recipe import validate_recipe
 from lengthwise.tasks import LANGUAGES, TASKS
 from lengthwise.training import CURRICULA, OBJECTIVES
 
 pytestmark = [pytest.mark.fuzz, pytest.mark.filterwarnings("default")]
 
-_TASKS = ["classification", *NUMBERS]
+_TASKS = list(TASKS)
+_PARTS = {"mixer": MIXERS, "operator": OPERATORS}
+_SMALL = {"width": 8, "layers": 1}
 _STANDS_FOR = [*TASKS, *MIXERS, *OPERATORS, *OBJECTIVES, *INTERVENTIONS, *CURRICULA, *LANGUAGES]
 """Names that mean something somewhere."""
 _TAILS = [
@@ -28,19 +32,32 @@ _TAILS = [
 """Lines that mean something to a reader of YAML."""
 
 
+def _one(registry: Registry, chance: random.Random) -> dict[str, Any]:
+    """Return the settings of a small part of a registry: whatever it is made of comes from the other registries."""
+    # Those that need more than a name are of checkpoints, which have a fuzzer of their own.
+    kinds = {name: registry.load(name).model_fields for name in registry}
+    names = [name for name, fields in kinds.items() if not any(field.is_required() for field in fields.values())]
+    name = chance.choice(names)
+    parts = {part: _one(of, chance) for part, of in _PARTS.items() if part in kinds[name]}
+    return {"name": name} | {key: value for key, value in _SMALL.items() if key in kinds[name]} | parts
+
+
 def _settings(name: str, folder: Path, chance: random.Random) -> dict[str, Any]:
-    """Return a recipe of a small run, written out with all that it may say."""
-    mixer = chance.choice([mixer for mixer in MIXERS if mixer != "attention"])
-    backbone = {"name": "backbone", "width": 8, "layers": 1, "mixer": {"name": mixer}}
-    model = chance.choice([backbone, {"name": "ldru", "width": 8, "operator": {"name": "mlp"}}])
-    settings = {
+    """Return a recipe of a small run, written out with all that it may say; without that where it is refused."""
+    settings: dict[str, Any] = {
         "name": "small",
         "task": small_task(name, folder).model_dump(mode="json"),
-        "model": model,
-        "training": {"steps": 3, "batch_size": 4, "stop": {"loss_below": 0.01}, "curriculum": {"name": "growing"}},
+        "model": _one(MODELS, chance),
+        "training": {"steps": 3, "batch_size": 4, "stop": {"loss_below": 0.01}, "curriculum": _one(CURRICULA, chance)},
         "evaluation": {"curve_every": 1},
     }
-    return validate_recipe(settings, "small").settings()
+    for part, registry in (("objective", OBJECTIVES), ("intervention", INTERVENTIONS)):
+        if chance.random() < 0.3:
+            settings[part] = _one(registry, chance)
+    try:
+        return validate_recipe(settings, "small").settings()
+    except InputError:
+        return settings
 
 
 @pytest.mark.parametrize("name", _TASKS)

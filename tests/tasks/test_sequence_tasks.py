@@ -1,6 +1,7 @@
 """What each task that is no language reads and asks, checked by other means than those that made it."""
 
 import gzip
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,46 @@ def test_lengths_without_expressions_are_left_out() -> None:
         task.sample(rng(), 1, Point({"length": 5, "arguments": 2, "depth": 2}))
     with pytest.raises(InputError, match="no expression has 2, 3 tokens"):
         ListOps(lengths=(3, 2)).points("test")
+
+
+def _shapes(longest: int) -> set[tuple[int, int, int]]:
+    """Return size, most arguments and depth of every expression, a digit among them, up to a size."""
+    shapes = {(1, 0, 0)}
+    while True:
+        # Size of all arguments together, how many, the most arguments in one of them, and the depth of one.
+        joined = {(0, 0, 0, 0)}
+        while True:
+            more = {
+                (size + own, count + 1, max(most, wide), max(depth, deep))
+                for size, count, most, depth in joined
+                for own, wide, deep in shapes
+                if size + own <= longest - 2
+            }
+            if more <= joined:
+                break
+            joined |= more
+        found = {(size + 2, max(count, most), depth + 1) for size, count, most, depth in joined if count > 1}
+        if found <= shapes:
+            return shapes
+        shapes |= found
+
+
+def test_there_are_expressions_at_just_the_points_that_are_said_to_have_some() -> None:
+    shapes = _shapes(18) - {(1, 0, 0)}
+    for arguments, depth, most, deep in itertools.product((2, 3, 5), (1, 2), (2, 3, 4, 6, 7), (1, 2, 3, 5)):
+        task = ListOps(arguments=arguments, depth=depth, test_arguments=(4, 6, 7), test_depths=(3, 5))
+        wider = max(n for n in (0, arguments, 4, 6) if n < most) if most > arguments else 0
+        deeper = max(n for n in (0, depth, 3) if n < deep) if deep > depth else 0
+        has = {size for size, wide, nested in shapes if wider < wide <= most and deeper < nested <= deep}
+        assert has == {size for size in range(1, 19) if task._exist(size, most, deep)}, (task, most, deep)
+
+
+def test_points_without_expressions_are_refused_before_anything_is_drawn() -> None:
+    # A digit, or four tokens and more: with ten, an operation of six or seven arguments leaves room for none.
+    task = ListOps(lengths=(10,), test_arguments=(7,), test_depths=())
+    assert [point.axes["arguments"] for point in task.points("test")] == [5]
+    with pytest.raises(InputError, match=r"there is no expression at .*'arguments': 7"):
+        task.sample(rng(), 1, Point({"length": 10, "arguments": 7, "depth": 4}))
 
 
 def words_of(task: Any, row: np.ndarray) -> list[str]:

@@ -241,12 +241,15 @@ class ListOps(Task):
         return (wider if most > self.arguments else 0, deeper if depth > self.depth else 0)
 
     def _exist(self, length: int, most: int, depth: int) -> bool:
-        """Return whether there are such expressions."""
-        if length < 2 or most < 2 or depth < 1 or not _sizes(length, most, depth)[depth][1][length]:
+        """Return whether there are such expressions, those that go beyond training as a point says."""
+        if length < 2 or most < 2 or depth < 1:
             return False
         wider, deeper = self._beyond(most, depth)
-        # The smallest are an operation of that many digits, and operations inside each other with a digit each.
-        return length >= max(wider + 3, 3 * (deeper + 1) + 1)
+        # What is nested can change places, so that the widest operation is the outermost: the size stays.
+        inside = _sizes(length, most, depth)[depth - 1]
+        widest = any(inside[count][length - 2] for count in range(max(wider + 1, 2), most + 1))
+        # An operation more than may be passed over are inside each other, all but the widest with two arguments.
+        return widest and length >= max(wider + 3, 4) + 3 * deeper
 
 
 @cache
