@@ -56,13 +56,22 @@ def rewritten(page: str, sentence: str) -> str | None:
     return page
 
 
+_NAMES = (
+    r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d|Qwen3|S5|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
+)
+"""Languages, models and types whose names have numbers."""
+_SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>"
+"""Programs, pictures, citations and where links lead."""
+_TRIAL = re.compile(r"\btrials?\b|not in\W+(results)?\b", re.IGNORECASE)
+
+
 def unchecked(page: str, sentences: Iterable[str]) -> list[str]:
-    """Return what a page says with numbers that no sentence has, of results: outside of programs, links and trials."""
-    text = re.sub(r"```.*?```|\]\([^)]*\)|`[^`]*`", " ", page, flags=re.DOTALL)
-    for sentence in sorted(map(squeezed, sentences), key=len, reverse=True):
-        words = squeezed(re.sub(r"\]\([^)]*\)|`[^`]*`", " ", sentence))
-        text = squeezed(text).replace(words, " ")
-    return [said for said in re.split(r"(?<=[.:;|]) ", text) if re.search(r"\d", said)]
+    """Return sentences and cells with numbers that nothing is asked for, and that are not called a trial."""
+    text = squeezed(re.sub(_SHOWN, " ", page, flags=re.DOTALL))
+    for sentence in sorted(sentences, key=len, reverse=True):
+        text = squeezed(text).replace(squeezed(re.sub(_SHOWN, " ", sentence)), " ")
+    kept = [said for said in re.split(r"(?<=[.|]) ", re.sub(_NAMES, "", text)) if not _TRIAL.search(said)]
+    return [said for said in kept if re.search(r"\d", said)]
 
 
 def _words(text: str) -> str:

@@ -1,13 +1,15 @@
 """Sentences and tables of ``docs/language_models.md`` that hold numbers, as the rows give them."""
 
+import json
 from collections.abc import Iterator
 from functools import cache
 
-from measured import line, table
+from measured import ROOT, line, runs, table
 
 from lengthwise.evaluation.losses import perplexity
 from lengthwise.evaluation.rows import Row
-from lengthwise.report.diagnosed import Diagnosed
+from lengthwise.report.diagnosed import MULTIPLES, Diagnosed
+from lengthwise.runs.recipe import load_recipe
 from lengthwise.runs.rows import RESERVED
 
 INTERVENTIONS = ("base", "zero", "state_passing", "tbptt")
@@ -47,9 +49,61 @@ def sentences() -> Iterator[str]:
         yield from (
             _line(mixer, training, models(mixer)[training]) for training in TRAININGS if training in models(mixer)
         )
+    yield from _headers()
+    yield from _recipes()
     yield from _settings()
     yield from _budgets()
     yield from _reading()
+    yield from _tried()
+    yield from _speed()
+
+
+def _headers() -> Iterator[str]:
+    at = [f"at {multiple} T" for multiple in MULTIPLES]
+    yield line("mixer", "training", "in context", "against zero", *at, "state at T", f"state at {MULTIPLES[-1]} T")
+    for first in (["T"], ["times 20 a parameter"], ["K", "state, elements"]):
+        yield line(*first, "in context", *at)
+    of = [f"{states}: in context | {at[-1]}" for states in ("from passed states", "from zero")]
+    yield line("windows, of those of the training", *of)
+
+
+def _recipes() -> Iterator[str]:
+    base, passed = (load_recipe(f"text/mamba2/{name}") for name in ("base", "state_passing"))
+    context, reach = base.settings()["task"]["context"], base.settings()["evaluation"]["perplexity"]["reach"]
+    assert reach == MULTIPLES[-1]
+    yield f"{context} at a time, and are measured on held-out modules to {reach} times that"
+    steps = passed.training.steps
+    assert {run.head.step for run in runs(*(f"text/{mixer}" for mixer in MIXERS))} >= {steps}
+    yield f"is the same model after {steps} steps from"
+    yield f"and {steps} steps of state passing or TBPTT mend it"
+    seen = {
+        mixer: [models(mixer)[of][0].head.sequences for of in ("base", "zero")] for mixer in ("mamba2", "gla", "rwkv6")
+    }
+    (all_of, some), (others, more) = seen["mamba2"], seen["gla"]
+    assert seen["rwkv6"] == seen["gla"]
+    yield (
+        f"{steps} steps are {some:,} windows of Mamba-2, {100 * some / all_of:.0f} % of the {all_of:,} that its "
+        f"training read, and {more:,} or {100 * more / others:.0f} % of GLA and RWKV-6"
+    )
+    assert {model.head.seed for mixer in seen for model in models(mixer)["base"]} == {0, 1, 2}
+    yield "Three numbers are seeds 0, 1 and 2"
+    yield f"over {base.settings()['evaluation']['remembrance']['reach']} T: how far"
+    (windows,) = {run.settings["training"]["batch_size"] for run in runs("text/repair")}
+    yield f"{windows} windows a step, seeds 0, 1 and 2 (`text/repair`)"
+    of_context = runs("text/context")
+    (steps,) = {run.head.step for run in of_context}
+    (symbols,) = {run.settings["training"]["batch_size"] * run.settings["task"]["context"] for run in of_context}
+    yield f"{steps:,} steps of {symbols:,} symbols, one seed"
+    few = runs("text/budget")
+    (size,), (width,) = {run.head.parameters for run in few}, {run.settings["model"]["width"] for run in few}
+    times = [run.head.sequences * run.settings["task"]["context"] / (20 * (size or 0)) for run in few]
+    assert sorted(map(round, times)) == sorted(int(run.head.recipe.rpartition("/")[2]) for run in few)
+    yield (
+        f"Mamba-2 of width {width} ({(size or 0) / 1000:.0f} thousand parameters with the same state for each head) on "
+        f"{min(times):.0f} to {max(times):.0f} times 20 symbols a parameter"
+    )
+    (context,) = {run.settings["task"]["context"] for run in runs("text/state")}
+    yield f"The same with T = {context} and K states a channel (`text/state`, and `text/context/64` for {context})"
 
 
 def cost(folder: str, training: str) -> list[float]:
@@ -98,6 +152,22 @@ def _budgets() -> Iterator[str]:
             )
         ]
         yield line(f"*{share} %*", *columns)
+    base_line = [" / ".join(f"{value:.3f}" for value in of) for of in
+                 ([_inside(model) for model in models("mamba2")["base"]], ratios("mamba2", "base"))]  # fmt: skip
+    yield line("*none*", *base_line, *base_line)
+    assert max(ratios("repair", "30")) < 1.005
+    yield "**30 % of the windows mend all three seeds**"
+    assert max(ratios("repair", "3")) < 1.25
+    assert all(
+        one < 1 + (before - 1) / 2 for one, before in zip(ratios("repair", "1"), ratios("mamba2", "base"), strict=True)
+    )
+    yield "and with 1 and 3 % most of the failure is gone"
+    above = [
+        100 * (_inside(one) / _inside(other) - 1)
+        for share in ("1", "3", "10", "30")
+        for one, other in zip(models("repair")[share], models("repair")[f"zero_{share}"], strict=True)
+    ]
+    yield f"the passed states cost {_span(above)} against the control"
     whole = {model.head.seed: _inside(model) for model in models("mamba2")["base"]}
     costs = [_inside(model) / whole[model.head.seed] for model in models("repair")["30"]]
     yield f"at the perplexity in context that the base had ({min(costs):.3f} to {max(costs):.3f} times)"
@@ -153,6 +223,69 @@ def _reading() -> Iterator[str]:
         of = kind.replace(" ", "_")
         verb = "ends at" if kind == "random noise" else "at"
         yield f"{kind} {verb} {_each(ratios('mamba2', of), 3)} for {_span(cost('mamba2', of))}"
+
+
+def _tried() -> Iterator[str]:
+    of: dict[tuple[str, int, float, str], list[Diagnosed]] = {}
+    for run in runs("text/tried"):
+        if not run.settings.get("start"):
+            mixer = run.settings["model"]["mixer"]
+            rates = " to ".join(f"{rate:g}" for rate in mixer.get("initial_rates", "")) or "-"
+            key = mixer["name"], run.settings["task"]["context"], _rate(run.head.digest), rates
+            every = [one for each in models("tried").values() for one in each]
+            of.setdefault(key, []).extend(one for one in every if one.head == run.head)
+    for (mixer, context, rate, rates), own in of.items():
+        seeds = ", ".join(str(one.head.seed) for one in own)
+        yield line(mixer, context, f"{rate:g}", rates, seeds, ", ".join(f"{value:.2f}" for value in _ratios(own, 64)))
+    yield line("mixer", "T", "learning rate", "first decay rates", "seeds", "at 64 T")
+    slow, *noise = (
+        [one for one in models("tried")[kind] if "gla" in one.head.recipe]
+        for kind in ("base", "random_noise", "fitted_noise")
+    )
+    assert sum(value > 1.05 for value in _ratios(slow, 64)) == 1
+    yield f"At a rate of {_rate(slow[0].head.digest):g} GLA failed with one seed of three"
+    better, worse = (sorted(map(_inside, some)) for some in (models("gla")["base"], slow))
+    spans = [f"{of[0]:.2f} to {of[-1]:.2f}" for of in (better, worse)]
+    yield f"are the better ones in context: {' instead of '.join(spans)}"
+    left = [_ratios(kind, 64)[0] for kind in noise]
+    yield f"({_each(left, 2)} of {_ratios(slow, 64)[0]:.2f}, `results/text/tried`)"
+    ends = [models("gla")[name][0].deviations or () for name in ("base", "state_passing")]
+    before, after = (last.value / first.value for first, last in ends)
+    yield f"GLA's grows {before:.1f}-fold from T to 64 T with seed 0 before its repair, and {after:.1f}-fold after"
+
+
+def _speed() -> Iterator[str]:
+    record, steps = (
+        json.loads((ROOT / f"results/benchmarks/{name}.json").read_text(encoding="utf-8"))
+        for name in ("mixers", "interventions")
+    )
+    sizes, found = record["sizes"], record["ratios"]
+    yield f"width {sizes['width']}, {sizes['layers']} layers, {sizes['batch']} x {sizes['length']} tokens, forward"
+    yield f"transformers {record['transformers'].rpartition('.')[0]} without kernels"
+    names = {"mamba1": "Mamba-1", "mamba2": "Mamba-2", "gated_deltanet": "Gated DeltaNet", "deltanet": "DeltaNet",
+             "gla": "GLA", "rwkv6": "RWKV-6", "lstm": "LSTM"}  # fmt: skip
+    peers = {
+        "mamba1": f"{found['mamba1, 1 layer: times as fast as transformers Mamba, 1 layer']:.0f} (one layer)",
+        "mamba2": f"{found['mamba2: times as fast as transformers Mamba2']:.2f}",
+        "gated_deltanet": f"{found['gated_deltanet: times as fast as transformers Qwen3Next']:.2f} (Qwen3-Next)",
+    }
+    for mixer, name in names.items():
+        speed, share = found[f"{mixer}: tokens a second, both ways"], found[f"{mixer}: fraction of the matmul rate"]
+        yield line(name, f"{speed:,.0f}", peers.get(mixer, ""), f"{share:.2f}").replace("|  |", "| |")
+    of = ("time a token at 131,072", "peak memory at 131,072")
+    time, memory = ([value for name, value in found.items() if f"{what} over 1,024" in name] for what in of)
+    yield (
+        f"A token at 131,072 takes {min(time):.2f} to {max(time):.2f} times as long as one at 1,024, "
+        f"in {min(memory):.2f} to {max(memory):.2f} times the memory"
+    )
+    added = [100 * value for name, value in steps["ratios"].items() if "state_passing: added to a step" in name]
+    yield f"State passing adds {_span(added)} to a step"
+
+
+def _rate(digest: str) -> float:
+    (rate,) = {run.settings["training"]["optimiser"]["learning_rate"] for run in runs("text/tried")
+               if run.head.digest == digest}  # fmt: skip
+    return rate
 
 
 def _line(mixer: str, training: str, of: list[Diagnosed]) -> str:

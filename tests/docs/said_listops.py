@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import polars as pl
-from measured import errors, rows, runs, samples, table
+from measured import errors, line, rows, runs, samples, table
 
 from lengthwise.report.words import percent
 
@@ -17,6 +17,16 @@ def sentences() -> Iterator[str]:
     found = [run for run in runs("listops") if run.head.recipe == RECIPE]
     (sequences,) = {run.head.sequences for run in found}
     yield f"{sequences:,} strings with one label each"
+    (task,) = {(of["train"]["minimum"], of["train"]["maximum"], of["arguments"], of["depth"])
+               for run in found for of in [run.settings["task"]]}  # fmt: skip
+    yield f"of {task[0]} to {task[1]} tokens, with at most {task[2]} arguments and {task[3]} levels"
+    (few, levels), (more, _), (most, _), (_, deep), (_, deepest) = SHAPES
+    assert (few, levels) == task[2:]
+    beyond = [f"{few + 1} to {more} arguments", f"{more + 1} to {most} arguments"]
+    beyond += [f"{levels + 1} to {deep} levels", f"{deep + 1} to {deepest} levels"]
+    yield line("tokens", "as in training", *beyond, "top digits")
+    (proved,) = {run.attachments["certificate"].statement for run in found}
+    yield f"for {proved.partition(', of ')[2].partition(' arguments')[0]} arguments of a median, each"
     accuracy = rows("listops").filter(recipe=RECIPE)
     floors = table("listops").rows.filter(recipe=RECIPE, metric="floor_top_digits")
     (strings,) = accuracy["samples"].unique()
@@ -24,6 +34,8 @@ def sentences() -> Iterator[str]:
     for length in sorted(accuracy["length"].unique()):
         cells = [_of(accuracy, length, shape) for shape in SHAPES]
         yield f"| {length:,} | {' | '.join([*cells, _of(floors, length, SHAPES[0])])} |"
+    yield f"up to {accuracy['length'].max() // task[1]} times as long and five times as deep"
+    assert accuracy["depth"].max() == 5 * levels
     deep = accuracy.filter(arguments=5)
     yield f"{errors(deep)} errors in {samples(deep):,} strings with up to 5 arguments"
 

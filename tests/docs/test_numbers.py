@@ -5,18 +5,26 @@ from pathlib import Path
 
 import pytest
 from measured import ROOT, runs
-from numbers_in_pages import PAGES, missing, rewritten
+from numbers_in_pages import PAGES, missing, rewritten, unchecked
 
 from lengthwise.runs.recipe import differences, load_recipe
 from lengthwise.runs.sweep import SweepRun, expand, load_sweep
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_numbers_in_sentences_and_tables_are_those_of_the_rows(page: str) -> None:
-    sentences = list(PAGES[page]())
+def test_numbers_are_those_of_rows_settings_or_limits_or_of_a_trial_that_is_called_one(page: str) -> None:
+    text, sentences = (ROOT / page).read_text(encoding="utf-8"), list(PAGES[page]())
     assert sentences
-    lost = "\n".join(missing((ROOT / page).read_text(encoding="utf-8"), sentences))
+    left = unchecked(text, sentences)
+    assert left == [], f"no row, recipe or limit is asked for these numbers of {page}"
+    lost = "\n".join(missing(text, sentences))
     assert not lost, f"{page} does not say, as the rows do (python tests/docs/numbers_in_pages.py writes it):\n{lost}"
+
+
+def test_a_number_that_nothing_is_asked_for_is_found() -> None:
+    page = "The RNN has 3 layers. It is right on 97.5 % of D_4, and `width: 64`. In a trial it had 5."
+    assert unchecked(page, ["It is right on 97.5 %"]) == ["The RNN has 3 layers."]
+    assert unchecked(page, []) == ["The RNN has 3 layers.", "It is right on 97.5 % of , and ."]
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ class Given(Settings):
 class Found(Settings):
     """Brackets that are found from strings without labels, once before training."""
 
-    strings: int = Field(default=2000, ge=10)
+    strings: int = Field(default=2000, ge=10, le=100_000)
     """How many are looked at."""
     noise: float = Field(default=0.0, ge=0, lt=0.5)
     """The fraction of strings whose brackets may not match."""
