@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 V, D = 40, 16
@@ -67,6 +68,58 @@ def _mamba(folder: Path, weights: dict[str, Tensor], settings: dict[str, object]
     return folder
 
 
+def gla(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = {
+        "attn.q_proj.weight": [8, D],
+        "attn.k_proj.weight": [8, D],
+        "attn.v_proj.weight": [16, D],
+        "attn.g_proj.weight": [16, D],
+        "attn.gk_proj.0.weight": [4, D],
+        "attn.gk_proj.1.weight": [8, 4],
+        "attn.gk_proj.1.bias": [8],
+        "attn.g_norm_swish_gate.weight": [8],
+        "attn.o_proj.weight": [D, 16],
+    }
+    return _fla(folder, layer, {"model_type": "gla", "num_heads": 2, "norm_eps": 1e-3}, dtype)
+
+
+def delta_net(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    return _fla(folder, _delta(8, 8), {"model_type": "delta_net", "num_heads": 2, "norm_eps": 1e-3}, dtype)
+
+
+def gated_deltanet(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = _delta(8, 16) | {
+        "attn.a_proj.weight": [2, D],
+        "attn.A_log": [2],
+        "attn.dt_bias": [2],
+        "attn.g_proj.weight": [32, D],
+    }
+    settings = {"model_type": "gated_deltanet", "num_heads": 2, "norm_eps": 1e-3, "allow_neg_eigval": True}
+    return _fla(folder, layer, settings, dtype)
+
+
+def _delta(keys: int, values: int) -> dict[str, list[int]]:
+    rows = {"q": 2 * keys, "k": 2 * keys, "v": 2 * values}
+    return {
+        **{f"attn.{part}_proj.weight": [size, D] for part, size in rows.items()},
+        **{f"attn.{part}_conv1d.weight": [size, 1, 4] for part, size in rows.items()},
+        "attn.b_proj.weight": [2, D],
+        "attn.o_norm.weight": [values],
+        "attn.o_proj.weight": [D, 2 * values],
+    }
+
+
+def _fla(folder: Path, layer: dict[str, list[int]], settings: dict[str, object], dtype: torch.dtype) -> Path:
+    layer |= {"attn_norm.weight": [D], "mlp_norm.weight": [D]}
+    layer |= {"mlp.gate_proj.weight": [24, D], "mlp.up_proj.weight": [24, D], "mlp.down_proj.weight": [D, 24]}
+    shapes = {"model.embeddings.weight": [V, D], "model.norm.weight": [D], "lm_head.weight": [V, D]}
+    shapes |= {f"model.layers.{i}.{name}": shape for i in range(LAYERS) for name, shape in layer.items()}
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"hidden_size": D, "vocab_size": V, **settings}))
+    save_file(random(shapes, dtype=dtype), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
 def change_settings(folder: Path, **settings: object) -> Path:
     """Set what config.json says."""
     file = folder / "config.json"
@@ -74,5 +127,11 @@ def change_settings(folder: Path, **settings: object) -> Path:
     return folder
 
 
-OFFICIAL = {"mamba1": mamba1, "mamba2": mamba2}
+OFFICIAL = {
+    "mamba1": mamba1,
+    "mamba2": mamba2,
+    "gla": gla,
+    "delta_net": delta_net,
+    "gated_deltanet": gated_deltanet,
+}
 """Name of an architecture -> what writes a checkpoint of it to a folder."""

@@ -427,7 +427,7 @@ def with_settings(folder: Path, settings: dict[str, object]) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("family", ["gla", "rwkv7", "gated_deltanet"])
+@pytest.mark.parametrize("family", ["hgrn2", "gated_deltaproduct"])
 def test_recurrent_families_that_are_not_read_yet_are_not_said_to_have_no_state(family: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"'{family}' is not supported here yet \(.*flash-linear-attention\)"):
         load_huggingface(with_settings(tmp_path / "a", {"model_type": family}))

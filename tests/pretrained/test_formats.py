@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 
 from official_checkpoints import OFFICIAL, change_settings
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from lengthwise.cli.main import app
@@ -30,7 +30,8 @@ KNOWN = json.loads(Path(__file__).with_name("official_logits.json").read_text())
 """Logits of the small checkpoints after the last of `TOKENS`, from the code that met those of the official packages."""
 TOKENS = torch.arange(22).reshape(2, 11) % 37
 FIXTURES = os.environ.get("LENGTHWISE_FIXTURES", "")
-"""A folder of weights, tokens and logits that the official packages gave: ``state_spaces_mamba1.safetensors``, ..."""
+"""A folder of weights, tokens and logits that the official packages gave, in the files of `OF_FIXTURES`."""
+OF_FIXTURES = ["state_spaces_mamba1", "state_spaces_mamba2", "fla_gla", "fla_delta_net", "fla_gated_deltanet"]
 
 
 @pytest.fixture(params=OFFICIAL)
@@ -161,6 +162,55 @@ def test_variants_and_damage_of_mamba_are_named(spoil: Callable[[Path], object],
         _ = Checkpoint(folder).loaded
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("gla", {"attn": {"layers": [1]}}, r"attn \{'layers': \[1\]\} is attention layers .*\(a hybrid\)"),
+        ("gla", {"feature_map": "relu"}, r"feature_map 'relu' is a variant that is not read here; only None is"),
+        ("gla", {"num_kv_heads": 1}, r"num_kv_heads 1 is a variant that is not read; only as many as num_heads are"),
+        ("gla", {"num_heads": "two"}, r"num_heads should be a positive number, not 'two'"),
+        ("gla", {"num_heads": 3}, r"3 heads do not divide the 8 key channels"),
+        ("gla", {"norm_eps": 0}, r"norm_eps should be a positive number, not 0"),
+        ("delta_net", {"qk_norm": "sum"}, r"qk_norm 'sum' is a variant"),
+        ("gated_deltanet", {"use_short_conv": False}, r"use_short_conv False is a variant"),
+        ("gated_deltanet", {"quantization_config": {"bits": 4}}, r"is quantised"),
+    ],
+)
+def test_variants_of_fla_are_named(name: str, settings: dict[str, object], message: str, tmp_path: Path) -> None:
+    folder = change_settings(OFFICIAL[name](tmp_path / name), **settings)
+    with pytest.raises(InputError, match=message):
+        _ = Checkpoint(folder).loaded
+
+
+def test_older_versions_of_a_format_are_told_by_their_names(tmp_path: Path) -> None:
+    folder = OFFICIAL["gated_deltanet"](tmp_path / "new")
+    held = load_file(folder / "model.safetensors")
+    expected = Checkpoint(folder).model()(TOKENS).logits
+    for i in range(2):
+        held[f"model.layers.{i}.mlp.gate_proj.weight"] = torch.cat(
+            [held[f"model.layers.{i}.mlp.gate_proj.weight"], held.pop(f"model.layers.{i}.mlp.up_proj.weight")]
+        )
+        held[f"model.layers.{i}.attn.D"] = torch.ones(2)
+    held["model.embed_tokens.weight"] = held.pop("model.embeddings.weight")
+    save_file(held, folder / "model.safetensors", {"format": "pt"})
+    checkpoint = Checkpoint(folder)
+    torch.testing.assert_close(checkpoint.model()(TOKENS).logits, expected)
+    assert checkpoint.unread == ["model.layers.0.attn.D", "model.layers.1.attn.D"]
+    checkpoint.model().save(tmp_path / "out")
+    assert files(tmp_path / "out") == files(folder)
+
+
+def test_an_embedding_may_be_the_output_too(tmp_path: Path) -> None:
+    folder = change_settings(OFFICIAL["gla"](tmp_path / "gla"), tie_word_embeddings=True)
+    held = load_file(folder / "model.safetensors")
+    del held["lm_head.weight"]
+    save_file(held, folder / "model.safetensors", {"format": "pt"})
+    model = Checkpoint(folder).model()
+    assert model.model.classifier.weight is model.model.embedding.weight
+    model.save(tmp_path / "out")
+    assert files(tmp_path / "out") == files(folder)
+
+
 def test_near_misses_are_named_by_the_commands(tmp_path: Path) -> None:
     (tmp_path / "quantised").mkdir()
     (tmp_path / "quantised" / "model-Q4_K_M.gguf").write_bytes(b"GGUF")
@@ -211,7 +261,7 @@ def fixture(name: str, folder: Path) -> tuple[Path, torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.skipif(not FIXTURES, reason="LENGTHWISE_FIXTURES names no folder of official logits")
-@pytest.mark.parametrize("name", ["state_spaces_mamba1", "state_spaces_mamba2"])
+@pytest.mark.parametrize("name", sorted(OF_FIXTURES))
 def test_logits_that_the_official_packages_gave(name: str, tmp_path: Path) -> None:
     folder, tokens, logits = fixture(name, tmp_path / name)
     with torch.no_grad():

@@ -27,6 +27,8 @@ class ResidualConfig(ModelConfig):
     # These are left out of resolved recipes at their defaults: the digests of results that are older stay true.
     norm: NormKind = Field(default="rms", exclude_if=lambda norm: norm == "rms")
     """``rms``: root-mean-square norm; ``layer``: layer norm with a bias."""
+    norm_epsilon: float | None = Field(default=None, gt=0, le=1, exclude_if=lambda epsilon: epsilon is None)
+    """What is added to mean squares before their root is divided by; torch's own by default."""
     norm_place: Literal["pre", "post"] = Field(default="pre", exclude_if=lambda place: place == "pre")
     """``pre``: each part reads a norm of the stream, and so does the readout; ``post``: the stream itself goes through
     a norm after each part, and the readout has none (Vaswani et al. 2017)."""
@@ -39,7 +41,11 @@ class ResidualConfig(ModelConfig):
 
     def final_norm(self) -> nn.Module:
         """Return what stands between the residual stream and the readout."""
-        return make_norm(self.norm, self.width) if self.norm_place == "pre" else nn.Identity()
+        return self.fresh_norm() if self.norm_place == "pre" else nn.Identity()
+
+    def fresh_norm(self) -> nn.Module:
+        """Return a norm over the last dimension, as it is before training."""
+        return make_norm(self.norm, self.width, self.norm_epsilon)
 
 
 class ResidualLayer(nn.Module):
@@ -53,11 +59,11 @@ class ResidualLayer(nn.Module):
     def __init__(self, config: ResidualConfig, mixer: nn.Module) -> None:
         super().__init__()
         self.pre = config.norm_place == "pre"
-        self.norm = make_norm(config.norm, config.width)
+        self.norm = config.fresh_norm()
         self.mixer = mixer
         self.dropout = nn.Dropout(config.dropout)
         if config.feed_forward:
-            self.feed_forward_norm = make_norm(config.norm, config.width)
+            self.feed_forward_norm = config.fresh_norm()
             hidden = round(config.feed_forward * config.width)
             feed_forward = GatedFeedForward if config.feed_forward_kind == "gated" else ReLUFeedForward
             self.feed_forward = feed_forward(config.width, hidden)
@@ -79,9 +85,11 @@ class ResidualLayer(nn.Module):
         return sum_BTD if self.pre else norm(sum_BTD)
 
 
-def make_norm(kind: NormKind, width: int) -> nn.Module:
+def make_norm(kind: NormKind, width: int, epsilon: float | None = None) -> nn.Module:
     """Return a fresh norm over the last dimension."""
-    return nn.RMSNorm(width) if kind == "rms" else nn.LayerNorm(width)
+    if kind == "rms":
+        return nn.RMSNorm(width, epsilon)
+    return nn.LayerNorm(width) if epsilon is None else nn.LayerNorm(width, epsilon)
 
 
 class GatedFeedForward(nn.Module):

@@ -86,6 +86,17 @@ class Contents:
         numbers = {name.removeprefix(prefix).split(".")[0] for name in self.tensors if name.startswith(prefix)}
         return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
 
+    def number(self, name: str, default: float | None = None) -> float:
+        """Return a setting that is a positive number.
+
+        Raises:
+            InputError: it is none, or it is missing and has no default.
+        """
+        found = self.settings.get(name, default)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 < found < 2**31:
+            raise InputError(f"{self.path / 'config.json'}: {name} should be a positive number, not {found!r}")
+        return found
+
     def shape(self, name: str) -> list[int]:
         """Return the shape of a tensor.
 

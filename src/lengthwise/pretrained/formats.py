@@ -24,6 +24,7 @@ FORMATS: Registry = Registry(
     "format",
     {
         "mamba_ssm": "lengthwise.pretrained.mamba_ssm:MambaSSM",
+        "fla": "lengthwise.pretrained.fla:FLA",
     },
     base="lengthwise.pretrained.formats:Format",
 )

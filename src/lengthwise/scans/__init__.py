@@ -5,6 +5,7 @@ from lengthwise.scans.bracketing import balanced_rounds as balanced_rounds
 from lengthwise.scans.bracketing import random_tree as random_tree
 from lengthwise.scans.delta import delta_scan as delta_scan
 from lengthwise.scans.gla import gated_linear_scan as gated_linear_scan
+from lengthwise.scans.low_rank import low_rank_scan as low_rank_scan
 from lengthwise.scans.mamba1 import selective_scan as selective_scan
 from lengthwise.scans.mamba2 import linear_scan as linear_scan
 from lengthwise.scans.nested import Inside as Inside

@@ -79,8 +79,8 @@ def gated_linear_scan(
             reading_BNHCK = q_BNHCK * log_BNHCK.exp()
         else:
             own_BNHCK = own_BNHCK * bonus_HK[:, None]
-        weight_BNHCC, reading_BNHCK, writing_BNHCK, log_BNHK = _within(
-            own_BNHCK.sum(-1), reading_BNHCK, k_BNHCK, log_BNHCK
+        weight_BNHCC, reading_BNHCK, writing_BNHCK, log_BNHK = weigh_within(
+            own_BNHCK.sum(-1)[..., None, None], reading_BNHCK[..., None, :], k_BNHCK[..., None, :], log_BNHCK
         )
         written_BNHKV = writing_BNHCK.mT @ v_BNHCV
         before_BNHKV, after_BHKV = carry(log_BNHK.exp()[..., None], written_BNHKV, state_BHKV.to(dtype))
@@ -88,17 +88,17 @@ def gated_linear_scan(
     return y_BNHCV.transpose(2, 3).flatten(1, 2)[:, :T].to(v_BTHV.dtype), after_BHKV
 
 
-def _within(
-    own_BNHC: Tensor, reading_BNHCK: Tensor, writing_BNHCK: Tensor, log_BNHCK: Tensor
+def weigh_within(
+    weight_M: Tensor, reading_M: Tensor, writing_M: Tensor, log_MK: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weigh the tokens of each chunk for each other, by halves of ever larger blocks.
 
-    Given are the weight of each token for itself, queries decayed from the end of the token before, keys and log
-    decays; returned are weights [B, N, H, C, C], queries decayed from the chunk's start, keys decayed to its end, and
-    its log decay [B, N, H, K].
+    A token may read with several vectors, R, and write under several keys, W. Given are, for each of M = C tokens, the
+    weights [B, N, H, C, R, W] of what it writes for what it reads itself, vectors [B, N, H, C, R, K] decayed from the
+    end of the token before, keys [B, N, H, C, W, K] and log decays [B, N, H, C, K]; returned are weights
+    [B, N, H, C R, C W], vectors [B, N, H, C R, K] decayed from the chunk's start, keys decayed to its end, and its
+    log decay [B, N, H, K].
     """
-    weight_M, reading_M, writing_M = own_BNHC[..., None, None], reading_BNHCK[..., None, :], writing_BNHCK[..., None, :]
-    log_MK = log_BNHCK
     while log_MK.shape[3] > 1:
         early_weight, late_weight = _pairs(weight_M)
         early_r, late_r = _pairs(reading_M)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from lengthwise.errors import InputError
@@ -91,3 +93,11 @@ class MixerConfig(Settings, ABC):
         Raises:
             InputError: the settings do not go with this width.
         """
+
+
+def norm_epsilon(default: float) -> Any:
+    """Return the field of a mixer's settings for the epsilon of the norm of what is read from its state.
+
+    It is left out of resolved recipes at its default: the digests of results that are older stay true.
+    """
+    return Field(default=default, gt=0, le=1, exclude_if=lambda epsilon: epsilon == default)

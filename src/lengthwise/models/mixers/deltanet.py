@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, norm_epsilon, share
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.delta import CHUNK, delta_scan
@@ -33,6 +33,8 @@ class DeltaConfig(MixerConfig):
     """Taps of the short convolution over queries, keys and values."""
     negative_eigenvalues: bool = False
     """Whether beta lies in (0, 2) rather than (0, 1), so that a memory can change its sign (Grazzi et al. 2024)."""
+    norm_epsilon: float = norm_epsilon(1e-6)
+    """Added to the mean squares of what a head reads."""
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time; it changes speed and memory, and results by rounding only."""
 
@@ -97,7 +99,7 @@ class DeltaNet(Recurrence):
             """[H]; a head's log decay is minus its rate times the step size."""
             self.gate = nn.Linear(width, H * V, bias=False)
         self.gated = gated
-        self.readout = _Readout(H, V, width)
+        self.readout = _Readout(H, V, width, config.norm_epsilon)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -137,8 +139,9 @@ class _Memory(nn.Module):
 class _Readout(nn.Module):
     """A root-mean-square norm of each head, a gate where there is one, and a projection."""
 
-    def __init__(self, heads: int, values: int, width: int) -> None:
+    def __init__(self, heads: int, values: int, width: int, epsilon: float) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.norm_weight = nn.Parameter(torch.ones(values))
         """[V], the same for every head."""
         self.contract = nn.Linear(heads * values, width, bias=False)
@@ -146,7 +149,7 @@ class _Readout(nn.Module):
     def forward(self, y_BTHV: Tensor, gate_BTI: Tensor | None) -> Tensor:
         """Return [B, T, D]."""
         H, V = y_BTHV.shape[2:]
-        y_BTI = _with_length(y_BTHV, V**0.5, 1e-6 * V).to(y_BTHV.dtype).flatten(2)
+        y_BTI = _with_length(y_BTHV, V**0.5, self.epsilon * V).to(y_BTHV.dtype).flatten(2)
         # The norm's weight scales columns of the projection rather than every token.
         weight_DI = self.contract.weight * self.norm_weight.repeat(H)
         return F.linear(y_BTI if gate_BTI is None else y_BTI * gate_BTI, weight_DI)

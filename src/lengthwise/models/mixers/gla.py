@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, norm_epsilon, share
 from lengthwise.models.mixers.initialisation import precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.settings import LARGEST
@@ -40,6 +40,8 @@ class GLAConfig(MixerConfig):
     """The log decay is the log-sigmoid of the gate over this."""
     initial_gate_bias: float = 0.0
     """Bias of every gate at first."""
+    norm_epsilon: float = norm_epsilon(1e-5)
+    """Added to the mean squares of what a head reads."""
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time, a power of two; it changes speed and memory, and results by rounding
     only."""
@@ -91,5 +93,5 @@ class GLA(Recurrence):
         y_BTHV, matrix_BHKV = gated_linear_scan(
             q_BTHK * q_BTHK.shape[3] ** -0.5, k_BTHK, v_BTHV, log_decay_BTHK, state["matrix"], chunk=self.config.chunk
         )
-        y_BTHV = F.rms_norm(y_BTHV, self.norm_weight.shape, self.norm_weight, 1e-5)
+        y_BTHV = F.rms_norm(y_BTHV, self.norm_weight.shape, self.norm_weight, self.config.norm_epsilon)
         return self.contract(y_BTHV.flatten(2) * F.silu(output_gate)), self._state(matrix_BHKV)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from lengthwise.models.mixers.base import MixerConfig, Recurrence, share
+from lengthwise.models.mixers.base import MixerConfig, Recurrence, norm_epsilon, share
 from lengthwise.models.mixers.initialisation import PositiveRange, precise
 from lengthwise.scans.gla import CHUNK, gated_linear_scan
 from lengthwise.settings import LARGEST
@@ -41,6 +41,9 @@ class RWKV6Config(MixerConfig):
     """Smallest and largest rate of a channel at first, spread over the channels; a token decays it by exp(-rate)."""
     channel_mix: float = Field(default=3.5, ge=0, le=LARGEST)
     """F, hidden channels of the channel mix as a multiple of the width; no channel mix at 0."""
+    # The paper's code divides by 8 before a norm with 1e-5.
+    norm_epsilon: float = norm_epsilon(64e-5)
+    """Added to the variances of what a head reads."""
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time, a power of two; it changes speed and memory, and results by rounding
     only."""
@@ -136,8 +139,9 @@ class TimeMix(nn.Module):
         y_BTHK, matrix_BHKK = gated_linear_scan(
             r, k, v, log_decay, matrix_BHKK, bonus_HK=self.bonus, chunk=self.config.chunk
         )
-        # The paper's code divides by 8 before a norm with 1e-5.
-        y_BTHK = F.layer_norm(y_BTHK, y_BTHK.shape[3:], eps=64e-5) * self.norm_weight + self.norm_bias
+        y_BTHK = (
+            F.layer_norm(y_BTHK, y_BTHK.shape[3:], eps=self.config.norm_epsilon) * self.norm_weight + self.norm_bias
+        )
         return self.output(y_BTHK.flatten(2) * F.silu(self.gate(for_gate))), matrix_BHKK, last_B1D
 
     def _shifted(self, x_BTD: Tensor, change_BTD: Tensor) -> tuple[Tensor, ...]:
