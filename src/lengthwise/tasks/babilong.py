@@ -54,7 +54,8 @@ class BabiLong(Task):
     story: str = ""
     """A file of the bAbI tasks, of which the last fifth is kept for measurement; facts of our own by default."""
     filler: str = ""
-    """A file of prose, of which the last fifth is kept for measurement; a few sentences of our own by default."""
+    """A file of prose, or ``pydoc`` for that of Python's help, of which the last fifth is kept for measurement; a few
+    sentences of our own by default."""
     facts: int = Field(default=5, ge=1)
     """The most facts of a story in training."""
     train: TrainLengths = TrainLengths(minimum=40, maximum=64)

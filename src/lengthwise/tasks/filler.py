@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import numpy as np
 
@@ -28,13 +29,16 @@ _SENTENCES = (
     ),
 )
 UNKNOWN = "<unk>"
+PYDOC = "pydoc"
+"""The help of Python, by topics: half a megabyte of English prose that is on every machine."""
 
 
 class Filler:
     """A text as symbols, of which the last fifth is kept for measurement.
 
     Args:
-        path: a text file, lower-cased, whose numbers are left out; sentences of our own where it is empty.
+        path: a text file, lower-cased, whose numbers are left out; `PYDOC` for the prose of Python's own help, which
+            differs among versions of Python; sentences of our own where it is empty.
         common: how many words it has symbols for; the others are one symbol, number 0.
 
     Raises:
@@ -42,7 +46,7 @@ class Filler:
     """
 
     def __init__(self, path: str, common: int = 400) -> None:
-        text = read_text(Path(path), "filler", given=True) if path else _own()
+        text = _text(path)
         words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.,;:?!]", text.lower())
         if not words:
             raise InputError(f"the filler {path} holds no words")
@@ -60,6 +64,12 @@ class Filler:
         part_N = self.text_N[kept:] if held_out and kept < len(self.text_N) else self.text_N[:kept]
         starts_B = rng.integers(len(part_N), size=rows)
         return part_N[(starts_B[:, None] + np.arange(length)) % len(part_N)]
+
+
+def _text(path: str) -> str:
+    if path == PYDOC:
+        return "\n".join(topics.values())
+    return read_text(Path(path), "filler", given=True) if path else _own()
 
 
 def _own() -> str:

@@ -41,7 +41,8 @@ class Passkey(Task):
     digits: int = Field(default=5, ge=1)
     """N, the digits of the key."""
     filler: str = ""
-    """A file of prose, of which the last fifth is kept for measurement; a few sentences of our own by default."""
+    """A file of prose, or ``pydoc`` for that of Python's help, of which the last fifth is kept for measurement; a few
+    sentences of our own by default."""
     train: TrainLengths = TrainLengths(minimum=32, maximum=64)
     """Positions that are trained on."""
     lengths: tuple[Length, ...] = (64, 256, 1024)
