@@ -20,6 +20,22 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "copying": {"symbols": 4, "train": {"maximum": 5}, "lengths": [6, 2], "samples": 5},
     "passkey": {"digits": 2, "train": {"minimum": 14, "maximum": 18}, "lengths": [30, 16], "samples": 5},
     "babilong": {"facts": 2, "train": {"minimum": 18, "maximum": 20}, "lengths": [50, 40], "samples": 5},
+    "mqar": {
+        "keys": 6,
+        "values": 4,
+        "pairs": 3,
+        "train": {"minimum": 9, "maximum": 12},
+        "lengths": [20, 9],
+        "test_pairs": [2, 4],
+        "samples": 5,
+    },
+    "selective_copying": {
+        "symbols": 4,
+        "letters": 3,
+        "train": {"minimum": 5, "maximum": 8},
+        "lengths": [12, 6],
+        "samples": 5,
+    },
     "signals": {"size": 2, "train": {"minimum": 6, "maximum": 8}, "lengths": [20, 8], "samples": 5},
     "language_modelling": {"context": 8},
 }

@@ -17,7 +17,9 @@ from lengthwise.tasks.classification import Classification
 from lengthwise.tasks.copying import Copying
 from lengthwise.tasks.lengths import TrainLengths
 from lengthwise.tasks.listops import CLOSE, STANDARD, SYMBOLS, TOKENS, ListOps, value_of
+from lengthwise.tasks.mqar import MQAR
 from lengthwise.tasks.passkey import Passkey
+from lengthwise.tasks.selective_copying import SelectiveCopying
 from lengthwise.tasks.signals import Signals
 
 
@@ -210,6 +212,61 @@ def test_points_without_expressions_are_refused_before_anything_is_drawn() -> No
     assert [point.axes["arguments"] for point in task.points("test")] == [5]
     with pytest.raises(InputError, match=r"there is no expression at .*'arguments': 7"):
         task.sample(rng(), 1, Point({"length": 10, "arguments": 7, "depth": 4}))
+
+
+@pytest.mark.parametrize("power", [0.0, 1.5])
+@pytest.mark.parametrize(("length", "pairs"), [(3, 1), (24, 8), (64, 4), (64, None)])
+def test_the_value_of_every_key_is_asked_where_the_key_comes_again(
+    length: int, pairs: int | None, power: float
+) -> None:
+    task = MQAR(keys=9, values=5, power=power, test_pairs=(4,))
+    point = Point({"length": length} | ({} if pairs is None else {"pairs": pairs}))
+    counts = set[int]()
+    for seed in range(80):
+        batch = task.sample(rng(seed), 3, point)
+        for read, asked in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+            count = sum(target != IGNORE for target in asked)
+            told = dict(zip(read[0 : 2 * count : 2], read[1 : 2 * count : 2], strict=True))
+            counts.add(count)
+            assert len(told) == count
+            answers = {symbol: 9 + target for symbol, target in zip(read, asked, strict=True) if target != IGNORE}
+            assert answers == told
+            assert all(target == IGNORE for target in asked[: 2 * count])
+            assert read.count(14) == length - 3 * count
+    assert counts == ({pairs} if pairs else set(range(1, 9)))
+
+
+def test_a_power_makes_questions_come_sooner() -> None:
+    def mean_place(power: float) -> float:
+        batch = MQAR(power=power).sample(rng(), 200, Point({"length": 200, "pairs": 4}))
+        return float(np.nonzero(batch.asked)[1].mean())
+
+    assert mean_place(0) == pytest.approx(8 + 192 / 2, abs=8)
+    assert mean_place(2) < 30
+
+
+def test_scattered_letters_are_asked_in_their_order() -> None:
+    batch = SelectiveCopying(symbols=5, letters=3).sample(rng(), 300, Point({"length": 40}))
+    for read, asked in zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True):
+        assert [symbol for symbol in read[:40] if symbol != 5] == asked[40:]
+        assert read[40:] == [6] * 3
+        assert asked[:40] == [IGNORE] * 40
+    assert {int(place) for place in np.nonzero(batch.inputs[:, :40] != 5)[1]} == set(range(40))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MQAR(keys=3), "16 pairs need as many different keys, not 3"),
+        (lambda: SelectiveCopying(letters=40), "40 letters take as many positions, not 32"),
+        (lambda: MQAR().sample(rng(), 2, Point({"length": 8, "pairs": 3})), "a pair and its question take 3 positions"),
+        (lambda: MQAR().sample(rng(), 2, Point({"length": 2})), "a pair and its question take 3 positions"),
+        (lambda: SelectiveCopying().sample(rng(), 2, Point({"length": 2})), "8 letters take as many positions"),
+    ],
+)
+def test_recall_without_room_is_refused(make: Any, message: str) -> None:
+    with pytest.raises((InputError, ValidationError), match=message):
+        make()
 
 
 def words_of(task: Any, row: np.ndarray) -> list[str]:

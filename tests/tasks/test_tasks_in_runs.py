@@ -18,10 +18,12 @@ TASKS: dict[str, dict[str, Any]] = {
     "copying": {"symbols": 4, "train": {"maximum": 4}, "lengths": [2, 6], "samples": 8},
     "passkey": {"digits": 2, "train": {"minimum": 14, "maximum": 18}, "lengths": [16, 30], "samples": 4},
     "babilong": {"facts": 2, "train": {"minimum": 20, "maximum": 22}, "lengths": [40], "samples": 4},
+    "mqar": {"pairs": 2, "train": {"minimum": 8, "maximum": 10}, "lengths": [20], "test_pairs": [2], "samples": 4},
+    "selective_copying": {"letters": 2, "train": {"minimum": 6, "maximum": 8}, "lengths": [20], "samples": 4},
     "classification": {},
     "signals": {"size": 2, "train": {"minimum": 8, "maximum": 8}, "lengths": [8, 20], "samples": 4},
 }
-ASKED_ALL_ALONG = {"copying", "passkey", "signals"}
+ASKED_ALL_ALONG = {"copying", "passkey", "mqar", "selective_copying", "signals"}
 
 
 def gru(width: int = 16, hidden: int = 16) -> dict[str, Any]:

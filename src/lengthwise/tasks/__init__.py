@@ -33,6 +33,8 @@ TASKS: Registry = Registry(
         "listops": "lengthwise.tasks.listops:ListOps",
         "brackets": "lengthwise.tasks.brackets:Brackets",
         "copying": "lengthwise.tasks.copying:Copying",
+        "selective_copying": "lengthwise.tasks.selective_copying:SelectiveCopying",
+        "mqar": "lengthwise.tasks.mqar:MQAR",
         "passkey": "lengthwise.tasks.passkey:Passkey",
         "babilong": "lengthwise.tasks.babilong:BabiLong",
         "classification": "lengthwise.tasks.classification:Classification",
