@@ -16,7 +16,7 @@ def random(shapes: dict[str, list[int]], seed: int = 0, dtype: torch.dtype = tor
     """Return tensors of these shapes, those of norms near one."""
     rng = np.random.default_rng(seed)
     drawn = {name: torch.from_numpy(0.3 * rng.standard_normal(shape)) for name, shape in shapes.items()}
-    return {n: (t + ("norm" in n and n.endswith("weight"))).to(dtype) for n, t in drawn.items()}
+    return {n: (t + (("norm" in n or "ln" in n) and n.endswith("weight"))).to(dtype) for n, t in drawn.items()}
 
 
 def mamba1(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -120,6 +120,93 @@ def _fla(folder: Path, layer: dict[str, list[int]], settings: dict[str, object],
     return folder
 
 
+def rwkv6_fla(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    linear = {f"attn.{part}_proj.linear.weight": [D, D] for part in "rkvg"}
+    layer = linear | {
+        "attn.x_proj.0.mu": [D],
+        "attn.x_proj.0.linear.weight": [5 * 3, D],
+        "attn.x_proj.2.weight": [D, 5 * 3],
+        "attn.x_bias": [5, D],
+        "attn.w_proj.linear.lora.0.weight": [4, D],
+        "attn.w_proj.linear.lora.2.weight": [D, 4],
+        "attn.w_proj.linear.lora.2.bias": [D],
+        "attn.bonus": [2, 8],
+        "ffn.key.mu": [D],
+        "ffn.key.linear.weight": [24, D],
+        "ffn.receptance.mu": [D],
+        "ffn.receptance.linear.weight": [D, D],
+    }
+    return _fla_rwkv(folder, layer, {"model_type": "rwkv6", "num_heads": 2, "norm_eps": 1e-3}, dtype)
+
+
+def rwkv7_fla(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = {f"attn.x_{part}": [1, 1, D] for part in "rwkvag"} | {f"attn.{part}_proj.weight": [D, D] for part in "rkv"}
+    layer |= {"attn.k_k": [D], "attn.k_a": [D], "attn.r_k": [2, 8]}
+    layer |= {"ffn.x_k": [D], "ffn.key.weight": [24, D]}
+    for part, rank in {"w": 3, "a": 4, "g": 5, "v": 6}.items():
+        layer |= {f"attn.{part}_lora.lora.0.weight": [rank, D], f"attn.{part}_lora.lora.2.weight": [D, rank]}
+        layer |= {} if part == "g" else {f"attn.{part}_lora.lora.2.bias": [D]}
+    return _fla_rwkv(folder, layer, {"model_type": "rwkv7", "head_dim": 8, "norm_eps": 1e-3}, dtype)
+
+
+def _fla_rwkv(folder: Path, layer: dict[str, list[int]], settings: dict[str, object], dtype: torch.dtype) -> Path:
+    layer |= {"attn.o_proj.weight": [D, D], "ffn.value.weight": [D, 24]}
+    shapes = {"model.embeddings.weight": [V, D], "lm_head.weight": [V, D]}
+    shapes |= {f"model.layers.{i}.{name}": shape for i in range(LAYERS) for name, shape in layer.items()}
+    for norm in ("attn_norm", "ffn_norm", "attn.g_norm"):
+        shapes |= {f"model.layers.{i}.{norm}.{part}": [D] for i in range(LAYERS) for part in ("weight", "bias")}
+    for norm in ("layers.0.pre_norm", "norm"):
+        shapes |= {f"model.{norm}.{part}": [D] for part in ("weight", "bias")}
+    shapes = {name: shape for name, shape in shapes.items() if not name.startswith("model.layers.0.attn.v_lora")}
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"hidden_size": D, "vocab_size": V, **settings}))
+    save_file(random(shapes, dtype=dtype), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def rwkv4(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = {f"att.time_mix_{letter}": [1, 1, D] for letter in "kvr"}
+    layer |= {f"ffn.time_mix_{letter}": [1, 1, D] for letter in "kr"}
+    layer |= {"att.time_decay": [D], "att.time_first": [D]} | _rwkv_matrices("receptance", "ffn.receptance")
+    return _rwkv(folder, layer, dtype)
+
+
+def rwkv6(folder: Path, dtype: torch.dtype = torch.float32, heads: int = 2) -> Path:
+    layer = {f"att.time_maa_{letter}": [1, 1, D] for letter in "xwkvrg"} | {"att.time_decay": [1, 1, D]}
+    layer |= {"att.time_maa_w1": [D, 5 * 3], "att.time_maa_w2": [5, 3, D], "att.time_faaaa": [heads, D // heads]}
+    layer |= {"att.time_decay_w1": [D, 4], "att.time_decay_w2": [4, D], "att.gate.weight": [D, D]}
+    layer |= {"ffn.time_maa_k": [1, 1, D], "ffn.time_maa_r": [1, 1, D]}
+    return _rwkv(folder, layer | _rwkv_matrices("receptance", "ffn.receptance"), dtype, "att.ln_x")
+
+
+def rwkv7(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = {f"att.x_{letter}": [1, 1, D] for letter in "rwkvag"} | {"ffn.x_k": [1, 1, D], "att.r_k": [2, 8]}
+    layer |= {"att.k_k": [1, 1, D], "att.k_a": [1, 1, D]}
+    for part, rank in {"w": 3, "a": 4, "v": 5, "g": 6}.items():
+        layer |= {f"att.{part}1": [D, rank], f"att.{part}2": [rank, D]}
+        layer |= {} if part == "g" else {f"att.{part}0": [1, 1, D]}
+    return _rwkv(folder, layer | _rwkv_matrices("receptance"), dtype, "att.ln_x")
+
+
+def _rwkv_matrices(*more: str) -> dict[str, list[int]]:
+    square = [f"att.{part}" for part in ("key", "value", "output")]
+    square += [part if part.startswith("ffn") else f"att.{part}" for part in more]
+    shapes = {f"{part}.weight": [D, D] for part in square}
+    return shapes | {"ffn.key.weight": [24, D], "ffn.value.weight": [D, 24]}
+
+
+def _rwkv(folder: Path, layer: dict[str, list[int]], dtype: torch.dtype, *norms: str) -> Path:
+    shapes = {"emb.weight": [V, D], "head.weight": [V, D]}
+    for i in range(LAYERS):
+        shapes |= {f"blocks.{i}.{name}": shape for name, shape in layer.items()}
+        for norm in ("ln1", "ln2", *norms, *(["ln0"] if i == 0 else [])):
+            shapes |= {f"blocks.{i}.{norm}.{part}": [D] for part in ("weight", "bias")}
+    shapes |= {"ln_out.weight": [D], "ln_out.bias": [D]}
+    folder.mkdir(parents=True)
+    torch.save(random(shapes, dtype=dtype), folder / "rwkv.pth")
+    return folder
+
+
 def change_settings(folder: Path, **settings: object) -> Path:
     """Set what config.json says."""
     file = folder / "config.json"
@@ -133,5 +220,10 @@ OFFICIAL = {
     "gla": gla,
     "delta_net": delta_net,
     "gated_deltanet": gated_deltanet,
+    "rwkv6_fla": rwkv6_fla,
+    "rwkv7_fla": rwkv7_fla,
+    "rwkv4": rwkv4,
+    "rwkv6": rwkv6,
+    "rwkv7": rwkv7,
 }
 """Name of an architecture -> what writes a checkpoint of it to a folder."""

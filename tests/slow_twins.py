@@ -115,6 +115,28 @@ def gated_linear_reference(
     return torch.stack(outputs, 1), state
 
 
+def low_rank_reference(
+    q_BTHK: Tensor,
+    k_BTHK: Tensor,
+    v_BTHV: Tensor,
+    log_decay_BTHK: Tensor,
+    read_BTHK: Tensor,
+    write_BTHK: Tensor,
+    state_BHKV: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return what `low_rank_scan` returns: read the state, decay it, write what was read and the value, query."""
+    B, T, H, K = k_BTHK.shape
+    state = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[-1]) if state_BHKV is None else state_BHKV
+    outputs: list[Tensor] = []
+    for t in range(T):
+        held = torch.einsum("bhk,bhkv->bhv", read_BTHK[:, t], state)
+        written = torch.einsum("bhk,bhv->bhkv", write_BTHK[:, t], held)
+        written = written + torch.einsum("bhk,bhv->bhkv", k_BTHK[:, t], v_BTHV[:, t])
+        state = log_decay_BTHK[:, t, :, :, None].exp() * state + written
+        outputs.append(torch.einsum("bhk,bhkv->bhv", q_BTHK[:, t], state))
+    return torch.stack(outputs, 1), state
+
+
 def delta_scan_reference(
     q_BTHK: Tensor,
     k_BTHK: Tensor,

@@ -14,6 +14,7 @@ from slow_twins import (
     elementwise_reference,
     gated_linear_reference,
     linear_reference,
+    low_rank_reference,
     mlstm_reference,
     selected_reference,
     selective_scan_reference,
@@ -26,6 +27,7 @@ from lengthwise.errors import InputError
 from lengthwise.scans import tree_scan
 from lengthwise.scans.delta import delta_scan
 from lengthwise.scans.gla import gated_linear_scan
+from lengthwise.scans.low_rank import low_rank_scan
 from lengthwise.scans.mamba1 import selective_scan
 from lengthwise.scans.mamba2 import linear_scan
 from lengthwise.scans.rg_lru import elementwise_scan
@@ -83,6 +85,9 @@ def test_logarithms_of_decays(chunk: int, value: float, places: list[int]) -> No
     )
     unit, beta = torch.nn.functional.normalize(k, dim=-1), 2 * normal(B, T, H, seed=6).sigmoid()
     assert_same(lambda *x: delta_scan(*x, chunk=chunk), delta_scan_reference, [q, unit, v, beta, by_head, state])
+    moved = beta[..., None] * unit
+    given = [q, k, v, by_key, -unit, moved, state]
+    assert_same(lambda *x: low_rank_scan(*x, chunk=chunk), low_rank_reference, given)
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0, 2.0])

@@ -8,6 +8,7 @@ MODELS: Registry = Registry(
         "ldru": "lengthwise.models.tree.ldru:LDRUConfig",
         "nested": "lengthwise.models.tree.nested:NestedConfig",
         "backbone": "lengthwise.models.backbone:BackboneConfig",
+        "rwkv": "lengthwise.models.rwkv:RWKVConfig",
         "huggingface": "lengthwise.pretrained:HuggingFaceConfig",
         "regular_gpt": "lengthwise.models.tree.regular_gpt:RegularGPTConfig",
     },

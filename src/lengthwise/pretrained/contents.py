@@ -68,6 +68,11 @@ class Contents:
                     raise InputError(f"{file} holds {stored.name} a second time, which {other.file} has already")
         return found
 
+    @property
+    def sizes(self) -> dict[str, list[int]]:
+        """The shape of each tensor."""
+        return {name: stored.shape for name, stored in self.tensors.items()}
+
     def read(self) -> dict[str, Tensor]:
         """Return all tensors."""
         from safetensors.torch import load_file

@@ -14,6 +14,9 @@ from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.base import MixerConfig
 from lengthwise.models.mixers.deltanet import DeltaNetConfig, GatedDeltaNetConfig
 from lengthwise.models.mixers.gla import GLAConfig
+from lengthwise.models.mixers.rwkv6 import RWKV6Config, TimeMix
+from lengthwise.models.mixers.rwkv7 import RWKV7Config
+from lengthwise.models.rwkv import RWKVConfig
 from lengthwise.pretrained.contents import Contents
 from lengthwise.pretrained.formats import TABLES, Renamed, refuse_settings
 from lengthwise.pretrained.model import OwnModel, PretrainedModel
@@ -55,7 +58,13 @@ class FLA(Renamed):
         return _TABLE[self._architecture]["names"]
 
     def build(self) -> PretrainedModel:
-        """Return our backbone."""
+        """Return our model."""
+        if self._architecture in ("rwkv6", "rwkv7"):
+            model = self._rwkv().build(self.vocabulary, self.vocabulary)
+            for part in model.modules():
+                if isinstance(part, TimeMix):
+                    part.order = "rwkvg"
+            return OwnModel(model, self)
         settings = self.contents.settings
         epsilon = self.contents.number("norm_eps", self.contents.number("rms_norm_eps", 1e-6))
         hidden = self.contents.shape("model.layers.0.mlp.down_proj.weight")[1]
@@ -92,3 +101,29 @@ class FLA(Renamed):
 
     def _rows(self, name: str) -> int:
         return self.contents.shape(f"model.layers.0.attn.{name}")[0]
+
+    def _rwkv(self) -> RWKVConfig:
+        epsilon, hidden = self.contents.number("norm_eps", 1e-5), "model.layers.0.ffn.value.weight"
+        channel_mix = self.contents.shape(hidden)[1] / self._width
+        if self._architecture == "rwkv6":
+            block = RWKV6Config(
+                head_size=self.contents.shape("model.layers.0.attn.bonus")[1],
+                shift_rank=self._rows("x_proj.0.linear.weight") // 5,
+                decay_rank=self._rows("w_proj.linear.lora.0.weight"),
+                channel_mix=channel_mix,
+                norm_epsilon=epsilon,
+            )
+        else:
+            size = self.contents.shape("model.layers.0.attn.r_k")[1]
+            block = RWKV7Config(
+                head_size=size,
+                decay_rank=self._rows("w_lora.lora.0.weight"),
+                rate_rank=self._rows("a_lora.lora.0.weight"),
+                gate_rank=self._rows("g_lora.lora.0.weight"),
+                # The first layer has none, and is alone where there is no second.
+                value_rank=self.contents.sizes.get("model.layers.1.attn.v_lora.lora.0.weight", [1])[0],
+                channel_mix=channel_mix,
+                norm_epsilon=size * epsilon,
+            )
+        layers = self.contents.layers("model.layers.")
+        return RWKVConfig(width=self._width, layers=layers, block=block, norm_epsilon=epsilon)

@@ -25,6 +25,7 @@ FORMATS: Registry = Registry(
     {
         "mamba_ssm": "lengthwise.pretrained.mamba_ssm:MambaSSM",
         "fla": "lengthwise.pretrained.fla:FLA",
+        "rwkv": "lengthwise.pretrained.blinkdl:BlinkDL",
     },
     base="lengthwise.pretrained.formats:Format",
 )
@@ -121,8 +122,7 @@ class Renamed(Format):
     def named(self, model: PretrainedModel) -> dict[str, Tensor]:
         """Return the weights by the names, and in the shapes, that they are stored with."""
         parameters = _parameters(model)
-        shapes = {name: stored.shape for name, stored in self.contents.tensors.items()}
-        parts = (rule.split(parameters[rule.own], shapes) for rule in self._rules(parameters))
+        parts = (rule.split(parameters[rule.own], self.contents.sizes) for rule in self._rules(parameters))
         return {name: part for each in parts for name, part in each.items()}
 
     def _rules(self, parameters: Mapping[str, Tensor]) -> list[Rule]:

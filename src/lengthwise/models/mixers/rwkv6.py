@@ -105,6 +105,9 @@ class TimeMix(nn.Module):
     def __init__(self, config: RWKV6Config, width: int) -> None:
         super().__init__()
         self.config = config
+        self.order = "wkvrg"
+        """Which of the shifted inputs stands where in `shifts`, `choose` and `chosen`: decays, keys, values, queries
+        and gates as in the code of the paper; checkpoints of other code have another."""
         place = torch.arange(width) / width
         early, late = 1 - place ** (1 - _DEPTH), 1 - place ** (0.5 * (1 - _DEPTH))
         self.shift_all = nn.Parameter(early.clone())
@@ -133,8 +136,8 @@ class TimeMix(nn.Module):
     def forward(self, x_BTD: Tensor, matrix_BHKK: Tensor, last_B1D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mix along time; return the outputs, the matrix and the last input."""
         change_BTD, last_B1D = shift_tokens(x_BTD, last_B1D)
-        for_decay, for_key, for_value, for_receptance, for_gate = self._shifted(x_BTD, change_BTD)
-        projected = self.receptance(for_receptance), self.key(for_key), self.value(for_value), self._decay(for_decay)
+        to = dict(zip(self.order, self._shifted(x_BTD, change_BTD), strict=True))
+        projected = self.receptance(to["r"]), self.key(to["k"]), self.value(to["v"]), self._decay(to["w"])
         r, k, v, log_decay = (x.unflatten(2, self.bonus.shape) for x in projected)
         y_BTHK, matrix_BHKK = gated_linear_scan(
             r, k, v, log_decay, matrix_BHKK, bonus_HK=self.bonus, chunk=self.config.chunk
@@ -142,7 +145,7 @@ class TimeMix(nn.Module):
         y_BTHK = (
             F.layer_norm(y_BTHK, y_BTHK.shape[3:], eps=self.config.norm_epsilon) * self.norm_weight + self.norm_bias
         )
-        return self.output(y_BTHK.flatten(2) * F.silu(self.gate(for_gate))), matrix_BHKK, last_B1D
+        return self.output(y_BTHK.flatten(2) * F.silu(self.gate(to["g"]))), matrix_BHKK, last_B1D
 
     def _shifted(self, x_BTD: Tensor, change_BTD: Tensor) -> tuple[Tensor, ...]:
         """Return the inputs moved towards the token before, once for each use."""
