@@ -17,7 +17,7 @@ from lengthwise.registry import BrokenPluginError, Registry, failed_plugin
 DEFAULT_RUNS = Path("runs")
 Members = Literal["models", "interventions", "objectives", "curricula", "metrics", "diagnostics", "sections"]
 """What is listed as the members of registries."""
-What = Literal[Members, "tasks", "recipes", "runs"]
+What = Literal[Members, "tasks", "recipes", "results", "runs"]
 """What can be listed."""
 
 _REGISTRIES = {
@@ -36,8 +36,8 @@ def list_(
     what: Annotated[What, typer.Argument(show_default=False)],
     runs: Annotated[Path, RUNS] = DEFAULT_RUNS,
 ) -> None:
-    """List what there is: models with mixers and operators, tasks, recipes, the runs in a folder, and so on."""
-    others = {"tasks": _tasks, "recipes": _recipes, "runs": lambda: _runs(runs)}
+    """List what there is: models with mixers and operators, tasks, recipes, results, the runs of a folder, ..."""
+    others = {"tasks": _tasks, "recipes": _recipes, "results": _results, "runs": lambda: _runs(runs)}
     if what in others:
         others[what]()
     else:
@@ -85,6 +85,12 @@ def _recipes() -> None:
         label = task.get("language") or task.get("name") if isinstance(task, dict) else None
         rows.append((name, str(label or settings.get("base", "")), str(settings.get("makes", ""))))
     print_table(("name", "task", "makes"), rows)
+
+
+def _results() -> None:
+    from lengthwise.runs.shipped import result_names
+
+    print_table(("name",), [(name,) for name in result_names()])
 
 
 def _runs(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -21,7 +21,8 @@ _COLUMNS = ("model", "task", "recipe", "parameters", "mean", "sd", "each seed", 
 def results(
     run: Annotated[list[Path], RESULTS],
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The table: results.parquet, or results.csv.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Every row as results.parquet or results.csv; the summary as results.tex."),
     ] = None,
     summary: Annotated[
         bool, typer.Option("--summary", help="Print mean, standard deviation and every seed of each model and task.")
@@ -34,13 +35,28 @@ def results(
     if out is None and not summary:
         raise InputError("say where the table goes with --out results.parquet, or ask for --summary")
     table = read_table(run)
+    as_latex = out is not None and out.suffix == ".tex"
+    lines = [*_summary_rows(summarise(table))] if summary or as_latex else []
     if summary:
-        print_table(_COLUMNS, [*_summary_rows(summarise(table))])
+        print_table(_COLUMNS, lines)
     if out is None:
         return
-    write_table(with_runs(table), out)
+    if as_latex:
+        _write_latex(lines, out)
+    else:
+        write_table(with_runs(table), out)
     left = f"; {len(table.waiting)} runs are not evaluated yet and left out" if table.waiting else ""
-    say(f"{out}: {table.rows.height:,} rows of {len(table.runs)} runs{left}")
+    rows = len(lines) if as_latex else table.rows.height
+    say(f"{out}: {rows:,} rows of {len(table.runs)} runs{left}")
+
+
+def _write_latex(lines: Sequence[Sequence[str]], out: Path) -> None:
+    from lengthwise.files import make_folder
+    from lengthwise.report.parts import Cell, write_part
+    from lengthwise.report.tables import as_latex
+
+    make_folder(out.parent, "the table")
+    write_part(out, as_latex(_COLUMNS, [[*map(Cell, line)] for line in lines]))
 
 
 def _summary_rows(runs: pl.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -20,7 +20,7 @@ from lengthwise.report.results import BY_POSITION, Results, axes_of, comparable,
 from lengthwise.report.theme import DARK, FONT, LIGHT
 from lengthwise.report.words import template
 from lengthwise.runs.rows import Row
-from lengthwise.runs.table import Table
+from lengthwise.runs.table import Table, beside
 
 _COLUMNS = ["recipe", "digest", "seed", "training_length", *(name for name in Row.model_fields if name != "axes")]
 
@@ -30,14 +30,16 @@ class Report:
 
     Args:
         table: the runs, as `read_table` reads them.
+        others: runs on the same tasks to set them beside; those of the table then stand first.
     """
 
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    def __init__(self, table: Table, others: Table | None = None) -> None:
+        first = [] if others is None else [run.key for run in table.runs]
+        self.table = table if others is None else beside(table, others)
         sections: list[Section] = [section for _, section in SECTIONS.members(call)]
         self.parts: list[tuple[Results, list[Drawn]]] = [
             (part, [drawn for section in sections if section.applies(part) and (drawn := section.draw(part)).pieces])
-            for part in comparable(table)
+            for part in comparable(self.table, first)
         ]
 
     @property
@@ -57,7 +59,8 @@ class Report:
 
         Returns:
             The page, ``out/index.html``. Beside it lie each figure and each grid as SVG (also on dark ground), PNG and
-            PDF, ``rows.csv`` with every row, files of sections such as ``certificates.csv``, and ``provenance.json``.
+            PDF, each table and each grid as CSV and as LaTeX, ``rows.csv`` with every row, files of sections such as
+            ``certificates.csv``, and ``provenance.json``.
 
         Raises:
             StoppedError: the folder cannot be made or a file in it not written; the files before it are whole.

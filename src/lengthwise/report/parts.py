@@ -19,6 +19,7 @@ from lengthwise.files import write_atomically
 from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
+from lengthwise.report.tables import as_csv, as_latex
 from lengthwise.report.theme import DARK, LIGHT, Theme
 from lengthwise.report.words import NONE, TERMINAL, TO, number, shipped
 
@@ -34,6 +35,7 @@ SECTIONS: Registry = Registry(
     "section",
     {
         "grid": "lengthwise.report.sections.grid:GridSection",
+        "significance": "lengthwise.report.sections.significance:Significance",
         "published": "lengthwise.report.sections.published:Published",
         "accuracy": "lengthwise.report.sections.accuracy:Accuracy",
         "certificates": "lengthwise.certificates.section:Certificates",
@@ -49,6 +51,12 @@ SECTIONS: Registry = Registry(
     base="lengthwise.report.parts:Section",
 )
 """The sections of a page, in order; other packages add theirs behind them with entry points `lengthwise.sections`."""
+
+
+def write_table(out: Path, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]], note: str) -> None:
+    """Write a table beside the page, as ``NAME.csv`` and as ``NAME.tex``."""
+    write_part(out / f"{name}.csv", as_csv(columns, rows))
+    write_part(out / f"{name}.tex", as_latex(columns, rows, note))
 
 
 def write_part(path: Path, contents: str | bytes) -> None:
@@ -219,7 +227,8 @@ class TableText(Piece):
     compact: bool = False
 
     def write(self, out: Path) -> None:
-        """Write the file that holds every row."""
+        """Write it as CSV and as LaTeX, and the file that holds every row."""
+        write_table(out, self.name, self.columns, self.rows, self.note)
         if self.data is not None:
             write_part(out / self.file, self.data.write_csv())
 

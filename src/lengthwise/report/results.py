@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from polars import selectors as cs
 
 from lengthwise.errors import InputError
 from lengthwise.runs.rows import RESERVED
-from lengthwise.runs.table import Run, Table
+from lengthwise.runs.table import Key, Run, Table
 from lengthwise.tasks import LANGUAGES, get_language
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def setting(settings: Any, path: str) -> Any:
     return settings
 
 
-def comparable(table: Table) -> list[Results]:
+def comparable(table: Table, first: Collection[Key] = ()) -> list[Results]:
     """Return the parts of a page: models, each ablation, and runs that are measured by position.
 
     An ablation is a folder of recipes with two families or more, all of one model: its variants. All other families
@@ -130,6 +130,7 @@ def comparable(table: Table) -> list[Results]:
 
     Args:
         table: as `read_table` reads it.
+        first: the runs that stand before all others, which are compared with them.
     """
     rows = pl.concat([table.rows, pl.DataFrame(schema=_KNOWN_AXES)], how="diagonal_relaxed")
     called = _called(table.runs)
@@ -157,7 +158,7 @@ def comparable(table: Table) -> list[Results]:
         if len({family[run.head.digest] for run in runs}) > 1 and len({run.head.model for run in runs}) == 1
     }
     models = [run for folder, runs in folders.items() if folder not in variants for run in runs]
-    models.sort(key=lambda run: run.head.model != "ldru")
+    models.sort(key=lambda run: (run.key not in first, run.head.model != "ldru"))
     texts = [run for run in table.runs if run.head.digest in positional]
     found = [part(models, "Models")] if models else []
     for folder, runs in variants.items():

@@ -16,10 +16,37 @@ SWEEP = ".sweep"
 
 
 def recipes_folder() -> Path:
-    """Return the folder of the shipped recipes: inside an installed wheel, or at the top of a source tree."""
+    """Return the folder of the shipped recipes."""
+    return _folder("recipes")
+
+
+def find_results(name: str) -> Path:
+    """Return a folder of results.
+
+    Args:
+        name: of shipped ones such as ``baselines`` or ``text/mamba2``, or a path of one's own.
+
+    Raises:
+        InputError: there is neither; the message offers the nearest shipped name.
+    """
+    own, shipped = Path(name), result_names()
+    if name not in shipped and not own.is_dir():
+        raise InputError(f"there are no results {name!r}, shipped or as a folder; {nearest_name(name, shipped)}")
+    return own if own.is_dir() else _folder("results") / name
+
+
+def result_names() -> list[str]:
+    """Return the names of the shipped results, such as ``text/mamba2``, and of the folders of several, sorted."""
+    folder = _folder("results")
+    kept = [index.parent.relative_to(folder) for index in folder.rglob("runs.json")]
+    return sorted({place.as_posix() for path in kept for place in (path, *path.parents) if place.name})
+
+
+def _folder(name: str) -> Path:
+    """Return a folder of what ships: inside an installed wheel, or at the top of a source tree."""
     package = Path(lengthwise.__file__).parent
-    inside = package / "recipes"
-    return inside if inside.is_dir() else package.parents[1] / "recipes"
+    inside = package / name
+    return inside if inside.is_dir() else package.parents[1] / name
 
 
 def recipe_names() -> list[str]:

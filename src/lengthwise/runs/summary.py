@@ -99,7 +99,7 @@ def write_table(table: pl.DataFrame, out: Path) -> None:
         StoppedError: it cannot be written.
     """
     if out.suffix not in {".parquet", ".csv"}:
-        known = nearest_name(out.suffix, [".parquet", ".csv"])
+        known = nearest_name(out.suffix, [".parquet", ".csv", ".tex"])
         raise InputError(f"cannot write a table as {out.suffix or out.name!r}; {known}")
     contents = io.BytesIO()
     if out.suffix == ".csv":

@@ -170,6 +170,21 @@ def merge_tables(tables: Sequence[Table]) -> Table:
     return Table(runs, rows, _stack(METRICS, [table.metrics for table in tables]), waiting)
 
 
+def beside(own: Table, others: Table) -> Table:
+    """Return some runs and, behind them, those of others on the same tasks, without what both are.
+
+    Raises:
+        InputError: the others were trained on other tasks only; it names both.
+    """
+    tasks, theirs = ({run.head.trained_on for run in table.runs} for table in (own, others))
+    if not tasks & theirs:
+        names = [", ".join(sorted(of)) for of in (tasks, theirs)]
+        raise InputError(f"nothing to set beside runs on {names[0]}: the other results are on {names[1]}")
+    known = {run.key for run in own.runs}
+    chosen = [run.key for run in others.runs if run.head.trained_on in tasks and run.key not in known]
+    return merge_tables([own, others.only(chosen)])
+
+
 def read_run(folder: RunFolder) -> Table:
     """Read one evaluated run.
 

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 import altair as alt
 
-from lengthwise.report.parts import WORDS, Drawn, Picture, Section, Spread
+from lengthwise.report.parts import WORDS, Cell, Drawn, Picture, Section, Spread, write_table
 from lengthwise.report.results import Results, title
 from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.theme import Theme
-from lengthwise.report.words import TO, percent
+from lengthwise.report.words import NONE, TO, percent
 
 STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Accuracies at which the next colour begins; the last is of cells without any error."""
@@ -107,12 +108,23 @@ class Grid(Picture):
         )
         return self.framed(chart.to_dict() | {"datasets": {"cells": rows}}, theme)
 
+    def write(self, out: Path) -> None:
+        """Write it as a picture, and as a table."""
+        super().write(out)
+        lines = [[Cell(row), *map(_as_cell, line)] for row, line in zip(self.rows, self.cells, strict=True)]
+        footer = [Cell("without error"), *map(Cell, self.footer)]
+        write_table(out, self.name, [self.corner, *self.columns], [*lines, footer], self.note)
+
     def _places(self) -> list[tuple[str, str, GridCell]]:
         """Return row, column and cell, row by row, of cells that there are."""
         lines = zip(self.rows, self.cells, strict=True)
         return [
             (row, column, cell) for row, line in lines for column, cell in zip(self.columns, line, strict=True) if cell
         ]
+
+
+def _as_cell(cell: GridCell | None) -> Cell:
+    return Cell(NONE) if cell is None else Cell(cell.text, cell.note, "good" if cell.flawless else "")
 
 
 class GridSection(Section):
