@@ -338,6 +338,9 @@ def test_rows_are_hidden_from_the_readout_in_training_only(readout: Literal["all
     assert 0 < seen.float().mean() < 1
     # Those that are seen count twice as much, as many others are not.
     torch.testing.assert_close(rows, 2 * seen[..., None] * shown.unflatten(-1, (-1, 4)))
+    # The readout learns from all of the rounded rows.
+    operator.anneal(1.0)
+    torch.testing.assert_close(operator.features(value), shown)
 
 
 def test_hiding_rows_is_left_out_at_its_default_and_needs_several_rows():

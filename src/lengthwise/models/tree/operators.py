@@ -270,8 +270,9 @@ class StochasticOperatorConfig(OperatorConfig):
     """Scale of Gumbel noise on the logits in training. With 1 every step sees rows near those of an automaton drawn
     from the soft one, so that what is learned survives rounding."""
     drop_rows: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda chance: chance == 0)
-    """The chance that the readout does not see a row, in training. Where it sees all, the others make up for one that
-    is wrong, which is then never mended and shows only on strings longer than those of training."""
+    """The chance that the readout does not see a row, in training until rows are rounded. Where it sees all, the others
+    make up for one that is wrong, which is then never mended and shows only on strings longer than those of training.
+    Of rounded rows it sees all, and learns which of them tell nothing."""
 
     @model_validator(mode="after")
     def _rows_are_left(self) -> Self:
@@ -314,8 +315,8 @@ class StochasticOperator(BinaryOperator):
         return self._seen(value.unflatten(-1, (self.heads, self.size, self.size))[..., 0, :].flatten(-2))
 
     def _seen(self, features: Tensor) -> Tensor:
-        """Hide rows of features [..., R * K] from the readout, in training."""
-        if not (self.training and self.config.drop_rows):
+        """Hide rows of features [..., R * K] from the readout, in training as long as they are not rounded."""
+        if self.rounded or not (self.training and self.config.drop_rows):
             return features
         rows = features.unflatten(-1, (-1, self.size))
         kept = F.dropout(rows.new_ones(*rows.shape[:-1], 1), self.config.drop_rows)
