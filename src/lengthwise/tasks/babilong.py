@@ -6,33 +6,21 @@ Shape letters: B rows, T positions.
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.files import read_text
 from lengthwise.spaces import Tokens
+from lengthwise.tasks.babi import QUESTIONS, WORDS, Story, draw_story, read_babi
 from lengthwise.tasks.base import Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.filler import Filler, numbered
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
-
-_PERSONS = ("mary", "john", "sandra", "daniel")
-_WENT = ("went to the", "moved to the", "journeyed to the", "travelled to the")
-_PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
-
-
-class Story(NamedTuple):
-    """Facts, a question about them, and its answer."""
-
-    facts: list[str]
-    question: str
-    answer: str
 
 
 class BabiLong(Task):
@@ -46,16 +34,21 @@ class BabiLong(Task):
         the sky is john went to the hallway . blue . here we go . where is john ?
         mary moved to the office . the grass mary went to the garden . is green . where is mary ?
 
-    Source: Kuratov et al. 2024 (BABILong); Weston et al. 2015 (bAbI), of whose first task our own facts are.
+    The stories are those of the first five bAbI tasks, simulated (`lengthwise.tasks.babi`), or of a published file.
+
+    Source: Kuratov et al. 2024 (BABILong); Weston et al. 2015 (bAbI).
     """
 
     name: Literal["babilong"] = "babilong"
+    version: ClassVar[int] = 2
 
     story: str = ""
     """A file of the bAbI tasks, of which the last fifth is kept for measurement; facts of our own by default."""
     filler: str = ""
     """A file of prose, or ``pydoc`` for that of Python's help, of which the last fifth is kept for measurement; a few
     sentences of our own by default."""
+    question: Literal[1, 2, 3, 4, 5] = 1
+    """The number of the bAbI task whose stories are simulated where there is no file; see `QUESTIONS`."""
     facts: int = Field(default=5, ge=1)
     """The most facts of a story in training."""
     train: TrainLengths = TrainLengths(minimum=40, maximum=64)
@@ -66,6 +59,16 @@ class BabiLong(Task):
     """Numbers of facts that are measured."""
     samples: int = Field(default=128, ge=1)
     """Rows a point."""
+
+    @model_validator(mode="after")
+    def _has_stories(self) -> Self:
+        kind = QUESTIONS[self.question]
+        for name, count in (("facts", self.facts), *(("test_facts", one) for one in self.test_facts)):
+            if not self.story and not kind.fewest <= count <= kind.most:
+                raise ValueError(
+                    f"{name}: stories of question {self.question} have {kind.fewest} to {kind.most} facts, not {count}"
+                )
+        return self
 
     @cached_property
     def _prose(self) -> Filler:
@@ -86,12 +89,12 @@ class BabiLong(Task):
     @cached_property
     def answers(self) -> tuple[str, ...]:
         """The words that questions are answered with, by their class."""
-        return tuple(sorted({story.answer for story in self._stories} or _PLACES))
+        return tuple(sorted({story.answer for story in self._stories} or QUESTIONS[self.question].answers))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         """Word -> its symbol."""
-        told = [*_PERSONS, *_WENT, *_PLACES, "where is ?", "."]
+        told: Sequence[str] = WORDS
         if self.story:
             told = [text for story in self._stories for text in (*story.facts, story.question)]
         return numbered([*self._prose.words, *sorted({word for text in told for word in text.split()})])
@@ -150,7 +153,8 @@ class BabiLong(Task):
     def _draw(self, rng: np.random.Generator, facts: int | None) -> Story:
         """Return a story; in training, where the number of facts is not given, with any number of them."""
         if not self.story:
-            return _own_story(rng, int(rng.integers(self.facts)) + 1 if facts is None else facts)
+            fewest = QUESTIONS[self.question].fewest
+            return draw_story(rng, self.question, int(rng.integers(fewest, self.facts + 1)) if facts is None else facts)
         kept = len(self._stories) - len(self._stories) // 5
         if facts is None:
             possible = [story for story in self._stories[:kept] if len(story.facts) <= self.facts]
@@ -161,27 +165,3 @@ class BabiLong(Task):
                 f"{self.story} has no story of {f'at most {self.facts}' if facts is None else facts} facts"
             )
         return possible[int(rng.integers(len(possible)))]
-
-
-def _own_story(rng: np.random.Generator, facts: int) -> Story:
-    """Return a story of persons who go from place to place; one of those who were named is asked after."""
-    persons, ways, places = (rng.integers(len(words), size=facts) for words in (_PERSONS, _WENT, _PLACES))
-    told = [f"{_PERSONS[p]} {_WENT[w]} {_PLACES[q]} ." for p, w, q in zip(persons, ways, places, strict=True)]
-    asked = persons[int(rng.integers(facts))]
-    last = int(np.flatnonzero(persons == asked)[-1])
-    return Story(told, f"where is {_PERSONS[asked]} ?", _PLACES[places[last]])
-
-
-def read_babi(text: str) -> Iterator[Story]:
-    """Yield the stories of a file of the bAbI tasks: one for each question, with all facts before it."""
-    facts = list[str]()
-    for line in text.lower().splitlines():
-        number, _, rest = line.partition(" ")
-        said, *answer = rest.split("\t")
-        said = " ".join(re.findall(r"[\w']+|[.,?]", said))
-        if number == "1":
-            facts = []
-        if answer:
-            yield Story(list(facts), said, answer[0].strip())
-        elif said:
-            facts.append(said)
