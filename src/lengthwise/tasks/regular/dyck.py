@@ -99,8 +99,9 @@ class Dyck(Language):
     def sample_walk(self, rng: np.random.Generator, batch_size: int, length: int) -> Strings:
         """Draw random walks from 0 to 0 that turn back at the largest accepted depth, but for some that go beyond.
 
-        A string opens or closes with the same chance where it can do either and still end balanced; at the largest
-        depth it opens with the chance `BEYOND`. So balanced strings that are one too deep are seen, which uniform
+        Where a string can open or close and still end balanced, it does the same as before with a chance of its own,
+        drawn from 1/2 to 1, so that some strings are much deeper than a fair coin makes them; from the largest depth on
+        it turns back but for the chance `BEYOND`. So balanced strings that are one too deep are seen, which uniform
         strings hardly ever are. At odd lengths the strings are uniform. Arguments and errors as in `sample`.
 
         Source: after the noisy walks, labelled by the true rule, of Pert, Alrajeh, Russo 2026; their noise is not
@@ -110,10 +111,12 @@ class Dyck(Language):
         if length % 2:
             return self.sample_uniform(rng, batch_size, length)
         tokens_BT = np.empty((batch_size, length), dtype=np.int64)
-        level_B = np.zeros(batch_size, dtype=np.int64)
+        level_B, opens_B = np.zeros(batch_size, dtype=np.int64), np.ones(batch_size, dtype=np.bool_)
+        same_B = rng.uniform(0.5, 1.0, batch_size)
         for place in range(length):
             chance_2B = rng.random((2, batch_size))
-            opens_B = (level_B == 0) | ((chance_2B[0] < 0.5) & ((level_B != self.depth) | (chance_2B[1] < BEYOND)))
+            opens_B = np.where(chance_2B[0] < same_B, opens_B, ~opens_B)
+            opens_B = (level_B == 0) | (opens_B & ((level_B < self.depth) | (chance_2B[1] < BEYOND)))
             opens_B &= level_B < length - place
             level_B += np.where(opens_B, 1, -1)
             tokens_BT[:, place] = ~opens_B
