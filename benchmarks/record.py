@@ -42,7 +42,7 @@ class Options(argparse.ArgumentParser):
 def _processor() -> str:
     """The name of the processor, as far as the system tells."""
     information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 

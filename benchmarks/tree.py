@@ -181,14 +181,14 @@ def forget_peak() -> None:
     """Let the peak begin at what is resident now, where the system can; elsewhere imports count as well."""
     counters = Path("/proc/self/clear_refs")
     if counters.exists():
-        counters.write_text("5")
+        counters.write_text("5", encoding="utf-8")
 
 
 def peak_memory() -> int:
     """Return the peak resident memory in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if platform.system() == "Darwin" else 1024)
 

@@ -44,7 +44,7 @@ def bounded(seconds: int = SECONDS, memory: int = _MEMORY) -> Generator[None]:
 
     # Of data and not of addresses, of which a page's browser engine reserves many times more than it uses.
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[5]) * resource.getpagesize()
     before = {number: signal.signal(number, ring) for number in (signal.SIGALRM, signal.SIGPROF)}
     resource.setrlimit(resource.RLIMIT_DATA, (used + memory, hard))
     signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -7,7 +7,16 @@ import pytest
 from traps import Trap, device, fifo, link
 
 from lengthwise.errors import InputError, StoppedError
-from lengthwise.files import append, read_bytes, read_object, read_rows, read_text, refuse_irregular, write_atomically
+from lengthwise.files import (
+    append,
+    move_into_place,
+    read_bytes,
+    read_object,
+    read_rows,
+    read_text,
+    refuse_irregular,
+    write_atomically,
+)
 
 
 def hard_link(path: Path, target: Path) -> None:
@@ -25,6 +34,32 @@ def folder(path: Path, target: Path) -> None:
     path.mkdir()
 
 
+def test_a_system_that_opens_no_folders_and_syncs_only_what_it_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, writable = os.open, dict[int, bool]()
+
+    def open_like_windows(path: Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(13, "Permission denied", str(path))
+        descriptor = opened(path, flags, mode)
+        writable[descriptor] = bool(flags & (os.O_WRONLY | os.O_RDWR))
+        return descriptor
+
+    def sync_like_windows(descriptor: int) -> None:
+        assert writable[descriptor], "a file that was opened for reading cannot be synced"
+
+    monkeypatch.setattr("lengthwise.files._WINDOWS", True)
+    monkeypatch.setattr(os, "open", open_like_windows)
+    monkeypatch.setattr(os, "fsync", sync_like_windows)
+    write_atomically(tmp_path / "file", b"contents", "file")
+    made = tmp_path / "made"
+    made.mkdir()
+    write_atomically(made / "inside", b"more", "file")
+    move_into_place(made, tmp_path / "named")
+    assert [path.read_bytes() for path in (tmp_path / "file", tmp_path / "named/inside")] == [b"contents", b"more"]
+
+
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     path = tmp_path / "target"
@@ -39,7 +74,7 @@ def test_nothing_is_written_through_what_lies_in_its_place(
 ) -> None:
     trap(tmp_path / place, target)
     write_atomically(tmp_path / "file", b"new", "file")
-    assert target.read_text() == "precious"
+    assert target.read_text(encoding="utf-8") == "precious"
     assert (tmp_path / "file").is_file()
     assert not (tmp_path / "file").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"new"
@@ -58,7 +93,7 @@ def test_nothing_is_appended_to_and_nothing_read_from_what_is_no_file(trap: Trap
         read_rows(path)
     with pytest.raises(InputError, match="not a regular file"):
         refuse_irregular(path)
-    assert target.read_text() == "precious"
+    assert target.read_text(encoding="utf-8") == "precious"
 
 
 def test_a_file_that_the_user_names_may_be_a_link_but_neither_a_fifo_nor_a_device(target: Path, tmp_path: Path) -> None:

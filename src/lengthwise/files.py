@@ -25,6 +25,7 @@ MOST = 2**30
 # Each is missing on some systems. A fifo that nobody writes to is opened at once, and seen to be one.
 _PLAIN: int = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_WINDOWS = os.name == "nt"
 _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a fifo", stat.S_IFLNK: "a link", stat.S_IFSOCK: "a socket"}
 
 
@@ -254,7 +255,10 @@ def _take_away(path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file or a folder to the disk; Windows opens no folders, and syncs only what it may write."""
+    if _WINDOWS and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

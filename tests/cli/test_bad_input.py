@@ -54,7 +54,7 @@ def test_a_disk_that_fills_up_under_a_report_is_told(
 @pytest.mark.parametrize("count", [1, 10_000])
 def test_an_output_that_cannot_be_written_is_told(count: int) -> None:
     command = [sys.executable, "-m", "lengthwise.cli.main", "sample", "parity", "--count", str(count)]
-    with Path("/dev/full").open("w") as full:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
         ended = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.stderr == "error: cannot write the output: No space left on device\n"
     assert ended.returncode == 2

@@ -39,6 +39,10 @@ NEEDING = {
     "sweep demo/operators --engine ray": "ray",
 }
 NEEDING_NOTHING = (
+    "certify --help",
+    "list diagnostics",
+    "list results",
+    "list runs",
     "list models",
     "show fast/parity",
     "show listops/gru",

@@ -153,7 +153,7 @@ def test_scan_loop_and_pieces_agree() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)
 def test_programs_in_the_documentation_run(page: Path) -> None:
-    programs = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    programs = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     if not programs:
         pytest.skip("no program on this page")
     run_program("-W", "error", "-c", "\n".join(programs))

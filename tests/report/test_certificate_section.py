@@ -55,7 +55,7 @@ def page(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_page_shows_a_row_a_run_and_draws_what_was_proved(page: Path) -> None:
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert text.index(">Accuracy in percent<") < text.index(">Certificates<") < text.index(">Proved automata<")
     assert "right up to length 1,234" in text
     assert "Too many states or arrows to be drawn: Prefix 4 2 (31 states)." in text

@@ -66,14 +66,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_needs_no_network(report: Path) -> None:
-    outline = Outline(report.read_text())
+    outline = Outline(report.read_text(encoding="utf-8"))
     assert outline.references
     for reference in outline.references:
         assert reference == "data:," or (report.parent / reference).is_file(), reference
 
 
 def test_the_page_says_what_was_measured_and_what_made_it(report: Path) -> None:
-    text = " ".join(Outline(report.read_text()).text.split())
+    text = " ".join(Outline(report.read_text(encoding="utf-8")).text.split())
     assert "Trained to length 40, tested to 1,000" in text
     assert "lengthwise train fast/tomita_3 --seed 1" in text
     assert "0123abcd" in text
@@ -83,13 +83,13 @@ def test_the_page_says_what_was_measured_and_what_made_it(report: Path) -> None:
 
 
 def test_labels_point_at_headings(report: Path) -> None:
-    outline = Outline(report.read_text())
+    outline = Outline(report.read_text(encoding="utf-8"))
     assert set(outline.labels) <= set(outline.ids)
     assert len(set(outline.ids)) == len(outline.ids)
 
 
 def test_every_panel_of_the_page_can_be_drawn(report: Path) -> None:
-    (line,) = re.findall(r"^const panels = (.*);$", report.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^const panels = (.*);$", report.read_text(encoding="utf-8"), re.MULTILINE)
     figures = json.loads(line)
     assert {name: len(panels) for name, panels in figures.items()} == {"accuracy": 3, "learning": 3, "training": 3}
     for specification in figures["accuracy"].values():

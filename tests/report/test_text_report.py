@@ -149,7 +149,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_page_says_what_became_of_every_series(page: Path) -> None:
-    text = " ".join(Outline(page.read_text()).text.split())
+    text = " ".join(Outline(page.read_text(encoding="utf-8")).text.split())
     for words in (
         "states/base",
         "states/better",
@@ -162,7 +162,7 @@ def test_the_page_says_what_became_of_every_series(page: Path) -> None:
 
 @pytest.mark.slow
 def test_a_page_of_both_kinds_has_both_parts(page: Path) -> None:
-    outline = Outline(page.read_text())
+    outline = Outline(page.read_text(encoding="utf-8"))
     text = " ".join(outline.text.split())
     assert "Trained to length 40, tested to 1,000; Trained on windows of 64, read to 4,096" in text
     assert text.index("Models") < text.index("Language modelling")
@@ -174,7 +174,7 @@ def test_a_page_of_both_kinds_has_both_parts(page: Path) -> None:
 
 
 def test_the_page_holds_every_figure(page: Path) -> None:
-    (line,) = re.findall(r"^const panels = (.*);$", page.read_text(), re.MULTILINE)
+    (line,) = re.findall(r"^const panels = (.*);$", page.read_text(encoding="utf-8"), re.MULTILINE)
     figures = json.loads(line)
     assert set(figures) == {
         *("accuracy", "learning", "training"),

@@ -95,9 +95,9 @@ def call(arguments: tuple[str, ...], folder: Path, places: Places | None = None,
     if child := os.fork():
         return child
     os.chdir(folder)
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    with Path("../said.txt").open("w") as said:
+    with Path("../said.txt").open("w", encoding="utf-8") as said:
         os.dup2(said.fileno(), 2)
     from lengthwise.cli.main import app
 

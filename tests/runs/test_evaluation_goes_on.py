@@ -51,7 +51,7 @@ class Full:
 
     def __call__(self, path: Path, text: str) -> None:
         if not self.left:
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(text[: len(text) // 2])
             raise StoppedError(f"cannot write {path}: {os.strerror(errno.ENOSPC)}")
         self.left -= 1

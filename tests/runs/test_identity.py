@@ -22,7 +22,7 @@ ODD["transitions"] |= {"odd": ["odd", "even"]}
 
 def write_dfa(path: Path, **changes: Any) -> Path:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump(ODD | changes))
+    path.write_text(yaml.safe_dump(ODD | changes), encoding="utf-8")
     return path
 
 

@@ -77,13 +77,13 @@ def damage_file(path: Path, chance: random.Random) -> None:
         if share < 0.02:
             path.mkdir()
     elif share < 0.5 and path.suffix in {".json", ".jsonl"} and content.strip():
-        path.write_text(damage_json(content.decode(), chance))
+        path.write_text(damage_json(content.decode(), chance), encoding="utf-8")
     elif share < 0.7 and path.suffix == ".parquet":
         (damage_table if share < 0.4 else damage_footer)(path, chance)
     elif share < 0.5 and path.suffix == ".yaml":
         settings = yaml.safe_load(content)
         damage_settings(settings, chance)
-        path.write_text(yaml.safe_dump(settings))
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     else:
         path.write_bytes(damage_bytes(content, chance))
 

@@ -28,7 +28,7 @@ def json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def json_array(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text(json.dumps(rows, indent=1))
+    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 def separated(path: Path, rows: list[dict[str, Any]], delimiter: str = ",") -> None:

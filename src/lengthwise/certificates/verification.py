@@ -30,7 +30,6 @@ from lengthwise.errors import InputError, reason_of
 from lengthwise.runs.folder import RunFolder
 from lengthwise.runs.rows import Head, read_head
 from lengthwise.runs.shipped import read_settings
-from lengthwise.runs.table import INDEX, read_kept
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
 
@@ -77,6 +76,9 @@ def verify_all(path: Path, folder: Path | None = None) -> Iterator[tuple[str, Ve
     Returns:
         Where each lies, and what `verify_certificate` returns or raises of it.
     """
+    # Proving needs no tables, and is there without the libraries that read them.
+    from lengthwise.runs.table import INDEX, read_kept
+
     alone = not path.is_dir() or (path / FILE_NAME).exists()
     files = [path] if alone else sorted(path.rglob(FILE_NAME))
     kept = [] if alone else sorted(index.parent for index in path.rglob(INDEX))

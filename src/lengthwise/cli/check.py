@@ -10,6 +10,7 @@ import typer
 
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.check_library import print_findings
+from lengthwise.cli.completion import complete_model
 from lengthwise.errors import InputError
 from lengthwise.registry import nearest_name
 
@@ -24,6 +25,7 @@ def check(
             help="A model, a mixer, package.module:Config, a checkpoint's path (hf:PATH where a model is called so), "
             "hf-config:FAMILY for a small random model of transformers, or hf-config:all.",
             show_default=False,
+            autocompletion=complete_model,
         ),
     ],
     set_: Annotated[list[str] | None, SET] = None,

@@ -9,6 +9,7 @@ import typer
 
 from lengthwise.cli import pretrained as hf
 from lengthwise.cli.arguments import SET
+from lengthwise.cli.completion import complete_run
 from lengthwise.cli.evaluate import measure
 from lengthwise.cli.progress import say
 from lengthwise.errors import InputError
@@ -18,7 +19,9 @@ def diagnose(
     run: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders, folders that hold some, or hf:PATH for a checkpoint of transformers.", show_default=False
+            help="Run folders, folders that hold some, or hf:PATH for a checkpoint of transformers.",
+            show_default=False,
+            autocompletion=complete_run,
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page and its charts are written.")] = Path(

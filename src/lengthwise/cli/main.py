@@ -51,8 +51,9 @@ class Commands(TyperGroup):
             return [name for name, _ in COMMANDS.members(_command)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Import a command; a name that is unknown is an `InputError`."""
-        del ctx
+        """Import a command; a name that is unknown is an `InputError`, and none while a shell completes a line."""
+        if ctx.resilient_parsing and cmd_name not in COMMANDS:
+            return None
         return COMMANDS.load(cmd_name, lambda function: _command(function, cmd_name))
 
     def invoke(self, ctx: Any) -> Any:
@@ -144,7 +145,9 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         # Whoever closed one wants to read nothing of it; what writes there need not know.
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+        # A sign that a terminal or a pipe has no byte for is no reason to end.
+        getattr(sys, name).reconfigure(errors="replace")
     app()
 
 

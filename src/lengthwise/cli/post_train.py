@@ -9,6 +9,7 @@ import typer
 
 from lengthwise.cli import pretrained as hf
 from lengthwise.cli.arguments import SET
+from lengthwise.cli.completion import complete_run
 from lengthwise.cli.evaluate import measure
 from lengthwise.cli.train import train_seed
 from lengthwise.errors import InputError
@@ -18,7 +19,9 @@ def post_train(
     run: Annotated[
         Path,
         typer.Argument(
-            help="The folder of a trained run, or hf:PATH for a checkpoint of transformers.", show_default=False
+            help="The folder of a trained run, or hf:PATH for a checkpoint of transformers.",
+            show_default=False,
+            autocompletion=complete_run,
         ),
     ],
     intervention: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lengthwise.cli.arguments import RESULTS
+from lengthwise.cli.completion import complete_results
 from lengthwise.cli.progress import print_drawn, say
 
 _OUT = Path("report")
@@ -20,6 +21,7 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="RESULTS",
+            autocompletion=complete_results,
             help="Set the runs beside others on the same tasks: shipped results such as baselines, or a folder; "
             "may be given several times.",
         ),

@@ -7,15 +7,13 @@ from typing import Annotated
 
 import typer
 
-from lengthwise.cli.arguments import SET
+from lengthwise.cli.arguments import RECIPE, SET
 from lengthwise.cli.progress import say
 from lengthwise.errors import InputError
 
 
 def show(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A shipped recipe such as fast/parity, or a YAML file.", show_default=False)
-    ] = None,
+    recipe: Annotated[str | None, RECIPE] = None,
     set_: Annotated[list[str] | None, SET] = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
 ) -> None:

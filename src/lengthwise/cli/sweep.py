@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lengthwise.cli.arguments import RUNS, SET
+from lengthwise.cli.arguments import RUNS, SET, SWEEP
 from lengthwise.cli.interrupt import stop_on_signals
 from lengthwise.cli.progress import say
 from lengthwise.errors import InputError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    sweep: Annotated[str, typer.Argument(help="A shipped sweep, or a YAML file.", show_default=False)],
+    sweep: Annotated[str, SWEEP],
     runs: Annotated[Path, RUNS] = Path("runs"),
     engine: Annotated[
         str,

@@ -80,7 +80,7 @@ def _memory(device: torch.device) -> float:
         return torch.cuda.get_device_properties(device).total_memory
     limits = [float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))] if hasattr(os, "sysconf") else []
     for file in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
-        if file.is_file() and (text := file.read_text().strip()).isdigit():
+        if file.is_file() and (text := file.read_text(encoding="ascii").strip()).isdigit():
             limits.append(float(text))
     with contextlib.suppress(ImportError):
         import resource

@@ -36,11 +36,12 @@ class LocalEngine(Engine):
     """A process of this machine for each run.
 
     Processes are forked from a server that has imported PyTorch, so that one costs milliseconds; what one run leaves in
-    memory never meets the next.
+    memory never meets the next. Where the system cannot fork, each is started anew.
     """
 
     def __post_init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context("forkserver") if forks else multiprocessing.get_context("spawn")
         # The first step of an optimiser imports the second, which takes a second.
         self._context.set_forkserver_preload([_serve.__module__, "torch._dynamo"])
         self._workers: list[_Worker] = []
