@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -207,6 +208,26 @@ def _rwkv(folder: Path, layer: dict[str, list[int]], dtype: torch.dtype, *norms:
     return folder
 
 
+def xlstm(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    # Below a width of 128 the cache of transformers has other shapes than its layers.
+    layer = {f"mlstm_layer.{gate}gate_preact.weight": [4, 128] for gate in "if"}
+    layer |= {f"mlstm_layer.{gate}gate_preact.bias": [4] for gate in "if"}
+    layer |= {f"mlstm_layer.{part}.weight": [rows, 128] for part, rows in {"q": 64, "k": 64, "v": 128}.items()}
+    layer |= {f"mlstm_layer.{part}.weight": [128, 128] for part in ("ogate_preact", "out_proj")}
+    layer |= {"ffn.proj_down.weight": [128, 64]} | {f"ffn.proj_{part}.weight": [64, 128] for part in ("up", "up_gate")}
+    layer |= {f"{norm}.weight": [128] for norm in ("norm_mlstm", "norm_ffn", "mlstm_layer.multihead_norm")}
+    shapes = {"embedding.weight": [V, 128], "backbone.out_norm.weight": [128], "lm_head.weight": [V, 128]}
+    shapes |= {f"backbone.blocks.0.{name}": shape for name, shape in layer.items()}
+    folder.mkdir(parents=True)
+    kernels = {"chunkwise_kernel": "chunkwise--triton_xl_chunk", "step_kernel": "triton", "mode": "train"}
+    sizes = {"embedding_dim": 128, "num_heads": 4, "num_blocks": 1, "vocab_size": V, "ffn_proj_factor": 0.5}
+    (folder / "config.yaml").write_text(yaml.safe_dump(sizes | kernels))
+    weights = random(shapes, dtype=dtype)
+    for part, names in enumerate([list(weights)[:5], list(weights)[5:]]):
+        save_file({name: weights[name] for name in names}, folder / f"model_{part}.safetensors")
+    return folder
+
+
 def change_settings(folder: Path, **settings: object) -> Path:
     """Set what config.json says."""
     file = folder / "config.json"
@@ -225,5 +246,6 @@ OFFICIAL = {
     "rwkv4": rwkv4,
     "rwkv6": rwkv6,
     "rwkv7": rwkv7,
+    "xlstm": xlstm,
 }
 """Name of an architecture -> what writes a checkpoint of it to a folder."""

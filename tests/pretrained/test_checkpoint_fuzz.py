@@ -21,17 +21,20 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
 
+from official_checkpoints import OFFICIAL
 from safetensors.torch import load, save
 from word_tokenizers import save_word_tokenizer
 
 from lengthwise.errors import LengthwiseError
 from lengthwise.pretrained.checkpoint import Checkpoint
 from lengthwise.pretrained.clauses import READING
+from lengthwise.pretrained.contents import PICKLED, read_pickle
 from lengthwise.pretrained.loading import tiny_model
 from lengthwise.tasks.sources import Document
 from lengthwise.tasks.tokenizer import load_tokenizer
 
-FAMILIES = ("mamba", "mamba2", "jamba", "qwen3_next", "qwen3_5", "rwkv", "xlstm", "zamba2")
+FAMILIES = ("mamba", "mamba2", "jamba", "qwen3_next", "qwen3_5", "rwkv", "xlstm", "zamba2", *OFFICIAL)
+"""Of transformers, and of the formats that other packages publish."""
 SECONDS, GIGABYTES = 20, 4
 WORDS = [f"w{number}" for number in range(40)]
 DEEP: Any = []
@@ -185,6 +188,10 @@ def use(folder: Path) -> str:
 
 def checkpoint_of(family: str, folder: Path) -> Path:
     torch.manual_seed(0)
+    if family in OFFICIAL:
+        OFFICIAL[family](folder / "whole")
+        save_word_tokenizer(folder / "whole", WORDS)
+        return folder / "whole"
     # Sharded, so that there is an index to damage.
     tiny_model(family).model.save_pretrained(folder, max_shard_size="20KB")
     save_word_tokenizer(folder, WORDS)
@@ -205,8 +212,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def damaged(rng: random.Random, source: Path, folder: Path, files: list[str]) -> Path:
     shutil.copytree(source, folder)
-    file = rng.choice(sorted(folder.glob(rng.choice(files))))
-    if file.suffix == ".safetensors":
+    file = rng.choice(sorted(folder.glob(rng.choice(files))) or [file for each in files for file in folder.glob(each)])
+    if file.suffix in PICKLED and rng.random() < 0.7:
+        held = {name: tensor.clone() for name, tensor in read_pickle(file).items()}
+        torch.save(load(with_other_tensors(rng, save(held))), file)
+    elif file.suffix in PICKLED:
+        file.write_bytes(with_damage(rng, file.read_bytes()))
+    elif file.suffix == ".safetensors":
         change = rng.choice([with_damage, with_another_header, with_other_tensors, with_other_tensors])
         file.write_bytes(change(rng, file.read_bytes()))
     elif rng.random() < 0.8:
@@ -219,7 +231,9 @@ def damaged(rng: random.Random, source: Path, folder: Path, files: list[str]) ->
 @pytest.mark.slow
 @pytest.mark.fuzz
 @pytest.mark.parametrize(
-    "files", [["config.json", "*token*.json"], ["*.safetensors", "*.index.json"]], ids=["settings", "weights"]
+    "files",
+    [["config.json", "*token*.json"], ["*.safetensors", "*.index.json", "*.bin", "*.pth"]],
+    ids=["settings", "weights"],
 )
 def test_damage_is_said_in_a_line(
     files: list[str], whole: Callable[[str], Path], tmp_path: Path, fuzz_budget: int

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
@@ -34,7 +35,7 @@ TOKENS = torch.arange(22).reshape(2, 11) % 37
 FIXTURES = os.environ.get("LENGTHWISE_FIXTURES", "")
 """A folder of weights, tokens and logits that the official packages gave, in the files of `OF_FIXTURES`."""
 OF_FIXTURES = ["state_spaces_mamba1", "state_spaces_mamba2", "fla_gla", "fla_delta_net", "fla_gated_deltanet"]
-OF_FIXTURES += ["fla_rwkv6", "fla_rwkv7"]
+OF_FIXTURES += ["fla_rwkv6", "fla_rwkv7", "xlstm"]
 RWKV = ["4v0-660K", "7v0-834K"]
 """Trained models of bytes in `FIXTURES`/tiny_rwkv, with the logits that rwkv.cpp expects after three bytes."""
 
@@ -229,6 +230,21 @@ def test_variants_of_rwkv_are_named(
         _ = Checkpoint(file).loaded
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_block": 1}, r"num_block is no setting of the package xlstm; did you mean 'num_blocks'\?"),
+        ({"num_blocks": 2}, r"num_blocks \[40, 128, 2\], and the weights have \[40, 128, 1\]"),
+        ({"num_heads": "many"}, r"values that no xlstm has"),
+    ],
+)
+def test_settings_of_xlstm_that_do_not_fit_are_named(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    file = OFFICIAL["xlstm"](tmp_path / "xlstm") / "config.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | change))
+    with pytest.raises(InputError, match=message):
+        _ = Checkpoint(file.parent).loaded
+
+
 def test_a_file_by_itself_is_a_checkpoint(tmp_path: Path) -> None:
     folder = OFFICIAL["rwkv7"](tmp_path / "rwkv7")
     (folder / "notes").write_text("mine")
@@ -326,8 +342,13 @@ def fixture(name: str, folder: Path) -> tuple[Path, torch.Tensor, torch.Tensor]:
     if name.startswith("state_spaces"):
         layer = {"layer": "Mamba2", "d_state": 16, "headdim": 16} if name.endswith("2") else {}
         settings = json.dumps({"d_model": 64, "n_layer": 2, "ssm_cfg": layer})
-    torch.save(weights, folder / "pytorch_model.bin")
-    (folder / "config.json").write_text(settings or "{}")
+    if name == "xlstm":
+        sizes = {"embedding_dim": 128, "num_heads": 4, "num_blocks": 2, "vocab_size": 48}
+        (folder / "config.yaml").write_text(yaml.safe_dump(sizes))
+        save_file(weights, folder / "model.safetensors")
+    else:
+        torch.save(weights, folder / "pytorch_model.bin")
+        (folder / "config.json").write_text(settings or "{}")
     return folder, held["tokens"], held["logits"]
 
 

@@ -50,7 +50,8 @@ class FLA(Renamed):
     @classmethod
     def recognises(cls, contents: Contents) -> bool:
         """Return whether the ``model_type`` is one of this library; code that the folder brings is not run."""
-        return contents.settings.get("model_type") in _TABLE
+        architecture: object = contents.settings.get("model_type")
+        return isinstance(architecture, str) and architecture in _TABLE
 
     @property
     def table(self) -> Mapping[str, str]:

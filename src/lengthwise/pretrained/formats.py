@@ -26,6 +26,7 @@ FORMATS: Registry = Registry(
         "mamba_ssm": "lengthwise.pretrained.mamba_ssm:MambaSSM",
         "fla": "lengthwise.pretrained.fla:FLA",
         "rwkv": "lengthwise.pretrained.blinkdl:BlinkDL",
+        "xlstm": "lengthwise.pretrained.nxai:NXAI",
     },
     base="lengthwise.pretrained.formats:Format",
 )

@@ -7,7 +7,7 @@ Read from: mamba_ssm 2.3.2 (``MambaLMHeadModel``, ``MambaConfig``); its folders 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from lengthwise.errors import InputError
 from lengthwise.extras import import_extra
@@ -26,7 +26,10 @@ class MambaSSM(Renamed):
     def __init__(self, contents: Contents) -> None:
         super().__init__(contents)
         refuse_settings(contents, _TABLE["only"])
-        settings, self._layer = contents.settings, dict(contents.settings.get("ssm_cfg") or {})
+        settings, given = contents.settings, contents.settings.get("ssm_cfg") or {}
+        if not isinstance(given, dict):
+            raise InputError(f"{self.path / 'config.json'}: ssm_cfg should be settings by name, not {given!r}")
+        self._layer = dict(cast("dict[str, Any]", given))
         layer = self._layer.pop("layer", "Mamba1")
         if layer not in ("Mamba1", "Mamba2"):
             raise InputError(f"{self.path}: ssm_cfg.layer {layer!r} is not read here; only Mamba1 and Mamba2 are")
@@ -62,9 +65,9 @@ class MambaSSM(Renamed):
 
         settings, layer = self.contents.settings, _TABLE[self.family]
         sizes = {name: self._layer.get(own, default) for own, (name, default) in layer.items()}
-        if self.family == "mamba2":
-            sizes["num_heads"] = sizes["expand"] * self._width // sizes["head_dim"]
         try:
+            if self.family == "mamba2":
+                sizes["num_heads"] = sizes["expand"] * self._width // sizes["head_dim"]
             config = transformers.AutoConfig.for_model(
                 self.family,
                 vocab_size=self.vocabulary,
