@@ -26,9 +26,10 @@ RECIPE = {
 }
 
 
-def train(root: Path, name: str, **operator: object) -> Path:
+def train(root: Path, name: str, model: dict[str, object] | None = None, **operator: object) -> Path:
     settings = json.loads(json.dumps(RECIPE))
     settings["name"] = name
+    settings["model"] |= model or {}
     settings["model"]["operator"] |= operator
     file = root / f"{name}.yaml"
     file.write_text(yaml.safe_dump(settings))
@@ -58,3 +59,11 @@ def run(trained: dict[str, Path], tmp_path: Path) -> Path:
 def soft_run(trained: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the run whose rows leak, which is right up to a length, for a test to change."""
     return shutil.copytree(trained["soft"], tmp_path / "soft")
+
+
+@pytest.fixture
+def snapped_run(tmp_path: Path) -> Path:
+    """A run of a unit with the MLP operator, proved with its nodes snapped."""
+    run = train(tmp_path, "mlp", {"level": "residual", "width": 16, "operator": {"name": "mlp"}})
+    assert certify_run(run).verdict == "every_length_snapped"
+    return run

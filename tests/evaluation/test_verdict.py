@@ -12,7 +12,7 @@ from lengthwise.errors import InputError
 from lengthwise.evaluation.intervals import student_quantile
 from lengthwise.evaluation.losses import PositionLoss
 from lengthwise.evaluation.perplexity import octave_losses, unigram_loss
-from lengthwise.evaluation.verdict import Gain, OctaveRatio, judge, unseen_share, verdict
+from lengthwise.evaluation.verdict import ENOUGH, Gain, OctaveRatio, judge, unseen_share, verdict
 
 CONTEXT = 64
 
@@ -236,3 +236,5 @@ def test_what_so_many_rows_can_miss_is_said_with_a_verdict_that_holds(rows: int,
     assert unseen_share(rows) == pytest.approx(share, abs=0.05)
     reason = verdict(octaves_with([1.0], 0.001, rows=rows), CONTEXT).reason
     assert f"of texts that go astray {rows} rows can miss {share:.2g} %" in reason
+    assert (f", {ENOUGH} would miss 1 %" in reason) == (rows < ENOUGH)
+    assert unseen_share(ENOUGH) <= 1 < unseen_share(ENOUGH - 1)

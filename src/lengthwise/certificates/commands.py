@@ -83,7 +83,7 @@ def _verify(path: Path, run: Path | None) -> None:
     from lengthwise.certificates.verification import verify_all
 
     found, unchecked = Counter[str](), Counter[str]()
-    for name, one in verify_all(path, run):
+    for name, one in verify_all(path, run, anew=True):
         if isinstance(one, InputError):
             found["refused"] += 1
             sys.stderr.write(f"{one}\n")

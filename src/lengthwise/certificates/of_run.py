@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +15,11 @@ from lengthwise.certificates import METHODS
 from lengthwise.certificates.answers import answers_to
 from lengthwise.certificates.certificate import FILE_NAME, Certificate, Training, hash_weights
 from lengthwise.certificates.finding import Finding
-from lengthwise.certificates.limits import USUAL, Limits
+from lengthwise.certificates.limits import ELEMENTS, USUAL, Limits
 from lengthwise.certificates.methods import default_method
 from lengthwise.certificates.product import states_along
 from lengthwise.certificates.pushdown import NestedFinding
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, RunError
 from lengthwise.files import write_atomically
 from lengthwise.models.base import SequenceModel
 from lengthwise.runs.folder import RunFolder
@@ -47,37 +49,66 @@ def certify_run(folder: Path, method: str | None = None, limits: Limits = USUAL)
             fit the model, or the folder is in use.
         RunError: what is extracted does not close within the limits, or the file cannot be written.
     """
-    run = RunFolder(folder)
+    with hold(folder):
+        certificate = _certificate(RunFolder(folder), method, limits)
+        write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
+    return certificate.sealed()
+
+
+def differences_from_weights(run: RunFolder, certificate: Certificate) -> Iterator[str]:
+    """Yield what a certificate of a snapped unit holds and the weights do not give, a sentence each.
+
+    Args:
+        run: the run that it is about.
+        certificate: the certificate.
+    """
+    arguments = certificate.nested and certificate.nested.arguments
+    try:
+        limits = Limits(elements=max(ELEMENTS, certificate.monoid or 0), arguments=arguments)
+        again = _certificate(run, certificate.method, limits)
+    except RunError as error:
+        yield f"nothing of the kind follows from the weights: {error}"
+        return
+    for name, what in (("algebra", "multiplication table"), ("counterexample", "counterexample")):
+        own, found = (one.model_dump(mode="json", include={name}) for one in (certificate, again))
+        if own != found:
+            yield f"its {what} is not the one that the weights give"
+    # Of one processor and another the last places differ, and version 1 knew fewer margins.
+    for name in certificate.margins.keys() & again.margins.keys():
+        own, found = certificate.margins[name], again.margins[name]
+        if not math.isclose(own, found, rel_tol=1e-3):
+            yield f"its {name} is {own:g}, the weights give {found:g}"
+
+
+def _certificate(run: RunFolder, method: str | None, limits: Limits) -> Certificate:
+    """Return what can be proved about a trained run; arguments and errors as in `certify_run`."""
     recipe, seed = read_run(run)
     if method is not None or not isinstance(recipe.task, HasNesting):
         _subject(recipe.task, method or "black_box")
     if not run.finished.exists():
-        raise InputError(f"run {folder} is not trained to its end; 'lengthwise train' with its recipe goes on")
-    with hold(folder):
-        trainer = load_run(folder)
-        model = cast(SequenceModel, trainer.model)
-        began = time.perf_counter()
-        _refuse_not_finite(model)
-        method = method or default_method(model, recipe.task)
-        subject = _subject(recipe.task, method)
-        finding = METHODS.load(method)(model, subject, limits)
-        training = Training(
-            recipe=recipe.name,
-            digest=recipe.digest(),
-            seed=seed,
-            step=trainer.step,
-            sequences=trainer.sequences,
-            seconds=round(trainer.seconds, 3),
-            longest=recipe.task.training_length or 0,
-        )
-        own = {
-            "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
-            "weights": hash_weights(run.checkpoint),
-            "seconds": round(time.perf_counter() - began, 3),
-        }
-        certificate = complete(finding, model, subject, training).model_copy(update=own)
-        write_atomically(folder / FILE_NAME, certificate.to_json().encode(), "certificate")
-    return certificate.sealed()
+        raise InputError(f"run {run.path} is not trained to its end; 'lengthwise train' with its recipe goes on")
+    trainer = load_run(run.path)
+    model = cast(SequenceModel, trainer.model)
+    began = time.perf_counter()
+    _refuse_not_finite(model)
+    method = method or default_method(model, recipe.task)
+    subject = _subject(recipe.task, method)
+    finding = METHODS.load(method)(model, subject, limits)
+    training = Training(
+        recipe=recipe.name,
+        digest=recipe.digest(),
+        seed=seed,
+        step=trainer.step,
+        sequences=trainer.sequences,
+        seconds=round(trainer.seconds, 3),
+        longest=recipe.task.training_length or 0,
+    )
+    own = {
+        "operator": getattr(getattr(recipe.model, "operator", None), "name", recipe.model_name),
+        "weights": hash_weights(run.checkpoint),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+    return complete(finding, model, subject, training).model_copy(update=own)
 
 
 def _subject(task: Task, method: str) -> Task | Language:

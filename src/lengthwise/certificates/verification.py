@@ -6,7 +6,7 @@ One function, `problems_of`, stands behind ``certify --verify``, ``export``, ``r
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,11 @@ from lengthwise.runs.shipped import read_settings
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
 
+_OF_WEIGHTS = (
+    "that what it holds was read off these weights, with its margins and what the network itself answers: "
+    "lengthwise certify finds that anew"
+)
+
 
 class Verified(NamedTuple):
     """A certificate of which nothing was found to be wrong."""
@@ -42,12 +47,13 @@ class Verified(NamedTuple):
     """What it says that could not be checked, a phrase each."""
 
 
-def verify_certificate(path: Path, folder: Path | None = None) -> Verified:
+def verify_certificate(path: Path, folder: Path | None = None, *, anew: bool = False) -> Verified:
     """Check a certificate again: all that it says, and the run and the weights that it is about.
 
     Args:
         path: the file, or a run's folder that holds one.
         folder: the run; by default the folder of the file, where that is a run.
+        anew: read the table of a snapped unit off its weights again, where they are there, which needs torch.
 
     Returns:
         The certificate, and which of its claims could not be checked.
@@ -63,15 +69,24 @@ def verify_certificate(path: Path, folder: Path | None = None) -> Verified:
     certificate = read_certificate(file)
     head = read_head(run.evaluation) if beside and run.evaluation.exists() else None
     refuse(certificate, f"certificate {file}", beside, head)
-    return Verified(certificate, unchecked_of(certificate, beside, head))
+    unchecked = unchecked_of(certificate, beside, head)
+    if anew and run.checkpoint.exists() and certificate.method in ("snapped", "pushdown"):
+        from lengthwise.certificates.of_run import differences_from_weights
+
+        _refuse(f"certificate {file}", list(differences_from_weights(run, certificate)), run)
+        unchecked.remove(_OF_WEIGHTS)
+    return Verified(certificate, unchecked)
 
 
-def verify_all(path: Path, folder: Path | None = None) -> Iterator[tuple[str, Verified | InputError]]:
+def verify_all(
+    path: Path, folder: Path | None = None, *, anew: bool = False
+) -> Iterator[tuple[str, Verified | InputError]]:
     """Check all certificates at or below a path, those of kept results among them.
 
     Args:
         path: as in `verify_certificate`, or a folder that holds runs or kept results.
         folder: as there.
+        anew: as there.
 
     Returns:
         Where each lies, and what `verify_certificate` returns or raises of it.
@@ -86,7 +101,7 @@ def verify_all(path: Path, folder: Path | None = None) -> Iterator[tuple[str, Ve
         raise InputError(f"there is no certificate in {path}; lengthwise certify makes one of a run")
     for file in files:
         try:
-            yield str(file), verify_certificate(file, folder)
+            yield str(file), verify_certificate(file, folder, anew=anew)
         except InputError as error:
             yield str(file), error
     for place in kept:
@@ -106,7 +121,11 @@ def refuse(certificate: Certificate, name: str, run: RunFolder | None = None, he
     Raises:
         InputError: something in it does not hold; the message names all of it.
     """
-    if problems := problems_of(certificate, run, head):
+    _refuse(name, problems_of(certificate, run, head), run)
+
+
+def _refuse(name: str, problems: Sequence[str], run: RunFolder | None) -> None:
+    if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         again = f"\nmake it again with: lengthwise certify {run.path}" if run else ""
         raise InputError(f"{name} does not hold:\n{listed}{again}")
@@ -151,10 +170,7 @@ def unchecked_of(certificate: Certificate, run: RunFolder | None = None, head: H
     elif not weights:
         found.append("that what it holds was read off the weights that it names, and what the network itself answers")
     elif certificate.operator != "stochastic" or certificate.method not in ("raw", "rounded"):
-        found.append(
-            "that what it holds was read off these weights, with its margins and what the network itself answers: "
-            "lengthwise certify finds that anew"
-        )
+        found.append(_OF_WEIGHTS)
     elif certificate.counterexample is not None:
         found.append("what the network itself answers where logits lie within the error of float32")
     if head is None or run is None:
