@@ -11,6 +11,7 @@ _LIBRARIES = {
     "hf": ("accelerate", "datasets", "lightning_fabric", "tokenizers", "transformers"),
     "ray": ("ray",),
     "report": ("altair", "jinja2", "polars", "scipy", "vl_convert"),
+    "trackers": ("mlflow", "tensorboard", "wandb"),
 }
 EXTRAS = {module: extra for extra, modules in _LIBRARIES.items() for module in modules}
 """Module -> the extra of this package that installs it."""

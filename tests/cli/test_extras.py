@@ -37,6 +37,9 @@ NEEDING = {
     "post-train hf:checkpoint --data stdlib --out out": "hf",
     "train tokens.yaml": "hf",
     "sweep demo/operators --engine ray": "ray",
+    "train fast/parity --set training.trackers=[tensorboard]": "trackers",
+    "train fast/parity --set training.trackers=[mlflow]": "trackers",
+    "train fast/parity --set training.trackers=[wandb]": "trackers",
 }
 NEEDING_NOTHING = (
     "certify --help",
@@ -83,7 +86,7 @@ def test_what_is_missed_at_the_end_is_told_at_the_beginning(tmp_path: Path) -> N
 
 def test_the_table_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    renamed = {"vl_convert_python": "vl_convert"}
+    renamed = {"vl_convert_python": "vl_convert", "mlflow_skinny": "mlflow"}
     declared = dict[str, str]()
     for extra, requirements in project["optional-dependencies"].items():
         if extra != "dev":

@@ -15,7 +15,9 @@ from lengthwise.errors import InputError
 from lengthwise.registry import BrokenPluginError, Registry, failed_plugin
 
 DEFAULT_RUNS = Path("runs")
-Members = Literal["models", "interventions", "objectives", "curricula", "metrics", "diagnostics", "sections"]
+Members = Literal[
+    "models", "interventions", "objectives", "curricula", "metrics", "diagnostics", "sections", "trackers"
+]
 """What is listed as the members of registries."""
 What = Literal[Members, "tasks", "recipes", "results", "runs"]
 """What can be listed."""
@@ -27,6 +29,7 @@ _REGISTRIES = {
     "curricula": ("lengthwise.training:CURRICULA",),
     "metrics": ("lengthwise.evaluation:METRICS",),
     "diagnostics": ("lengthwise.evaluation:DIAGNOSTICS",),
+    "trackers": ("lengthwise.training:TRACKERS",),
     "sections": ("lengthwise.report.parts:SECTIONS",),
 }
 """Where the registries are."""

@@ -169,6 +169,9 @@ def digest_of(recipe: Recipe, content: Mapping[str, str]) -> str:
     """
     without = {"name", "makes", "seeds", "parameters", "content", *({"start"} & set(content))}
     settings = {name: value for name, value in _telling(recipe).items() if name not in without}
+    # Who watches decides no number.
+    if settings.get("training", {}).pop("trackers", None) and not settings["training"]:
+        del settings["training"]
     # Runs from before checkpoints were known by their content know them by their path.
     named = [name for name in _NAMING if name == "task" or name in content]
     for path in (f"{name}.{path}" for name in named for path in getattr(recipe, name).paths()):

@@ -26,6 +26,7 @@ from lengthwise.runs.shipped import read_settings
 from lengthwise.training.checkpoint import check_checkpoint, load_checkpoint, misfit, save_checkpoint
 from lengthwise.training.loop import Trainer, under
 from lengthwise.training.processes import ALONE, Processes
+from lengthwise.training.trackers import TRACKED, Tracked
 
 Progress = Callable[[Trainer, Mapping[str, float]], None]
 """Called after every training step with the trainer and the metrics of the step."""
@@ -81,6 +82,7 @@ def train_run(
         if start and not run.checkpoint.exists():
             start_from_run(recipe, seed, trainer, start)
         _resume(run, trainer)
+        tracked = Tracked(recipe.training.trackers, folder, f"{recipe.name}/seed-{seed}", recipe.settings())
         processes.wait()
 
         def step() -> None:
@@ -89,6 +91,7 @@ def train_run(
             if curve or trainer.finished or trainer.step % recipe.training.log_every == 0:
                 counters = {"step": trainer.step, "sequences": trainer.sequences, "seconds": round(trainer.seconds, 3)}
                 append(run.metrics, json.dumps(counters | metrics | curve) + "\n")
+                tracked.log(trainer.step, counters | metrics | curve)
             if progress:
                 progress(trainer, metrics)
 
@@ -97,7 +100,10 @@ def train_run(
             append(run.metrics, "", to_disk=True)
             save_checkpoint(run.checkpoint, *trainer.state())
 
-        outcome = _train(trainer, stop, step, save)
+        try:
+            outcome = _train(trainer, stop, step, save)
+        finally:
+            tracked.close(finished=trainer.finished)
         if outcome is Outcome.TRAINED:
             write_atomically(run.finished, f"{trainer.ending}\n".encode(), "end of the run")
     return outcome
@@ -304,7 +310,7 @@ def _trained(run: RunFolder) -> bool:
 
 
 def _clear(run: RunFolder) -> None:
-    for path in (run.recipe, run.environment, run.metrics, run.part):
+    for path in (run.recipe, run.environment, run.metrics, run.part, run.path / TRACKED):
         path.unlink(missing_ok=True)
 
 

@@ -25,3 +25,14 @@ CURRICULA: Registry = Registry(
     base="lengthwise.training.curriculum:Curriculum",
 )
 """Curriculum name -> its class."""
+
+TRACKERS: Registry = Registry(
+    "tracker",
+    {
+        "tensorboard": "lengthwise.training.trackers:TensorBoard",
+        "mlflow": "lengthwise.training.trackers:MLflow",
+        "wandb": "lengthwise.training.trackers:WeightsAndBiases",
+    },
+    base="lengthwise.training.trackers:Tracker",
+)
+"""Tracker name -> its class."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from lengthwise.errors import as_value_error
 from lengthwise.registry import OneOf
 from lengthwise.settings import STEPS, Settings
-from lengthwise.training import CURRICULA
+from lengthwise.training import CURRICULA, TRACKERS
 from lengthwise.training.curriculum import Curriculum, Uniform
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Steps = Annotated[int, Field(ge=1, le=STEPS)]
+
+
+def _known_tracker(name: str) -> str:
+    with as_value_error():
+        TRACKERS.origin(name)
+    return name
+
+
+TrackerName = Annotated[str, AfterValidator(_known_tracker)]
 
 
 class OptimiserConfig(Settings):
@@ -72,3 +82,6 @@ class TrainingConfig(Settings):
     """Steps between checkpoints."""
     log_every: Steps = 50
     """Steps between rows of metrics."""
+    trackers: tuple[TrackerName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    """Programs that show the metrics as well: ``tensorboard``, ``mlflow``, ``wandb``; none by default. They decide no
+    number, and are no part of the recipe's digest."""
