@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 
 from lengthwise.report.axes import ACCURACIES, count_axis
+from lengthwise.report.information import chosen_by, labels_of
 from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
 from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText, spread_cell
 from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
@@ -17,6 +18,7 @@ from lengthwise.report.words import TO, percent
 if TYPE_CHECKING:
     from lengthwise.tasks.regular.language import Language
 
+_TRAINING = ("training strings", "labels a string", "strings chosen")
 _MOST_CLASSES = 10
 """From as many on the line of guessing cannot be told from the axis."""
 
@@ -111,7 +113,7 @@ def accuracy_table(results: Results) -> TableText:
     return TableText(
         name=f"{results.prefix}accuracy-table",
         **WORDS["accuracy-table"],
-        columns=["recipe", *spans, "near misses", *lengths, "worst length", "model", "seeds", "training strings"],
+        columns=["recipe", *spans, "near misses", *lengths, "worst length", "model", "seeds", *_TRAINING],
         rows=[_row(summary, far) for summary in summaries],
     )
 
@@ -126,4 +128,6 @@ def _row(summary: Summary, far: list[int]) -> list[Cell]:
         Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
         Cell(", ".join(map(str, summary.seeds))),
         Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
+        Cell(labels_of(summary.runs[0].settings)),
+        Cell(chosen_by(summary.runs[0].settings)),
     ]
