@@ -99,6 +99,13 @@ def gated_deltanet(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
     return _fla(folder, layer, settings, dtype)
 
 
+def kda(folder: Path, dtype: torch.dtype = torch.float32) -> Path:
+    layer = _delta(8, 6) | {"attn.A_log": [2], "attn.dt_bias": [16], "attn.g_proj.1.bias": [12]}
+    layer |= {"attn.f_proj.0.weight": [6, D], "attn.f_proj.1.weight": [16, 6]}
+    layer |= {"attn.g_proj.0.weight": [6, D], "attn.g_proj.1.weight": [12, 6]}
+    return _fla(folder, layer, {"model_type": "kda", "num_heads": 2, "norm_eps": 1e-3}, dtype)
+
+
 def _delta(keys: int, values: int) -> dict[str, list[int]]:
     rows = {"q": 2 * keys, "k": 2 * keys, "v": 2 * values}
     return {
@@ -241,6 +248,7 @@ OFFICIAL = {
     "gla": gla,
     "delta_net": delta_net,
     "gated_deltanet": gated_deltanet,
+    "kda": kda,
     "rwkv6_fla": rwkv6_fla,
     "rwkv7_fla": rwkv7_fla,
     "rwkv4": rwkv4,

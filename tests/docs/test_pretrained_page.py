@@ -1,6 +1,7 @@
 """Commands on the page of pretrained models, beside those that its rows were made with."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -57,3 +58,29 @@ def test_the_page_of_the_contract_names_every_family() -> None:
 
     page = (ROOT / "docs" / "pretrained_contract.md").read_text()
     assert re.findall(r"^\| (\w+) \| [^-]", page, re.MULTILINE)[1:] == list(FAMILIES)
+
+
+def test_the_table_of_formats_is_that_of_the_rows_which_are_kept() -> None:
+    from formats_page import PAGE, kept, with_table
+
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_table(page, kept()) == page
+    assert all(row.get("holds", "refused" in row) for row in kept())
+
+
+@pytest.mark.skipif("LENGTHWISE_FIXTURES" not in os.environ, reason="LENGTHWISE_FIXTURES names no official logits")
+def test_logits_are_those_that_the_official_packages_gave(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
+    from formats_page import checkpoints, kept
+
+    from lengthwise.errors import InputError
+    from lengthwise.pretrained.checkpoint import Checkpoint
+    from lengthwise.pretrained.examined import examine
+
+    refused = set[str]()
+    for path, expected in checkpoints(Path(os.environ["LENGTHWISE_FIXTURES"]), tmp_path):
+        try:
+            assert [finding for finding in examine(Checkpoint(path), expected) if not finding.holds] == [], path
+        except InputError:
+            refused.add(path.name)
+    assert refused == {row["checkpoint"] for row in kept() if "refused" in row}

@@ -1,4 +1,4 @@
-"""DeltaNet and Gated DeltaNet: what is theirs alone; the contract of all mixers is tested beside."""
+"""DeltaNet, Gated DeltaNet and Kimi delta: what is theirs alone; the contract of all mixers is tested beside."""
 
 import math
 
@@ -9,9 +9,10 @@ from random_tensors import normal
 
 from lengthwise.errors import InputError
 from lengthwise.models.mixers.deltanet import DeltaNetConfig, GatedDeltaNetConfig
+from lengthwise.models.mixers.kimi_delta import KimiDeltaConfig
 from lengthwise.state import State
 
-CONFIGS = [DeltaNetConfig, GatedDeltaNetConfig]
+CONFIGS = [DeltaNetConfig, GatedDeltaNetConfig, KimiDeltaConfig]
 
 
 def built(config, width=16):
@@ -29,7 +30,7 @@ def test_sizes_of_the_state_are_the_ones_asked_for(config):
 
 def test_values_are_as_wide_as_keys_and_twice_as_wide_with_a_gate_by_default():
     shapes = [built(config(heads=2)).initial_state(1)["matrix"].shape for config in CONFIGS]
-    assert shapes == [(1, 2, 8, 8), (1, 2, 8, 16)]
+    assert shapes == [(1, 2, 8, 8), (1, 2, 8, 16), (1, 2, 8, 8)]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -76,6 +77,30 @@ def test_only_negative_eigenvalues_change_the_sign_of_what_is_held(negative, sig
     after = mixer(x, ones)[1]["matrix"] - mixer(x, start)[1]["matrix"]
     key = after[0, 0, :, 0] - before[0, 0, :, 0]
     assert torch.sign((key @ after[0, 0, :, 0]) * (key @ before[0, 0, :, 0])) == sign
+
+
+def test_kimi_delta_equals_its_formulas_in_a_loop():
+    mixer = built(KimiDeltaConfig(heads=2, convolution=1, key_width=3, value_width=5, chunk=4))
+    x, state = normal(2, 11, 16), normal(2, 2, 3, 5)
+    weights = (mixer.memory.convolution.weight[0, :, None] * mixer.memory.project.weight).split([6, 6, 10])
+    q, k, v = (torch.nn.functional.silu(x @ w.T).unflatten(-1, (2, -1)) for w in weights)
+    q, k = (z / (z.square().sum(-1, keepdim=True) + 1e-6).sqrt() for z in (q, k))
+    inner, outer = (layer.weight.T for layer in mixer.step)
+    step = torch.log1p(torch.exp(x @ inner @ outer + mixer.step_bias)).unflatten(-1, (2, 3))
+    decay, beta = torch.exp(-mixer.log_rates.exp()[:, None] * step), torch.sigmoid(mixer.memory.beta(x))
+    memory, outputs = state, []
+    for t in range(11):
+        memory = decay[:, t, :, :, None] * memory
+        held = (k[:, t, :, :, None] * memory).sum(2)
+        memory = memory + beta[:, t, :, None, None] * k[:, t, :, :, None] * (v[:, t] - held)[:, :, None]
+        outputs.append((q[:, t, :, :, None] * memory).sum(2) / 3**0.5)
+    y = torch.stack(outputs, 1)
+    y = y / (y.square().mean(-1, keepdim=True) + 1e-6).sqrt() * mixer.readout.norm_weight
+    expected = mixer.readout.contract(y.flatten(2) * torch.sigmoid(mixer.gate[1](mixer.gate[0](x))))
+    start = mixer.initial_state(2)
+    found, after = mixer(x, State({**start, "matrix": state}, start.kinds))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(after["matrix"], memory)
 
 
 class TestTransformersLayer:

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.errors import InputError
 from lengthwise.evaluation.contract import check_contract
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.models.mixers.deltanet import DeltaNetConfig
 from lengthwise.models.mixers.gla import GLAConfig
 from lengthwise.models.mixers.mamba2 import Mamba2Config
 from lengthwise.models.mixers.rwkv6 import RWKV6Config
@@ -160,6 +161,31 @@ def test_gla_equals_its_formulas_in_a_loop():
     found, after = mixer(x, state)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(after["matrix"], matrix)
+
+
+@pytest.mark.parametrize("mixer", [GLAConfig, RWKV6Config, DeltaNetConfig])
+def test_epsilons_of_norms_are_settings_that_older_recipes_do_not_have(mixer):
+    """A model that is shrunk reads less than what is added to it; at their defaults they are in no digest."""
+    torch.manual_seed(0)
+    settings = {"head_size": 8} if mixer is RWKV6Config else {"heads": 2}
+    x, outputs = torch.randn(1, 5, 16), {}
+    assert "norm_epsilon" not in mixer(**settings).model_dump()
+    assert "norm_epsilon" not in BackboneConfig(mixer=mixer(**settings)).model_dump()
+    for epsilon in (None, 1e-8, 1.0):
+        torch.manual_seed(1)
+        given = {} if epsilon is None else {"norm_epsilon": epsilon}
+        model = mixer(**settings, **given).build(16)
+        outputs[epsilon] = model(x, model.initial_state(1))[0].detach()
+    assert not torch.allclose(outputs[1e-8], outputs[1.0], rtol=0.1)
+    assert outputs[1.0].norm() < 0.9 * outputs[None].norm()
+
+
+@pytest.mark.parametrize("kind", ["rms", "layer"])
+def test_the_epsilon_of_a_backbone_is_that_of_all_its_norms(kind):
+    model = BackboneConfig(width=8, norm=kind, norm_epsilon=0.5, feed_forward=1.0).build(5, 5)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.RMSNorm | torch.nn.LayerNorm)]
+    assert [norm.eps for norm in norms] == [0.5] * 5
+    assert {m.eps for m in BackboneConfig().build(5, 5).modules() if isinstance(m, torch.nn.RMSNorm)} == {None}
 
 
 def test_rwkv6_equals_its_formulas_in_a_loop():

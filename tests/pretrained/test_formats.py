@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,9 +17,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
 
 from official_checkpoints import OFFICIAL, change_settings
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
+from word_tokenizers import save_word_tokenizer
 
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError
@@ -32,12 +33,6 @@ from lengthwise.state import State
 KNOWN = json.loads(Path(__file__).with_name("official_logits.json").read_text())
 """Logits of the small checkpoints after the last of `TOKENS`, from the code that met those of the official packages."""
 TOKENS = torch.arange(22).reshape(2, 11) % 37
-FIXTURES = os.environ.get("LENGTHWISE_FIXTURES", "")
-"""A folder of weights, tokens and logits that the official packages gave, in the files of `OF_FIXTURES`."""
-OF_FIXTURES = ["state_spaces_mamba1", "state_spaces_mamba2", "fla_gla", "fla_delta_net", "fla_gated_deltanet"]
-OF_FIXTURES += ["fla_rwkv6", "fla_rwkv7", "xlstm"]
-RWKV = ["4v0-660K", "7v0-834K"]
-"""Trained models of bytes in `FIXTURES`/tiny_rwkv, with the logits that rwkv.cpp expects after three bytes."""
 
 
 @pytest.fixture(params=OFFICIAL)
@@ -332,39 +327,26 @@ def test_the_command_tells_the_format_and_takes_known_logits(tmp_path: Path) -> 
     assert "should hold tokens and logits" in CliRunner().invoke(app, command).stderr
 
 
-def fixture(name: str, folder: Path) -> tuple[Path, torch.Tensor, torch.Tensor]:
-    """Write what a file of fixtures holds as an official folder; return it, its tokens and its logits."""
-    folder.mkdir()
-    with safe_open(Path(FIXTURES) / f"{name}.safetensors", "pt") as file:
-        held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        settings = (file.metadata() or {}).get("config")
-    weights = {key.removeprefix("weights."): t for key, t in held.items() if key.startswith("weights.")}
-    if name.startswith("state_spaces"):
-        layer = {"layer": "Mamba2", "d_state": 16, "headdim": 16} if name.endswith("2") else {}
-        settings = json.dumps({"d_model": 64, "n_layer": 2, "ssm_cfg": layer})
-    if name == "xlstm":
-        sizes = {"embedding_dim": 128, "num_heads": 4, "num_blocks": 2, "vocab_size": 48}
-        (folder / "config.yaml").write_text(yaml.safe_dump(sizes))
-        save_file(weights, folder / "model.safetensors")
-    else:
-        torch.save(weights, folder / "pytorch_model.bin")
-        (folder / "config.json").write_text(settings or "{}")
-    return folder, held["tokens"], held["logits"]
-
-
-@pytest.mark.skipif(not FIXTURES, reason="LENGTHWISE_FIXTURES names no folder of official logits")
-@pytest.mark.parametrize("name", sorted(OF_FIXTURES))
-def test_logits_that_the_official_packages_gave(name: str, tmp_path: Path) -> None:
-    folder, tokens, logits = fixture(name, tmp_path / name)
-    with torch.no_grad():
-        torch.testing.assert_close(Checkpoint(folder).model()(tokens).logits, logits, rtol=0, atol=1e-5)
-
-
-@pytest.mark.skipif(not FIXTURES, reason="LENGTHWISE_FIXTURES names no folder of official logits")
-@pytest.mark.parametrize("name", RWKV)
-def test_logits_that_rwkv_cpp_expects(name: str) -> None:
-    folder = Path(FIXTURES) / "tiny_rwkv"
-    expected = torch.frombuffer(bytearray((folder / f"expected-logits-{name}.bin").read_bytes()), dtype=torch.float32)
-    with torch.no_grad():
-        found = Checkpoint(folder / f"{name}.pth").model()(torch.tensor([list(b'"in')])).logits[0, -1]
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+@pytest.mark.slow
+def test_a_checkpoint_is_repaired_in_its_own_format(tmp_path: Path) -> None:
+    folder, texts, out = OFFICIAL["rwkv7"](tmp_path / "rwkv7"), tmp_path / "texts", tmp_path / "out"
+    words, rng = [f"w{number}" for number in range(30)], np.random.default_rng(0)
+    save_word_tokenizer(folder, words)
+    texts.mkdir()
+    for number in range(12):
+        (texts / f"{number}.txt").write_text("\n".join(" ".join(rng.choice(words, size=9)) for _ in range(12)))
+    settings = ["--context", "8", "--reach", "4", "--rows", "4", "--set", "evaluation.remembrance.starts=2"]
+    trained = ["--steps", "2", "--batch-size", "4", "--out", str(out)]
+    command = ["post-train", str(folder), "--data", str(texts), *settings, *trained]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 0, ended.output
+    assert f"the checkpoint: RWKV(model='{out}'" in ended.output
+    before, after = (read_pickle(path / "rwkv.pth") for path in (folder, out))
+    assert list(before) == list(after)
+    unread = {f"blocks.0.att.v{n}" for n in range(3)}
+    assert {name for name, tensor in before.items() if torch.equal(tensor, after[name])} == unread
+    assert "(blocks.0) are as they were" in (out / "README.md").read_text()
+    assert "finished before; nothing to do" in CliRunner().invoke(app, command).output
+    without = CliRunner().invoke(app, ["diagnose", str(OFFICIAL["rwkv6"](tmp_path / "rwkv6")), "--data", str(texts)])
+    assert without.exit_code == 2
+    assert "has no tokenizer.json" in without.stderr

@@ -27,6 +27,7 @@ MIXERS: Registry = Registry(
         "rwkv6": "lengthwise.models.mixers.rwkv6:RWKV6Config",
         "deltanet": "lengthwise.models.mixers.deltanet:DeltaNetConfig",
         "gated_deltanet": "lengthwise.models.mixers.deltanet:GatedDeltaNetConfig",
+        "kimi_delta": "lengthwise.models.mixers.kimi_delta:KimiDeltaConfig",
         "s5": "lengthwise.models.mixers.s5:S5Config",
         "sd_ssm": "lengthwise.models.mixers.sd_ssm:SDSSMConfig",
         "slstm": "lengthwise.models.mixers.xlstm:SLSTMConfig",

@@ -14,6 +14,7 @@ from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.base import MixerConfig
 from lengthwise.models.mixers.deltanet import DeltaNetConfig, GatedDeltaNetConfig
 from lengthwise.models.mixers.gla import GLAConfig
+from lengthwise.models.mixers.kimi_delta import KimiDeltaConfig
 from lengthwise.models.mixers.rwkv6 import RWKV6Config, TimeMix
 from lengthwise.models.mixers.rwkv7 import RWKV7Config
 from lengthwise.models.rwkv import RWKVConfig
@@ -22,7 +23,7 @@ from lengthwise.pretrained.formats import TABLES, Renamed, refuse_settings
 from lengthwise.pretrained.model import OwnModel, PretrainedModel
 
 _TABLE: dict[str, Any] = TABLES["fla"]["architectures"]
-_FAMILIES = {"delta_net": "deltanet"}
+_FAMILIES = {"delta_net": "deltanet", "kda": "kimi_delta"}
 """What is called otherwise here."""
 
 
@@ -90,8 +91,8 @@ class FLA(Renamed):
                 gate_rank=self._rows("gk_proj.0.weight"),
                 norm_epsilon=epsilon,
             )
-        kind = DeltaNetConfig if self._architecture == "delta_net" else GatedDeltaNetConfig
-        return kind(
+        kind = {"delta_net": DeltaNetConfig, "gated_deltanet": GatedDeltaNetConfig, "kda": KimiDeltaConfig}
+        return kind[self._architecture](
             heads=heads,
             key_width=rows["q"] // heads,
             value_width=rows["v"] // heads,

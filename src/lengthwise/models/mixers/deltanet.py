@@ -17,6 +17,7 @@ from lengthwise.models.mixers.base import MixerConfig, Recurrence, norm_epsilon,
 from lengthwise.models.mixers.convolution import ShortConvolution
 from lengthwise.models.mixers.initialisation import PositiveRange, inverse_softplus, log_uniform, precise
 from lengthwise.scans.delta import CHUNK, delta_scan
+from lengthwise.scans.low_rank import low_rank_scan
 from lengthwise.state import State
 
 
@@ -38,7 +39,7 @@ class DeltaConfig(MixerConfig):
     chunk: int = Field(default=CHUNK, ge=1)
     """Tokens that the scan takes at a time; it changes speed and memory, and results by rounding only."""
 
-    def build(self, width: int) -> DeltaNet:
+    def build(self, width: int) -> Recurrence:
         """Return a freshly initialised mixer."""
         return DeltaNet(self, width)
 
@@ -90,7 +91,7 @@ class DeltaNet(Recurrence):
         H, K = config.heads, config.key_width or share(width, config.heads, f"width {width}")
         V = config.value_width or (2 * K if gated else K)
         super().__init__({"matrix": (H, K, V)}, {"convolution": (config.convolution - 1, H * (2 * K + V))})
-        self.memory = _Memory(config, width, K, V)
+        self.memory = Memory(config, width, K, V)
         if gated:
             self.step = nn.Linear(width, H, bias=False)
             self.step_bias = nn.Parameter(inverse_softplus(log_uniform(config.initial_steps, H)))
@@ -99,7 +100,7 @@ class DeltaNet(Recurrence):
             """[H]; a head's log decay is minus its rate times the step size."""
             self.gate = nn.Linear(width, H * V, bias=False)
         self.gated = gated
-        self.readout = _Readout(H, V, width, config.norm_epsilon)
+        self.readout = Readout(H, V, width, config.norm_epsilon)
 
     def forward(self, x_BTD: Tensor, state: State) -> tuple[Tensor, State]:
         """Mix along time."""
@@ -111,7 +112,7 @@ class DeltaNet(Recurrence):
         return self.readout(y_BTHV, F.silu(self.gate(x_BTD)) if self.gated else None), self._state(*after)
 
 
-class _Memory(nn.Module):
+class Memory(nn.Module):
     """Projections, short convolution, normalised keys, and the scan."""
 
     def __init__(self, config: DeltaConfig, width: int, keys: int, values: int) -> None:
@@ -124,19 +125,28 @@ class _Memory(nn.Module):
         self.beta = nn.Linear(width, H, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, log_decay_BTH: Tensor | None, matrix_BHKV: Tensor, conv: Tensor
+        self, x_BTD: Tensor, log_decay: Tensor | None, matrix_BHKV: Tensor, conv: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what the queries read, [B, T, H, V], and both entries of the state after the last token."""
+        """Return what the queries read, [B, T, H, V], and both entries of the state after the last token.
+
+        Log decays are those of heads, [B, T, H], or of each of their key channels, [B, T, H, K].
+        """
         mixed_BTE, conv = self.convolution(self.project(x_BTD), conv)
         parts = F.silu(mixed_BTE).split(self.sizes, -1)
         q_BTHK, k_BTHK, v_BTHV = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         q_BTHK, k_BTHK = _with_length(q_BTHK, q_BTHK.shape[-1] ** -0.5), _with_length(k_BTHK, 1.0)
         beta_BTH = self.largest_beta * precise(self.beta(x_BTD)).sigmoid()
-        y_BTHV, matrix_BHKV = delta_scan(q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay_BTH, matrix_BHKV, chunk=self.chunk)
+        if log_decay is None or log_decay.ndim == 3:
+            y_BTHV, matrix_BHKV = delta_scan(q_BTHK, k_BTHK, v_BTHV, beta_BTH, log_decay, matrix_BHKV, chunk=self.chunk)
+        else:
+            written_BTHK, read_BTHK = beta_BTH[..., None] * k_BTHK, k_BTHK * log_decay.exp()
+            y_BTHV, matrix_BHKV = low_rank_scan(
+                q_BTHK, written_BTHK, v_BTHV, log_decay, read_BTHK, -written_BTHK, matrix_BHKV, chunk=self.chunk
+            )
         return y_BTHV, matrix_BHKV, conv
 
 
-class _Readout(nn.Module):
+class Readout(nn.Module):
     """A root-mean-square norm of each head, a gate where there is one, and a projection."""
 
     def __init__(self, heads: int, values: int, width: int, epsilon: float) -> None:
