@@ -120,6 +120,10 @@ def cut(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(data[: len(data) // 2])
 
 
+def adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def nothing(folder: Path) -> None:
     (folder / "pytorch_model.bin").unlink()
 
@@ -155,6 +159,7 @@ def nothing(folder: Path) -> None:
         (integers, r"is quantised \(backbone\.norm_f\.weight is int8\).* 16 or 32 bits"),
         (code, r"no file of tensors alone, or it is damaged \(.*can run code when it is opened"),
         (cut, r"no file of tensors alone, or it is damaged"),
+        (adapter, r"holds an adapter \(adapter_config\.json\) beside its base.*merge_and_unload"),
         (nothing, r"has no tensor backbone\.embedding\.weight"),
     ],
 )

@@ -51,12 +51,17 @@ def read_checked(folder: Path, remote_code: bool) -> tuple[dict[str, Any], list[
             "remote_code: true (--remote-code), or delete auto_map from config.json to use transformers' own"
         )
     family_of(str(settings["model_type"]))
+    refuse_adapter(folder)
+    return settings, list(stored_tensors(weight_files(folder, settings)))
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Refuse weights beside which lie those of an adapter, of which one would be passed over."""
     if (folder / "adapter_config.json").exists():
         raise InputError(
             f"{folder} holds an adapter (adapter_config.json) beside its base, and only one of the two would be read; "
             "merge them (merge_and_unload of peft), or move the files of the adapter out of the folder"
         )
-    return settings, list(stored_tensors(weight_files(folder, settings)))
 
 
 def read_settings(file: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lengthwise.errors import InputError
 from lengthwise.pretrained.contents import Contents
-from lengthwise.pretrained.folder import FLOATS, hash_of, settings_of, weight_files
+from lengthwise.pretrained.folder import FLOATS, hash_of, refuse_adapter, settings_of, weight_files
 from lengthwise.pretrained.naming import Rule, rules_of
 from lengthwise.registry import Registry
 from lengthwise.yaml_loader import packaged
@@ -148,7 +148,10 @@ def open_format(path: Path, remote_code: bool = False) -> Format:
     if path.exists():
         refuse_near_misses(path)
     kind, contents = _recognised(path, remote_code)
-    return TransformersFormat(path, remote_code) if kind is None else kind(contents)
+    if kind is None:
+        return TransformersFormat(path, remote_code)
+    refuse_adapter(path)
+    return kind(contents)
 
 
 def fingerprint(path: Path, remote_code: bool) -> str:
