@@ -25,7 +25,7 @@ from torch.func import functional_call, grad, vmap
 
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
 from lengthwise.models.tree.level import Nodes
-from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.tasks.base import Batch, Ints, Point
 from lengthwise.tasks.regular.task import Regular
 from lengthwise.training.config import OptimiserConfig, TrainingConfig

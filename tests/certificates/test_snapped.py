@@ -18,7 +18,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.tree.ldru import LDRUConfig
-from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.regular.language import Language
 

@@ -16,7 +16,8 @@ from lengthwise.certificates.rounding import certify_stochastic, search_leaking
 from lengthwise.certificates.stochastic import SoftAutomaton
 from lengthwise.errors import InputError
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
-from lengthwise.models.tree.operators import MLPOperatorConfig, StochasticOperatorConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE
 from lengthwise.tasks.regular.automaton import Automaton

@@ -15,7 +15,7 @@ from lengthwise.certificates.packing import MOST_BYTES, write_table
 from lengthwise.certificates.rounding import PATH_SYMBOLS
 from lengthwise.certificates.stochastic import SATURATION, STATES
 from lengthwise.errors import InputError
-from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.report.words import percent
 
 

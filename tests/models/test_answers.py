@@ -13,8 +13,8 @@ from lengthwise.models.base import ModelConfig, Output, SequenceModel, StringMod
 from lengthwise.models.reading import answers_at_ends
 from lengthwise.models.tree.ldru import LDRUConfig
 from lengthwise.models.tree.nested import Given, NestedConfig
-from lengthwise.models.tree.operators import StochasticOperatorConfig
 from lengthwise.models.tree.regular_gpt import RegularGPTConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.spaces import Space, Tokens, Values
 from lengthwise.state import State
 

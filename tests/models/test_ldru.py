@@ -12,7 +12,8 @@ from lengthwise.errors import InputError
 from lengthwise.evaluation.contract import check_contract
 from lengthwise.models import OPERATORS
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
-from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig, StochasticOperatorConfig
+from lengthwise.models.tree.operators import MLPOperatorConfig, OperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.scans import Rounds, balanced_rounds, random_bracketing, random_tree
 from lengthwise.state import Kind, State
 from lengthwise.tasks import get_language
@@ -347,6 +348,38 @@ def test_hiding_rows_is_left_out_at_its_default_and_needs_several_rows():
     assert "drop_rows" not in StochasticOperatorConfig().model_dump()
     with pytest.raises(ValueError, match="several rows"):
         StochasticOperatorConfig(drop_rows=0.5)
+
+
+def test_a_state_that_no_row_moves_to_takes_over_some_of_the_rows_of_the_busiest():
+    config = StochasticOperatorConfig(readout="all", revive=1, sharpen_from=0.5)
+    model = LDRUConfig(width=16, operator=config, level="plain").build(8, 2)
+    moves_VK = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]]).repeat(4, 1)
+    with torch.no_grad():
+        model.encoder.embedding.weight.copy_(torch.nn.functional.one_hot(moves_VK, 4).flatten(1) * 2.0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.anneal(0.2)
+    assert torch.equal(model.encoder.embedding.weight, before["encoder.embedding.weight"])
+    model.anneal(0.25)
+    rows_VKK = model.encoder.embedding.weight.unflatten(1, (4, 4)).detach()
+    targets_VK = rows_VKK.argmax(-1)
+    shared = moves_VK[:, :3] == 0
+    assert set(targets_VK[:, :3][shared].tolist()) == {0, 3}
+    assert torch.equal(targets_VK[:, :3][~shared], moves_VK[:, :3][~shared])
+    readout_CKK = model.classifier.weight.unflatten(1, (4, 4))
+    assert torch.equal(readout_CKK[..., 3], readout_CKK[..., 0])
+    # Once is once, also where training goes on from a checkpoint, and nothing where every state is in use.
+    after = {name: value.clone() for name, value in model.state_dict().items()}
+    again = LDRUConfig(width=16, operator=config, level="plain").build(8, 2)
+    again.load_state_dict(after)
+    again.anneal(0.3)
+    again.anneal(1.0)
+    assert torch.equal(again.encoder.embedding.weight, after["encoder.embedding.weight"])
+
+
+def test_states_are_revived_only_where_all_rows_are_read():
+    assert "revive" not in StochasticOperatorConfig().model_dump()
+    with pytest.raises(ValueError, match="readout: all"):
+        StochasticOperatorConfig(revive=3)
 
 
 def test_gumbel_noise_draws_other_rows_in_training_and_none_in_evaluation():

@@ -14,10 +14,10 @@ from lengthwise.models.tree.operators import (
     LinearOperatorConfig,
     MatrixOperatorConfig,
     MLPOperator,
-    StochasticOperatorConfig,
     SumOperatorConfig,
     square_root,
 )
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 
 NAMES = list(OPERATORS)
 

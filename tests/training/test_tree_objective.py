@@ -10,7 +10,7 @@ from trainers_for_tests import loss_of, regular, strings
 
 from lengthwise.models import OPERATORS
 from lengthwise.models.tree.ldru import LDRU, LDRUConfig
-from lengthwise.models.tree.operators import StochasticOperatorConfig
+from lengthwise.models.tree.stochastic import StochasticOperatorConfig
 from lengthwise.scans import balanced_rounds
 from lengthwise.tasks import get_language
 from lengthwise.tasks.base import IGNORE, Batch

@@ -12,7 +12,7 @@ from lengthwise.errors import InputError
 from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.tree.ldru import LDRU
 from lengthwise.models.tree.nested import Nested
-from lengthwise.models.tree.operators import StochasticOperator
+from lengthwise.models.tree.stochastic import StochasticOperator
 from lengthwise.tasks.base import Task
 from lengthwise.tasks.capabilities import HasNesting
 from lengthwise.tasks.regular.language import Language

@@ -46,7 +46,7 @@ OPERATORS: Registry = Registry(
         "linear": "lengthwise.models.tree.operators:LinearOperatorConfig",
         "sum": "lengthwise.models.tree.operators:SumOperatorConfig",
         "matrix": "lengthwise.models.tree.operators:MatrixOperatorConfig",
-        "stochastic": "lengthwise.models.tree.operators:StochasticOperatorConfig",
+        "stochastic": "lengthwise.models.tree.stochastic:StochasticOperatorConfig",
     },
     base="lengthwise.models.tree.operators:OperatorConfig",
 )

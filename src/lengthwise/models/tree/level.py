@@ -166,6 +166,9 @@ class TreeModel(StringModel):
         ramp = self._noise_warm_up
         self.join.noise = self._noise * (min(progress / ramp, 1.0) if ramp else 1.0)
         self.join.operator.anneal(progress)
+        table = self.encoder.embedding
+        if isinstance(table, nn.Embedding):
+            self.join.operator.renew(table.weight, self.classifier.weight, progress)
 
     def penalty(self) -> Tensor | None:
         """Return what the operator adds to the loss for the sake of the symbols' leaves, if anything."""
