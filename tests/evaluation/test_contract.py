@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -310,3 +312,51 @@ def test_the_check_leaves_the_parameters_alone() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     check_contract(model, VOCABULARY)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def _tuple(output: Output, state: State) -> object:
+    del state
+    return tuple(output)
+
+
+def _dict(output: Output, state: State) -> object:
+    del state
+    return Output(output.logits, dict(output.state))  # pyright: ignore[reportArgumentType]
+
+
+def _renamed(output: Output, state: State) -> object:
+    del state
+    return Output(output.logits, State({"memory": output.state["hidden"], "position": output.state["position"]}))
+
+
+def _wider(output: Output, state: State) -> object:
+    del state
+    return Output(output.logits, State({**output.state, "hidden": output.state["hidden"].double()}))
+
+
+def _in_place(output: Output, state: State) -> object:
+    with torch.no_grad():
+        state["hidden"].copy_(output.state["hidden"])
+    return output
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (_tuple, "gives a tuple where it has to give an Output"),
+        (_dict, "gives a dict where it has to give an Output of logits and a State"),
+        (_renamed, "has no entry 'hidden', which went in"),
+        (_wider, r"'hidden' goes into a call as torch\.float32 and comes out as torch\.float64"),
+        (_in_place, "changes entry 'hidden' of the state that it is given"),
+    ],
+)
+def test_what_a_call_returns_is_told_where_it_is_no_output_and_state(
+    returned: Callable[[Output, State], object], message: str
+) -> None:
+    class Returning(Recurrent):
+        def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+            state = self.initial_state(len(tokens)) if state is None else state
+            return returned(super().forward(tokens, state), state)  # pyright: ignore[reportReturnType]
+
+    with pytest.raises(InputError, match=message):
+        check_contract(Returning(), VOCABULARY)

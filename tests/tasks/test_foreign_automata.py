@@ -193,3 +193,10 @@ def test_a_damaged_file_is_an_automaton_or_is_refused_in_words(tmp_path: Path, f
             continue
         assert len(language.symbols) == language.vocabulary <= 1000
         assert language.label(np.zeros((2, 3), dtype=np.int64)).shape == (2,)
+
+
+def test_a_drawing_in_which_nothing_accepts_is_refused(tmp_path: Path):
+    """Its labels may say what accepts in a form that is not known: it is not read as the empty language."""
+    text = 'digraph { s [shape=none]; s -> a; a [label="a/yes"]; a -> b [label="0"]; b -> a [label="0"]; }'
+    with pytest.raises(InputError, match=r"no node accepts: double circles do"):
+        read(tmp_path, text, "dot")

@@ -64,7 +64,8 @@ def check_contract(
         One finding a clause; only that about the order of dimensions where it is broken.
 
     Raises:
-        InputError: an entry of the state has not so many rows; there are too few tokens or rows.
+        InputError: an entry of the state has not so many rows; a call returns no `Output` with a state of the same
+            entries, or changes the one that it was given; there are too few tokens or rows.
     """
     if length < 8 or batch_size < 2:
         raise InputError(f"the contract needs at least 8 tokens and 2 rows, not {length} and {batch_size}")
@@ -73,6 +74,7 @@ def check_contract(
     device = next(model.parameters()).device
     tokens = torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
     tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
+    _refuse_other_returns(model, tokens)
     if other := _batch_elsewhere(model, tokens):
         return [Finding(_BATCH_FIRST, math.inf, tolerance, other)]
     clauses = [
@@ -87,6 +89,27 @@ def check_contract(
 
 
 _BATCH_FIRST = "every entry of the state has the batch first"
+
+
+@torch.no_grad()
+def _refuse_other_returns(model: SequenceModel, tokens: Tensor) -> None:
+    """Refuse a model that returns something else than logits with a state like the one that it was given."""
+    start = model.initial_state(len(tokens))
+    kept = start.map(torch.clone)
+    output: object = model(tokens[:, :2], start)
+    after: object = output.state if isinstance(output, Output) else None
+    if not isinstance(after, State):
+        named = type(after if isinstance(output, Output) else output).__name__
+        raise InputError(f"a call of the model gives a {named} where it has to give an Output of logits and a State")
+    for name, entry in kept.items():
+        if name not in after:
+            raise InputError(f"the state that comes out of a call has no entry {name!r}, which went in")
+        if after[name].dtype != entry.dtype:
+            raise InputError(f"entry {name!r} goes into a call as {entry.dtype} and comes out as {after[name].dtype}")
+    if changed := [name for name in kept if not torch.equal(start[name], kept[name])]:
+        raise InputError(
+            f"a call changes entry {changed[0]!r} of the state that it is given; it has to return a new one"
+        )
 
 
 @torch.no_grad()

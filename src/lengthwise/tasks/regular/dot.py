@@ -71,6 +71,11 @@ def _classes(nodes: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], in
     double = [
         name for name, look in nodes.items() if look.get("shape") == "doublecircle" or look.get("peripheries") == "2"
     ]
+    if not double:
+        raise InputError(
+            "no node accepts: double circles do (shape=doublecircle or peripheries=2), or nodes have a class attribute, "
+            "or a label 'name|class' and shape=record"
+        )
     return dict.fromkeys(double, 1), 0
 
 
