@@ -73,8 +73,8 @@ def _classes(nodes: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, int], in
     ]
     if not double:
         raise InputError(
-            "no node accepts: double circles do (shape=doublecircle or peripheries=2), or nodes have a class attribute, "
-            "or a label 'name|class' and shape=record"
+            "no node accepts: double circles do (shape=doublecircle or peripheries=2), or nodes have a class "
+            "attribute, or a label 'name|class' and shape=record"
         )
     return dict.fromkeys(double, 1), 0
 
