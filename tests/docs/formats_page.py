@@ -19,6 +19,9 @@ import torch
 import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from lengthwise.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "results" / "pretrained" / "formats.jsonl"
@@ -71,7 +74,7 @@ def checkpoints(fixtures: Path, folder: Path) -> Iterator[tuple[Path, Path]]:
 def row(checkpoint: Path, expected: Path, commit: str) -> dict[str, Any]:
     """Return what `lengthwise check` finds."""
     command = ["check", str(checkpoint), "--expected", str(expected), "--json"]
-    ran = subprocess.run([sys.executable, "-m", "lengthwise.cli.main", *command], capture_output=True, text=True)
+    ran = CliRunner().invoke(app, command)
     named = {"checkpoint": checkpoint.name, "commit": commit}
     if not ran.stdout.startswith("{"):
         return named | {"refused": " ".join(ran.stderr.split()).replace(f"{checkpoint.parent}/", "")}

@@ -216,6 +216,11 @@ def without(name: str) -> Callable[[dict[str, torch.Tensor]], object]:
             r"head\.weight \[3, 16\] should be \[40, 16\]",
         ),
         ("rwkv7", lambda h: h.update({"blocks.0.att.r_k": torch.ones(3, 5)}), r"5 channels do not divide the width 16"),
+        (
+            "rwkv7",
+            lambda h: h.update({"blocks.0.att.w1": torch.ones(16, 0)}),
+            r"sizes that no rwkv7 has: decay_rank: Inp",
+        ),
         ("rwkv4", without("blocks.0.att.key.weight"), r"has no tensor blocks\.0\.att\.key\.weight"),
     ],
 )

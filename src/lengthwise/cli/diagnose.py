@@ -19,7 +19,7 @@ def diagnose(
     run: Annotated[
         list[Path],
         typer.Argument(
-            help="Run folders, folders that hold some, or hf:PATH for a checkpoint of transformers.",
+            help="Run folders, folders that hold some, or paths of checkpoints (hf:PATH says that it is one).",
             show_default=False,
             autocompletion=complete_run,
         ),

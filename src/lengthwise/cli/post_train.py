@@ -19,7 +19,7 @@ def post_train(
     run: Annotated[
         Path,
         typer.Argument(
-            help="The folder of a trained run, or hf:PATH for a checkpoint of transformers.",
+            help="The folder of a trained run, or the path of a checkpoint (hf:PATH says that it is one).",
             show_default=False,
             autocompletion=complete_run,
         ),
@@ -67,8 +67,8 @@ def post_train(
 ) -> None:
     """Repair a model that falls apart on long inputs, measured before and after.
 
-    What is not said is as it repaired the family of the model. A run gets a new run beside it. A checkpoint of
-    transformers is written to --out as an ordinary checkpoint; under torchrun several processes train it together. The
+    What is not said is as it repaired the family of the model. A run gets a new run beside it. A checkpoint
+    is written to --out in its own format; under torchrun several processes train it together. The
     same command goes on with what was interrupted.
     """
     options = hf.given_options(locals())

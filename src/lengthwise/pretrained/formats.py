@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import ValidationError
+
 from lengthwise.errors import InputError
 from lengthwise.pretrained.contents import Contents
 from lengthwise.pretrained.folder import FLOATS, hash_of, refuse_adapter, settings_of, weight_files
@@ -103,7 +105,13 @@ class Renamed(Format):
         import torch
 
         refuse_quantised(self.contents)
-        model = self.build().eval()
+        try:
+            model = self.build().eval()
+        except ValidationError as error:
+            where, why = error.errors()[0]["loc"], error.errors()[0]["msg"]
+            raise InputError(
+                f"{self.path} has sizes that no {self.family} has: {'.'.join(map(str, where))}: {why}"
+            ) from error
         parameters = _parameters(model)
         rules = self._rules(parameters)
         read = {part for rule in rules for part in rule.parts}
