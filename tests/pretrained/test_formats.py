@@ -350,7 +350,7 @@ def test_a_checkpoint_is_repaired_in_its_own_format(tmp_path: Path) -> None:
     command = ["post-train", str(folder), "--data", str(texts), *settings, *trained]
     ended = CliRunner().invoke(app, command)
     assert ended.exit_code == 0, ended.output
-    assert f"the checkpoint: RWKV(model='{out}'" in ended.output
+    assert f"the checkpoint: RWKV(model='{out / 'rwkv.pth'}'" in ended.output
     before, after = (read_pickle(path / "rwkv.pth") for path in (folder, out))
     assert list(before) == list(after)
     unread = {f"blocks.0.att.v{n}" for n in range(3)}

@@ -46,6 +46,10 @@ class BlinkDL(Renamed):
         configured = (contents.path / "config.json").exists() or (contents.path / "config.yaml").exists()
         return not configured and contents.has("emb.weight", "blocks.0.ln1.weight")
 
+    def call_for(self, out: Path) -> str:
+        """Return how its own package loads what was written to a folder."""
+        return self.call.format(path=str(out / self.files[0].name))
+
     @property
     def table(self) -> Mapping[str, str]:
         """The names."""
