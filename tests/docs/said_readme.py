@@ -25,6 +25,7 @@ SEEDS = (0, 1, 2)
 def sentences() -> Iterator[str]:
     """Yield what the page says."""
     yield from _recipes()
+    yield from _front()
     yield from _units()
     yield from _proofs()
     yield from _counts()
@@ -46,11 +47,25 @@ def _recipes() -> Iterator[str]:
     (reach,) = {run.settings["evaluation"]["perplexity"]["reach"] for run in texts}
     assert {run.head.seed for run in texts} == set(SEEDS)
     yield (
-        f"on windows of T = {context} bytes; perplexity at {reach // 2} T to {reach} T over that near the end of a "
-        "context, on the same symbols, seeds 0, 1 and 2"
+        f"trained on windows of T = {context} bytes, seeds 0, 1 and 2. Each number is the perplexity at positions "
+        f"{reach // 2} T to {reach} T, divided by that of the same symbols near the end of a window: "
+        "1.00 is as it should be."
     )
     (steps,) = {run.head.step for run in texts if run.head.recipe.endswith("zero")}
     yield f"then {steps} steps from zero"
+
+
+def _front() -> Iterator[str]:
+    # What the figure at the top shows.
+    unit, *others = (cells("baselines")[model, "cycle_navigation"] for model in ("unit_associative", "lstm", "mamba2"))
+    assert not errors(unit.far(FAR[-1], FAR[-1] + 1))
+    lstm, mamba = (percent(exact_mean(cell.far(1_000, 1_001)), 1) for cell in others)
+    yield (
+        f"all models were trained on at most {TRAINED} symbols. At 1,000 symbols the LSTM is right on {lstm} % of the "
+        f"strings, and Mamba-2 on {mamba} %; the log-depth unit makes no error at {FAR[-1]:,}"
+    )
+    yield f"before and after {models('mamba2')['state_passing'][0].head.step} steps of training"
+    assert len(MODELS) == 16, "fourteen other models"
 
 
 def _units() -> Iterator[str]:

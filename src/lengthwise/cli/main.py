@@ -52,7 +52,7 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import a command; a name that is unknown is an `InputError`, and none while a shell completes a line."""
-        if ctx.resilient_parsing and cmd_name not in COMMANDS:
+        if ctx and ctx.resilient_parsing and cmd_name not in COMMANDS:
             return None
         return COMMANDS.load(cmd_name, lambda function: _command(function, cmd_name))
 
