@@ -57,7 +57,8 @@ def rewritten(page: str, sentence: str) -> str | None:
 
 
 _NAMES = (
-    r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d|Qwen3|S5|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
+    r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d(, \d)*( and \d)?|"
+    r"Qwen3|S5|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
 )
 """Languages, models and types whose names have numbers."""
 _SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>"
