@@ -254,3 +254,19 @@ def test_damaged_records_are_refused_in_words(
         with contextlib.suppress(InputError):
             source = FilesSource(paths=(str(path),), column=rng.choice([None, "text", 1]))
             assert all(isinstance(document.text, bytes) for document in source.documents())
+
+
+@pytest.mark.parametrize("row", ['1,"never closed', '1,"a quote" in a text"'])
+def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_a_file(row: str, tmp_path: Path) -> None:
+    (path := tmp_path / "a.csv").write_text(f"id,text\n0,first\n{row}\n2,last\n")
+    with pytest.raises(
+        InputError, match=r"a\.csv, line \d, is not a row of separated columns: .*; a column in quotes ends"
+    ):
+        list(FilesSource(paths=(str(path),)).documents())
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tgz", "b.PDF", "c.docx"])
+def test_bytes_of_archives_are_no_text(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"text.txt\0\0\0 some words")
+    with pytest.raises(InputError, match="is no file of text or of records; give what is in it"):
+        list(FilesSource(paths=(str(tmp_path / name),)).documents())

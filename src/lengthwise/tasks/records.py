@@ -241,10 +241,15 @@ def separated(path: Path, text: IO[str]) -> Iterator[list[str]]:
     """
     csv.field_size_limit(LONGEST)
     sample = [line for _ in range(_LOOKED_AT) if (line := text.readline(LONGEST))]
+    # Strict: a quote that is never closed would take the rest of the file for one text.
+    rows = csv.reader(itertools.chain(sample, text), strict=True, **_form(sample, ending(path)))
     try:
-        yield from csv.reader(itertools.chain(sample, text), **_form(sample, ending(path)))
+        yield from rows
     except csv.Error as error:
-        raise InputError(f"{path} is not a table of separated columns: {error}") from error
+        raise InputError(
+            f"{path}, line {rows.line_num}, is not a row of separated columns: {error}; a column in quotes ends with "
+            "one, and a quote in it is written twice"
+        ) from error
 
 
 def _form(sample: list[str], end: str) -> dict[str, Any]:

@@ -88,6 +88,10 @@ _FOUND = ((".txt",), _TEXTS, tuple(end for end in RECORDS if end != ".json"))
 """What is read of a folder: files of the first kind that it holds."""
 
 
+_PACKED = (".zip", ".tar", ".tgz", ".7z", ".rar", ".pdf", ".epub", ".docx", ".odt", ".xlsx")
+"""Endings of files whose bytes are not what people read in them."""
+
+
 class FilesSource(SourceConfig):
     """Files of text, a document a file, or of records, a document a row; plain or compressed.
 
@@ -156,6 +160,8 @@ class FilesSource(SourceConfig):
         names: dict[Path, str] = {}
         for path in self.paths:
             for name, file in self._find(path):
+                if ending(file) in _PACKED:
+                    raise InputError(f"{file} is no file of text or of records; give what is in it")
                 names.setdefault(file.resolve(), name)
         return sorted(names.items(), key=lambda item: (item[1], item[0]))
 
