@@ -10,6 +10,7 @@ from lengthwise.errors import InputError
 _LIBRARIES = {
     "hf": ("accelerate", "datasets", "lightning_fabric", "tokenizers", "transformers"),
     "ray": ("ray",),
+    "lines": ("sklearn",),
     "report": ("altair", "jinja2", "polars", "scipy", "vl_convert"),
     "trackers": ("mlflow", "tensorboard", "wandb"),
 }

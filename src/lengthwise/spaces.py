@@ -12,9 +12,12 @@ class Tokens:
 
     Args:
         size: the number of different symbols, or of classes.
+        kinds: of each word, where symbols are words of several kinds: symbol ``kind * words + word``. Its embedding is
+            the sum of that of the word and that of the kind.
     """
 
     size: int
+    kinds: int = 1
 
 
 @dataclass(frozen=True)

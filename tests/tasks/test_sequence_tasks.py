@@ -459,7 +459,7 @@ def test_bytes_and_other_encodings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("train.tsv", "alone\n", r"train.tsv, row 1: no label in column 0 of 1 \(column\)"),
+        ("train.tsv", "alone\n", r"train.tsv, row 1: no text beside the label in column '0' of 1 \(texts\)"),
         ("train.label", "a:b\nno colon\n", r"train.label, line 2: 'no colon' does not match .* \(pattern\)"),
         ("other.txt", "a:b\n", r"no folder with a file called train\.\.\.: it holds other.txt"),
     ],

@@ -5,8 +5,10 @@ Shape letters: B batch rows, T tokens, D width, C classes, V symbols.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, SerializeAsAny
 from torch import Tensor, nn
 
@@ -17,6 +19,7 @@ from lengthwise.models.block import ResidualConfig, ResidualLayer
 from lengthwise.models.mixers.base import Mixer, MixerConfig
 from lengthwise.models.mixers.recurrent import GRUConfig
 from lengthwise.models.positions import NoPositions, PositionEmbedding, PositionsConfig
+from lengthwise.models.vectors import Neighbours, begin_with
 from lengthwise.registry import OneOf
 from lengthwise.settings import LAYERS
 from lengthwise.spaces import Space, Tokens, as_space
@@ -37,6 +40,13 @@ class BackboneConfig(ResidualConfig):
     scaled_embedding: bool = Field(default=False, exclude_if=lambda scaled: not scaled)
     """Whether embeddings are multiplied by the square root of D, as in Vaswani et al. 2017, section 3.4, so that they
     are not small beside their positions."""
+    pooling: Literal["last", "maximum"] = Field(default="last", exclude_if=lambda pooling: pooling == "last")
+    """What is read out after a token: the stream there, or the largest value that each channel had so far, at least
+    0."""
+    embedding_dropout: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda chance: not chance)
+    """Chance of zeroing a channel of an embedding, in training."""
+    vectors: Neighbours | None = Field(default=None, exclude_if=lambda vectors: vectors is None)
+    """What embeddings begin as: vectors of neighbouring symbols; chance by default."""
     tied: bool = False
     """Whether the readout shares the embedding's weights; needs as many classes as symbols."""
 
@@ -49,7 +59,8 @@ class Backbone(SequenceModel):
     """A model with logits for every prefix: residual layers around a mixer.
 
     Its state has the entries of each layer's mixer, named ``layers.0.matrix`` and so on, and where the embedding has
-    positions, how many tokens were read, as ``positions.next``.
+    positions, how many tokens were read, as ``positions.next``; where the largest values are read out, these as
+    ``pooled.largest``.
 
     Args:
         config: the settings.
@@ -80,6 +91,7 @@ class Backbone(SequenceModel):
             if inputs != outputs or not isinstance(inputs, Tokens):
                 raise InputError(f"model.tied needs as many classes as symbols, not {inputs} and {outputs}")
             self.classifier.weight = self.embedding.weight
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.positions = (
             None if isinstance(config.positions, NoPositions) else PositionEmbedding(config.positions, config.width)
         )
@@ -89,18 +101,34 @@ class Backbone(SequenceModel):
         parts = {_layer(i): layer.mixer.initial_state(batch_size) for i, layer in enumerate(self._stack)}
         if self.positions is not None:
             parts[_POSITIONS] = self.positions.initial_state(batch_size, self.embedding.weight.device)
+        if self.config.pooling == "maximum":
+            parts[_POOLED] = State({"largest": self.embedding.weight.new_zeros(batch_size, self.config.width)})
         return State.nested(parts)
+
+    @property
+    def unlabelled(self) -> int:
+        """Sequences that are looked at before training, without their answers."""
+        return self.config.vectors.strings if self.config.vectors else 0
+
+    def look(self, strings: Sequence[Tensor]) -> None:
+        """Let embeddings begin as what is found in sequences."""
+        if self.config.vectors:
+            begin_with(self.embedding, strings, self.config.vectors)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
         """Read tokens [B, T], or values [B, T, F], from a state and return logits [B, T, C]."""
         before = self.initial_state(len(tokens)) if state is None else state
-        x_BTD, after = self.embedding(tokens), dict[str, State]()
+        x_BTD, after = self.embedding_dropout(self.embedding(tokens)), dict[str, State]()
         if self.config.scaled_embedding:
             x_BTD = x_BTD * self.config.width**0.5
         if self.positions is not None:
             x_BTD, after[_POSITIONS] = self.positions(x_BTD, before.section(_POSITIONS))
         for number, layer in enumerate(self._stack):
             x_BTD, after[_layer(number)] = layer(x_BTD, before.section(_layer(number)))
+        if self.config.pooling == "maximum":
+            earlier_B1D = before.section(_POOLED)["largest"][:, None]
+            x_BTD = torch.cat([earlier_B1D, x_BTD], 1).cummax(1).values[:, 1:]
+            after[_POOLED] = State({"largest": x_BTD[:, -1]})
         return Output(self.classifier(self.norm(x_BTD)), State.nested(after))
 
     def gives_every_prefix(self) -> bool:
@@ -112,7 +140,7 @@ class Backbone(SequenceModel):
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
 
-_POSITIONS = "positions"
+_POSITIONS, _POOLED = "positions", "pooled"
 
 
 def _layer(number: int) -> str:

@@ -28,7 +28,26 @@ class Output(NamedTuple):
 
 def embed(inputs: Space, width: int) -> nn.Embedding | nn.Linear:
     """Return what maps inputs to vectors of a width: a table of symbols, or a linear map of values."""
-    return nn.Embedding(inputs.size, width) if isinstance(inputs, Tokens) else nn.Linear(inputs.size, width)
+    if not isinstance(inputs, Tokens):
+        return nn.Linear(inputs.size, width)
+    return nn.Embedding(inputs.size, width) if inputs.kinds == 1 else SummedEmbedding(inputs, width)
+
+
+class SummedEmbedding(nn.Embedding):
+    """The embedding of symbols that are words of several kinds: one vector a word, and one a kind, which are added.
+
+    Args:
+        inputs: the symbols.
+        width: of the vectors.
+    """
+
+    def __init__(self, inputs: Tokens, width: int) -> None:
+        self.words = inputs.size // inputs.kinds
+        super().__init__(self.words + inputs.kinds, width)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the name that torch gives it)
+        """Map symbols [...] to vectors [..., D]."""
+        return super().forward(input % self.words) + super().forward(self.words + input // self.words)
 
 
 SYMBOLS = 16_384
@@ -97,6 +116,14 @@ class StringModel(nn.Module, ABC):
         places = places_N.unique()
         logits_BNC = self.prefix_logits(inputs, [int(place) + 1 for place in places])
         return logits_BNC[rows_N, torch.searchsorted(places, places_N)]
+
+    def reads_whole(self, asked: Tensor) -> bool:
+        """Return whether `asked_logits` is the way to train on rows that are asked there [B, T], and not a state's.
+
+        False by default: rows are read from a state where a model has one.
+        """
+        del asked
+        return False
 
     def gives_every_prefix(self) -> bool:
         """Return whether one call gives logits after every token, [B, T, C], and not after the last alone."""

@@ -20,6 +20,8 @@ from lengthwise.scans.sd_ssm import selected_scan as selected_scan
 from lengthwise.scans.shared import SharedNodes as SharedNodes
 from lengthwise.scans.tree import Odd as Odd
 from lengthwise.scans.tree import Operator as Operator
+from lengthwise.scans.tree import packed as packed
+from lengthwise.scans.tree import ragged_levels as ragged_levels
 from lengthwise.scans.tree import random_bracketing as random_bracketing
 from lengthwise.scans.tree import tree_reduce as tree_reduce
 from lengthwise.scans.tree import tree_reduce_prefixes as tree_reduce_prefixes

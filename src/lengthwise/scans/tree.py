@@ -8,12 +8,14 @@ Nothing here needs the operator to be associative, so the brackets are part of e
   what makes all prefixes cost two applications an element, and what an online counter can follow. The two
   agree where the length has at most two set bits.
 
-Shape letters: B batch rows, T elements in time, M pairs, N lengths asked for, D... any shape of one element.
+Shape letters: B batch rows, T elements in time, M pairs, or nodes of a level, P pairs of one, N lengths asked for, or
+elements of all rows, D... any shape of one element.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -98,7 +100,9 @@ def tree_reduce(
     """
     check_elements(x_BTD, odd, pad_D)
     if lengths_B is not None:
-        return _reduce_ragged(operator, x_BTD, lengths_B, odd, pad_D, carry_first)
+        leaves_ND, counts_B = packed(x_BTD, lengths_B), lengths_B.to(x_BTD.device)
+        levels = ragged_levels(operator, leaves_ND, counts_B, odd=odd, pad_D=pad_D, carry_first=carry_first)
+        return deque(levels, maxlen=1)[0][0]
     flags = chain(carry_first, repeat(False))
     while x_BTD.shape[1] > 1:
         first = int(next(flags) and x_BTD.shape[1] > 2)
@@ -112,19 +116,66 @@ def tree_reduce(
     return x_BTD[:, 0]
 
 
-def _reduce_ragged(
-    operator: Operator, x_BTD: Tensor, lengths_B: Tensor, odd: Odd, pad_D: Tensor | None, carry_first: Sequence[bool]
-) -> Tensor:
-    """Reduce rows of different lengths, those of one length together."""
+def ragged_levels(
+    operator: Operator,
+    x_ND: Tensor,
+    counts_B: Tensor,
+    *,
+    odd: Odd = "carry",
+    pad_D: Tensor | None = None,
+    carry_first: Sequence[bool] = (),
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the levels of the trees over rows of different lengths, from the leaves to the roots.
+
+    The nodes of all rows lie one after the other, so that no row is padded to the longest.
+
+    Args:
+        operator: joins left and right neighbours.
+        x_ND: [N, D...] the elements of the first row, then those of the second, and so on.
+        counts_B: [B] how many elements each row has, at least 1.
+        odd: as in `tree_reduce`.
+        pad_D: as in `tree_reduce`.
+        carry_first: as in `tree_reduce`.
+
+    Yields:
+        The nodes [M, D...] of a level, and how many of them are each row's, [B].
+    """
+    flags, rows_B = chain(carry_first, repeat(False)), torch.arange(len(counts_B), device=counts_B.device)
+    yield x_ND, counts_B
+    while int(counts_B.max()) > 1:
+        first_B = ((counts_B > 2) & next(flags)).long()
+        above_B = first_B + (counts_B - first_B + 1) // 2
+        row_M = rows_B.repeat_interleave(above_B)
+        place_M = torch.arange(len(row_M), device=row_M.device) - (above_B.cumsum(0) - above_B)[row_M]
+        left_M, count_M = (2 * place_M - first_B[row_M]).clamp(min=0), counts_B[row_M]
+        carried_M = (count_M == 1) | ((first_B[row_M] == 1) & (place_M == 0))
+        paired_M = ~carried_M & (left_M + 1 < count_M)
+        left_M += (counts_B.cumsum(0) - counts_B)[row_M]
+        pairs_P = left_M[paired_M]
+        sides_ND = x_ND.index_select(0, torch.stack([pairs_P, pairs_P + 1], 1).flatten())
+        others_ND = x_ND.index_select(0, left_M[~paired_M])
+        if odd != "carry" and bool((lone := ~carried_M[~paired_M]).any()):
+            raised = raise_lone(operator, others_ND[lone][None], odd, pad_D)[0]
+            others_ND = others_ND.index_copy(0, lone.nonzero()[:, 0], raised)
+        # Where each node of the new level stands among those that were joined, and then the others.
+        order_M = torch.where(paired_M, paired_M.cumsum(0) - 1, (~paired_M).cumsum(0) - 1 + len(pairs_P))
+        joined_PD = join_neighbours(operator, sides_ND[None])[0]
+        x_ND, counts_B = torch.cat([joined_PD, others_ND]).index_select(0, order_M), above_B
+        if pad_D is not None:
+            pad_D = join_pads(operator, pad_D)
+        yield x_ND, counts_B
+
+
+def packed(x_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+    """Return the elements [N, D...] of rows [B, T, D...] of different lengths, one row after the other.
+
+    Raises:
+        InputError: a length is outside 1..T.
+    """
     rows, limit = x_BTD.shape[:2]
     if lengths_B.shape != (rows,) or int(lengths_B.min()) < 1 or int(lengths_B.max()) > limit:
         raise InputError(f"expected {rows} lengths in 1..{limit}, got {lengths_B.tolist()[:8]}")
-    found = {int(length): (lengths_B == length).nonzero()[:, 0].to(x_BTD.device) for length in lengths_B.unique()}
-    roots = [
-        tree_reduce(operator, x_BTD[rows, :length], odd=odd, pad_D=pad_D, carry_first=carry_first)
-        for length, rows in found.items()
-    ]
-    return torch.cat(roots)[torch.cat(list(found.values())).argsort()]
+    return x_BTD[torch.arange(limit, device=x_BTD.device) < lengths_B.to(x_BTD.device)[:, None]]
 
 
 def join_neighbours(operator: Operator, x_BTD: Tensor) -> Tensor:

@@ -153,6 +153,15 @@ def _decompressed(path: Path, file: IO[bytes]) -> IO[bytes]:
     return io.BufferedReader(library.ZstdDecompressor().stream_reader(file, read_across_frames=True))
 
 
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file with all of their columns.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    yield from _rows(path, None)
+
+
 def _rows(path: Path, column: Column | None, most: int | None = None) -> Iterator[Row]:
     """Yield the rows of a file: the first ones where they are looked at, and otherwise at least the column of each."""
     end = ending(path)
@@ -270,21 +279,23 @@ def _of_table(path: Path, column: Column | None, most: int | None) -> Iterator[R
     library: Any = import_extra("polars", f"the file {path}")
     refuse_irregular(path, given=True)
     try:
-        for batch in _batches(library, path, str(column), most):
+        for batch in _batches(library, path, None if column is None else str(column), most):
             yield from batch.iter_rows(named=True)
     # What panics in the library is no ordinary exception of it.
     except (OSError, library.exceptions.PolarsError, library.exceptions.PanicException) as error:
         raise InputError(f"cannot read the records in {path}: {reason_of(error)}") from error
 
 
-def _batches(library: Any, path: Path, column: str, most: int | None) -> Iterable[Any]:
+def _batches(library: Any, path: Path, column: str | None, most: int | None) -> Iterable[Any]:
+    everything = column is None or most is not None
     with unpacked(path) as file:
         begins = file.read(6)
     if path.suffix.lower() != ".parquet" and begins != b"ARROW1":
         # A stream, as `datasets` saves it in files of a bounded size.
-        return [library.read_ipc_stream(path, columns=None if most else [column], n_rows=most)]
+        return [library.read_ipc_stream(path, columns=None if everything else [column], n_rows=most)]
     rows = library.scan_parquet(path) if path.suffix.lower() == ".parquet" else library.scan_ipc(path)
-    return [rows.head(most).collect()] if most else rows.select(column).collect_batches(chunk_size=1024)
+    chosen = rows if column is None else rows.select(column)
+    return [rows.head(most).collect()] if most else chosen.collect_batches(chunk_size=1024)
 
 
 def _kind(values: list[Any]) -> str:

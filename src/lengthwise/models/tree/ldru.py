@@ -5,18 +5,34 @@ Shape letters: B batch rows, T tokens, M nodes of a level, N prefix lengths, D w
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from lengthwise.models.base import Output, SequenceModel, chunk_size
-from lengthwise.models.tree.level import Nodes, TreeModel, TreeModelConfig
-from lengthwise.scans import Odd, OnlineReduction, Rounds, SharedNodes, tree_reduce, tree_reduce_prefixes, tree_scan
+from lengthwise.models.tree.level import Level, Nodes, TreeModel, TreeModelConfig
+from lengthwise.scans import (
+    Odd,
+    OnlineReduction,
+    Rounds,
+    SharedNodes,
+    packed,
+    ragged_levels,
+    tree_reduce,
+    tree_reduce_prefixes,
+    tree_scan,
+)
 from lengthwise.spaces import Space, as_space
 from lengthwise.state import Kind, State
+
+
+_HELD = 2**16
+"""Positions of rows of different lengths that are read together: bounds what is held."""
 
 
 class LDRUConfig(TreeModelConfig):
@@ -25,8 +41,15 @@ class LDRUConfig(TreeModelConfig):
     name: Literal["ldru"] = "ldru"
     odd: Odd = "carry"
     """What becomes of the lone last element of an odd level."""
-    readout: Literal["root", "prefixes"] = "root"
-    """Logits for the whole string, brackets as in `tree_reduce`, or for every prefix, brackets as in `tree_scan`."""
+    readout: Literal["root", "maximum", "prefixes"] = "root"
+    """Logits for the whole string, brackets as in `tree_reduce`, from the root or from the largest value that each
+    channel has in any node; or for every prefix, brackets as in `tree_scan`."""
+
+    @model_validator(mode="after")
+    def _nodes_are_of_the_string(self) -> Self:
+        if self.readout == "maximum" and self.odd != "carry":
+            raise ValueError(f"readout 'maximum' looks at nodes of the string alone: odd 'carry', not {self.odd!r}")
+        return self
 
     def build(self, inputs: Space | int, outputs: Space | int) -> LDRU:
         """Return a freshly initialised unit."""
@@ -79,11 +102,36 @@ class LDRU(TreeModel, SequenceModel):
 
         The brackets of each prefix are those of `forward` on it alone.
         """
-        if self.gives_every_prefix():
+        if self.gives_every_prefix() or self.config.readout == "maximum":
             return super().prefix_logits(tokens, lengths)
         leaves = self._dropped_leaves(tokens)
         values_BND = tree_reduce_prefixes(self.join, leaves, lengths, odd=self.config.odd, pad_D=self.padding())
         return self.readout(values_BND)
+
+    def asked_logits(self, inputs: Tensor, asked: Tensor) -> Tensor:
+        """Return the logits [N, C] at the positions where something is asked, rows first.
+
+        Rows that are asked once, at different places, are read in one go, a level of all their trees at a time.
+        """
+        if not self.reads_whole(asked):
+            return super().asked_logits(inputs, asked)
+        ends_N, rows = asked.nonzero()[:, 1] + 1, max(1, _HELD // inputs.shape[1])
+        pieces = zip(inputs.split(rows), ends_N.split(rows), strict=True)
+        return torch.cat([self._ragged_logits(few[:, : int(ends.max())], ends) for few, ends in pieces])
+
+    def reads_whole(self, asked: Tensor) -> bool:
+        """Return whether each row is asked once, at different places: `asked_logits` then reads them together."""
+        rooted = self.config.readout != "prefixes" and self.config.odd == "carry"
+        return rooted and bool((asked.sum(1) == 1).all()) and int(asked.any(0).sum()) > 1
+
+    def _ragged_logits(self, inputs: Tensor, lengths_B: Tensor) -> Tensor:
+        """Return the logits [B, C] of rows of different lengths."""
+        leaves_ND = self.leaf_dropout(self.encoder(packed(inputs, lengths_B)))
+        levels = ragged_levels(self.join, leaves_ND, lengths_B)
+        if self.config.readout == "maximum":
+            largest = [torch.segment_reduce(nodes_ND, "max", lengths=counts_B) for nodes_ND, counts_B in levels]
+            return self.readout(torch.stack(largest).amax(0))
+        return self.readout(deque(levels, maxlen=1)[0][0])
 
     def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
         """Return the logits [B, C] of whole strings without holding more than a chunk of them as values.
@@ -94,7 +142,7 @@ class LDRU(TreeModel, SequenceModel):
             tokens: [B, T] symbols.
             chunk: tokens reduced at a time, a power of two; 4,096 by default.
         """
-        if self.gives_every_prefix():
+        if self.gives_every_prefix() or self.config.readout == "maximum":
             return super().string_logits(tokens, chunk)
         online = OnlineReduction(self.join)
         for piece in tokens.split(chunk or 4096, 1):
@@ -128,12 +176,12 @@ class LDRU(TreeModel, SequenceModel):
             tokens: [B, T] symbols.
             carry_first: for each level whether its first node goes up unpaired.
         """
-        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        leaves_BTD = self.leaf_dropout(self.leaves(tokens).dense())
         return tree_reduce(self.join, leaves_BTD, odd=self.config.odd, pad_D=self.padding(), carry_first=carry_first)
 
     def prefixes(self, tokens: Tensor) -> Tensor:
         """Return the values [B, T, D] of all prefixes, with the brackets of `tree_scan`."""
-        return tree_scan(self.join, self.join.dropout(self.leaves(tokens).dense()))
+        return tree_scan(self.join, self.leaf_dropout(self.leaves(tokens).dense()))
 
     def gives_every_prefix(self) -> bool:
         """Return whether logits after every token are had in one go: read out there, or had without the tree."""
@@ -147,9 +195,9 @@ class LDRU(TreeModel, SequenceModel):
     def _skips_tree(self) -> bool:
         """Whether the operator has a shorter way to the root, and symbols and operator are all that makes up a root."""
         config = self.config
-        if not isinstance(self.encoder.embedding, nn.Embedding):
+        if type(self.encoder.embedding) is not nn.Embedding:
             return False
-        bare = config.level == "plain" and config.odd == "carry" and not config.dropout and not config.noise
+        bare = config.level == "plain" and config.odd == "carry" and not self.leaf_dropout.p and not config.dropout and not config.noise
         return config.readout == "root" and bare and self.join.operator.skips_values
 
     def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor:
@@ -188,18 +236,26 @@ class LDRU(TreeModel, SequenceModel):
     def _dropped_leaves(self, tokens: Tensor) -> SharedNodes:
         """Encode tokens [B, T], with dropout drawn once for each distinct symbol."""
         leaves = self.leaves(tokens)
-        return SharedNodes(self.join.dropout(leaves.table_UD), leaves.index_BM)
+        return SharedNodes(self.leaf_dropout(leaves.table_UD), leaves.index_BM)
 
     def _read(self, tokens: Tensor, state: State) -> Output:
         """Read tokens [B, T] from a state whose rows all have a left operand, or all have none."""
         online = self._online(state)
-        leaves_BTD = self.join.dropout(self.leaves(tokens).dense())
+        leaves_BTD = self.leaf_dropout(self.leaves(tokens).dense())
         if self.config.readout == "prefixes":
             values = online.scan(leaves_BTD)
-        else:
+            return Output(self.readout(values), self._state(online, tokens.shape[0]))
+        if self.config.readout == "root":
             online.push(leaves_BTD)
-            values = self._value(online)
-        return Output(self.readout(values), self._state(online, tokens.shape[0]))
+            return Output(self.readout(self._value(online)), self._state(online, tokens.shape[0]))
+        online.operator = seen = _Seen(self.join, state.get("largest"))
+        seen.look(leaves_BTD)
+        online.push(leaves_BTD)
+        # What is joined from here on is of this prefix alone.
+        after = self._state(online, tokens.shape[0])
+        after = State({**after, "largest": seen.largest}, after.kinds)
+        seen.look(self._value(online)[:, None])
+        return Output(self.readout(seen.largest), after)
 
     def _read_apart(self, tokens: Tensor, before: State, started_B: Tensor) -> Output:
         """Read the rows that have a left operand, then those that have none."""
@@ -235,6 +291,32 @@ class LDRU(TreeModel, SequenceModel):
             entries["left"] = online.initial_BD
         position = torch.full((batch_size,), online.count, device=self.classifier.weight.device)
         return State(entries | {"position": position}, {"position": Kind.POSITION})
+
+
+class _Seen:
+    """A join that remembers the largest value that each channel had in a node, [B, D]."""
+
+    def __init__(self, join: Level, largest_BD: Tensor | None) -> None:
+        self.join, self._largest_BD = join, largest_BD
+
+    def __call__(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.look(self.join(left, right))
+
+    def neighbours(self, x_BMD: Tensor) -> Tensor:
+        return self.look(self.join.neighbours(x_BMD))
+
+    def look(self, nodes_BMD: Tensor) -> Tensor:
+        largest_BD, before_BD = nodes_BMD.max(1).values, self._largest_BD
+        if before_BD is not None:
+            # Among equal values the first one has the gradient, wherever a string is cut.
+            largest_BD = torch.where(largest_BD > before_BD, largest_BD, before_BD)
+        self._largest_BD = largest_BD
+        return nodes_BMD
+
+    @property
+    def largest(self) -> Tensor:
+        assert self._largest_BD is not None  # a leaf was seen
+        return self._largest_BD
 
 
 def _started(state: State) -> Tensor | None:

@@ -17,6 +17,7 @@ from lengthwise.models import OPERATORS
 from lengthwise.models.base import ModelConfig, StringModel, embed
 from lengthwise.models.tree.fused import mlp_operator, residual_feed_forward
 from lengthwise.models.tree.operators import BinaryOperator, FeedForward, MLPOperator, MLPOperatorConfig, OperatorConfig
+from lengthwise.models.vectors import Neighbours, begin_with
 from lengthwise.registry import OneOf
 from lengthwise.scans import SharedNodes
 from lengthwise.spaces import Space
@@ -33,6 +34,10 @@ class TreeModelConfig(ModelConfig):
     """``residual``: each join is followed by a residual feed-forward layer and a norm; ``plain``: it is not."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance of zeroing a channel of a leaf or of a join, in training."""
+    leaf_dropout: float | None = Field(default=None, ge=0, lt=1, exclude_if=lambda chance: chance is None)
+    """That of a leaf alone; as of a join by default."""
+    vectors: Neighbours | None = Field(default=None, exclude_if=lambda vectors: vectors is None)
+    """What embeddings begin as: vectors of neighbouring symbols; chance by default."""
     noise: float = Field(default=0.0, ge=0)
     """Standard deviation of Gaussian noise on every join, in training: pulls values into well separated cells."""
     noise_warm_up: float = Field(default=0.0, ge=0, le=1)
@@ -154,8 +159,20 @@ class TreeModel(StringModel):
         operator = config.operator.build(config.width)
         self.encoder = LeafEncoder(inputs, operator, config)
         self.join = Level(operator, config)
+        self.leaf_dropout = nn.Dropout(config.dropout if config.leaf_dropout is None else config.leaf_dropout)
         self.classifier = nn.Linear(operator.feature_width, outputs.size)
         self._noise, self._noise_warm_up = config.noise, config.noise_warm_up
+        self._vectors = config.vectors
+
+    @property
+    def unlabelled(self) -> int:
+        """Strings that are looked at before training, without their labels."""
+        return self._vectors.strings if self._vectors else 0
+
+    def look(self, strings: Sequence[Tensor]) -> None:
+        """Let embeddings begin as what is found in strings."""
+        if self._vectors:
+            begin_with(self.encoder.embedding, strings, self._vectors)
 
     def readout(self, values: Tensor) -> Tensor:
         """Map values [..., D] of substrings to logits [..., C]."""

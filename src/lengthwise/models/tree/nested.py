@@ -107,7 +107,7 @@ class Nested(TreeModel):
     @property
     def unlabelled(self) -> int:
         """Strings that are looked at before training, without their labels."""
-        return self.config.brackets.strings if isinstance(self.config.brackets, Found) else 0
+        return max(super().unlabelled, self.config.brackets.strings if isinstance(self.config.brackets, Found) else 0)
 
     def look(self, strings: Sequence[Tensor]) -> None:
         """Find which symbols are brackets.
@@ -115,6 +115,7 @@ class Nested(TreeModel):
         Raises:
             InputError: no symbols open and close pairs.
         """
+        super().look(strings)
         if isinstance(self.config.brackets, Found):
             pairs = find_brackets(strings, len(self.turn_V), noise=self.config.brackets.noise)
             self._turn([one for pair in pairs for one in pair.opening], [one for pair in pairs for one in pair.closing])
@@ -126,7 +127,7 @@ class Nested(TreeModel):
     def roots(self, tokens: Tensor) -> Tensor:
         """Return the values [B, D] of whole strings [B, T], T at least 1."""
         symbols, index_BT = torch.unique(tokens, return_inverse=True)
-        leaves_BTD = self.join.dropout(self.encoder(symbols)[index_BT])
+        leaves_BTD = self.leaf_dropout(self.encoder(symbols)[index_BT])
         return nested_reduce(self.join, leaves_BTD, self.turn_V[tokens], self.config.inside)
 
     def _turn(self, opening: Sequence[int], closing: Sequence[int]) -> None:

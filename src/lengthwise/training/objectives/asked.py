@@ -76,6 +76,8 @@ class Asked(Objective):
             if not asked_BT.any():
                 return torch.zeros(0, self.task.outputs.size, requires_grad=True), None
             return self.model.asked_logits(inputs, asked_BT), None
+        if start is None and not watched and self.model.reads_whole(asked_BT):
+            return self.model.asked_logits(inputs, asked_BT), None
         if watched and (batch.lengths != inputs.shape[1]).any():
             return answers_at_ends(self.model, inputs, asked_BT, batch.lengths, start)
         if self._recompute is not None:

@@ -154,8 +154,9 @@ def associativity_penalty(
 
 
 def _check(config: TreeConfig, model: LDRU) -> None:
-    if model.config.readout == "prefixes":
-        raise InputError("model.readout 'prefixes' needs objective 'prefixes' or 'asked', not 'tree'")
+    if model.config.readout != "root":
+        others = "'prefixes' or 'asked'" if model.config.readout == "prefixes" else "'asked'"
+        raise InputError(f"model.readout {model.config.readout!r} needs objective {others}, not 'tree'")
     if config.share_subtrees and model.config.odd != "carry":
         raise InputError(
             f"model.odd {model.config.odd!r} needs objective.share_subtrees: false; only 'carry' can share"
