@@ -45,7 +45,7 @@ class SummedEmbedding(nn.Embedding):
         self.words = inputs.size // inputs.kinds
         super().__init__(self.words + inputs.kinds, width)
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the name that torch gives it)
+    def forward(self, input: Tensor) -> Tensor:
         """Map symbols [...] to vectors [..., D]."""
         return super().forward(input % self.words) + super().forward(self.words + input // self.words)
 

@@ -67,7 +67,10 @@ def neighbour_vectors(strings: Sequence[Tensor], symbols: int, width: int, setti
     if not keys:
         return torch.zeros(symbols, width)
     pairs, counts = np.unique(np.concatenate(keys), return_counts=True)
-    left, right = np.concatenate([pairs // symbols, pairs % symbols]), np.concatenate([pairs % symbols, pairs // symbols])
+    left, right = (
+        np.concatenate([pairs // symbols, pairs % symbols]),
+        np.concatenate([pairs % symbols, pairs // symbols]),
+    )
     counts = np.concatenate([counts, counts]).astype(np.float64)
     often_V = np.bincount(left, counts, minlength=symbols)
     smooth_V = often_V**settings.smoothing
@@ -75,7 +78,7 @@ def neighbour_vectors(strings: Sequence[Tensor], symbols: int, width: int, setti
     more = np.log(counts / chance)
     near = more > 0
     places = torch.from_numpy(np.stack([left[near], right[near]]))
-    matrix_VV = torch.sparse_coo_tensor(places, torch.from_numpy(more[near]), (symbols, symbols)).coalesce()
+    matrix_VV = torch.sparse_coo_tensor(places, torch.from_numpy(more[near]), (symbols, symbols), check_invariants=True)
     left_VK, sizes_K = _largest_directions(matrix_VV, min(width, symbols))
     return nn.functional.pad(left_VK * sizes_K.sqrt(), (0, width - len(sizes_K))).float()
 

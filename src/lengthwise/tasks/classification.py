@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -229,12 +230,16 @@ class Classification(Task):
         """Return the guesses of lines through counts of words, and of matches where segments are matched."""
         rows, classes = self._encoded["train"]
         words = words_line([row % self.words for row in rows], classes)
-        found = {"tf_idf": lambda tokens_BT: words(tokens_BT % self.words)}
-        return found | ({"overlap": features_line(self._overlap, rows, classes)} if self._kinds > 1 else {})
+
+        def tf_idf(tokens_BT: Ints) -> Ints:
+            return words(tokens_BT % self.words)
+
+        return {"tf_idf": tf_idf} | (
+            {"overlap": features_line(self._overlap, rows, classes)} if self._kinds > 1 else {}
+        )
 
     def _overlap(self, symbols: Ints) -> NDArray[np.float64]:
-        """Return four numbers of a text: matches in its first segment and in the others, those with a neighbour, and
-        how much longer one is than the other."""
+        """Return the shares of matches in the first segment, the others, with a neighbour, and a ratio of lengths."""
         between = np.flatnonzero(symbols == self.words - 1)
         first, others = np.split(symbols // self.words, between[:1])
         others = others[1:]
@@ -265,8 +270,8 @@ def _words(text: str) -> list[str]:
 def _kinds(units: list[int] | list[str], others: Sequence[list[int] | list[str]]) -> list[int]:
     """Return for each unit 0 where no other segment has it, 2 where one has it beside the same neighbour, or else 1."""
     there = {unit for other in others for unit in other}
-    beside = {pair for other in others for pair in zip(other, other[1:], strict=False)}
-    pairs = [pair in beside for pair in zip(units, units[1:], strict=False)]
+    beside = {pair for other in others for pair in pairwise(other)}
+    pairs = [pair in beside for pair in pairwise(units)]
     followed = zip(units, [False, *pairs], [*pairs, False], strict=True) if units else []
     return [2 if before or behind else int(unit in there) for unit, before, behind in followed]
 

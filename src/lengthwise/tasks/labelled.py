@@ -62,15 +62,17 @@ class Labelled(NamedTuple):
         if source.is_file():
             return {"train": [source]}
         there = sorted(path for path in source.glob("*") if not path.name.startswith("."))
+        named = self.splits if "train" in self.splits else {**_NAMED, **self.splits}
         found = {
             split: [path for path in there if any(fnmatch(path.name, name) for name in names)]
-            for split, names in (self.splits or _NAMED).items()
+            for split, names in named.items()
         }
-        missing = [split for split in ({"train": None} | dict(self.splits)) if not found.get(split)]
-        if missing:
-            named = " or ".join((self.splits or _NAMED).get(missing[0], ("...",))).replace("*", "...")
+        if missing := [
+            names for split, names in named.items() if not found[split] and split in {"train", *self.splits}
+        ]:
+            called = " or ".join(missing[0]).replace("*", "...")
             held = ", ".join(path.name for path in there) or "nothing"
-            raise InputError(f"{source} is no file, and no folder with a file called {named}: it holds {held}")
+            raise InputError(f"{source} is no file, and no folder with a file called {called}: it holds {held}")
         return {split: paths for split, paths in found.items() if paths}
 
     def _data_set(self) -> dict[str, _Rows]:

@@ -30,7 +30,6 @@ from lengthwise.scans import (
 from lengthwise.spaces import Space, as_space
 from lengthwise.state import Kind, State
 
-
 _HELD = 2**16
 """Positions of rows of different lengths that are read together: bounds what is held."""
 
@@ -129,8 +128,7 @@ class LDRU(TreeModel, SequenceModel):
         leaves_ND = self.leaf_dropout(self.encoder(packed(inputs, lengths_B)))
         levels = ragged_levels(self.join, leaves_ND, lengths_B)
         if self.config.readout == "maximum":
-            largest = [torch.segment_reduce(nodes_ND, "max", lengths=counts_B) for nodes_ND, counts_B in levels]
-            return self.readout(torch.stack(largest).amax(0))
+            return self.readout(torch.stack([_largest(nodes_ND, counts_B) for nodes_ND, counts_B in levels]).amax(0))
         return self.readout(deque(levels, maxlen=1)[0][0])
 
     def string_logits(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
@@ -197,7 +195,13 @@ class LDRU(TreeModel, SequenceModel):
         config = self.config
         if type(self.encoder.embedding) is not nn.Embedding:
             return False
-        bare = config.level == "plain" and config.odd == "carry" and not self.leaf_dropout.p and not config.dropout and not config.noise
+        bare = (
+            config.level == "plain"
+            and config.odd == "carry"
+            and not self.leaf_dropout.p
+            and not config.dropout
+            and not config.noise
+        )
         return config.readout == "root" and bare and self.join.operator.skips_values
 
     def _run(self, tokens: Tensor, before_BF: Tensor | None = None) -> Tensor:
@@ -291,6 +295,14 @@ class LDRU(TreeModel, SequenceModel):
             entries["left"] = online.initial_BD
         position = torch.full((batch_size,), online.count, device=self.classifier.weight.device)
         return State(entries | {"position": position}, {"position": Kind.POSITION})
+
+
+def _largest(nodes_ND: Tensor, counts_B: Tensor) -> Tensor:
+    """Return the largest value of each channel in the nodes of each row, [B, D]."""
+    # Where values are equal, torch.segment_reduce gives each of them the whole gradient.
+    rows_N = torch.arange(len(counts_B), device=counts_B.device).repeat_interleave(counts_B)
+    none_BD = nodes_ND.new_zeros(len(counts_B), nodes_ND.shape[1])
+    return none_BD.scatter_reduce(0, rows_N[:, None].expand_as(nodes_ND), nodes_ND, "amax", include_self=False)
 
 
 class _Seen:
