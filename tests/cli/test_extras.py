@@ -86,7 +86,7 @@ def test_what_is_missed_at_the_end_is_told_at_the_beginning(tmp_path: Path) -> N
 
 def test_the_table_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    renamed = {"vl_convert_python": "vl_convert", "mlflow_skinny": "mlflow"}
+    renamed = {"vl_convert_python": "vl_convert", "mlflow_skinny": "mlflow", "scikit_learn": "sklearn"}
     declared = dict[str, str]()
     for extra, requirements in project["optional-dependencies"].items():
         if extra != "dev":
