@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from lengthwise.cli import main
@@ -68,7 +68,7 @@ def complaint(*arguments: object) -> str:
         return f"it takes more than {SECONDS} s"
     if isinstance(result.exception, TooSlowError):
         return f"it takes more than {SECONDS} s"
-    if result.exception is not None and not isinstance(result.exception, SystemExit | click.exceptions.Exit):
+    if result.exception is not None and not isinstance(result.exception, SystemExit | typer.Exit):
         return "".join(traceback.format_exception(result.exception))
     if result.exit_code not in {0, 1, 2}:
         return f"exit code {result.exit_code}"

@@ -1,5 +1,6 @@
 """Commands in an environment that lacks a library: the extra that brings it is named, with no traceback."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -82,6 +83,26 @@ def test_what_is_missed_at_the_end_is_told_at_the_beginning(tmp_path: Path) -> N
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
     ((code, said),) = outcomes(["jinja2"], ["post-train hf:checkpoint --data stdlib --out out"], tmp_path)
     assert (code, "a page needs jinja2" in said) == (2, True), said
+
+
+RENAMED = {"pyyaml": "yaml", "automata_lib": "automata"}
+COMES_WITH = {"annotated_types": "pydantic", "pydantic_core": "pydantic"}
+"""What another package asks for itself, as a part of its interface."""
+
+
+def test_what_is_imported_is_asked_for() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [requirement.partition(">")[0].lower().replace("-", "_") for requirement in project["dependencies"]]
+    declared = {RENAMED.get(name, name) for name in names} | set(EXTRAS) | {"lengthwise"}
+    found: dict[str, Path] = {}
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules = [node.module]
+            found |= {module.partition(".")[0]: path for module in modules}
+    unasked = {name: path for name, path in found.items() if name not in declared | set(sys.stdlib_module_names)}
+    assert {name for name in unasked if COMES_WITH.get(name) not in declared} == set(), unasked
 
 
 def test_the_table_is_that_of_the_package() -> None:

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -39,6 +38,10 @@ COMMANDS: Registry = Registry(
         "label": "lengthwise.cli.label:label",
     },
 )
+
+
+_WRONG_CALL: type[Exception] = typer.BadParameter.__bases__[0]
+"""What Typer raises of a call that it cannot read, whether it brings a copy of click or takes the installed one."""
 
 
 class Commands(TyperGroup):
@@ -82,7 +85,7 @@ def _in_words() -> Generator[None]:
     except LengthwiseError as error:
         sys.stderr.write(f"error: {error}\n")
         raise typer.Exit(error.exit_code) from error
-    except (BrokenPipeError, click.exceptions.Exit, click.ClickException, click.Abort):
+    except (BrokenPipeError, typer.Exit, typer.Abort, _WRONG_CALL):
         # Whoever read the output wants no more of it, or all was told: those are no errors to tell.
         raise
     except OSError as error:
