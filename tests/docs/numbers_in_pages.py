@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import said_baselines
 import said_certificates
+import said_classification
 import said_findings
 import said_language_models
 import said_listops
@@ -16,6 +17,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": said_readme.sentences,
     "docs/baselines.md": said_baselines.sentences,
     "docs/certificates.md": said_certificates.sentences,
+    "docs/classification.md": said_classification.sentences,
     "docs/findings.md": said_findings.sentences,
     "docs/language_models.md": said_language_models.sentences,
     "docs/listops.md": said_listops.sentences,
