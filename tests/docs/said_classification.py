@@ -19,10 +19,8 @@ def sentences() -> Iterator[str]:
         compared = part.filter(pl.col("metric").str.starts_with("above_"))
         guesses = [_mean(part, metric) for metric in FLOORS.values()]
         seeds = ", ".join(percent(value, 1) for value in accuracy["value"])
-        above = ", ".join(
-            f"{100 * row['value']:+.1f} ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})".replace("-", "−")
-            for row in compared.sort("seed").to_dicts()
-        )
+        numbers = [[100 * row[name] for name in ("value", "low", "high")] for row in compared.sort("seed").to_dicts()]
+        above = ", ".join(f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in numbers)
         yield line(f"`{recipe}`", _mean(part, "accuracy"), seeds, *guesses, above, f"{accuracy['samples'].max():,}")
 
 
