@@ -74,6 +74,8 @@ CASES: dict[str, tuple[str | Settings, Settings, Settings, Settings, Settings]] 
     "brackets": ("brackets", GRU, {"name": "asked"}, {"name": "zero"}, {}),
     "listops": ("listops", CHANCE, {"name": "asked"}, {"name": "zero"}, {}),
     "copying": ("copying", DELTA, {"name": "asked"}, PASSING, {}),
+    "mqar": ("mqar", DELTA, {"name": "asked"}, {"name": "fitted_noise", "after": 2}, {}),
+    "selective_copying": ("selective_copying", GRU, {"name": "asked"}, {"name": "filler_passing"}, {}),
     "passkey": ("passkey", GRU, {"name": "asked"}, {"name": "fitted_noise"}, {}),
     "passkey-filler": ("passkey", DELTA, {"name": "asked"}, {"name": "filler_passing", "reset": 0.3}, {}),
     "passkey-fitted-once": (

@@ -74,6 +74,10 @@ class MQAR(Task):
         found = points_by_length(stage, self.train, self.lengths, self.samples, pairs=self.test_pairs)
         return [point for point in found if 3 * int(point.axes.get("pairs", 1)) <= (point.length or 0)]
 
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        """Return blanks."""
+        return np.full((rows, length), self.keys + self.values)
+
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw pairs, and where their keys come again."""
         length, pairs = point.length or 0, point.axes.get("pairs")

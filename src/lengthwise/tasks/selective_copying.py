@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import IGNORE, Batch, Point, Stage, Task
+from lengthwise.tasks.base import IGNORE, Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
@@ -62,6 +62,10 @@ class SelectiveCopying(Task):
     def points(self, stage: Stage) -> Sequence[Point]:
         """Return a point a length."""
         return points_by_length(stage, self.train, self.lengths, self.samples)
+
+    def draw_filler(self, rng: np.random.Generator, rows: int, length: int) -> Ints:
+        """Return blanks."""
+        return np.full((rows, length), self.symbols)
 
     def sample(self, rng: np.random.Generator, rows: int, point: Point) -> Batch:
         """Draw letters, every one alike, and their places."""
