@@ -11,6 +11,7 @@ import said_findings
 import said_groups
 import said_language_models
 import said_listops
+import said_one_label
 import said_readme
 from measured import ROOT
 
@@ -23,6 +24,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/groups.md": said_groups.sentences,
     "docs/language_models.md": said_language_models.sentences,
     "docs/listops.md": said_listops.sentences,
+    "docs/one_label.md": said_one_label.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
 
