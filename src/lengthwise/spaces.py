@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from lengthwise.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Loss: TypeAlias = Literal["squared_error", "binary_cross_entropy"]
 
 
 @dataclass(frozen=True)
@@ -26,9 +34,16 @@ class Values:
 
     Args:
         size: F, the numbers of each vector.
+        loss: of what is answered: ``squared_error``; ``binary_cross_entropy`` of logits, where each number is a
+            probability; or a function of your own, ``(answers, targets) -> losses``, [N, F] each and [N].
     """
 
     size: int
+    loss: Loss | Callable[[Tensor, Tensor], Tensor] = "squared_error"
+
+    def __post_init__(self) -> None:
+        if not callable(self.loss) and self.loss not in get_args(Loss):
+            raise InputError(f"the loss of values is {' or '.join(get_args(Loss))} or a function, not {self.loss!r}")
 
 
 Space: TypeAlias = Tokens | Values

@@ -6,7 +6,7 @@ METRICS: Registry = Registry(
     "metric",
     {
         name: f"lengthwise.evaluation.metrics:{name}"
-        for name in ("accuracy", "sequence_accuracy", "cross_entropy", "squared_error")
+        for name in ("accuracy", "sequence_accuracy", "cross_entropy", "squared_error", "binary_cross_entropy")
     },
 )
 """Metric name -> a function ``(answers, targets, rows, count) -> scores``; see `lengthwise.evaluation.metrics`."""

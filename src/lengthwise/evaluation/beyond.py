@@ -27,12 +27,12 @@ from lengthwise.evaluation.perplexity import (
 from lengthwise.evaluation.remembrance import effective_remembrance, remembrance_starts
 from lengthwise.evaluation.rows import Axis, Row
 from lengthwise.evaluation.state_statistics import state_statistics
-from lengthwise.evaluation.verdict import verdict
+from lengthwise.evaluation.verdict import of_values, verdict
 from lengthwise.interventions.base import initial_start, recurrent_entries
 from lengthwise.models.base import SequenceModel, StringModel, with_state
 from lengthwise.models.reading import on_device
-from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import Task
+from lengthwise.spaces import Tokens, Values
+from lengthwise.tasks.base import Batch, Task
 from lengthwise.tasks.capabilities import HeldOut, require
 
 _WINDOWS = 512
@@ -54,8 +54,8 @@ class _Beyond(Diagnostic):
 class Perplexity(_Beyond):
     """Loss by position up to many times the training length T: ``loss`` in nats, or ``error_by_position`` of values.
 
-    Where symbols are predicted also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read
-    near the end of a context.
+    Also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read near the end of a context. Of
+    values it is the loss itself that is compared, in the geometric mean over rows, as ``error_ratio``.
     """
 
     name: ClassVar[str] = "perplexity"
@@ -74,40 +74,46 @@ class Perplexity(_Beyond):
         """Yield the loss by position, then ``ratio`` by octave."""
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
-        tokens_BS = _held_out(own, task, self.rows, length)
-        losses = self._losses(own, tokens_BS, context)
+        inputs, targets = _held_out(own, task, self.rows, length)
+        losses = self._losses(own, task, inputs, targets)
         half = student_quantile(0.975, self.rows - 1)
         for place in losses.by_position(log_edges(length, self.bins)):
             ends = (place.mean - half * place.standard_error, place.mean + half * place.standard_error)
             yield _row(task, _name(task), place.mean, ends, place.rows, {"start": place.start - 1, "end": place.end})
-        if not isinstance(task.outputs, Tokens):
-            return
         edges = octave_edges(length, context)
-        restarted = restarted_losses(own, tokens_BS, context, edges, batch_size=_WINDOWS)
-        for ratio in verdict(losses.by_position(edges), context, restarted.by_position(edges)).ratios:
+        restarted = restarted_losses(
+            own, inputs, context, edges, targets=targets, outputs=task.outputs, batch_size=_WINDOWS
+        )
+        octaves, values = (found.by_position(edges) for found in (losses, restarted)), isinstance(task.outputs, Values)
+        both = [of_values(found) if values else found for found in octaves]
+        for ratio in verdict(both[0], context, both[1]).ratios:
             axes: _Axes = {"start": ratio.start - 1, "end": ratio.end}
-            yield _row(task, "ratio", ratio.ratio, (ratio.low, ratio.high), self.rows, axes)
+            metric = "error_ratio" if values else "ratio"
+            yield _row(task, metric, ratio.ratio, (ratio.low, ratio.high), self.rows, axes)
 
     def guessing(self, task: Task) -> float | None:
         """Return the loss of guessing the symbols that are measured by their frequency, in nats; None of values."""
         if not isinstance(task.outputs, Tokens):
             return None
         held_out = require(task, HeldOut, "a diagnosis beyond the training length")
-        return unigram_loss(torch.from_numpy(held_out.held_out(self.rows, self.reach * _context(task))))
+        found = held_out.held_out(self.rows, self.reach * _context(task))
+        return None if isinstance(found, Batch) else unigram_loss(torch.from_numpy(found))
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""
         own, context = with_state(model, "loss by position"), _context(task)
         length = self.reach * context
-        losses = self._losses(own, _held_out(own, task, self.curve_rows, length), context)
+        losses = self._losses(own, task, *_held_out(own, task, self.curve_rows, length))
         octaves = losses.by_position(octave_edges(length, context))
         name = _name(task)
         return {f"{name}_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
 
-    def _losses(self, model: SequenceModel, tokens_BS: Tensor, context: int) -> RowLosses:
-        length = tokens_BS.shape[1] - 1
-        edges = sorted({*log_edges(length, self.bins), *octave_edges(length, context)})
-        return row_losses(model, tokens_BS, edges, chunk=self.chunk, batch_size=len(tokens_BS))
+    def _losses(self, model: SequenceModel, task: Task, inputs: Tensor, targets: Tensor) -> RowLosses:
+        length, rows = inputs.shape[1], len(inputs)
+        edges = sorted({*log_edges(length, self.bins), *octave_edges(length, _context(task))})
+        return row_losses(
+            model, inputs, edges, targets=targets, outputs=task.outputs, chunk=self.chunk, batch_size=rows
+        )
 
 
 class EffectiveRemembrance(_Beyond):
@@ -126,11 +132,14 @@ class EffectiveRemembrance(_Beyond):
         if not self.starts:
             return
         own, length = with_state(model, "effective remembrance"), self.reach * _context(task)
-        tokens_BT = _held_out(own, task, self.rows, length)[:, :-1]
+        inputs, _ = _held_out(own, task, self.rows, length)
         half = student_quantile(0.975, self.rows - 1)
-        for found in effective_remembrance(own, tokens_BT, remembrance_starts(length, self.starts)):
+        # Of values that are no probabilities the distance is relative, and may be above 1.
+        most = math.inf if getattr(task.outputs, "loss", "") not in ("", "binary_cross_entropy") else 1.0
+        starts = remembrance_starts(length, self.starts)
+        for found in effective_remembrance(own, inputs, starts, outputs=task.outputs):
             reach = half * found.standard_error
-            ends = (max(0.0, found.value - reach), min(1.0, found.value + reach))
+            ends = (max(0.0, found.value - reach), min(most, found.value + reach))
             yield _row(task, "remembrance", found.value, ends, found.rows, {"start": found.start, "end": length})
 
 
@@ -156,8 +165,8 @@ class StateStatistics(_Beyond):
         if not self.rows or not recurrent_entries(initial_start(own, 1)):
             return
         length = self.reach * _context(task)
-        tokens_BT = _held_out(own, task, self.rows, length)[:, :-1]
-        for found in state_statistics(own, tokens_BT, log_edges(length, self.bins)[1:], chunk=self.chunk):
+        inputs, _ = _held_out(own, task, self.rows, length)
+        for found in state_statistics(own, inputs, log_edges(length, self.bins)[1:], chunk=self.chunk):
             axes: _Axes = {"start": 0, "end": found.position}
             if found.entry:
                 axes["part"] = found.entry if found.head is None else f"{found.entry}/{found.head}"
@@ -172,9 +181,16 @@ def _context(task: Task) -> int:
     return context
 
 
-def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> Tensor:
-    rows_BS = require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length)
-    return on_device(model, rows_BS)[0]
+def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> tuple[Tensor, Tensor]:
+    """Return what is read, [B, T] or [B, T, F], and what is asked after each of it."""
+    found = require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length)
+    if isinstance(found, Batch):
+        if not found.asked.all():
+            raise InputError(f"held-out sequences of {task.label} are asked something after every input")
+        inputs, targets = on_device(model, found.inputs, found.targets)
+        return inputs, targets
+    (rows_BS,) = on_device(model, found)
+    return rows_BS[:, :-1], rows_BS[:, 1:]
 
 
 def _name(task: Task) -> str:

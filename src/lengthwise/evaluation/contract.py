@@ -14,6 +14,8 @@ from torch import Tensor
 
 from lengthwise.errors import InputError
 from lengthwise.models.base import Output, SequenceModel, last_logits
+from lengthwise.models.reading import check_tokens
+from lengthwise.spaces import Space, Tokens, as_space
 from lengthwise.state import State
 
 _Named: TypeAlias = Mapping[str, Tensor]
@@ -45,9 +47,9 @@ class _Gap(NamedTuple):
 
 
 def check_contract(
-    model: SequenceModel, vocabulary: int, *, length: int = 37, batch_size: int = 3, seed: int = 0
+    model: SequenceModel, inputs: Space | Tensor | int, *, length: int = 37, batch_size: int = 3, seed: int = 0
 ) -> list[Finding]:
-    """Measure every clause of the state contract on random tokens.
+    """Measure every clause of the state contract on random inputs, or on an example.
 
     The model is checked as it is, in evaluation mode and in its own dtype; in float64 the tolerance is 1e-9, otherwise
     1e-4. Differences are relative to the largest value of the tensor, of gradients to the largest of all gradients. A
@@ -55,10 +57,11 @@ def check_contract(
 
     Args:
         model: the model; its gradients are cleared.
-        vocabulary: number of different symbols.
+        inputs: what it reads: a number is that of the different symbols; or an example, [B, T] symbols or [B, T, F]
+            values as they are in use, which says length and batch size too.
         length: number of tokens, at least 8.
         batch_size: number of rows, at least 2.
-        seed: of the tokens.
+        seed: of the tokens, or of values from a normal distribution.
 
     Returns:
         One finding a clause; only that about the order of dimensions where it is broken.
@@ -67,12 +70,8 @@ def check_contract(
         InputError: an entry of the state has not so many rows; a call returns no `Output` with a state of the same
             entries, or changes the one that it was given; there are too few tokens or rows.
     """
-    if length < 8 or batch_size < 2:
-        raise InputError(f"the contract needs at least 8 tokens and 2 rows, not {length} and {batch_size}")
+    tokens = example_of(model, inputs, length, batch_size, seed)
     model.eval()
-    generator = torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    tokens = torch.randint(vocabulary, (batch_size, length), generator=generator).to(device)
     tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
     _refuse_other_returns(model, tokens)
     if other := _batch_elsewhere(model, tokens):
@@ -81,11 +80,36 @@ def check_contract(
         (_BATCH_FIRST, _Gap()),
         *_cut_anywhere(model, tokens),
         ("one token at a time equals one call", _one_token_at_a_time(model, tokens)),
-        ("causality: later tokens change nothing earlier", _causality(model, tokens, vocabulary)),
+        ("causality: later tokens change nothing earlier", _causality(model, tokens)),
         ("rows are independent", _rows(model, tokens)),
         ("a state can be split into rows and joined again", _rejoined(model, tokens)),
     ]
     return [Finding(clause, gap.difference, tolerance, gap.where) for clause, gap in clauses]
+
+
+def example_of(model: SequenceModel, inputs: Space | Tensor | int, length: int, batch_size: int, seed: int) -> Tensor:
+    """Return inputs [B, T] or [B, T, F] as a model reads them: the example itself, or random ones.
+
+    Raises:
+        InputError: there are fewer than 8 positions or 2 rows, or the example is neither symbols nor finite values.
+    """
+    parameter = next(model.parameters())
+    if isinstance(inputs, Tensor):
+        check_tokens(inputs, 1)
+        if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+            raise InputError("the example holds a value that is not finite, of which nothing could be told")
+        if bool((inputs == inputs.flatten()[0]).all()):
+            raise InputError("the example is one symbol or value throughout: give one with two that differ")
+        example = inputs.to(parameter) if inputs.is_floating_point() else inputs.to(parameter.device)
+    else:
+        generator, space = torch.Generator().manual_seed(seed), as_space(inputs)
+        if isinstance(space, Tokens):
+            example = torch.randint(space.size, (batch_size, length), generator=generator).to(parameter.device)
+        else:
+            example = torch.randn(batch_size, length, space.size, generator=generator).to(parameter)
+    if example.shape[1] < 8 or len(example) < 2:
+        raise InputError(f"the contract needs at least 8 tokens and 2 rows, not {example.shape[1]} and {len(example)}")
+    return example
 
 
 _BATCH_FIRST = "every entry of the state has the batch first"
@@ -127,7 +151,7 @@ def _batch_elsewhere(model: SequenceModel, tokens: Tensor) -> str:
     others = next(count for count in range(2, len(taken) + 4) if count not in taken)
     try:
         model.initial_state(others).of_rows(others)
-        model(tokens.repeat(others, 1)[:others, :2]).state.of_rows(others)
+        model(tokens[torch.arange(others) % rows, :2]).state.of_rows(others)
     except InputError as error:
         return str(error)
     return ""
@@ -223,16 +247,20 @@ def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> _Gap:
 
 
 @torch.no_grad()
-def _causality(model: SequenceModel, tokens: Tensor, vocabulary: int) -> _Gap:
+def _causality(model: SequenceModel, tokens: Tensor) -> _Gap:
     """Compare what is known after a prefix with and without different tokens behind it."""
     ends = [1, 3, tokens.shape[1] // 2]
-    changed = tokens.clone()
-    changed[:, ends[-1] :] = (changed[:, ends[-1] :] + 1) % vocabulary
+    changed, values = tokens.clone(), tokens.is_floating_point()
+    # Of symbols that are there: an example does not say how many there may be.
+    later = changed[:, ends[-1] :]
+    changed[:, ends[-1] :] = 1 - later if values else torch.where(later == tokens.max(), tokens.min(), tokens.max())
     known = list[_Named]()
     for read in (tokens, changed):
         logits = model(read).logits
         every = {"the logits": logits[:, : ends[-1]]} if logits.ndim == 3 else {}
-        known.append({"the logits of prefixes": model.prefix_logits(read, ends), **every})
+        # A model of values is not asked for many prefixes in one call.
+        prefixes = {} if values else {"the logits of prefixes": model.prefix_logits(read, ends)}
+        known.append({**prefixes, **every})
     return _gap(known[0], known[1])
 
 

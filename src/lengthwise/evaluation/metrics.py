@@ -20,10 +20,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from lengthwise.errors import InputError
 from lengthwise.evaluation import METRICS
+from lengthwise.models.answers import answer_losses
 from lengthwise.spaces import Tokens, Values
 from lengthwise.tasks.base import Task
 
@@ -76,14 +76,20 @@ def sequence_accuracy(answers: Tensor, targets: Tensor, rows: Tensor, count: int
 @reads(Tokens)
 def cross_entropy(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
     """Return the mean cross-entropy of each row, in nats."""
-    wide = answers.to(torch.promote_types(answers.dtype, torch.float32))
-    return mean_of_rows(F.cross_entropy(wide, targets, reduction="none").double(), rows, count)
+    return mean_of_rows(answer_losses(Tokens(answers.shape[-1]), answers, targets).double(), rows, count)
 
 
 @reads(Values)
 def squared_error(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
     """Return the mean squared error of each row's values."""
     return mean_of_rows((answers - targets).double().square().mean(-1), rows, count)
+
+
+@reads(Values)
+def binary_cross_entropy(answers: Tensor, targets: Tensor, rows: Tensor, count: int) -> Tensor:
+    """Return the mean binary cross-entropy of each row, of logits, in nats."""
+    outputs = Values(answers.shape[-1], "binary_cross_entropy")
+    return mean_of_rows(answer_losses(outputs, answers, targets).double(), rows, count)
 
 
 def mean_of_rows(values_N: Tensor, rows_N: Tensor, count: int) -> Tensor:

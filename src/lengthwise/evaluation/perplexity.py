@@ -13,12 +13,13 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.losses import PositionLoss
+from lengthwise.models.answers import answer_losses, space_of
 from lengthwise.models.base import Piece, SequenceModel, read
 from lengthwise.models.reading import check_tokens, non_finite_entry
+from lengthwise.spaces import Space, Tokens
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,16 @@ def octave_edges(length: int, context: int) -> list[int]:
 
 
 def position_losses(
-    model: SequenceModel, tokens_BS: Tensor, *, bins: int = 4, chunk: int = 512, batch_size: int = 8
+    model: SequenceModel,
+    tokens_BS: Tensor,
+    *,
+    targets: Tensor | None = None,
+    outputs: Space | None = None,
+    bins: int = 4,
+    chunk: int = 512,
+    batch_size: int = 8,
 ) -> list[PositionLoss]:
-    """Return the cross-entropy by position in log-spaced bins.
+    """Return the loss by position in log-spaced bins: the cross-entropy, or what the answers are said to have.
 
     At position t row b has the loss -log p(x[b, t] | x[b, 0:t]), t = 1, ..., S - 1. A bin's mean is over its positions
     and all rows. The losses of one row depend on each other, so the standard error is that of the B means of the rows:
@@ -130,7 +138,11 @@ def position_losses(
 
     Args:
         model: a language model with logits [B, T, V]; left in evaluation mode.
-        tokens_BS: [B, S] symbols on the model's device; each row starts from the initial state.
+        tokens_BS: [B, S] symbols, or [B, S, F] values, on the model's device; each row starts from the initial state.
+        targets: where something else is asked than what comes next: [B, S] classes or [B, S, F] values, that at index
+            t - 1 after t inputs. All S inputs are read then.
+        outputs: what is answered, with its loss, such as ``Values(1, "binary_cross_entropy")``; by default symbols
+            where symbols are read, and values with the squared error where values are.
         bins: parts of an octave, see `log_edges`.
         chunk: tokens read at a time, with the state carried; changes memory and speed only.
         batch_size: rows read at a time; changes memory and speed only.
@@ -144,9 +156,9 @@ def position_losses(
 
     Source: Buitrago Ruiz and Gu 2025 (arXiv 2507.02782), perplexity by position; the bins are our choice.
     """
-    check_tokens(tokens_BS, 2)
-    edges = log_edges(tokens_BS.shape[1] - 1, bins)
-    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_position(edges)
+    edges = log_edges(_pair(tokens_BS, targets)[0].shape[1], bins)
+    found = row_losses(model, tokens_BS, edges, targets=targets, outputs=outputs, chunk=chunk, batch_size=batch_size)
+    return found.by_position(edges)
 
 
 def unigram_loss(tokens_BS: Tensor) -> float:
@@ -165,7 +177,14 @@ def unigram_loss(tokens_BS: Tensor) -> float:
 
 
 def octave_losses(
-    model: SequenceModel, tokens_BS: Tensor, context: int, *, chunk: int = 512, batch_size: int = 8
+    model: SequenceModel,
+    tokens_BS: Tensor,
+    context: int,
+    *,
+    targets: Tensor | None = None,
+    outputs: Space | None = None,
+    chunk: int = 512,
+    batch_size: int = 8,
 ) -> list[PositionLoss]:
     """Return each row's mean loss in the octaves (T/2, T], (T, 2 T], (2 T, 4 T], ... of a training context T.
 
@@ -173,6 +192,8 @@ def octave_losses(
         model: as in `position_losses`.
         tokens_BS: as in `position_losses`, with S - 1 > T.
         context: the training context T, in tokens.
+        targets: as in `position_losses`.
+        outputs: as in `position_losses`.
         chunk: as in `position_losses`.
         batch_size: as in `position_losses`.
 
@@ -183,16 +204,23 @@ def octave_losses(
         InputError: as in `position_losses`, or nothing lies beyond the context.
         RunError: as in `position_losses`.
     """
-    check_tokens(tokens_BS, 2)
-    edges = octave_edges(tokens_BS.shape[1] - 1, context)
-    return row_losses(model, tokens_BS, edges, chunk=chunk, batch_size=batch_size).by_position(edges)
+    edges = octave_edges(_pair(tokens_BS, targets)[0].shape[1], context)
+    found = row_losses(model, tokens_BS, edges, targets=targets, outputs=outputs, chunk=chunk, batch_size=batch_size)
+    return found.by_position(edges)
 
 
 @torch.no_grad()
 def row_losses(
-    model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], *, chunk: int = 512, batch_size: int = 8
+    model: SequenceModel,
+    tokens_BS: Tensor,
+    edges: Sequence[int],
+    *,
+    targets: Tensor | None = None,
+    outputs: Space | None = None,
+    chunk: int = 512,
+    batch_size: int = 8,
 ) -> RowLosses:
-    """Read rows once and sum the cross-entropy of each in each bin.
+    """Read rows once and sum the loss of each in each bin.
 
     Kept are the sums, one piece of logits of `batch_size` x `chunk` positions, and the state: nothing grows with S.
 
@@ -201,6 +229,8 @@ def row_losses(
         tokens_BS: as in `position_losses`.
         edges: increasing integers in 0..S - 1; bin n holds the positions edges[n] + 1 to edges[n + 1]. The union of
             `log_edges` and `octave_edges` serves both with one reading.
+        targets: as in `position_losses`.
+        outputs: as in `position_losses`.
         chunk: as in `position_losses`.
         batch_size: as in `position_losses`.
 
@@ -208,17 +238,25 @@ def row_losses(
         InputError: as in `position_losses`, or the edges are not increasing integers within the rows.
         RunError: as in `position_losses`.
     """
-    _check_bins(tokens_BS, edges, batch_size)
+    inputs, asked = _pair(tokens_BS, targets)
+    _check_bins(inputs, edges, batch_size)
     model.eval()
-    groups = tokens_BS.split(batch_size)
-    return RowLosses(tuple(edges), torch.cat([_sums(model, rows_BS, edges, chunk) for rows_BS in groups]))
+    groups = zip(inputs.split(batch_size), asked.split(batch_size), strict=True)
+    return RowLosses(tuple(edges), torch.cat([_sums(model, *rows, outputs, edges, chunk) for rows in groups]))
 
 
 @torch.no_grad()
 def restarted_losses(
-    model: SequenceModel, tokens_BS: Tensor, context: int, edges: Sequence[int], *, batch_size: int = 8
+    model: SequenceModel,
+    tokens_BS: Tensor,
+    context: int,
+    edges: Sequence[int],
+    *,
+    targets: Tensor | None = None,
+    outputs: Space | None = None,
+    batch_size: int = 8,
 ) -> RowLosses:
-    """Sum the cross-entropy of the same symbols, each read at places T/2 + 1 to T of a window that starts anew.
+    """Sum the loss of the same symbols, each read at places T/2 + 1 to T of a window that starts anew.
 
     Windows of T symbols begin every T/2 and start from the initial state; the second half of each counts. So every
     symbol beyond the first T/2 is read once, as in training near the end of the context. Against `row_losses` on the
@@ -229,31 +267,34 @@ def restarted_losses(
         tokens_BS: as in `position_losses`, with S - 1 >= T.
         context: the training context T, in tokens.
         edges: as in `row_losses`, from T/2 on, such as `octave_edges` gives.
+        targets: as in `position_losses`.
+        outputs: as in `position_losses`.
         batch_size: rows times windows read at a time; changes memory and speed only.
 
     Raises:
         InputError: as in `row_losses`, or an edge is before T/2 or the rows are shorter than a window.
         RunError: as in `position_losses`; the position is that in the window.
     """
-    _check_bins(tokens_BS, edges, batch_size)
-    half, length = context // 2, tokens_BS.shape[1] - 1
+    inputs, asked = _pair(tokens_BS, targets)
+    _check_bins(inputs, edges, batch_size)
+    half, length = context // 2, inputs.shape[1]
     if not 2 <= context <= length or edges[0] < half:
         raise InputError(
             f"windows of {context} in rows of {length} positions read each symbol from place {half + 1} on: "
             f"edges start at {half} or later, not {edges[0]}"
         )
     model.eval()
-    sums_BN = torch.zeros(len(tokens_BS), len(edges) - 1, dtype=torch.float64)
+    sums_BN = torch.zeros(len(inputs), len(edges) - 1, dtype=torch.float64)
     begins = [*range(0, length - context, context - half), length - context]
-    together = max(1, batch_size // len(tokens_BS))
+    together = max(1, batch_size // len(inputs))
     read_to = half
     for some in (begins[i : i + together] for i in range(0, len(begins), together)):
-        windows_WBS = torch.stack([tokens_BS[:, begin : begin + context + 1] for begin in some])
+        # Windows first, then rows, of inputs as of what is asked after them.
+        windows = [torch.cat([every[:, begin : begin + context] for begin in some]) for every in (inputs, asked)]
         # An edge at every position, so that a bin holds a position of the window.
-        by_place = [
-            _sums(model, rows, range(context + 1), context) for rows in windows_WBS.flatten(0, 1).split(batch_size)
-        ]
-        losses_WBT = torch.cat(by_place).unflatten(0, windows_WBS.shape[:2])
+        groups = zip(*(window.split(batch_size) for window in windows), strict=True)
+        by_place = [_sums(model, read, right, outputs, range(context + 1), context) for read, right in groups]
+        losses_WBT = torch.cat(by_place).unflatten(0, (len(some), len(inputs)))
         for begin, losses_BT in zip(some, losses_WBT, strict=True):
             positions = torch.arange(read_to + 1, begin + context + 1)
             kept = (positions > edges[0]) & (positions <= edges[-1])
@@ -263,21 +304,42 @@ def restarted_losses(
     return RowLosses(tuple(edges), sums_BN)
 
 
-def _check_bins(tokens_BS: Tensor, edges: Sequence[int], batch_size: int) -> None:
-    check_tokens(tokens_BS, 2, batch_size)
-    length = tokens_BS.shape[1] - 1
+def _pair(tokens_BS: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return what is read, [B, T] or [B, T, F], and what is asked after each of it.
+
+    Raises:
+        InputError: there is nothing to be read, or not one target an input.
+    """
+    check_tokens(tokens_BS, 2 if targets is None else 1)
+    if targets is None:
+        return tokens_BS[:, :-1], tokens_BS[:, 1:]
+    if targets.shape[:2] != tokens_BS.shape[:2] or targets.ndim != (3 if targets.is_floating_point() else 2):
+        raise InputError(
+            f"targets are classes [rows, positions] or values [rows, positions, numbers], one for each input of "
+            f"{list(tokens_BS.shape[:2])}, not {targets.dtype} of shape {list(targets.shape)}"
+        )
+    if targets.is_floating_point() and bool(targets.isnan().any()):
+        raise InputError("targets hold NaN: by position something is asked after every input")
+    return tokens_BS, targets
+
+
+def _check_bins(inputs: Tensor, edges: Sequence[int], batch_size: int) -> None:
+    check_tokens(inputs, 1, batch_size)
+    length = inputs.shape[1]
     increasing = all(left < right for left, right in pairwise(edges))
     if len(edges) < 2 or not increasing or edges[0] < 0 or edges[-1] > length:
         raise InputError(f"edges of bins must be two or more increasing integers in 0..{length}, not {list(edges)}")
 
 
-def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: int) -> Tensor:
-    sums_BN = torch.zeros(len(tokens_BS), len(edges) - 1, dtype=torch.float64)
+def _sums(
+    model: SequenceModel, inputs: Tensor, targets: Tensor, outputs: Space | None, edges: Sequence[int], chunk: int
+) -> Tensor:
+    sums_BN = torch.zeros(len(inputs), len(edges) - 1, dtype=torch.float64)
     ends_N = torch.tensor(edges[1:])
-    for piece in read(model, tokens_BS[:, : edges[-1]], chunk):
-        losses_BT = _losses(piece, tokens_BS[:, piece.begin + 1 : piece.end + 1])
+    for piece in read(model, inputs[:, : edges[-1]], chunk):
+        losses_BT = _losses(piece, inputs, targets[:, piece.begin : piece.end], outputs)
         if not bool(losses_BT.isfinite().all()):
-            raise _not_finite(model, tokens_BS, piece, losses_BT)
+            raise _not_finite(model, inputs, piece, losses_BT)
         skipped = max(0, edges[0] - piece.begin)
         positions_T = torch.arange(piece.begin + 1, piece.end + 1)[skipped:]
         # On the CPU, since not every device has float64.
@@ -285,29 +347,28 @@ def _sums(model: SequenceModel, tokens_BS: Tensor, edges: Sequence[int], chunk: 
     return sums_BN
 
 
-def _losses(piece: Piece, targets_BT: Tensor) -> Tensor:
-    """Return the loss at every position of a piece, [B, T], in float32 or better: nats, or the squared error."""
+def _losses(piece: Piece, inputs: Tensor, targets: Tensor, outputs: Space | None) -> Tensor:
+    """Return the loss at every position of a piece, [B, T], in float32 or better."""
     logits_BTV = piece.output.logits
     if logits_BTV.ndim != 3:
         raise InputError(
             "perplexity needs logits at every token, [rows, tokens, symbols]; "
             f"this model gives {list(logits_BTV.shape)}"
         )
-    wide_BTV = logits_BTV.to(torch.promote_types(logits_BTV.dtype, torch.float32))
-    if targets_BT.is_floating_point():
-        return (wide_BTV - targets_BT).square().mean(-1)
-    if int(targets_BT.max()) >= logits_BTV.shape[-1]:
+    space = space_of(inputs, outputs, logits_BTV)
+    if isinstance(space, Tokens) and int(targets.max()) >= logits_BTV.shape[-1]:
         raise InputError(
-            f"token {int(targets_BT.max())} is outside the model's vocabulary of {logits_BTV.shape[-1]}: "
+            f"token {int(targets.max())} is outside the model's vocabulary of {logits_BTV.shape[-1]}: "
             "the text and the model must use the same tokenizer"
         )
-    return cross_entropy(wide_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none").view_as(targets_BT)
+    losses = answer_losses(space, logits_BTV.flatten(0, 1), targets.flatten(0, 1))
+    return losses.view(logits_BTV.shape[:2])
 
 
-def _not_finite(model: SequenceModel, tokens_BS: Tensor, piece: Piece, losses_BT: Tensor) -> RunError:
+def _not_finite(model: SequenceModel, inputs: Tensor, piece: Piece, losses_BT: Tensor) -> RunError:
     """Return the error for a piece with a loss that is not finite, having read that piece again up to there."""
     read_on = int((~losses_BT.isfinite()).any(0).nonzero()[0]) + 1
-    state = model(tokens_BS[:, piece.begin : piece.begin + read_on], piece.before).state
+    state = model(inputs[:, piece.begin : piece.begin + read_on], piece.before).state
     entry = non_finite_entry(state)
     cause = f"the entry {entry!r} of the state is not finite there" if entry else "every entry of the state is finite"
     return RunError(f"the loss at position {piece.begin + read_on} is not finite: {cause}")

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.perplexity import standard_error
+from lengthwise.models.answers import distances, space_of
 from lengthwise.models.base import SequenceModel, last_logits, spans
 from lengthwise.models.reading import check_places, check_tokens, non_finite_entry
+from lengthwise.spaces import Space
 from lengthwise.state import Kind, State
 
 
@@ -24,7 +26,7 @@ class Remembrance(NamedTuple):
     start: int
     """How many tokens were dropped: t."""
     value: float
-    """Mean over rows of the total variation distance, in 0..1."""
+    """Mean over rows of the distance: the total variation, in 0..1, of classes."""
     standard_error: float
     """Standard error of the mean over rows; NaN for one row."""
     rows: int
@@ -52,12 +54,20 @@ def remembrance_starts(length: int, count: int = 32, scale: Literal["linear", "l
 
 @torch.no_grad()
 def effective_remembrance(
-    model: SequenceModel, tokens_BT: Tensor, starts: Sequence[int], *, chunk: int = 512, batch_size: int = 64
+    model: SequenceModel,
+    tokens_BT: Tensor,
+    starts: Sequence[int],
+    *,
+    outputs: Space | None = None,
+    chunk: int = 512,
+    batch_size: int = 64,
 ) -> list[Remembrance]:
     """Return the effective remembrance of the first t tokens, for each t.
 
     EffRem_T(t) = TV(q(. | x[0:T]), q(. | x[t:T])) = 1/2 sum_v |q(v | x[0:T]) - q(v | x[t:T])|, where q is the model's
-    distribution of the token after the last and the second reading starts from the initial state at t.
+    distribution of the token after the last and the second reading starts from the initial state at t. Where values are
+    answered it is the L2 norm of the difference of the two answers over that of the first, and where probabilities are
+    (``Values(n, "binary_cross_entropy")``) their mean absolute difference: `lengthwise.models.answers.distances`.
 
     All starts are read in one sweep over the tokens, restarts joining the batch as it passes them, so that start t
     costs T - t tokens a row. States with positions or caches, or with shapes that change along the way, cannot share a
@@ -65,8 +75,9 @@ def effective_remembrance(
 
     Args:
         model: a model with logits [B, T, V], or [B, V] after the last token; left in evaluation mode.
-        tokens_BT: [B, T] symbols on the model's device.
+        tokens_BT: [B, T] symbols, or [B, T, F] values, on the model's device.
         starts: values of t in 0..T - 1.
+        outputs: what is answered; by default symbols where symbols are read, and values where values are.
         chunk: tokens read at a time; changes memory and speed only.
         batch_size: readings, rows times starts, held at a time; changes memory and speed only.
 
@@ -80,27 +91,35 @@ def effective_remembrance(
     Source: Buitrago Ruiz and Gu 2025 (arXiv 2507.02782), effective remembrance.
     """
     check_tokens(tokens_BT, 1, batch_size, "reading is held")
-    rows, length = tokens_BT.shape
+    rows, length = tokens_BT.shape[:2]
     check_places("starts", starts, range(length), f"the places of the {length} tokens")
     model.eval()
     wanted = sorted(set(starts))
     with_whole = sorted({0, *wanted})
     groups = tokens_BT.split(max(1, batch_size // len(with_whole)))
-    distances_NB = torch.cat([_distances(model, rows_BT, with_whole, chunk, batch_size) for rows_BT in groups], 1)
+    found = [_distances(model, rows_BT, with_whole, outputs, chunk, batch_size) for rows_BT in groups]
+    distances_NB = torch.cat(found, 1)
     chosen_NB = distances_NB[len(with_whole) - len(wanted) :]
     results = zip(wanted, chosen_NB.mean(1).tolist(), standard_error(chosen_NB, 1).tolist(), strict=True)
     return [Remembrance(start, value, error, rows) for start, value, error in results]
 
 
-def _distances(model: SequenceModel, tokens_BT: Tensor, starts: Sequence[int], chunk: int, batch_size: int) -> Tensor:
-    """Return the total variation distance of each start from the first, which is 0: [N, B], float64, on the CPU."""
+def _distances(
+    model: SequenceModel,
+    tokens_BT: Tensor,
+    starts: Sequence[int],
+    outputs: Space | None,
+    chunk: int,
+    batch_size: int,
+) -> Tensor:
+    """Return the distance of each start from the first, which is 0: [N, B], float64, on the CPU."""
     together = max(1, batch_size // len(tokens_BT))
     pieces = [
         _predictions(model, tokens_BT, starts[first : first + together], chunk)
         for first in range(0, len(starts), together)
     ]
-    q_NBV = torch.cat(pieces)
-    return (q_NBV - q_NBV[:1]).abs().sum(-1) / 2
+    logits_NBV = torch.cat(pieces)
+    return distances(space_of(tokens_BT, outputs, logits_NBV), logits_NBV, logits_NBV[:1])
 
 
 class _Cohort(NamedTuple):
@@ -114,7 +133,7 @@ class _Cohort(NamedTuple):
 
 
 def _predictions(model: SequenceModel, tokens_BT: Tensor, starts: Sequence[int], chunk: int) -> Tensor:
-    """Return the distribution of the token after the last for each start, [N, B, V], float64, on the CPU."""
+    """Return the answer after the last token for each start, [N, B, V], on the CPU."""
     rows = len(tokens_BT)
     complete: list[_Cohort] = []
     cohort = _restart(model, rows, starts[0])
@@ -129,8 +148,7 @@ def _predictions(model: SequenceModel, tokens_BT: Tensor, starts: Sequence[int],
     complete.append(_read_on(model, cohort, tokens_BT, chunk))
     for cohort in complete:
         _check_finite(cohort, rows)
-    logits_NBV = torch.cat([cohort.logits.unflatten(0, (len(cohort.starts), rows)).cpu() for cohort in complete])
-    return logits_NBV.double().softmax(-1)
+    return torch.cat([cohort.logits.unflatten(0, (len(cohort.starts), rows)).cpu() for cohort in complete])
 
 
 def _restart(model: SequenceModel, rows: int, start: int) -> _Cohort:
@@ -142,7 +160,7 @@ def _read_on(model: SequenceModel, cohort: _Cohort, tokens_BT: Tensor, chunk: in
     state, last = cohort.state, cohort.logits
     rest_BT = tokens_BT[:, cohort.place :]
     for begin, end in spans(rest_BT.shape[1], chunk):
-        logits, state = model(rest_BT[:, begin:end].repeat(len(cohort.starts), 1), state)
+        logits, state = model(torch.cat([rest_BT[:, begin:end]] * len(cohort.starts)), state)
         # A view would keep the logits of the whole piece.
         last = last_logits(logits).clone()
     return _Cohort(cohort.starts, tokens_BT.shape[1], state, last)

@@ -62,6 +62,28 @@ def unseen_share(rows: int) -> float:
     return 100 * (1 - 0.05 ** (1 / rows))
 
 
+def of_values(octaves: Sequence[PositionLoss]) -> list[PositionLoss]:
+    """Return octaves whose verdict compares the losses themselves, and not their exponentials: errors of values.
+
+    The ratio of an octave is then the geometric mean over rows of the ratio of errors.
+
+    Raises:
+        InputError: the loss of a row is not above zero, so that nothing is so many times it.
+
+    Example:
+        >>> octaves = [PositionLoss(3, 4, 2.0, 0.0, 2, (2.0, 2.0)), PositionLoss(5, 8, 6.0, 0.0, 2, (6.0, 6.0))]
+        >>> round(verdict(of_values(octaves), 4, measure="error").ratios[0].ratio, 6)
+        3.0
+    """
+    if wrong := [octave for octave in octaves if not all(loss > 0 for loss in octave.row_means)]:
+        raise InputError(
+            f"a row has a loss of {min(wrong[0].row_means):g} at positions {wrong[0].start:,} to {wrong[0].end:,}: "
+            "ratios need losses above zero"
+        )
+    logs = [(octave, tuple(math.log(loss) for loss in octave.row_means)) for octave in octaves]
+    return [octave._replace(mean=fmean(own), row_means=own, standard_error=math.nan) for octave, own in logs]
+
+
 class OctaveRatio(NamedTuple):
     """Perplexity in an octave beyond the training context over perplexity in the octave that ends at it."""
 
@@ -97,6 +119,7 @@ def verdict(
     restarted: Sequence[PositionLoss] | None = None,
     *,
     guessing: float | None = None,
+    measure: str = "perplexity",
     holds_within: float = HOLDS_WITHIN,
     fails_above: float = FAILS_ABOVE,
     confidence: float = 0.95,
@@ -119,6 +142,7 @@ def verdict(
             `restarted_losses` gives them; pairs text with itself, so that far fewer rows decide.
         guessing: loss of guessing each symbol of the same text by its frequency, as `unigram_loss` gives it: a model
             that is hardly better has nothing to lose, and gets no verdict. Not looked at by default.
+        measure: what is compared, in words; octaves of values go through `of_values` before.
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
         confidence: probability that all intervals hold, for differences that are normally distributed. Where a few rows
@@ -145,7 +169,9 @@ def verdict(
         moments.append((mean, deviation))
     compared = (octaves[0].start, octaves[0].end)
     gain = None if guessing is None else Gain(fmean(octaves[0].row_means), guessing)
-    name, reason = judge(ratios, compared, rows, gain, holds_within=holds_within, fails_above=fails_above)
+    name, reason = judge(
+        ratios, compared, rows, gain, measure=measure, holds_within=holds_within, fails_above=fails_above
+    )
     needed = _rows_needed(ratios, moments, rows, probability, holds_within) if name == "undecided" else None
     if needed:
         reason += f", about {needed:,} would do"
@@ -158,6 +184,7 @@ def judge(
     rows: int,
     gain: Gain | None = None,
     *,
+    measure: str = "perplexity",
     holds_within: float = HOLDS_WITHIN,
     fails_above: float = FAILS_ABOVE,
 ) -> tuple[Judgement, str]:
@@ -174,6 +201,7 @@ def judge(
         reference: first and last position of the octave that they compare with.
         rows: independent rows that were read.
         gain: what there is to lose; not looked at by default.
+        measure: what is compared, in words.
         holds_within: the largest ratio that counts as no rise.
         fails_above: the ratio above which a rise is a failure.
 
@@ -203,7 +231,7 @@ def judge(
         name, finding = "undecided", f"; {rows} rows are too few to say"
     where = f"at positions {decisive.start:,} to {decisive.end:,}"
     measured = f"{decisive.ratio:.3f} times ({decisive.low:.3f} to {decisive.high:.3f})"
-    return name, f"perplexity {where} is {measured} that at {reference[0]:,} to {reference[1]:,}{finding}"
+    return name, f"{measure} {where} is {measured} that at {reference[0]:,} to {reference[1]:,}{finding}"
 
 
 def _check(

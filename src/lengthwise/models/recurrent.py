@@ -23,7 +23,7 @@ class RecurrentModel(SequenceModel):
     ``layers.0.hidden`` [B, H] and for an LSTM ``layers.0.cell``: what picks rows or fits layers finds them.
 
     Args:
-        embedding: maps tokens [B, T] to the inputs of the layers, [B, T, ...].
+        embedding: maps tokens [B, T], or values [B, T, F], to the inputs of the layers, [B, T, ...].
         layers: an `nn.LSTM`, `nn.GRU` or `nn.RNN` of any number of layers, batch first or not.
         readout: maps what they give, [B, T, H], to logits [B, T, C].
 
@@ -57,16 +57,20 @@ class RecurrentModel(SequenceModel):
         return State({name: new(batch_size, width) for name, width in widths.items()})
 
     def forward(self, tokens: Tensor, state: State | None = None) -> Output:
-        """Read tokens [B, T] from a state, by default the initial one."""
+        """Read tokens [B, T], or values [B, T, F], from a state, by default the initial one."""
         before, layers = self.initial_state(len(tokens)) if state is None else state, range(self.layers.num_layers)
         start = [torch.stack([before[_entry(n, part)] for n in layers]) for part in self._widths]
         # The layers read and give either [B, T, ...] or [T, B, ...].
-        x = self.embedding(tokens) if self.layers.batch_first else self.embedding(tokens.T)
+        x = self.embedding(tokens if self.layers.batch_first else tokens.transpose(0, 1))
         y, after = self.layers(x, tuple(start) if len(start) > 1 else start[0])
         y_BTH = y if self.layers.batch_first else y.transpose(0, 1)
         ends = cast("Sequence[Tensor]", after if len(start) > 1 else [after])
         entries = {_entry(n, part): end[n] for n in layers for part, end in zip(self._widths, ends, strict=True)}
         return Output(self.readout(y_BTH), State(entries))
+
+    def gives_every_prefix(self) -> bool:
+        """Return true: one call gives logits after every position."""
+        return True
 
 
 def _entry(layer: int, part: str) -> str:

@@ -80,7 +80,7 @@ class OfBytes(Protocol):
 class HeldOut(Protocol):
     """Has long sequences to be predicted element by element, the same ones every time."""
 
-    def held_out(self, rows: int, length: int) -> NDArray[Any]:
+    def held_out(self, rows: int, length: int) -> NDArray[Any] | Batch:
         """Return sequences that were not trained on, of which each element is predicted from those before it.
 
         Args:
@@ -88,7 +88,8 @@ class HeldOut(Protocol):
             length: T, the elements that are predicted of each.
 
         Returns:
-            [R, T + 1] symbols, or [R, T + 1, F] values.
+            [R, T + 1] symbols, or [R, T + 1, F] values. Where something else is asked than what comes next: a batch
+            of R rows of T inputs, with a target after every one.
 
         Raises:
             InputError: there are not so many, or none so long.

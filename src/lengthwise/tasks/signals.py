@@ -32,7 +32,7 @@ class Signals(Task):
 
     name: Literal["signals"] = "signals"
     metrics: ClassVar[tuple[str, ...]] = ("squared_error",)
-    diagnostics: ClassVar[tuple[str, ...]] = ("by_point", "perplexity", "state_statistics")
+    diagnostics: ClassVar[tuple[str, ...]] = ("by_point", "perplexity", "remembrance", "state_statistics")
 
     size: int = Field(default=4, ge=1)
     """F, the sensors."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from lengthwise.models.answers import answer_losses, widened
 from lengthwise.models.base import StringModel
 from lengthwise.settings import Settings
 from lengthwise.spaces import Space, Values
@@ -92,13 +93,15 @@ class Objective(ABC):
 
 
 def mean_loss(outputs: Space, answers: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return the mean loss of answers [N, C], and their accuracy: cross-entropy in nats, or the mean squared error."""
-    wide = answers.to(torch.promote_types(answers.dtype, torch.float32))
+    """Return the mean loss of answers [N, C], and their accuracy: cross-entropy in nats, or the loss of values."""
+    wide = widened(answers)
     if not len(targets):
         # Some rows of a batch may be asked nothing, and these a part of it by themselves.
         return wide.sum(), None if isinstance(outputs, Values) else torch.zeros((), dtype=torch.float64)
     if isinstance(outputs, Values):
-        return F.mse_loss(wide, targets.to(wide)), None
+        # One kernel for what most ask for: its sums are in another order.
+        ordinary = outputs.loss == "squared_error"
+        return F.mse_loss(wide, targets.to(wide)) if ordinary else answer_losses(outputs, wide, targets).mean(), None
     return F.cross_entropy(wide, targets), accuracy(answers.detach(), targets)
 
 
