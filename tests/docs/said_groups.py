@@ -34,7 +34,7 @@ def _line(task: str) -> str:
     parts = [measured.filter(measured["length"] <= 501)] + [
         measured.filter(measured["length"].is_in([length, length + 1])) for length in FAR
     ]
-    wrong = [f"{errors(part)} of {samples(part):,}" for part in parts]
+    wrong = [f"{errors(part):,} of {samples(part):,}" for part in parts]
     proofs = [run.attachments["certificate"] for run in found if "certificate" in run.attachments]
     proved = sum(one.verdict == "every_length" for one in proofs)
     seeds = f"{proved} of {len(found)}"
