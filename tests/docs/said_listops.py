@@ -8,6 +8,7 @@ from measured import errors, line, rows, runs, samples, table
 from lengthwise.report.words import percent
 
 RECIPE = "listops/nested"
+PUBLISHED = "listops/published"
 SHAPES = ((5, 4), (10, 4), (15, 4), (5, 8), (5, 20))
 """The most arguments and levels: as in training, more arguments, and deeper."""
 
@@ -37,7 +38,25 @@ def sentences() -> Iterator[str]:
     yield f"up to {accuracy['length'].max() // task[1]} times as long and five times as deep"
     assert accuracy["depth"].max() == 5 * levels
     deep = accuracy.filter(arguments=5)
+    yield from _published()
     yield f"{errors(deep)} errors in {samples(deep):,} strings with up to 5 arguments"
+
+
+def _published() -> Iterator[str]:
+    """Yield the lines of the published files."""
+    found = rows("listops").filter(pl.col("recipe") == PUBLISHED, pl.col("file").is_not_null())
+    seeds, (sequences,) = (
+        found["seed"].n_unique(),
+        {run.head.sequences for run in runs("listops") if run.head.recipe == PUBLISHED},
+    )
+    yield f"{sequences:,} strings of its own and {seeds} seeds"
+    bounds = sorted(found["up to"].unique())
+    yield line("file", *(f"{bound:,}" if place else "a digit" for place, bound in enumerate(bounds)), "all")
+    for name in sorted(found["file"].unique()):
+        own = found.filter(file=name)
+        cells = [own.filter(pl.col("up to") == bound) for bound in bounds]
+        yield line(f"`{name}`", *(f"{errors(one)} of {samples(one):,}" if len(one) else "-" for one in cells),
+                   percent(1 - errors(own) / samples(own), 2))  # fmt: skip
 
 
 def _of(found: pl.DataFrame, length: int, shape: tuple[int, int]) -> str:

@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from lengthwise.errors import InputError
 from lengthwise.runs.kept import keep, read_kept, remove
-from lengthwise.runs.table import Table, read_table
+from lengthwise.runs.table import Table, check_settings, read_table
 
 
 @pytest.fixture
@@ -45,6 +45,13 @@ def test_the_table_of_kept_results_is_that_of_the_runs(runs: Path, tmp_path: Pat
     metrics, rows, index = files(tmp_path / "kept")
     assert (metrics[:8], rows[:5], index) == ("metrics-", "rows-", "runs.json")
     assert_equal(read_table([runs]), read_table([tmp_path / "kept"]))
+
+
+def test_settings_are_kept_without_the_folders_of_whole_paths() -> None:
+    told = {"task": {"source": {"paths": ["/home/me/data/x.csv", "data/y.csv"]}, "published": "/mnt/lists/", "n": 3}}
+    kept = {"task": {"source": {"paths": ["x.csv", "data/y.csv"]}, "published": "lists", "n": 3}}
+    assert check_settings(told, "a recipe") == kept
+    assert check_settings({"task": {"language": "regex:/a/b", "name": "/a"}}, "a recipe")["task"]["name"] == "/a"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ FORMAT = "lengthwise-results-2"
 _FOLDERS = re.compile(r"""(^|[\s:='"])/(?:[^/\s'"]+/)+""")
 """The folders of a whole path in a command: what is published does not say where somebody's files lie."""
 
+_WHOLE = re.compile(r"(?:/[^/\s]+){2,}/?")
+
 Key: TypeAlias = tuple[str, int]
 """Digest and seed of a run."""
 KEY = ("digest", "seed")
@@ -313,7 +315,9 @@ def _environment(found: dict[str, Any], where: Path) -> dict[str, Any]:
 
 
 def check_settings(settings: Any, where: str) -> dict[str, Any]:
-    """Return the settings of a recipe as they were recorded, whose sections are sections.
+    """Return the settings of a recipe as they were recorded, but for the folders of whole paths.
+
+    Files are known by their content: a digest does not depend on where they lay.
 
     Raises:
         InputError: they are not; recipes of packages that are not here are not known any better.
@@ -321,7 +325,16 @@ def check_settings(settings: Any, where: str) -> dict[str, Any]:
     sections = ("model", "training", "evaluation", "objective", "intervention")
     if not isinstance(settings, dict) or not all(isinstance(settings.get(name, {}), dict) for name in sections):
         raise InputError(f"{where} is not that of a run; {', '.join(sections)} are sections with settings of their own")
-    return cast("dict[str, Any]", settings)
+    return cast("dict[str, Any]", _without_folders(settings))
+
+
+def _without_folders(value: Any) -> Any:
+    """Return a setting with the last part of every whole path in it."""
+    if isinstance(value, dict):
+        return {name: _without_folders(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and _WHOLE.fullmatch(value) else value
 
 
 def _read_index(path: Path) -> dict[str, Any]:
