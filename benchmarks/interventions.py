@@ -19,6 +19,8 @@ from torch.nn import functional as F  # noqa: N812
 from lengthwise.interventions import INTERVENTIONS
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
+from lengthwise.tasks.lengths import TrainLengths
+from lengthwise.tasks.passkey import Passkey
 
 WIDTH, LAYERS, BATCH, LENGTH, SYMBOLS = 128, 4, 8, 256, 256
 
@@ -37,6 +39,7 @@ class Training:
         self.model = config.build(SYMBOLS, SYMBOLS)
         self.optimiser = torch.optim.AdamW(self.model.parameters())
         self.intervention = INTERVENTIONS.load(intervention)().build()
+        self.intervention.prepare(Passkey(train=TrainLengths(minimum=LENGTH, maximum=LENGTH)))
         self.rng = torch.Generator().manual_seed(0)
         self.steps: list[float] = []
         self.costs: list[float] = []

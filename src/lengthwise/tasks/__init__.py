@@ -68,7 +68,7 @@ def get_task(name: str) -> Task:
 
     Example:
         >>> get_task("parity").outputs
-        Tokens(size=2)
+        Tokens(size=2, kinds=1)
     """
     if name in TASKS:
         return TASKS.load(name, call)
