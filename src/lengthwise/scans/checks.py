@@ -39,10 +39,12 @@ def check_dtypes(**tensors: Tensor) -> None:
             raise InputError(f"{name} is in {tensor.dtype} and {lead} in {first.dtype}; they must be in the same dtype")
 
 
-def check_chunk(chunk: int) -> None:
-    """Refuse a chunk that holds no token."""
+def check_chunk(chunk: int, *, halved: bool = False) -> None:
+    """Refuse a chunk that holds no token, or where it is halved again and again one that is no power of two."""
     if chunk < 1:
         raise InputError(f"a chunk has at least one token, not {chunk}")
+    if halved and chunk & (chunk - 1):
+        raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")
 
 
 def _letters(name: str) -> str:

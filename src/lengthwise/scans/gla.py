@@ -14,7 +14,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_chunk, check_shapes
 from lengthwise.scans.chunks import carry, in_chunks, precision
 
@@ -64,9 +63,7 @@ def gated_linear_scan(
     """
     optional = {"state_BHKV": state_BHKV, "bonus_HK": bonus_HK}
     check_shapes(q_BTHK=q_BTHK, k_BTHK=k_BTHK, v_BTHV=v_BTHV, log_decay_BTHK=log_decay_BTHK, **optional)
-    check_chunk(chunk)
-    if chunk & (chunk - 1):
-        raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")
+    check_chunk(chunk, halved=True)
     B, T, H, K = q_BTHK.shape
     dtype, size = precision(q_BTHK, k_BTHK, v_BTHV), min(chunk, 1 << (T - 1).bit_length())
     state_BHKV = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[3]) if state_BHKV is None else state_BHKV

@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
 from lengthwise.scans.checks import check_chunk, check_shapes
 from lengthwise.scans.chunks import in_chunks, precision
 from lengthwise.scans.gla import weigh_within
@@ -63,9 +62,7 @@ def low_rank_scan(
     """
     given = {"q_BTHK": q_BTHK, "k_BTHK": k_BTHK, "v_BTHV": v_BTHV, "log_decay_BTHK": log_decay_BTHK}
     check_shapes(**given, read_BTHK=read_BTHK, write_BTHK=write_BTHK, state_BHKV=state_BHKV)
-    check_chunk(chunk)
-    if chunk & (chunk - 1):
-        raise InputError(f"the chunk must be a power of two, not {chunk}: {1 << chunk.bit_length() - 1} would do")
+    check_chunk(chunk, halved=True)
     B, T, H, K = q_BTHK.shape
     dtype, size = precision(q_BTHK, k_BTHK, v_BTHV), min(chunk, 1 << (T - 1).bit_length())
     state = v_BTHV.new_zeros(B, H, K, v_BTHV.shape[3]) if state_BHKV is None else state_BHKV
