@@ -123,6 +123,7 @@ def test_no_more_is_read_than_fits(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"{", "is not JSON"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' is given twice"),
         (b"[1]", "is not a JSON object"),
         (b"[" * 200_000, "is not JSON"),
         (b'{"a": "\xff"}', "is not UTF-8: byte 7 is 0xff"),

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -185,10 +186,23 @@ def read_text(path: Path, what: str, *, given: bool = False, most: int = MOST) -
         ) from error
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return what a text of JSON says.
+
+    Args:
+        text: as somebody else may have written it.
+
+    Raises:
+        ValueError: it is no JSON, or an object has a name twice, of which a parser would drop one without a word.
+        RecursionError: it nests deeper than the parser goes.
+    """
+    return json.loads(text, object_pairs_hook=_of_pairs)
+
+
 def read_object(path: Path, what: str, *, given: bool = False) -> dict[str, Any]:
     """Return the JSON object in a file; arguments and errors as in `read_bytes`."""
     try:
-        found = json.loads(read_text(path, what, given=given))
+        found = parse_json(read_text(path, what, given=given))
     # Damage can nest deeper than the parser goes.
     except (ValueError, RecursionError) as error:
         raise InputError(f"the {what} {path} is not JSON: {error}") from error
@@ -235,6 +249,14 @@ def refuse_irregular(path: Path, *, given: bool = False) -> None:
         mode = (os.stat if given else os.lstat)(path).st_mode
         if not stat.S_ISREG(mode):
             raise _irregular(path, mode)
+
+
+def _of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(often, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"{often!r} is given twice in an object")
+    return found
 
 
 def _made_anew(path: Path) -> IO[bytes]:

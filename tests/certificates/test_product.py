@@ -125,6 +125,27 @@ def test_a_wrong_class_is_found_before_the_states_that_follow_are_visited() -> N
         product.walk()
 
 
+@pytest.mark.parametrize("limit", [7, 10, 14])
+def test_a_wrong_class_among_the_states_found_when_there_are_too_many_is_the_shortest(limit: int) -> None:
+    # States are the strings themselves, so that the limit is met in the middle of a length; two answers are wrong.
+    parity = get_language("parity").automaton
+    wrong = {(1, 0), (0, 1, 1), (1, 1, 0)}
+
+    def longer(string: tuple[int, ...]) -> list[tuple[int, ...]]:
+        return [(*string, 0), (*string, 1)]
+
+    product = Product((), longer, lambda string: sum(string) % 2 ^ (string in wrong), parity, limit)
+    assert product.difference is not None
+    assert product.difference.symbols == [1, 0]
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"more than {limit} states"):
+            _ = product.automaton
+    right = Product((), longer, lambda string: sum(string) % 2, parity, limit)
+    for _ in range(2):
+        with pytest.raises(InputError, match=f"more than {limit} states"):
+            _ = right.difference
+
+
 @settings(max_examples=40)
 @given(automata(), automata(least=IGNORE))
 def test_states_are_numbered_by_the_shortest_strings_that_lead_to_them(automaton: Automaton, task: Automaton) -> None:

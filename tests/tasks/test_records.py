@@ -157,6 +157,8 @@ def test_what_is_empty_or_missing_has_no_text(tmp_path: Path) -> None:
         ("a.jsonl", '{"text": "a"}\n{"text"', None, "line 2: not JSON .*; a file of JSON has an object a line"),
         ("a.json", '{\n "text": "a"\n}', None, "line 1: not JSON"),
         ("a.json", "[" * 100_000, None, "not JSON"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "b", "text": "c"}', None, "line 2: not JSON .'text' is given twice"),
+        ("a.json", '[{"text": "b", "of": {"x": 1, "x": 1}}]', None, "not JSON .'x' is given twice"),
         ("a.jsonl", "", None, "holds no records"),
         ("a.csv", "id,text\n", None, "holds no records"),
         ("a.csv", "id,text\n1,a, b\n", None, "row 0 has 3 columns, and the first has 2; .* stands in quotes"),

@@ -32,7 +32,7 @@ from lengthwise.certificates.product import Counterexample, Number
 from lengthwise.certificates.pushdown import NestedFinding, NestedTask
 from lengthwise.certificates.table import MultiplicationTable
 from lengthwise.errors import InputError, as_value_error
-from lengthwise.files import read_bytes
+from lengthwise.files import parse_json, read_bytes
 from lengthwise.settings import Recorded
 from lengthwise.tasks.base import Ints
 from lengthwise.tasks.regular.automaton import Automaton
@@ -256,7 +256,7 @@ def read_certificate(path: Path) -> Certificate:
         InputError: the file is missing or is not a certificate; the message says what is wrong in it.
     """
     try:
-        return Certificate.model_validate(json.loads(read_bytes(path, "certificate", most=MOST_BYTES)))
+        return Certificate.model_validate(parse_json(read_bytes(path, "certificate", most=MOST_BYTES)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -91,7 +91,7 @@ class Product(Generic[StateT]):
         self._own = Search(start, followers, limit, too_many)
         self._output = output
         self._outputs: list[int] = []
-        self._steps, self._theirs = iter(self._own), task.transitions_SA.tolist()
+        self._theirs = task.transitions_SA.tolist()
         more = "more than {} pairs of a state and one of the task: {}"
         # Only the empty string has no symbol yet, so its pair is kept apart from the same pair reached later.
         self._pairs = Search((0, task.start, True), self._follow, PAIRS, more)
@@ -115,17 +115,32 @@ class Product(Generic[StateT]):
         """The shortest string that counts and is given another class than the task's; None where there is none.
 
         Raises:
-            InputError: the automaton has more states than the limit, and answers right in all that were visited.
+            InputError: the automaton has more states than the limit, and answers right in all that were found.
         """
-        for place, (state, goal, empty) in enumerate(self._pairs):
-            truth = int(self.task.outputs_S[goal])
-            if not empty and truth not in (IGNORE, answer := self._class(state)):
-                symbols = self._pairs.path(place)
-                states = [0]
-                for symbol in symbols:
-                    states.append(self._own.rows[states[-1]][symbol])
-                return Counterexample(symbols=symbols, states=states, answer=answer, truth=truth)
-        return None
+        return next(filter(None, map(self._wrong, self._reached())), None)
+
+    def _reached(self) -> Iterator[int]:
+        """Yield the places of the pairs, in the order of the shortest strings that lead to them."""
+        place = -1
+        try:
+            for place, _ in enumerate(self._pairs):
+                yield place
+        except InputError:
+            # Those that were found when there became too many, and not followed, are right or wrong all the same.
+            yield from range(place + 1, len(self._pairs.found))
+            raise
+
+    def _wrong(self, place: int) -> Counterexample | None:
+        """Return the string that leads to a pair, where it counts and is given another class than the task's."""
+        state, goal, empty = self._pairs.found[place]
+        truth = int(self.task.outputs_S[goal])
+        if empty or truth in (IGNORE, answer := self._class(state)):
+            return None
+        symbols = self._pairs.path(place)
+        states = [0]
+        for symbol in symbols:
+            states.append(self._own.rows[states[-1]][symbol])
+        return Counterexample(symbols=symbols, states=states, answer=answer, truth=truth)
 
     @cached_property
     def automaton(self) -> Automaton:
@@ -135,7 +150,7 @@ class Product(Generic[StateT]):
             InputError: it has more states than the limit.
         """
         # The pairs meet states in the order of a search over the states alone, so that both number them alike.
-        for _ in self._steps:
+        for _ in self._own:
             pass
         outputs = [self._class(state) for state in range(len(self._own.found))]
         return Automaton(np.array(self._own.rows), 0, np.array(outputs))
@@ -156,9 +171,8 @@ class Product(Generic[StateT]):
         return np.array([pair[:2] for pair in self._pairs.found]), np.array(self._pairs.rows)
 
     def _follow(self, pair: tuple[int, int, bool]) -> Iterator[tuple[int, int, bool]]:
-        while len(self._own.rows) <= pair[0]:
-            next(self._steps, None)
-        return ((*both, False) for both in zip(self._own.rows[pair[0]], self._theirs[pair[1]], strict=True))
+        own = self._own.row(pair[0])
+        return ((*both, False) for both in zip(own, self._theirs[pair[1]], strict=True))
 
     def _class(self, state: int) -> int:
         self._outputs += [self._output(one) for one in self._own.found[len(self._outputs) : state + 1]]

@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import itertools
-import json
 import lzma
 import shlex
 import sys
@@ -20,7 +19,7 @@ from typing import IO, Any, TypeAlias, cast
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.extras import import_extra
-from lengthwise.files import open_regular, read_object, refuse_irregular
+from lengthwise.files import open_regular, parse_json, read_object, refuse_irregular
 from lengthwise.registry import nearest_name
 
 Column: TypeAlias = str | int
@@ -204,7 +203,7 @@ def _of_json(path: Path, stream: IO[bytes]) -> Iterator[Row]:
 
 def _parsed(path: Path, where: str, text: bytes) -> Any:
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return parse_json(text.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise
     except (ValueError, RecursionError) as error:

@@ -14,7 +14,7 @@ StateT = TypeVar("StateT", bound=Hashable)
 class Search(Generic[StateT]):
     """What a start leads to, in the order of the shortest strings: by length, then by alphabet.
 
-    Iterating finds it, one after the other, and can be stopped at any place.
+    Iterating finds it, one after the other; it can be stopped at any place, and begun again.
 
     Args:
         start: what the empty string leads to.
@@ -40,9 +40,15 @@ class Search(Generic[StateT]):
 
     def __iter__(self) -> Iterator[StateT]:
         # The list grows while it is read.
-        for state in self.found:
+        for place, state in enumerate(self.found):
             yield state
+            self.row(place)
+
+    def row(self, place: int) -> list[int]:
+        """Return the places of the followers of what was found at a place; all before it are followed first."""
+        for state in self.found[len(self.rows) : place + 1]:
             self.rows.append([self._place(symbol, one) for symbol, one in enumerate(self._followers(state))])
+        return self.rows[place]
 
     def path(self, place: int) -> list[int]:
         """Return the shortest string, first in the order of the alphabet, that leads to what was found at a place."""
