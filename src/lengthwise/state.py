@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lengthwise.errors import InputError
+from lengthwise.files import MOST
+from lengthwise.tensor_file import JSON, TensorFile, fingerprint
+
+_FILE = TensorFile("state", "lengthwise-state-1")
 
 
 class Kind(StrEnum):
@@ -122,6 +127,80 @@ class State(Mapping[str, Tensor]):
         chosen = index if isinstance(index, slice | Tensor) else list(index)
         return self.map(lambda tensor: tensor[chosen])
 
+    def fork(self, copies: int, row: int = 0) -> State:
+        """Return a row several times, each with memory of its own: requests that share one prefix.
+
+        Args:
+            copies: the number of rows of the new state.
+            row: which one they begin as.
+
+        Raises:
+            InputError: there is no such row, or no copy is asked for.
+        """
+        if not 0 <= row < self.batch_size or copies < 1:
+            raise InputError(
+                f"a state of {self.batch_size} rows has no {copies} copies of row {row}: give at least 1 copy, of a "
+                f"row from 0 to {self.batch_size - 1}"
+            )
+        return self.rows([row] * copies)
+
+    def save(self, path: str | Path, model: nn.Module | None = None) -> None:
+        """Write the state to a file of safetensors, which is whole or not there.
+
+        Args:
+            path: the file to make or replace; its folder exists.
+            model: the one that the state is of, whose fingerprint goes along: a hash of the names, shapes and contents
+                of its parameters and buffers.
+
+        Raises:
+            StoppedError: it could not be written; what was there before is intact.
+
+        Example:
+            >>> import tempfile
+            >>> file = Path(tempfile.mkdtemp()) / "prefix.safetensors"
+            >>> State({"hidden": torch.ones(1, 2)}).save(file)
+            >>> State.load(file)["hidden"]
+            tensor([[1., 1.]])
+        """
+        kinds: dict[str, JSON] = {name: str(kind) for name, kind in self.kinds.items()}
+        _FILE.save(Path(path), self, {"kinds": kinds, "model": _fingerprint(model)})
+
+    @staticmethod
+    def load(path: str | Path, model: nn.Module | None = None, *, most: int = MOST) -> State:
+        """Read a state from a file that `save` made.
+
+        Args:
+            path: the file, which is no link.
+            model: the one that goes on from the state, to whose device it is brought; without one, nobody looks whose
+                state it is.
+            most: bytes that the file may have.
+
+        Raises:
+            InputError: the file is missing, a link, too large, damaged or something else, or the state is that of
+                another model or of nobody knows which.
+        """
+        tensors, values = _FILE.load(Path(path), most)
+        kinds, rows = values.get("kinds"), {tensor.shape[:1] for tensor in tensors.values()}
+        if not isinstance(kinds, dict) or kinds.keys() != tensors.keys() or len(rows) > 1 or () in rows:
+            raise InputError(f"state {path} is corrupt: its entries need a kind each, and the same number of rows")
+        if unknown := {*map(str, kinds.values())} - {*Kind}:
+            raise InputError(f"state {path} is corrupt: {unknown.pop()!r} is no kind of entry")
+        state = State(tensors, {name: Kind(str(kind)) for name, kind in kinds.items()})
+        if model is None:
+            return state
+        if (of := values.get("model")) is None:
+            raise InputError(
+                f"state {path} does not say of which model it is: state.save(path, model) writes it down, and "
+                "State.load(path) reads it for any"
+            )
+        if (own := _fingerprint(model)) != of:
+            raise InputError(
+                f"state {path} is of another model: its fingerprint is {of}, and that of this {type(model).__name__} "
+                f"is {own}; a state goes on only with the weights that made it, in the same dtype"
+            )
+        place = next(model.parameters(), None)
+        return state if place is None else state.to(place.device)
+
     def section(self, name: str) -> State:
         """Return the entries whose names start with ``name.``, without that prefix; see `nested`."""
         prefix = f"{name}."
@@ -153,7 +232,7 @@ class State(Mapping[str, Tensor]):
         """Join states along the batch.
 
         Raises:
-            InputError: there is nothing to join, or the states differ in their entries.
+            InputError: there is nothing to join, or the states differ in their entries or in the shapes of these.
         """
         if not states:
             raise InputError("no states to join")
@@ -164,4 +243,15 @@ class State(Mapping[str, Tensor]):
                     "states with different entries cannot be joined: "
                     f"{', '.join(first) or 'none'} against {', '.join(other) or 'none'}"
                 )
+            if unlike := next((name for name in first if first[name].shape[1:] != other[name].shape[1:]), None):
+                raise InputError(
+                    f"states whose entry {unlike!r} is {list(first[unlike].shape)} and {list(other[unlike].shape)} "
+                    "cannot be joined: all but the first dimension, the batch, must be alike"
+                )
         return State({name: torch.cat([s[name] for s in states]) for name in first}, first.kinds)
+
+
+def _fingerprint(model: nn.Module | None) -> str | None:
+    if model is None:
+        return None
+    return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})

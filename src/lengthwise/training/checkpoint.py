@@ -1,36 +1,24 @@
-"""Checkpoints: tensors and plain values in one file that is either whole or not there."""
+"""Checkpoints: the tensors and plain values of a run, in one file that is either whole or not there."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import safetensors
-import safetensors.torch
-import torch
 from torch import Tensor
 
-from lengthwise.errors import InputError
-from lengthwise.files import refuse_irregular, write_atomically
+from lengthwise.tensor_file import JSON, TensorFile
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
-
-_FORMAT = "lengthwise-checkpoint-1"
+_FILE = TensorFile("checkpoint", "lengthwise-checkpoint-1")
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], values: Mapping[str, JSON]) -> None:
     """Write a checkpoint so that a reader finds the old one or the new one, whole, whatever happens.
 
-    The bytes go to a hidden file beside the checkpoint, reach the disk, and only then take its name.
-
     Args:
         path: the file to make or replace; its folder exists.
         tensors: name -> tensor of any shape, dtype and device.
-        values: everything else, kept in the metadata of the same file; floats come back bit-equal.
+        values: everything else; floats come back bit-equal.
 
     Raises:
         StoppedError: the file could not be written, as on a full disk; the previous checkpoint is intact.
@@ -42,11 +30,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], values: Mapping[s
         >>> load_checkpoint(folder / "a.safetensors")
         ({'weight': tensor([1., 1.])}, {'step': 3})
     """
-    # Safetensors refuses tensors that share memory, such as tied weights; copies do not.
-    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(dict(values), allow_nan=False)
-    metadata = {"format": _FORMAT, "values": text, "checksum": _checksum(copies, text)}
-    write_atomically(path, safetensors.torch.save(copies, metadata), "checkpoint")
+    _FILE.save(path, tensors, values)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, JSON]]:
@@ -61,13 +45,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, JSON]]:
     Raises:
         InputError: the file is missing, truncated, corrupt or not one of ours; the message names it and says which.
     """
-    with _opened(path) as (file, metadata):
-        # Copies, because the file is mapped and may be replaced while they live.
-        tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    text = metadata.get("values", "")
-    if metadata.get("checksum") != _checksum(tensors, text):
-        raise InputError(f"checkpoint {path} is corrupt: its contents do not match their checksum")
-    return tensors, json.loads(text)
+    return _FILE.load(path)
 
 
 def check_checkpoint(path: Path) -> None:
@@ -79,7 +57,7 @@ def check_checkpoint(path: Path) -> None:
     Raises:
         InputError: as `load_checkpoint`, but for contents that do not match their checksum.
     """
-    with _opened(path):
+    with _FILE.opened(path):
         pass
 
 
@@ -99,29 +77,3 @@ def misfit(model: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
             )
     beyond = next((name for name in found if name not in model), None)
     return f"the model has no tensor {beyond!r}" if beyond else ""
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Generator[tuple[Any, dict[str, str]]]:
-    """Open a checkpoint, whose size is then known to be that which its header says."""
-    refuse_irregular(path)
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            if metadata.get("format") != _FORMAT:
-                raise InputError(f"{path} is a safetensors file, but not a checkpoint of lengthwise")
-            yield file, metadata
-    except FileNotFoundError:
-        raise InputError(f"there is no checkpoint {path}") from None
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"checkpoint {path} is truncated, corrupt or not a checkpoint: {error}") from error
-
-
-def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
-    checksum = zlib.crc32(text.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        description = f"{name} {tensor.dtype} {list(tensor.shape)}"
-        checksum = zlib.crc32(description.encode(), checksum)
-        checksum = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, checksum)
-    return f"{checksum:08x}"
