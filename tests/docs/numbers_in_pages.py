@@ -8,6 +8,7 @@ import said_baselines
 import said_certificates
 import said_classification
 import said_findings
+import said_forecast
 import said_groups
 import said_language_models
 import said_listops
@@ -21,6 +22,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/certificates.md": said_certificates.sentences,
     "docs/classification.md": said_classification.sentences,
     "docs/findings.md": said_findings.sentences,
+    "docs/forecast.md": said_forecast.sentences,
     "docs/groups.md": said_groups.sentences,
     "docs/language_models.md": said_language_models.sentences,
     "docs/listops.md": said_listops.sentences,

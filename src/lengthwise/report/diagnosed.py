@@ -11,8 +11,9 @@ from functools import cached_property
 from operator import attrgetter
 
 from lengthwise.errors import InputError
+from lengthwise.evaluation.forecast import forecast
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.evaluation.verdict import Gain, Judgement, OctaveRatio, judge
+from lengthwise.evaluation.verdict import NO_VERDICT, Gain, Judgement, OctaveRatio, judge
 from lengthwise.report.words import number
 from lengthwise.runs.rows import Head, Row
 
@@ -92,7 +93,9 @@ class Diagnosed:
             )
         loss, guessing = self.at_context, self.head.guessing
         gain = None if loss is None or guessing is None else Gain(loss, guessing)
-        return judge(self.ratios, (self.context // 2 + 1, self.context), self._of("ratio")[0].samples, gain)
+        name, reason = judge(self.ratios, (self.context // 2 + 1, self.context), self._of("ratio")[0].samples, gain)
+        beyond = None if name in ("fails", NO_VERDICT) else forecast(self.ratios, self.context)
+        return name, reason if beyond is None else f"{reason}; {beyond.sentence}"
 
     @property
     def absolute(self) -> str:
