@@ -17,7 +17,7 @@ from lengthwise.models.base import Output
 from lengthwise.pretrained.cache_adapters import CacheAdapter
 from lengthwise.pretrained.families import family_of
 from lengthwise.pretrained.model import PretrainedModel
-from lengthwise.state import State
+from lengthwise.state import Kind, State
 
 if TYPE_CHECKING:
     from lengthwise.pretrained.formats import Format
@@ -93,6 +93,45 @@ class HuggingFaceModel(PretrainedModel):
     def start_from(self, final: State) -> State:
         """Return the state of a new sequence that starts from the recurrent memory of another."""
         return self._adapter.start(super().start_from(final))
+
+    def to_cache(self, state: State) -> Any:
+        """Return what the library's own calls take for a state, such as a `DynamicCache` for ``past_key_values``.
+
+        Args:
+            state: of this model; it keeps its memory, and the library may write into the cache.
+
+        Raises:
+            InputError: the library has no such thing for this family, or counts positions by the keys in its cache,
+                and those of a row are others.
+        """
+        keys = next((state[name] for name in state if name.endswith(".keys")), None)
+        if keys is not None and bool((state["position"] != keys.shape[-2]).any()):
+            raise InputError(
+                f"the library counts positions by the {keys.shape[-2]} keys in its cache, and the rows of this state "
+                f"are at {state['position'].tolist()}"
+            )
+        return self._of_library().cache_of(state)
+
+    def from_cache(self, cache: Any, tokens_read: int) -> State:
+        """Return the state that a call of the library left in its cache.
+
+        Args:
+            cache: what the call returned, which the library may write into afterwards.
+            tokens_read: the tokens that were read up to there, in every row.
+
+        Raises:
+            InputError: the library has no such thing for this family.
+        """
+        adapter = self._of_library()
+        state = adapter.state_in(cache, {}).map(Tensor.clone)
+        if not adapter.positions:
+            return state
+        rows = next(iter(state.values())).new_full((state.batch_size,), tokens_read, dtype=torch.int64)
+        return State({**state, "position": rows}, {**state.kinds, "position": Kind.POSITION})
+
+    def _of_library(self) -> CacheAdapter:
+        """Return the adapter that patches nothing."""
+        return type(self._adapter)(self.model, family_of(self.family), False)
 
     def left_padded_logits(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the logits [B, T, V] of rows that are padded on the left; those of padding mean nothing.

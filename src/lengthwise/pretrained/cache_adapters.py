@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin, LinearAttentionCacheLayerMixin
 
+from lengthwise.errors import InputError
 from lengthwise.models.base import Output
 from lengthwise.pretrained.families import Family
 from lengthwise.pretrained.patches import SCANS, PatchedCache, check_present, replaced
@@ -65,6 +66,32 @@ class CacheAdapter(ABC):
             mask_BT: [B, T] ones for tokens and zeros for padding, only before anything else was read.
         """
 
+    def cache_of(self, state: State) -> Any:
+        """Return what a call of the library takes for a state, with memory of its own: the library writes in place.
+
+        Raises:
+            InputError: the library has no such thing for this family.
+        """
+        del state
+        raise self._no_cache()
+
+    def state_in(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        """Return the state that a call of the library left in its cache.
+
+        Args:
+            cache: it.
+            position: what the state has beside what is in the cache.
+
+        Raises:
+            InputError: as in `cache_of`.
+        """
+        del cache, position
+        raise self._no_cache()
+
+    def _no_cache(self) -> InputError:
+        family = self.model.config.model_type
+        return InputError(f"{family} of transformers keeps its state in its modules: there is no cache to convert")
+
     def start(self, state: State) -> State:
         """Return an initial state with the recurrent memory of another as that of a sequence that starts from it."""
         return state
@@ -97,16 +124,24 @@ class DynamicCacheAdapter(CacheAdapter):
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
-        cache = self._new_cache(self.patched and state is not None, mask_BT)
-        if state is not None:
-            # The library writes in place: its copy is its own, like the cache of a user.
-            self._load(cache, state if self.patched else state.map(Tensor.clone))
+        if state is not None and not self.patched:
+            cache = self.cache_of(state)
+        else:
+            cache = self._new_cache(self.patched and state is not None, mask_BT)
+            if state is not None:
+                self._load(cache, state)
         options: dict[str, Any] = {self.keyword: cache} | ({} if mask_BT is None else {"attention_mask": mask_BT})
         if self.patched and self.positions:
             options["position_ids"] = self._position_ids(tokens_BT, state, mask_BT)
         with self._patches(cache):
             logits_BTV = self.model(input_ids=tokens_BT, use_cache=True, **options).logits
-        return Output(logits_BTV, self._unload(cache, self._next_position(tokens_BT, state)))
+        return Output(logits_BTV, self.state_in(cache, self._next_position(tokens_BT, state)))
+
+    def cache_of(self, state: State) -> Any:
+        """Return a cache with the entries of a state."""
+        cache = self._new_cache(False, None)
+        self._load(cache, state.map(Tensor.clone))
+        return cache
 
     @contextmanager
     def _patches(self, cache: Any) -> Generator[None]:
@@ -126,7 +161,8 @@ class DynamicCacheAdapter(CacheAdapter):
         for number, layer in enumerate(cache.layers):
             fill_layer(layer, state.section(f"layers.{number}"))
 
-    def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+    def state_in(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        """Return what the layers of a cache hold."""
         entries = {
             f"layers.{number}.{name}": entry
             for number, layer in enumerate(cache.layers)

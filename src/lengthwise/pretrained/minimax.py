@@ -44,13 +44,14 @@ class MiniMaxAdapter(DynamicCacheAdapter):
             fill_layer(cache.layers[-1], entries)
             cache.set_linear_cache(number, entries["recurrent"] if linear else [])
 
-    def _unload(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+    def state_in(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        """Return the keys and values of a cache, and its matrices."""
         matrices = {
             f"layers.{number}.recurrent": matrix
             for number, matrix in enumerate(cache.linear_cache)
             if isinstance(matrix, Tensor)
         }
-        return state_of({**super()._unload(cache, position), **matrices})
+        return state_of({**super().state_in(cache, position), **matrices})
 
 
 def _lightning(attention: Any, cache: Any) -> Callable[..., Any]:

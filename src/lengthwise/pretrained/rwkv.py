@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, D width, L layers, H heads, V symbols.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from sys import modules
 from typing import Any
 
@@ -52,9 +53,19 @@ class RWKVAdapter(CacheAdapter):
         scan = (modules[type(self.model).__module__], "rwkv_linear_attention", _weighted)
         with replaced([scan] if self.patched else []):
             output = self.model(input_ids=tokens_BT, state=self._given(state, tokens_BT.shape[1] == 1), use_cache=True)
-        layers = range(self.model.config.num_hidden_layers)
-        entries = [s.entries[n] if isinstance(s, _Layers) else s[:, :, n] for s in output.state for n in layers]
-        return Output(output.logits, state_of(dict(zip(self._names(), entries, strict=True))))
+        return Output(output.logits, self.state_in(output.state, {}))
+
+    def cache_of(self, state: State) -> list[Tensor]:
+        """Return the five tensors [B, D, L]."""
+        return [torch.stack([state[f"layers.{n}.{name}"] for n in self._layers()], -1) for name in _RWKV]
+
+    def state_in(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        """Return the entries of five tensors [B, D, L], or of what stands in for them."""
+        del position
+        entries = [
+            each.entries[n] if isinstance(each, _Layers) else each[:, :, n] for each in cache for n in self._layers()
+        ]
+        return state_of(dict(zip(self._names(), entries, strict=True)))
 
     def as_trained(self, weights: dict[str, Any], prefix: str) -> None:
         """Undo the halving of weights that the library does in evaluation mode and would save."""
@@ -66,17 +77,17 @@ class RWKVAdapter(CacheAdapter):
                     weights[name] = weights[name] * 2 ** (number // every)
 
     def _names(self) -> list[str]:
-        layers = range(self.model.config.num_hidden_layers)
-        return [f"layers.{layer}.{name}" for name in _RWKV for layer in layers]
+        return [f"layers.{layer}.{name}" for name in _RWKV for layer in self._layers()]
+
+    def _layers(self) -> range:
+        return range(self.model.config.num_hidden_layers)
 
     def _given(self, state: State | None, single: bool) -> list[Tensor] | list[_Layers] | None:
-        if state is None:
-            return None
-        layers = range(self.model.config.num_hidden_layers)
-        states = {name: [state[f"layers.{layer}.{name}"] for layer in layers] for name in _RWKV}
-        if not self.patched:
-            return [torch.stack(entries, -1) for entries in states.values()]
-        return [_Layers(entries, single and "shift" in name) for name, entries in states.items()]
+        if state is None or not self.patched:
+            return None if state is None else self.cache_of(state)
+        return [
+            _Layers([state[f"layers.{n}.{name}"] for n in self._layers()], single and "shift" in name) for name in _RWKV
+        ]
 
 
 class _Layers:

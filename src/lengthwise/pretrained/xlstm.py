@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, D width, H heads, K and V channels of a h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -78,16 +79,24 @@ class XLSTMAdapter(CacheAdapter):
         return [(backend, "forward", _matrix_memories) for backend in backends] if own and config.eps == EPSILON else []
 
     def _read_model(self, tokens_BT: Tensor, state: State | None) -> Output:
+        cache = None if state is None else self.cache_of(state)
+        output = self.model(input_ids=tokens_BT, cache_params=cache, use_cache=True)
+        return Output(output.logits, self.state_in(output.cache_params, {}))
+
+    def cache_of(self, state: State) -> Any:
+        """Return an ``xLSTMCache``."""
         from transformers.models.xlstm.modeling_xlstm import xLSTMCache
 
-        cache: Any = None
-        if state is not None:
-            weight = self.model.get_input_embeddings().weight
-            cache = xLSTMCache(self.model.config, len(tokens_BT), dtype=weight.dtype, device=weight.device)
-            layers = range(self.model.config.num_blocks)
-            cache.rnn_state = {layer: _xlstm_layer(state.map(Tensor.clone), layer) for layer in layers}
-        output = self.model(input_ids=tokens_BT, cache_params=cache, use_cache=True)
-        return Output(output.logits, _xlstm_state(list(output.cache_params.rnn_state.values())))
+        weight = self.model.get_input_embeddings().weight
+        cache: Any = xLSTMCache(self.model.config, state.batch_size, dtype=weight.dtype, device=weight.device)
+        layers = range(self.model.config.num_blocks)
+        cache.rnn_state = {layer: _xlstm_layer(state.map(Tensor.clone), layer) for layer in layers}
+        return cache
+
+    def state_in(self, cache: Any, position: Mapping[str, Tensor]) -> State:
+        """Return the memories in an ``xLSTMCache``."""
+        del position
+        return _xlstm_state(list(cache.rnn_state.values()))
 
 
 def _matrix_memories(
