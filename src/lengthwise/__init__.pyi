@@ -26,6 +26,7 @@ from .models.backbone import BackboneConfig as BackboneConfig
 from .models.base import ModelConfig as ModelConfig
 from .models.base import SequenceModel as SequenceModel
 from .models.base import StringModel as StringModel
+from .models.generation import generate as generate
 from .models.mixers.base import Mixer as Mixer
 from .models.mixers.base import MixerConfig as MixerConfig
 from .models.recurrent import RecurrentModel as RecurrentModel
