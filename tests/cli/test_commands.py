@@ -21,7 +21,7 @@ from lengthwise.tasks import LANGUAGES, TASKS, get_language
 
 COMMANDS = (
     *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
-    *("show", "check", "sample", "label", "certify", "export"),
+    *("show", "check", "sample", "label", "generate", "certify", "export"),
 )
 
 

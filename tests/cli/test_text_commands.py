@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +122,29 @@ def test_a_missing_corpus_is_named(tmp_path: Path) -> None:
     recipe = {"text": {"source": {"name": "files", "paths": ["nowhere.txt"]}}, "model": {"name": "backbone"}}
     (tmp_path / "lost.yaml").write_text(yaml.safe_dump(recipe))
     assert "nowhere.txt" in refused("train", tmp_path / "lost.yaml", "--runs", tmp_path / "runs")
+
+
+def test_generate_goes_on_from_a_prompt(runs: Path) -> None:
+    begun = ("generate", runs / "small" / "seed-0", "--prompt", "the cat")
+    shown = ok(*begun, "--tokens", 20)
+    assert shown.startswith("the cat")
+    assert len("the cat") + 5 < len(shown) <= len("the cat") + 20 + 1
+    assert shown == ok(*begun, "--tokens", 20)
+    # The last byte may be the first half of a sign.
+    assert shown.startswith(ok(*begun, "--tokens", 9)[:-2])
+    drawn = [ok(*begun, "--tokens", 20, "--temperature", 2, "--seed", seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert ok(*begun, "--tokens", 20, "--temperature", 2, "--top-k", 1) == shown
+
+
+def test_generate_says_what_it_cannot_go_on_from(runs: Path, tiny_file: Path, tmp_path: Path) -> None:
+    run = runs / "small" / "seed-0"
+    assert "the prompt has no token" in refused("generate", run, "--prompt", "")
+    assert "top_p above 0 and at most 1" in refused("generate", run, "--prompt", "a", "--top-p", 2)
+    assert "a run says this in its recipe" in refused("generate", run, "--prompt", "a", "--tokenizer", "bytes")
+    ok("train", tiny_file, "--set", "training.steps=1", "--runs", tmp_path / "strings")
+    (strings,) = (path.parent for path in (tmp_path / "strings").rglob("recipe.yaml"))
+    assert "is not of a language model" in refused("generate", strings, "--prompt", "a")
+    for seed in ("seed-0", "seed-1"):
+        shutil.copytree(run, tmp_path / "small" / seed)
+    assert "holds 2 runs: give one of them" in refused("generate", tmp_path / "small", "--prompt", "a")

@@ -28,6 +28,7 @@ COMMANDS: Registry = Registry(
         "export": "lengthwise.certificates.commands:export",
         "diagnose": "lengthwise.cli.diagnose:diagnose",
         "post-train": "lengthwise.cli.post_train:post_train",
+        "generate": "lengthwise.cli.generate:generate",
         "results": "lengthwise.cli.results:results",
         "report": "lengthwise.cli.report:report",
         "keep": "lengthwise.cli.keep:keep",

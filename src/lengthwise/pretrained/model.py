@@ -30,6 +30,8 @@ class PretrainedModel(SequenceModel):
     def __init__(self, model: nn.Module, source: Format | None) -> None:
         super().__init__()
         self.model: Any = model
+        # A model that was loaded in evaluation mode is in evaluation mode, what is around it too.
+        self.training = model.training
         self.source = source
 
     def save(self, folder: Path) -> None:

@@ -5,9 +5,10 @@ Shape letters: N symbols of one document.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,10 @@ class Tokenizer(ABC):
     def bytes_of(self, symbols: Symbols) -> int:
         """Return how many bytes of text symbols stand for, [N]; separators stand for none."""
 
+    @abstractmethod
+    def stream(self, symbols: Iterable[int]) -> Iterator[str]:
+        """Yield the text of symbols as soon as it is known; symbols without text yield nothing."""
+
 
 class ByteTokenizer(Tokenizer):
     """Each byte is a symbol; 256 is the separator. Takes any file."""
@@ -65,6 +70,13 @@ class ByteTokenizer(Tokenizer):
     def bytes_of(self, symbols: Symbols) -> int:
         """Return how many symbols are bytes."""
         return int((symbols != self.separator).sum())
+
+    def stream(self, symbols: Iterable[int]) -> Iterator[str]:
+        """Yield the text of bytes, with a sign in place of those that are no UTF-8."""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for symbol in symbols:
+            yield decoder.decode(bytes([symbol]) if symbol < self.separator else b"")
+        yield decoder.decode(b"", final=True)
 
 
 class FileTokenizer(Tokenizer):
@@ -115,6 +127,12 @@ class FileTokenizer(Tokenizer):
         """Return the length of the text that tokens [N] stand for, in UTF-8."""
         text: str = self._tokenizer.decode(symbols[symbols != self.separator].tolist(), skip_special_tokens=False)
         return len(text.encode())
+
+    def stream(self, symbols: Iterable[int]) -> Iterator[str]:
+        """Yield the text of tokens."""
+        stream = import_extra("tokenizers.decoders", "a tokenizer file").DecodeStream(skip_special_tokens=False)
+        for symbol in symbols:
+            yield stream.step(self._tokenizer, symbol) or ""
 
 
 def load_tokenizer(name: str, separator: str | None = None) -> Tokenizer:
