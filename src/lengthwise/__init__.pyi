@@ -65,6 +65,7 @@ from .training.loop import Trainer as Trainer
 from .training.objectives.asked import AskedConfig as AskedConfig
 from .training.objectives.base import Objective as Objective
 from .training.objectives.base import ObjectiveConfig as ObjectiveConfig
+from .training.objectives.distil import DistilConfig as DistilConfig
 from .training.objectives.prefixes import PrefixesConfig as PrefixesConfig
 from .training.objectives.tree import TreeConfig as TreeConfig
 

@@ -64,6 +64,14 @@ def test_post_training_makes_a_run_beside_the_old_one(runs: Path) -> None:
     assert "finished before; nothing to do" in again
 
 
+def test_post_training_needs_no_labels(runs: Path) -> None:
+    chosen = ["--set", "objective.name=distil", "--set", "objective.burn_in=2", "--set", "name=small.distil"]
+    ok("post-train", runs / "small" / "seed-0", "--steps", 2, *chosen)
+    recipe = yaml.safe_load((runs / "small.distil" / "seed-0" / "recipe.yaml").read_text())
+    assert recipe["objective"] == {"name": "distil", "burn_in": 2}
+    assert RunFolder(runs / "small.distil" / "seed-0").status == "evaluated"
+
+
 def test_post_training_tells_paths_as_they_were_given(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs)
     shown = ok("post-train", "small/seed-0", "--steps", 1).splitlines()

@@ -16,6 +16,7 @@ from lengthwise.interventions.zero import ZeroConfig  # noqa: E402
 from lengthwise.pretrained.loading import tiny_model  # noqa: E402
 from lengthwise.pretrained.transformers_trainer import StatePassingTrainer  # noqa: E402
 from lengthwise.state import State  # noqa: E402
+from lengthwise.training.objectives.distil import DistilConfig  # noqa: E402
 
 WINDOWS = torch.randint(48, (24, 9), generator=torch.Generator().manual_seed(0))
 
@@ -134,3 +135,24 @@ def test_padding_is_seen_without_a_mask(
             trainer.compute_loss(trainer.model.train(), batch)
     else:
         assert bool(torch.isfinite(trainer.compute_loss(trainer.model.train(), batch)))
+
+
+def test_a_repair_without_labels_learns_what_the_model_answers_from_its_initial_state(tmp_path: Path) -> None:
+    given = arguments(tmp_path)
+    batch = {"input_ids": WINDOWS[:4]}
+    trainer = StatePassingTrainer(
+        intervention=StatePassingConfig(zero_probability=0.0), distil=DistilConfig(burn_in=2), **given
+    )
+    model = trainer.model.train()
+    with torch.no_grad():
+        assert float(trainer.compute_loss(model, batch)) == pytest.approx(0, abs=1e-6)
+        passed = float(trainer.compute_loss(model, batch))
+    # The head is trained away from the teacher; labels are not looked at but counted.
+    with torch.no_grad():
+        [*model.parameters()][-1].mul_(2)
+        moved = float(trainer.compute_loss(model, batch))
+        labelled = batch | {"labels": WINDOWS[4:8]}
+        assert 0 < passed < moved < float(trainer.compute_loss(model, labelled, num_items_in_batch=18)) * 2
+        with pytest.raises(InputError, match="a burn_in of 2 leaves nothing of rows of 2 tokens"):
+            trainer.compute_loss(model, {"input_ids": WINDOWS[:4, :2]})
+    assert len(losses(trainer)) == 3

@@ -55,6 +55,26 @@ def answer_losses(outputs: Space, answers: Tensor, targets: Tensor) -> Tensor:
     return (wide - targets).square().mean(-1)
 
 
+def divergences(outputs: Space, answers: Tensor, reference: Tensor) -> Tensor:
+    """Return how far answers are from those that they should have been, one number each, as a loss to be descended.
+
+    Of classes it is the Kullback-Leibler divergence from the reference's distribution, in nats; of probabilities
+    (binary cross-entropy) the mean of theirs. Of other values it is the mean squared difference, in their own units.
+
+    Args:
+        outputs: what is answered.
+        answers: [N, C] logits, or [N, F] values.
+        reference: of the same shape.
+    """
+    one, other = widened(answers), widened(reference)
+    if isinstance(outputs, Tokens):
+        return F.kl_div(one.log_softmax(-1), other.log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    if outputs.loss == "binary_cross_entropy":
+        crossed, own = (F.binary_cross_entropy_with_logits(x, other.sigmoid(), reduction="none") for x in (one, other))
+        return (crossed - own).mean(-1)
+    return (one - other).square().mean(-1)
+
+
 def distances(outputs: Space, answers: Tensor, reference: Tensor) -> Tensor:
     """Return how far answers are from those that they are compared with, one number each.
 

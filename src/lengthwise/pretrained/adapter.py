@@ -5,6 +5,7 @@ Shape letters: B batch rows, T tokens, V symbols.
 
 from __future__ import annotations
 
+import copy
 import pkgutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,10 @@ class HuggingFaceModel(PretrainedModel):
             self._adapter.as_trained(weights, f"{prefix}model.")
 
         self.register_state_dict_post_hook(as_trained)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceModel:
+        # Made anew, because adapters hold modules of the library, and hooks the model they belong to.
+        return type(self)(copy.deepcopy(self.model, memo), self.source, patched=self.patched)
 
     def initial_state(self, batch_size: int) -> State:
         """Return the state before any token."""

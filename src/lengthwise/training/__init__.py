@@ -7,6 +7,7 @@ OBJECTIVES: Registry = Registry(
     {
         "asked": "lengthwise.training.objectives.asked:AskedConfig",
         "prefixes": "lengthwise.training.objectives.prefixes:PrefixesConfig",
+        "distil": "lengthwise.training.objectives.distil:DistilConfig",
         "tree": "lengthwise.training.objectives.tree:TreeConfig",
         "counterexamples": "lengthwise.certificates.counterexamples:CounterexamplesConfig",
     },

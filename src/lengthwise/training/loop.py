@@ -265,7 +265,7 @@ def _check(trainer: Trainer) -> None:
         if not trainer.objective.starts:
             raise InputError(
                 f"intervention {intervention.name!r} needs an objective that reads from a state; "
-                "use 'asked' or 'prefixes'"
+                "use 'asked', 'prefixes' or 'distil'"
             )
     if config.accumulation > config.batch_size:
         raise InputError(

@@ -54,15 +54,21 @@ class Asked(Objective):
         self, batch: Batch, start: State | None, progress: float, generator: torch.Generator, *, watched: bool = False
     ) -> Loss:
         """Return the mean loss of the answers that are asked for."""
-        inputs, targets, asked_BT = on_device(self.model, batch.inputs, batch.targets, batch.asked)
+        inputs, asked_BT = on_device(self.model, batch.inputs, batch.asked)
         with self.precision():
             answers, state = self._read(batch, inputs, asked_BT, start, watched)
-        wanted = targets.flatten(0, 1) if asked_BT.all() else targets[asked_BT]
-        total, accuracy = mean_loss(self.task.outputs, answers, wanted)
+        total, accuracy = self._judged(answers, batch, inputs, asked_BT)
         note = ""
         if isinstance(self.model, SequenceModel) and not bool(torch.isfinite(total)):
             note = self._where_not_finite(self.model, inputs, start)
         return Loss(charged(self.model, total), accuracy, state, note=note)
+
+    def _judged(self, answers: Tensor, batch: Batch, inputs: Tensor, asked_BT: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the mean loss of the answers [N, C] at the positions that are asked for, and their accuracy."""
+        del inputs
+        (targets,) = on_device(self.model, batch.targets)
+        wanted = targets.flatten(0, 1) if asked_BT.all() else targets[asked_BT]
+        return mean_loss(self.task.outputs, answers, wanted)
 
     def precision(self) -> torch.autocast:
         """Return the context in which models are called."""
