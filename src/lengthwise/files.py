@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from lengthwise.errors import InputError, StoppedError
 
 Buffer: TypeAlias = bytes | memoryview
+PLACE = "LENGTHWISE_CACHE"
+"""The environment variable that names the folder of the cache; empty, nothing is kept."""
 MOST = 2**30
 """Bytes that are read of a file as a whole; text to train on is read piece by piece."""
 
@@ -83,6 +86,44 @@ def move_into_place(partial: Path, path: Path, *, replace: bool = False) -> None
     _sync(path.parent)
     if replace:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of what is quicker to read than to make: that of `PLACE`, or one in the user's cache.
+
+    Returns:
+        None where none is wanted.
+    """
+    if (named := os.environ.get(PLACE)) is not None:
+        return Path(named).expanduser() if named else None
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lengthwise"
+    # Nobody knows where somebody's home is who has none.
+    except RuntimeError:
+        return None
+
+
+def cached(name: str, make: Callable[[], str]) -> str:
+    """Return a text from the cache, or make it; the first line of its file says what it must hash to.
+
+    Args:
+        name: of its file; another for whatever else `make` may return.
+        make: gives the text.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return make()
+    path = folder / name
+    with contextlib.suppress(InputError):
+        digest, _, text = read_text(path, "cache").partition("\n")
+        if digest == hashlib.sha256(text.encode()).hexdigest():
+            return text
+    text = make()
+    # A cache that cannot be written costs time, and nothing else.
+    with contextlib.suppress(StoppedError):
+        make_folder(folder, "the cache")
+        write_atomically(path, f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}".encode(), "cache", to_disk=False)
+    return text
 
 
 def append(path: Path, text: str, *, to_disk: bool = False) -> None:

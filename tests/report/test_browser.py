@@ -130,6 +130,20 @@ def test_a_name_of_the_legend_picks_its_lines(report: Path, page: Page) -> None:
     page.press("Enter")
     name = page.evaluate("document.activeElement.dataset.kind")
     assert page.evaluate("document.activeElement.getAttribute('aria-pressed')") == "true"
-    assert page.evaluate("charts[0].drawn.view.signal('picked')") == name
+    figure = page.evaluate("document.activeElement.dataset.figure")
+    picked = f"charts.find(chart => chart.dataset.figure === '{figure}').drawn.view.signal('picked')"
+    assert page.evaluate(picked) == name
     page.press("Enter")
-    assert page.evaluate("charts[0].drawn.view.signal('picked')") == ""
+    assert page.evaluate(picked) == ""
+
+
+def test_what_is_linked_to_is_unfolded_and_what_is_beyond_the_edge_is_said(report: Path, page: Page) -> None:
+    page.open(report, 400)
+    closed = "document.querySelectorAll('details.fold').forEach(fold => fold.open = false)"
+    page.evaluate(closed)
+    page.evaluate("location.hash = 'training-title'; new Promise(done => setTimeout(done))")
+    assert page.evaluate("document.getElementById('training-title').closest('details').open")
+    grid = "document.querySelector('.grid').closest('.wider')"
+    assert page.evaluate(f"{grid}.classList.contains('more')")
+    page.evaluate(f"{grid}.firstElementChild.scrollLeft = 10000; new Promise(done => requestAnimationFrame(done))")
+    assert not page.evaluate(f"{grid}.classList.contains('more')")

@@ -150,4 +150,4 @@ def test_charts_follow_the_schema_of_vega_lite(tmp_path: Path) -> None:
     assert named <= {figure.name for figure in figures}
     for figure in figures:
         for drawing in figure.drawings:
-            alt.LayerChart(layer=drawing.layers(hover=True)).to_dict(validate=True)
+            alt.LayerChart(layer=[*drawing.layers(), *drawing.probes()]).to_dict(validate=True)

@@ -74,7 +74,7 @@ def test_a_cell_says_how_seeds_differ_and_what_is_unlike_the_others(tmp_path: Pa
     (grid,) = grids(tmp_path)
     cell = grid.cells[0][0]
     assert cell is not None
-    assert (cell.text, cell.note) == ("99.0", "± 1.4, 2 seeds\nof 6.0k")
+    assert (cell.text, cell.note) == ("99.0", "± 1.4 (2)\nof 6.0k")
     details = dict(cell.details)
     assert details["seed 0"] == "100.0"
     assert details["seed 1"] == "98.00"

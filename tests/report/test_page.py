@@ -87,7 +87,7 @@ def test_the_page_begins_with_its_contents_each_of_which_leads_to_a_heading(repo
     outline = Outline(report.read_text(encoding="utf-8"))
     led = [reference.removeprefix("#") for reference in outline.references if reference.startswith("#")]
     assert set(led) <= set(outline.ids)
-    assert {"accuracy-table-title", "figure-accuracy", "made-title"} <= set(led)
+    assert {"accuracy-table-title", "accuracy-title", "made-title"} <= set(led)
 
 
 def test_labels_point_at_headings(report: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import quadratic_assignment
 
 from lengthwise.certificates.export import arrows
 from lengthwise.report.panels import Drawing
@@ -71,8 +70,8 @@ class AutomatonPanel(Drawing):
         states = [f"state {row['state']}, class {row['class']}: {row['leads to']}" for row in rows]
         return f"Automaton of {self.title}, start in state {self._automaton.start}. {'. '.join(states)}."
 
-    def layers(self, hover: bool) -> list[alt.Chart]:
-        """Return arrows, states and symbols; with `hover`, a state under the pointer says where its arrows lead."""
+    def layers(self) -> list[alt.Chart]:
+        """Return arrows, states and symbols; a state under the pointer says where its arrows lead."""
         x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, WIDTH], nice=False, zero=False))
         y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, HEIGHT], nice=False, zero=False))
         lines, heads, labels, states = (chart.encode(x=x, y=y) for chart in self._charts)
@@ -80,8 +79,11 @@ class AutomatonPanel(Drawing):
         scale = alt.Scale(domain=self.kinds)
         colour = alt.Color("class:N", scale=scale, legend=None)
         labelled, other = (states.transform_filter(f"datum.class {sign} '{_NO_CLASS}'") for sign in ("!=", "=="))
-        layers = [
-            lines.mark_line(style="guide", interpolate="natural", aria=False).encode(detail="arrow:N", order="step:Q"),
+        tooltip = [alt.Tooltip(name, type="nominal") for name in ("state", "class", "leads to")]
+        return [
+            lines.mark_line(style="guide", interpolate="natural", aria=False).encode(
+                detail=alt.Detail("arrow:N"), order=alt.Order("step:Q")
+            ),
             heads.mark_point(style="head", shape=_HEAD_SHAPE, filled=True, size=_HEAD**2, opacity=1, aria=False).encode(
                 angle=alt.Angle("angle:Q", scale=None)
             ),
@@ -89,14 +91,13 @@ class AutomatonPanel(Drawing):
                 color=colour, fill=alt.Fill("class:N", scale=scale, legend=None)
             ),
             other.mark_point(**circle, style="guide", filled=False, strokeDash=[3, 2]),
-            states.mark_text(style=INK, fontSize=self._font, aria=False).encode(text="class:N"),
-            *(labels.mark_text(style=style, fontSize=10, aria=False).encode(text="text:N") for style in ("halo", INK)),
+            states.mark_text(style=INK, fontSize=self._font, aria=False).encode(text=alt.Text("class:N")),
+            *(
+                labels.mark_text(style=style, fontSize=10, aria=False).encode(text=alt.Text("text:N"))
+                for style in ("halo", INK)
+            ),
+            states.mark_point(**circle, filled=True, opacity=0, aria=False).encode(tooltip=tooltip),
         ]
-        if not hover:
-            return layers
-        tooltip = [alt.Tooltip(name, type="nominal") for name in ("state", "class", "leads to")]
-        probe = states.mark_point(**circle, filled=True, opacity=0, aria=False)
-        return [*layers, probe.encode(tooltip=tooltip)]
 
     def _add_arrow(self, text: str, controls_4: Places) -> None:
         """Add an arrow along a Bezier curve, from where it leaves a state to where it touches the next one."""
@@ -131,6 +132,9 @@ def layout(automaton: Automaton) -> NDArray[np.floating[Any]]:
     states = automaton.states
     if states == 1:
         return np.array([[_CENTRE.real, _CENTRE.imag]])
+    # It takes longer to import than an automaton to draw, and few pages have one.
+    from scipy.optimize import quadratic_assignment
+
     circle_S = -np.exp(-2j * np.pi * np.arange(states) / states)
     # Whole numbers: sums that rounding makes smaller would be swapped for without end.
     distance_SS = (np.abs(circle_S[:, None] - circle_S) ** 2 * 1e6).round().astype(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from operator import itemgetter
 
 import polars as pl
@@ -70,6 +71,7 @@ def certificate_rows(results: Results) -> TableText:
         note=_NOTE,
         columns=_COLUMNS,
         rows=[_row(run, one) for run, one in found],
+        finding=_finding([one for _, one in found]),
         footnote=_FOOTNOTE,
         file=f"{results.prefix}certificates.csv",
         data=pl.DataFrame([certificate_row(one) for _, one in found], infer_schema_length=None),
@@ -104,6 +106,11 @@ def automata_figure(results: Results) -> Figure | None:
         drawings=[AutomatonPanel(title(task), automaton, classes) for task, automaton in drawn.items()],
         width=WIDTH,
     )
+
+
+def _finding(found: list[Certificate]) -> str:
+    said = Counter(verdict_in_words(one) for one in found)
+    return f"Certificates of {_count(len(found), 'run')}: {', '.join(f'{n} {words}' for words, n in said.items())}."
 
 
 def verdict_in_words(certificate: Certificate) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from lengthwise.cli.arguments import RESULTS
 from lengthwise.cli.completion import complete_results
-from lengthwise.cli.progress import print_drawn, say
+from lengthwise.cli.progress import bars, print_drawn, say
 
 _OUT = Path("report")
 
@@ -32,9 +32,16 @@ def report(
     from lengthwise.runs.shipped import find_results
     from lengthwise.runs.table import read_table
 
-    own = read_table(run).refuse_waiting()
-    others = read_table(map(find_results, beside)) if beside else None
-    drawn = Report(own, others)
+    with bars() as shown:
+        line = shown.add_task("report", total=None, note="reading rows")
+        own = read_table(run).refuse_waiting()
+        others = read_table(map(find_results, beside)) if beside else None
+        shown.update(line, note="comparing runs")
+        drawn = Report(own, others)
+        shown.update(line, total=len(drawn.pieces) + 1)
+        page = drawn.write(out, lambda name: shown.update(line, advance=1, note=f"drawing {name}"))
     for table in drawn.printed():
         print_drawn(table)
-    say(str(drawn.write(out)))
+    for finding in drawn.findings:
+        say(finding)
+    say(str(page))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from operator import call
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from rich.table import Table as Printed
 
-from lengthwise.files import make_folder
+from lengthwise.files import cached, make_folder
 from lengthwise.report.parts import ROWS, SECTIONS, Drawn, Piece, Section, write_part
 from lengthwise.report.provenance import describe_provenance
 from lengthwise.report.results import BY_POSITION, Results, axes_of, comparable, title
@@ -37,10 +38,12 @@ class Report:
         first = [] if others is None else [run.key for run in table.runs]
         self.table = table if others is None else beside(table, others)
         sections: list[Section] = [section for _, section in SECTIONS.members(call)]
-        self.parts: list[tuple[Results, list[Drawn]]] = [
-            (part, [drawn for section in sections if section.applies(part) and (drawn := section.draw(part)).pieces])
-            for part in comparable(self.table, first)
-        ]
+        # Tests hold the charts against the schema; doing so here takes longer than drawing them.
+        with debug_mode(arg=False):
+            self.parts: list[tuple[Results, list[Drawn]]] = [
+                (part, [drawn for one in sections if one.applies(part) and (drawn := one.draw(part)).pieces])
+                for part in comparable(self.table, first)
+            ]
 
     @property
     def pieces(self) -> list[Piece]:
@@ -51,11 +54,17 @@ class Report:
         """Return the tables that a terminal shows."""
         return [table for piece in self.pieces if (table := piece.terminal())]
 
-    def write(self, out: Path) -> Path:
+    @property
+    def findings(self) -> list[str]:
+        """What the page says first: a sentence with numbers for each thing that was measured."""
+        return [piece.finding for piece in self.pieces if piece.finding]
+
+    def write(self, out: Path, told: Callable[[str], object] = str) -> Path:
         """Write the page and the files beside it.
 
         Args:
             out: folder of the page; made where it is missing. Files of an earlier report in it are replaced.
+            told: is called with the name of each piece, and of the page, before it is drawn.
 
         Returns:
             The page, ``out/index.html``. Beside it lie each figure and each grid as SVG (also on dark ground), PNG and
@@ -66,14 +75,16 @@ class Report:
             StoppedError: the folder cannot be made or a file in it not written; the files before it are whole.
         """
         make_folder(out, "the report")
-        for piece in self.pieces:
-            piece.write(out)
+        with debug_mode(arg=False):
+            for piece in self.pieces:
+                told(piece.name)
+                piece.write(out)
+            told("index.html")
+            page = self._render(provenance := describe_provenance(self.table.runs))
         write_part(out / ROWS, self.table.rows.select(*_COLUMNS, *axes_of(self.table.rows)).write_csv())
-        provenance = describe_provenance(self.table.runs)
         write_part(out / "provenance.json", json.dumps(provenance, indent=2) + "\n")
-        page = out / "index.html"
-        write_part(page, self._render(provenance))
-        return page
+        write_part(out / "index.html", page)
+        return out / "index.html"
 
     def _render(self, provenance: dict[str, list[str]]) -> str:
         # A page has one legend for all panels of a figure, in its own words.
@@ -84,6 +95,7 @@ class Report:
             title=_titles([part for part, _ in self.parts]),
             heads=[run.head for run in self.table.runs],
             parts=self.parts,
+            unfolded=self._unfolded(),
             provenance=provenance,
             font=FONT,
             **_THEMES,
@@ -93,8 +105,21 @@ class Report:
             vega=_vega(),
         )
 
+    def _unfolded(self) -> set[str]:
+        """Return the names of the pieces that are open at first: from the top, as many as fit on a few screens."""
+        left, found = _OPEN, set[str]()
+        for piece in self.pieces:
+            left -= piece.tall
+            if found and left < 0:
+                break
+            found.add(piece.name)
+        return found
 
+
+_EXPORTED = "window.vegaEmbed = vegaEmbed;"
 _THEMES = {"light": LIGHT, "dark": DARK}
+_OPEN = 1800
+"""Pixels of the pieces that a page shows at first: with its head they are three screens."""
 
 
 def _titles(parts: Sequence[Results]) -> str:
@@ -116,7 +141,7 @@ def _script(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-@cache
 def _vega() -> str:
-    """Return the drawing library as one script that can stand inside a script element."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+    """Return the drawing library as one script that can stand inside a script element; it takes long to bundle."""
+    name = f"vega-embed-{version('vl-convert-python')}.js"
+    return cached(name, lambda: vl_convert.javascript_bundle(_EXPORTED).replace("</script", "<\\/script"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import altair as alt
@@ -54,8 +55,12 @@ class Drawing(ABC):
     data: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]], init=False)
 
     @abstractmethod
-    def layers(self, hover: bool) -> list[alt.Chart]:
-        """Return what is drawn over each other; `hover` adds what shows values under the pointer."""
+    def layers(self) -> list[alt.Chart]:
+        """Return what is drawn over each other."""
+
+    def probes(self) -> list[alt.Chart]:
+        """Return what shows values under the pointer, above the layers, where these do not do so themselves."""
+        return []
 
     @abstractmethod
     def described(self) -> str:
@@ -67,18 +72,18 @@ class Drawing(ABC):
         Args:
             hover: whether values under the pointer are shown, where a script draws the panel.
         """
-        # Tests hold the charts against the schema; doing so here would take half of the time of a report, and so would
-        # a layered chart of Altair, which copies its layers several times.
-        layers = [layer.to_dict(validate=False) for layer in self.layers(hover)]
-        # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
-        inner = [{name: part for name, part in layer.items() if name not in {"config", "$schema"}} for layer in layers]
-        return {"description": self.described(), "layer": inner}
+        layers = self._layers_made + (_as_dicts(self.probes()) if hover else [])
+        return {"description": self.described(), "layer": layers}
 
     def embedded(self) -> dict[str, Any]:
         """Return the specification in its place on the page, without colours of its own."""
         shared = {"params": [PICKED]} if self.crowded else {}
         rows = {name: _grouped(rows) for name, rows in self.data.items()}
         return self.specification(hover=True) | {"height": self.height, "datasets": rows} | self.place | shared
+
+    @cached_property
+    def _layers_made(self) -> list[dict[str, Any]]:
+        return _as_dicts(self.layers())
 
     def chart(self, rows: list[dict[str, Any]]) -> alt.Chart:
         """Return a chart over rows that go by a name: Altair copies and checks inline data many times."""
@@ -97,6 +102,7 @@ class Panel(Drawing):
         y: the axis of what is measured.
         quantity: what is measured.
         number: how tooltips format it.
+        thinned: whether neighbouring places of a line are joined where there are many, also where lines are few.
     """
 
     _: KW_ONLY
@@ -105,21 +111,27 @@ class Panel(Drawing):
     y: Axis
     quantity: str = "accuracy"
     number: str = ".4~%"
+    thinned: bool = False
 
     def __post_init__(self) -> None:
         self._guides: list[alt.Chart] = []
         self._layers: list[alt.Chart] = []
         self._probes: list[alt.Chart] = []
         self._scale = alt.Scale(domain=self.kinds)
-        # A page leaves legends out and has one of its own for all panels of a figure.
-        self._legend = alt.Legend(title=None) if self.crowded else None
+        # What a chart says of its legend would outweigh the config of a page, which has one for all panels of a figure.
+        self._legend = alt.Undefined if self.crowded else None
         self._colour = alt.Color("kind:N", scale=self._scale, legend=self._legend)
-        faint = alt.condition("picked === '' || datum.kind === picked", alt.value(1), alt.value(0.08))
-        self._opacity = faint if self.crowded else alt.value(1)
+        # Not by `alt.value` and `alt.condition`: what they return is looked up in the whole schema, each time.
+        shown: Any = {"test": "picked === '' || datum.kind === picked", "value": 1}
+        self._opacity = alt.OpacityValue(0.08, condition=shown) if self.crowded else alt.OpacityValue(1)
 
-    def layers(self, hover: bool) -> list[alt.Chart]:
-        """Return guides, then lines and marks, and what shows the values of lines."""
-        return [*self._guides, *self._layers, *(self._probes if hover else [])]
+    def layers(self) -> list[alt.Chart]:
+        """Return guides, then lines and marks."""
+        return [*self._guides, *self._layers]
+
+    def probes(self) -> list[alt.Chart]:
+        """Return what shows the values of lines."""
+        return self._probes
 
     def described(self) -> str:
         """Say what is drawn against what."""
@@ -132,14 +144,14 @@ class Panel(Drawing):
         """
         if spread.is_empty():
             return
-        shown = _thinned(spread, self.key) if self.crowded else spread
+        shown = _thinned(spread, self.key) if self.crowded or self.thinned else spread
         base = self.chart(shown.to_dicts()).encode(x=self.x.x(self.key), color=self._colour)
         dash = alt.StrokeDash("kind:N", scale=alt.Scale(domain=self.kinds, range=DASHES), legend=self._legend)
         line = base.mark_line(strokeWidth=0.8 if thin else 2, strokeJoin="round").encode(
             strokeDash=dash, opacity=self._opacity
         )
         if not self.crowded and not thin:
-            self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self.y.y("low"), y2="high:Q"))
+            self._layers.append(base.mark_area(opacity=0.2, line=False).encode(y=self.y.y("low"), y2=alt.Y2("high:Q")))
         self._layers.append(line.encode(y=self.y.y("mean")))
         # Not Vega-Lite's nearest point: its tooltips lose the fields that are names.
         probe = base.mark_point(size=120, filled=True, opacity=0, aria=False)
@@ -154,7 +166,7 @@ class Panel(Drawing):
         base = self.chart(sized.to_dicts()).encode(x=self.x.x(self.key))
         if not self.crowded:
             reach = base.mark_rule(strokeWidth=1.5, opacity=0.6).encode(color=self._colour)
-            self._layers.append(reach.encode(y=self.y.y("low"), y2="high:Q"))
+            self._layers.append(reach.encode(y=self.y.y("low"), y2=alt.Y2("high:Q")))
         look: dict[str, Any] = {"scale": self._scale, "legend": None}
         marks = base.mark_point(shape="diamond", size=46, strokeWidth=1.5)
         if not hollow:
@@ -174,7 +186,7 @@ class Panel(Drawing):
         values = [{"kind": row["kind"], "place": self.y.value(place)} for row, place in zip(rows, places, strict=True)]
         text = self.chart(values).mark_text(align="left", dx=9, fontSize=11, fontWeight=600)
         place = self.y.y("place")
-        self._layers.append(text.encode(x=alt.value("width"), y=place, text="kind:N", color=self._colour))
+        self._layers.append(text.encode(x=alt.XValue("width"), y=place, text=alt.Text("kind:N"), color=self._colour))
 
     def add_rule(
         self, axis: Literal["x", "y"], values: list[Any], text: str, dash: list[int], upper: bool = False
@@ -193,13 +205,13 @@ class Panel(Drawing):
         chart = self.chart([{field: value, "text": "" if number else said} for number, value in enumerate(values)])
         place: dict[str, Any] = {"x": self.x.x(self.key)} if axis == "x" else {"y": self.y.y(field)}
         if axis == "x":
-            beside = {"y": alt.value(_NOTE_GAP if upper else self.height - _NOTE_GAP)}
+            beside: dict[str, Any] = {"y": alt.YValue(_NOTE_GAP if upper else self.height - _NOTE_GAP)}
             look: dict[str, Any] = {"align": "right", "dx": -6}
         else:
-            beside, look = {"x": alt.value(0)}, {"align": "left", "dx": 4, "dy": 4 if upper else -4}
+            beside, look = {"x": alt.XValue(0)}, {"align": "left", "dx": 4, "dy": 4 if upper else -4}
         note = chart.mark_text(style="note", baseline="top" if upper else "bottom", **look)
         rule = chart.mark_rule(style="guide", strokeDash=dash)
-        self._guides += [rule.encode(**place), note.encode(**place, **beside, text="text:N")]
+        self._guides += [rule.encode(**place), note.encode(**place, **beside, text=alt.Text("text:N"))]
 
     def _tooltip(self) -> list[alt.Tooltip]:
         where = [alt.Tooltip("series:N", title="recipe"), alt.Tooltip(f"{self.key}:Q", format=",")]
@@ -248,6 +260,18 @@ def over_seeds(rows: pl.DataFrame, *keys: str, geometric: bool = False) -> pl.Da
     }
     spread = rows.group_by("series", "kind", *keys).agg(**numbers).sort("series", *keys)
     return spread.with_columns(pl.col(*numbers).round_sig_figs(_DIGITS))
+
+
+def _as_dicts(layers: Sequence[alt.Chart]) -> list[dict[str, Any]]:
+    """Return the specifications of layers.
+
+    Tests hold the charts against the schema; doing so here would take half of the time of a report, and so would a
+    layered chart of Altair, which copies its layers several times.
+    """
+    # The page's copy of Vega-Lite may be newer than the one that the schema names, and it says so at every chart.
+    left_out = {"config", "$schema"}
+    made = [layer.to_dict(validate=False) for layer in layers]
+    return [{name: part for name, part in layer.items() if name not in left_out} for layer in made]
 
 
 def _thinned(spread: pl.DataFrame, key: str) -> pl.DataFrame:

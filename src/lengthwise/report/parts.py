@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,19 @@ from lengthwise.registry import Registry
 from lengthwise.report.panels import COLUMN, DASHES, PICKED, Drawing
 from lengthwise.report.results import Results
 from lengthwise.report.tables import as_csv, as_latex
-from lengthwise.report.theme import DARK, LIGHT, Theme
+from lengthwise.report.theme import BLANK, DARK, LIGHT, Theme
 from lengthwise.report.words import NONE, TERMINAL, TO, number, shipped
 
 REASONS = "What decided each verdict"
 ROWS = "rows.csv"
 """The file beside the page that holds every row."""
+_FRAME, _ROW, _BRIEF = 180, 48, 28
+"""Pixels of a heading with its note, and of a row of a table."""
+_BESIDE = 3
+"""Panels beside each other."""
+_SIZE = re.compile(r'<svg [^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"')
+_PIXELS = 6_000_000
+"""Most of a PNG."""
 _NOTE = 110
 """Most letters in a line of the note of a file."""
 WORDS: dict[str, dict[str, Any]] = shipped("words.yaml")
@@ -102,6 +110,8 @@ class Piece(ABC):
         name: of its files and elements; no other of the page has it.
         heading: its title.
         note: what stands in it.
+        finding: what it shows in a sentence with numbers, which stands at the top of the page; empty where another
+            piece says it.
     """
 
     template: ClassVar[str]
@@ -109,6 +119,12 @@ class Piece(ABC):
     name: str
     heading: str
     note: str
+    finding: str = ""
+
+    @property
+    @abstractmethod
+    def tall(self) -> int:
+        """About how many pixels of a page it takes."""
 
     @property
     def panels(self) -> Mapping[str, dict[str, Any]]:
@@ -144,11 +160,18 @@ class Picture(Piece):
 
     def write(self, out: Path) -> None:
         """Write it as SVG on light and on dark ground, as PNG and as PDF."""
-        light, dark = (vl_convert.vegalite_to_svg(self.specification(theme)) for theme in (LIGHT, DARK))
+        blank = vl_convert.vegalite_to_svg(self.specification(BLANK))
+        light = LIGHT.paint(blank)
         write_part(out / f"{self.name}.svg", light)
-        write_part(out / f"{self.name}-dark.svg", dark)
-        write_part(out / f"{self.name}.png", vl_convert.svg_to_png(light, scale=2))
+        write_part(out / f"{self.name}-dark.svg", DARK.paint(blank))
+        write_part(out / f"{self.name}.png", vl_convert.svg_to_png(light, scale=_sharpness(light)))
         write_part(out / f"{self.name}.pdf", vl_convert.svg_to_pdf(light))
+
+
+def _sharpness(drawing: str) -> float:
+    """Return how many pixels a PNG has for each of a drawing: two, or fewer where there would be very many."""
+    width, height = map(float, _SIZE.findall(drawing)[0])
+    return min(2.0, (_PIXELS / (width * height)) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -226,6 +249,11 @@ class TableText(Piece):
     link: str = ""
     compact: bool = False
 
+    @property
+    def tall(self) -> int:
+        """About how many pixels of a page it takes; many rows are folded by themselves."""
+        return _FRAME + (_BRIEF if self.compact else _ROW) * len(self.rows)
+
     def write(self, out: Path) -> None:
         """Write it as CSV and as LaTeX, and the file that holds every row."""
         write_table(out, self.name, self.columns, self.rows, self.note)
@@ -268,6 +296,12 @@ class Figure(Picture):
         return {panel.title: panel.embedded() for panel in self.drawings}
 
     @property
+    def tall(self) -> int:
+        """About how many pixels of a page it takes."""
+        lines = -(-len(self.drawings) // _BESIDE)
+        return _FRAME + lines * (_FRAME // 2 + max(panel.height for panel in self.drawings))
+
+    @property
     def wide(self) -> bool:
         """Whether its panels are wider than where a figure has several beside each other."""
         return self.width > COLUMN
@@ -290,7 +324,7 @@ class Figure(Picture):
                 panel.specification() | {"title": panel.title, "width": self.width, "height": panel.height}
                 for panel in self.drawings
             ],
-            "columns": min(3, len(self.drawings)),
+            "columns": min(_BESIDE, len(self.drawings)),
             "datasets": {name: rows for panel in self.drawings for name, rows in panel.data.items()},
         }
 

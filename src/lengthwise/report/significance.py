@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, fisher_exact, permutation_test
 
 LEVEL = 0.05
 _FLIPS = 9_999
@@ -26,6 +25,9 @@ def strings_p(right: int, strings: int, other_right: int, other_strings: int) ->
         other_right: those of the other model.
         other_strings: of how many.
     """
+    # It takes longer to import than most pages to draw, and few compare anything.
+    from scipy.stats import binomtest, fisher_exact
+
     if strings != other_strings:
         table = [[right, strings - right], [other_right, other_strings - other_right]]
         found: Any = fisher_exact(table)
@@ -46,6 +48,8 @@ def flips_p(differences: Sequence[float]) -> float:
     """
     if len(differences) < 2 or not any(differences):
         return 1.0
+    from scipy.stats import permutation_test
+
     pairs = np.array(differences), np.zeros(len(differences))
     found = permutation_test(
         pairs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,7 +37,8 @@ class Theme:
 
     def config(self) -> dict[str, Any]:
         """Return the Vega-Lite config that gives a chart these colours."""
-        colours = {f"${name}": value for name, value in asdict(self).items()}
+        colours: dict[str, Any] = {f"${name}": value for name, value in asdict(self).items()}
+        colours["$grounds"], colours["$inks"] = map(list, zip(*self.scale, strict=True))
 
         def filled(value: Any) -> Any:
             if isinstance(value, dict):
@@ -45,5 +47,31 @@ class Theme:
 
         return {"font": FONT} | filled(_SAID["config"])
 
+    def colours(self) -> list[str]:
+        """Return every colour, always in the same order."""
+        return [
+            self.ground,
+            self.ink,
+            self.muted,
+            self.line,
+            *self.series,
+            *(one for pair in self.scale for one in pair),
+        ]
+
+    def paint(self, drawing: str) -> str:
+        """Return a drawing that was made in the colours of `BLANK` in these."""
+        named = dict(zip(BLANK.colours(), self.colours(), strict=True))
+        return _BLANKS.sub(lambda found: named[found[0]], drawing)
+
+
+def _blank(like: Theme) -> Theme:
+    names = iter(f"#b1a{number:03x}" for number in range(len(like.colours())))
+    ground, ink, muted, line = (next(names) for _ in range(4))
+    series, scale = [next(names) for _ in like.series], [(next(names), next(names)) for _ in like.scale]
+    return Theme(ground, ink, muted, line, series, scale)
+
 
 LIGHT, DARK = (Theme(**_SAID["themes"][name]) for name in ("light", "dark"))
+BLANK = _blank(LIGHT)
+"""A colour of its own for each colour of a theme, so that what is drawn once can be painted in any."""
+_BLANKS = re.compile("|".join(BLANK.colours()))

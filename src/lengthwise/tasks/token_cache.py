@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,27 +17,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from lengthwise.errors import InputError, StoppedError
-from lengthwise.files import make_folder, open_regular, write_atomically
+from lengthwise.files import cache_folder, make_folder, open_regular, write_atomically
 from lengthwise.tasks.sources import SourceConfig
 from lengthwise.tasks.splitting import Splitting, Text, fingerprint_of
 from lengthwise.tasks.tokenizer import Tokenizer
 
-PLACE = "LENGTHWISE_CACHE"
-"""The environment variable that names the folder; empty, nothing is kept."""
 _VERSION = "1"
 _TYPES = {"U8": np.uint8, "U16": np.uint16, "I32": np.int32, "I64": np.int64}
 _LONGEST_HEAD = 2**16
-
-
-def cache_folder() -> Path | None:
-    """Return the folder of the cache: that of `PLACE`, or one in the user's cache; None where none is wanted."""
-    if (named := os.environ.get(PLACE)) is not None:
-        return Path(named).expanduser() if named else None
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lengthwise"
-    # Nobody knows where somebody's home is who has none.
-    except RuntimeError:
-        return None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import polars as pl
 
 from lengthwise.report.axes import ACCURACIES, count_axis
 from lengthwise.report.information import chosen_by, labels_of
-from lengthwise.report.panels import MOST_LABELS, Panel, over_seeds
+from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
 from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText, spread_cell
 from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
+from lengthwise.report.sections.accuracy_map import accuracy_maps
+from lengthwise.report.sections.grid import build_grid
 from lengthwise.report.summary import Summary, summarise
 from lengthwise.report.words import TO, percent
 
@@ -24,23 +26,35 @@ _MOST_CLASSES = 10
 
 
 class Accuracy(FigureSection):
-    """Accuracy by length of every task, and the table of all series."""
+    """Accuracy by length of every task, and the table of all series.
+
+    Lines where they are few; of many models or many tasks a map a model, since more lines cannot be told apart.
+    """
 
     shown: ClassVar[pl.Expr] = BY_LENGTH
     name: ClassVar[str] = "accuracy"
 
-    def panels(self, results: Results) -> list[Panel]:
-        """Return a panel a task."""
+    def panels(self, results: Results) -> Sequence[Drawing]:
+        """Return a panel a task, or a map a model."""
+        if _mapped(results):
+            return accuracy_maps(results)
         return [by_length(results, task) for task in ordered_tasks(results.accuracy)]
 
     def said(self, results: Results) -> dict[str, str]:
         """Return the caption."""
-        return {"caption": caption(summarise(results))}
+        # Of several models their table says it.
+        finding = build_grid(results).finding if len(results.families) == 1 else ""
+        told = {"caption": caption(summarise(results)), "finding": finding}
+        return told | ({"note": WORDS["accuracy-maps"]["note"]} if _mapped(results) else {})
 
     def draw(self, results: Results) -> Drawn:
         """Return the figure and the table."""
         figure = super().draw(results).pieces
         return Drawn([*figure, accuracy_table(results)] if figure else [])
+
+
+def _mapped(results: Results) -> bool:
+    return max(results.accuracy["task"].n_unique(), len(results.families)) > MOST_LABELS
 
 
 def by_length(results: Results, task: str) -> Panel:
@@ -57,8 +71,7 @@ def by_length(results: Results, task: str) -> Panel:
     standard, near = (over_seeds(rows.filter(distribution=name), "length") for name in ("standard", "near_miss"))
     longest = max(summary.longest for summary in summarise(results) if summary.task == task)
     axis = count_axis("length in symbols", [1, *rows["length"]])
-    crowded = len(results.families) > MOST_LABELS
-    panel = Panel(title(task), results.families, key="length", x=axis, y=ACCURACIES, crowded=crowded)
+    panel = Panel(title(task), results.families, key="length", x=axis, y=ACCURACIES)
     panel.add_rule("x", sorted(set(rows["training_length"])), "trained to {}", [4, 3])
     language = known_language(task)
     if language and language.classes < _MOST_CLASSES:
@@ -126,7 +139,7 @@ def _row(summary: Summary, far: list[int]) -> list[Cell]:
         *(spread_cell(score, percent, best=1) for score in scores),
         Cell("none", style="good") if lowest == 1 else Cell(f"{length:,}", percent(lowest)),
         Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
-        Cell(", ".join(map(str, summary.seeds))),
+        Cell(str(len(summary.seeds))),
         Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
         Cell(labels_of(summary.runs[0].settings)),
         Cell(chosen_by(summary.runs[0].settings)),

@@ -20,6 +20,8 @@ _CELL = 26
 """Height of a row of a heat map, in pixels."""
 _MOST_WRITTEN = 12
 """Columns of a heat map whose cells have room for their numbers."""
+_MOST_SAID = 3
+"""Means that the first sentence of a page says."""
 _LINES, _MAPS = "Line: mean over seeds; band: lowest to highest seed.", "Cell: mean over seeds."
 
 
@@ -41,7 +43,7 @@ class ByAxis(Section):
             if (panels := _panels(results, rows, metric))
         ]
         means = [row for *_, rows in groups for row in _rows(rows)]
-        table = TableText(name=f"{results.prefix}measures", **WORDS["measures"], rows=means)
+        table = TableText(name=f"{results.prefix}measures", **WORDS["measures"], rows=means, finding=_finding(means))
         return Drawn([*figures, table] if means else [])
 
 
@@ -68,20 +70,18 @@ class HeatMap(Drawing):
         """Say what is drawn along what."""
         return f"{self.title}: {_words(self.metric)} along {' and '.join(map(_words, self.axes))}"
 
-    def layers(self, hover: bool) -> list[alt.Chart]:
+    def layers(self) -> list[alt.Chart]:
         """Return the cells and, where there is room, their numbers."""
         across, down = (alt.Axis(title=_words(axis), grid=False, labelAngle=0) for axis in self.axes)
         base = self._base.encode(x=alt.X(f"{self.axes[0]}:O", axis=across), y=alt.Y(f"{self.axes[1]}:O", axis=down))
         domain = [0, 1] if _of_accuracy(self.metric) else alt.Undefined
         scale = alt.Scale(scheme="viridis", domain=domain)
-        cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None))
-        if hover:
-            told = (*self.axes, "mean", "low", "high")
-            cells = cells.encode(tooltip=[alt.Tooltip(f"{name}:Q", format=",.4~g") for name in told])
+        told = [alt.Tooltip(f"{name}:Q", format=",.4~g") for name in (*self.axes, "mean", "low", "high")]
+        cells = base.mark_rect().encode(color=alt.Color("mean:Q", scale=scale, legend=None), tooltip=told)
         values = self.rows["mean"].to_list()
         middle = 0.5 if _of_accuracy(self.metric) else (min(values) + max(values)) / 2
         ink = alt.condition(alt.datum.mean > middle, alt.value("#10161c"), alt.value("#ffffff"))
-        text = base.mark_text(fontSize=10).encode(text="text:N", color=ink)
+        text = base.mark_text(fontSize=10).encode(text=alt.Text("text:N"), color=ink)
         return [cells, text] if self.rows[self.axes[0]].n_unique() <= _MOST_WRITTEN else [cells]
 
 
@@ -161,6 +161,18 @@ def _rows(rows: pl.DataFrame) -> list[list[Cell]]:
         named = [Cell(str(series)), Cell(title(str(part["task"][0]))), Cell(_words(metric)), Cell(at)]
         found.append([*named, Cell(mean, span), *ends, Cell(f"{int(part['samples'].sum()):,}")])
     return found
+
+
+def _finding(rows: Sequence[Sequence[Cell]]) -> str:
+    """Say the first means and where each is lowest; what guessing reaches is no finding."""
+    rows = [row for row in rows if not row[2].text.startswith("floor")]
+    said = [
+        f"{recipe.text}, {task.text}, {metric.text} ({at.text}): {mean.text} in the mean"
+        + (f", {lowest.text} at the lowest, at {lowest.note}" if lowest.note else "")
+        for recipe, task, metric, at, mean, lowest, *_ in rows[:_MOST_SAID]
+    ]
+    left = len(rows) - len(said)
+    return "; ".join(said) + (f"; {left} more stand in the table of means." if left else ".")
 
 
 def _ends(rows: pl.DataFrame, axes: Sequence[str], metric: str) -> list[Cell]:

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ STEPS = (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)
 """Accuracies at which the next colour begins; the last is of cells without any error."""
 STEP_NAMES = ("below 50", "50", "75", "90", "95", "99", "99.9", "100.0: no error")
 _ELSEWHERE = "\N{DAGGER}"
-_ROW_HEIGHT, _COLUMN_WIDTH, _NOTE_HEIGHT = 42, 78, 10
+_ROW_HEIGHT, _COLUMN_WIDTH, _NOTE_HEIGHT, _HEAD_ROWS = 42, 78, 10, 5
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Grid(Picture):
     cells: Sequence[Sequence[GridCell | None]]
 
     @property
+    def tall(self) -> int:
+        """About how many pixels of a page it takes."""
+        return (_ROW_HEIGHT + _NOTE_HEIGHT) * (len(self.rows) + _HEAD_ROWS)
+
+    @property
     def footer(self) -> list[str]:
         """How many cells of each column are without error."""
         measured = [[cell for cell in column if cell] for column in zip(*self.cells, strict=True)]
@@ -99,15 +105,17 @@ class Grid(Picture):
         chart = alt.LayerChart(
             layer=[
                 base.mark_rect(stroke=theme.ground, strokeWidth=1.5).encode(fill=alt.Fill("ground:N", scale=None)),
-                base.mark_text(fontSize=12, fontWeight=600, dy=-_NOTE_HEIGHT).encode(text="text:N", color=ink),
+                base.mark_text(fontSize=12, fontWeight=600, dy=-_NOTE_HEIGHT).encode(
+                    text=alt.Text("text:N"), color=ink
+                ),
                 base.mark_text(fontSize=9, dy=3, lineBreak="\n", lineHeight=_NOTE_HEIGHT).encode(
-                    text="note:N", color=ink
+                    text=alt.Text("note:N"), color=ink
                 ),
             ],
             width=_COLUMN_WIDTH * len(self.columns),
             height=_ROW_HEIGHT * len(self.rows),
         )
-        return self.framed(chart.to_dict() | {"datasets": {"cells": rows}}, theme)
+        return self.framed(chart.to_dict(validate=False) | {"datasets": {"cells": rows}}, theme)
 
     def write(self, out: Path) -> None:
         """Write it as a picture, and as a table."""
@@ -140,6 +148,7 @@ class GridSection(Section):
         return Drawn([build_grid(results)])
 
 
+@lru_cache(maxsize=4)
 def build_grid(results: Results) -> Grid:
     """Return the grid of some runs.
 
@@ -168,17 +177,16 @@ def build_grid(results: Results) -> Grid:
         lowest = min(parts, key=lambda score: score.value)
         values = list(lowest.by_seed.values())
         notes = [f"± {_points(statistics.stdev(values))}"] if len(values) > 1 else []
+        notes += [f"({len(summary.seeds)})"] if len(summary.seeds) != usual_seeds else []
         notes += [f"to {summary.training_length}"] if summary.training_length != usual_length else []
-        notes += [_seeds(len(summary.seeds))] if len(summary.seeds) != usual_seeds else []
         count = f"of {_short(sum(score.sequences for score in parts))}"
-        note = "\n".join(part for part in (", ".join(notes), count) if part)
+        note = "\n".join(part for part in (" ".join(notes), count) if part)
         # Without near misses, or a length that the others were read at, nothing is known of them.
         unknown = (not near and task in measured) or not common[task] <= far.keys()
         elsewhere = lowest.value == 1 and (unknown or min((score.value for score in far.values()), default=1) < 1)
         text = percent(lowest.value, 1) + _ELSEWHERE * elsewhere
         return GridCell(lowest.value, text, note, _details(summary, summary.mean))
 
-    seeds = _seeds(usual_seeds)
     titles = [title(task) for task in tasks]
     cells = [[cell(family, task) for task in tasks] for family in families]
     sides: dict[str, Any] = {"corner": "variant", "rows": families, "columns": titles, "cells": cells}
@@ -187,14 +195,38 @@ def build_grid(results: Results) -> Grid:
     return Grid(
         name=f"{results.prefix}table",
         heading=f"{results.heading} by task",
-        note=WORDS["table"]["note"].format(seeds=seeds.capitalize(), length=usual_length, elsewhere=_ELSEWHERE),
+        note=WORDS["table"]["note"].format(seeds=usual_seeds, length=usual_length, elsewhere=_ELSEWHERE),
+        finding=_finding(families, titles, cells, usual_length, max(results.accuracy["length"].to_list())),
         **sides,
     )
 
 
+def _finding(
+    families: Sequence[str], tasks: Sequence[str], cells: Sequence[Sequence[GridCell | None]], trained: int, read: int
+) -> str:
+    """Say on how many tasks each family makes no error, the best first, and where the only one is worst."""
+    known = [[(task, cell) for task, cell in zip(tasks, line, strict=True) if cell] for line in cells]
+    counts = [(sum(cell.flawless for _, cell in line), len(line)) for line in known]
+    start = f"Trained to length {trained:,} and asked to {read:,}"
+    if len(families) == 1:
+        right, of = counts[0]
+        said = f"{start}, {families[0]} makes no error on {right} of {of} task{'' if of == 1 else 's'}"
+        task, lowest = min(known[0], key=lambda pair: pair[1].value)
+        return f"{said}." if right == of else f"{said}; its lowest accuracy is {lowest.text} %, on {task}."
+    alike: dict[tuple[int, int], list[str]] = {}
+    for family, count in zip(families, counts, strict=True):
+        if count[1]:
+            alike.setdefault(count, []).append(family)
+    best = sorted(alike, key=lambda count: (-count[0] / count[1], -count[1]))
+    groups = [f"{', '.join(alike[count])} on {count[0] or 'none'} of {count[1]}" for count in best]
+    return f"{start}, on how many tasks each model makes no error: {'; '.join(groups)}."
+
+
 def _points(deviation: float) -> str:
-    """Return a standard deviation in points, with a second digit where it would seem to be nothing."""
+    """Return a standard deviation in points, with more digits where it is little."""
     points = 100 * deviation
+    if points >= 10:
+        return f"{points:.0f}"
     return f"{points:.1f}" if points == 0 or points >= 0.05 else f"{max(points, 0.01):.2f}"
 
 
@@ -223,7 +255,3 @@ def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
         *((name, f"{size:,}") for name, size in sizes.items() if size is not None),
         ("recipe", summary.series),
     ]
-
-
-def _seeds(count: int) -> str:
-    return "one seed" if count == 1 else f"{count} seeds"

@@ -24,6 +24,8 @@ from lengthwise.report.words import number
 from lengthwise.runs.rows import Row
 from lengthwise.runs.table import Run
 
+_MOST_NAMED = 6
+"""Series of a verdict that a sentence names."""
 _PLURAL = {"holds": "hold", "drifts": "drift", "fails": "fail", "undecided": "undecided", "no verdict": "no verdict"}
 
 
@@ -72,7 +74,8 @@ class Perplexity(OfPosition):
 
     def said(self, results: Results) -> dict[str, str]:
         """Return the caption."""
-        return {"caption": text_caption(summarise_text(results))}
+        summaries = summarise_text(results)
+        return {"caption": text_caption(summaries), "finding": text_finding(summaries)}
 
     def draw(self, results: Results) -> Drawn:
         """Return the figure and the table, where ratios of perplexities were measured."""
@@ -107,6 +110,21 @@ def text_caption(summaries: Sequence[TextSummary]) -> str:
     highest = max(summaries, key=lambda summary: summary.last.value)
     worst_ratio = f"{number(highest.last.value)}, of {highest.series}"
     return f"Of {len(summaries)} series: {said}. The highest ratio of the last octave to that at T is {worst_ratio}."
+
+
+def text_finding(summaries: Sequence[TextSummary]) -> str:
+    """Say which series hold far beyond their training context, and how much the perplexity of each other rises.
+
+    Args:
+        summaries: of all series.
+    """
+    said = {name: [s for s in summaries if s.verdict == name] for name in _PLURAL}
+    parts: list[str] = []
+    for name, of in said.items():
+        named = [f"{summary.series} {number(summary.last.value)}" for summary in of[:_MOST_NAMED]]
+        named += [f"{len(of) - _MOST_NAMED} more"] if len(of) > _MOST_NAMED else []
+        parts += [f"{', '.join(named)} ({name if len(of) == 1 else _PLURAL[name]})"] if of else []
+    return f"Perplexity far beyond the training context, over that at its end: {'; '.join(parts)}."
 
 
 def text_table(summaries: Sequence[TextSummary]) -> TableText:
@@ -154,7 +172,7 @@ def _row(summary: TextSummary, multiples: Sequence[int]) -> list[Cell]:
     state = head.state_size or environment.get("state")
     model = [f"{head.parameters:,} parameters"] if head.parameters is not None else []
     model += [f"state {state:,}"] if state is not None else []
-    seeds = f"{'seed' if len(summary.seeds) == 1 else 'seeds'} {', '.join(map(str, summary.seeds))}"
+    seeds = f"{len(summary.seeds)} seed{'' if len(summary.seeds) == 1 else 's'}"
     counts = [f"{summary.verdicts.count(name)} {name}" for name in dict.fromkeys(summary.verdicts)]
     seconds = fmean(run.seconds for run in summary.runs)
     millions = summary.symbols >= 1_000_000

@@ -47,4 +47,4 @@ class Learning(Training):
 def _panel(results: Results, points: pl.DataFrame, task: str) -> Panel:
     spread = over_seeds(points.filter(pl.col("task") == task).with_columns(kind="family"), "sequences")
     x = count_axis("training strings seen", spread["sequences"])
-    return curves(title(task), results.families, x, ACCURACIES, spread)
+    return curves(title(task), results.families, x, ACCURACIES, spread, thinned=True)

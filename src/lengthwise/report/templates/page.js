@@ -30,7 +30,28 @@ const near = new IntersectionObserver((entries) => {
 }, { rootMargin: "800px" });
 charts.forEach((chart) => near.observe(chart));
 dark.addEventListener("change", () => charts.filter((chart) => chart.drawn).forEach(draw));
-window.addEventListener("beforeprint", () => charts.filter((chart) => !chart.drawn).forEach(draw));
+
+// What is printed is all of it, and what is linked to is open.
+function unfold(inside) {
+  for (const fold of document.querySelectorAll("details.fold")) if (inside(fold)) fold.open = true;
+}
+const linked = () => unfold((fold) => fold.contains(document.getElementById(location.hash.slice(1))));
+window.addEventListener("hashchange", linked);
+linked();
+window.addEventListener("beforeprint", () => {
+  unfold(() => true);
+  charts.filter((chart) => !chart.drawn).forEach(draw);
+});
+
+// A table that goes on beyond its right edge says so, until it is scrolled there.
+for (const scroll of document.querySelectorAll(".scroll")) {
+  const look = () => {
+    const left = scroll.scrollWidth - scroll.clientWidth - scroll.scrollLeft;
+    scroll.parentElement.classList.toggle("more", left > 2);
+  };
+  scroll.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(look).observe(scroll);
+}
 
 for (const button of document.querySelectorAll(".legend button")) {
   const { figure, kind } = button.dataset;
