@@ -9,7 +9,7 @@ Shape letters: B batch rows, T tokens, P counterexamples, L symbols of the longe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from lengthwise.models.base import StringModel
 from lengthwise.tasks.base import Batch, Task
 from lengthwise.tasks.capabilities import HasAutomaton, require
 from lengthwise.training.objectives.base import ObjectiveConfig
-from lengthwise.training.objectives.prefixes import Prefixes
+from lengthwise.training.objectives.prefixes import EVERY_PREFIX, Prefixes
 
 if TYPE_CHECKING:
     from lengthwise.training.config import TrainingConfig
@@ -39,6 +39,7 @@ class CounterexamplesConfig(ObjectiveConfig):
     """
 
     name: Literal["counterexamples"] = "counterexamples"
+    chosen: ClassVar[str] = "counterexamples of a teacher"
     share: float = Field(default=0.3, gt=0, lt=1)
     """The fraction of a batch that begins with a counterexample, once some are known."""
     start: float = Field(default=0.3, ge=0, lt=1)
@@ -47,6 +48,10 @@ class CounterexamplesConfig(ObjectiveConfig):
     """Steps between two searches."""
     keep: int = Field(default=512, ge=1)
     """How many are kept, the latest first; the latest are drawn most often."""
+
+    def told(self, task: Task) -> str:
+        """Return that every prefix has a label."""
+        return EVERY_PREFIX
 
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Counterexamples:
         """Return the objective."""

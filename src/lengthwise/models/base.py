@@ -69,6 +69,11 @@ class ModelConfig(Settings, ABC):
             InputError: the settings do not go with them.
         """
 
+    @property
+    def told(self) -> str:
+        """What the model knows of its task before training that others do not, in words; nothing by default."""
+        return ""
+
     def identity(self) -> str:
         """Return a hash of what names in the settings stand for, such as a checkpoint; empty by default."""
         return ""

@@ -13,6 +13,7 @@ from lengthwise.models.base import SequenceModel, StringModel
 from lengthwise.models.budget import count_parameters
 from lengthwise.runs.environment import source_commit
 from lengthwise.runs.folder import RunFolder
+from lengthwise.runs.information import chosen_by, labels_of
 from lengthwise.runs.memory import refuse_beyond_memory
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.rows import Head, refuse_reserved
@@ -86,6 +87,8 @@ def head_of(recipe: Recipe, seed: int, trainer: Trainer) -> Head:
         data=task.data,
         model=str(getattr(model, "family", recipe.model_name)),
         intervention=trainer.intervention.name,
+        labels=labels_of(recipe),
+        chosen=chosen_by(recipe),
         training_length=length,
         step=trainer.step,
         sequences=trainer.sequences,

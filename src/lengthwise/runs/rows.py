@@ -38,6 +38,10 @@ class Head(Recorded):
     """The model, or its mixer where it has one."""
     intervention: str = "zero"
     """Which state a training sequence started from."""
+    labels: str = ""
+    """How many labels a training sequence came with, in words."""
+    chosen: str = ""
+    """Which sequences were trained on, in words: as those that are measured, or chosen otherwise."""
     training_length: int | None = Field(default=None, ge=0, le=SEED)
     """The longest sequence that was trained on."""
     step: Count

@@ -22,6 +22,8 @@ Bools = NDArray[np.bool_]
 
 IGNORE = -1
 """The target of a position where nothing is asked, and the class of a string outside a language's domain."""
+EVERYWHERE = "where the task asks"
+"""What `Task.told` says of a task that asks at several places of a sequence."""
 Stage = Literal["train", "test", "curve"]
 """Training, the measurement of a trained model, and the points of a learning curve."""
 Axis: TypeAlias = int | float | str
@@ -162,6 +164,8 @@ class Task(Settings, ABC):
     """What is measured of the answers at a point; see `lengthwise.evaluation.METRICS`."""
     diagnostics: ClassVar[tuple[str, ...]] = ("by_point",)
     """How a trained model is measured where a recipe says nothing else; see `lengthwise.evaluation.DIAGNOSTICS`."""
+    told: ClassVar[str] = "1"
+    """How many labels a training sequence comes with, in words."""
 
     @property
     @abstractmethod
@@ -204,6 +208,11 @@ class Task(Settings, ABC):
     def label(self) -> str:
         """What rows and reports call the task."""
         return str(getattr(self, "name", type(self).__name__))
+
+    @property
+    def chosen(self) -> str:
+        """Which sequences are trained on, in words: as those that are measured, or otherwise."""
+        return "as measured"
 
     @property
     def data(self) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import IGNORE, Batch, Point, Stage, Task
+from lengthwise.tasks.base import EVERYWHERE, IGNORE, Batch, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
@@ -32,6 +32,7 @@ class Copying(Task):
 
     name: Literal["copying"] = "copying"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "sequence_accuracy")
+    told: ClassVar[str] = EVERYWHERE
 
     symbols: int = Field(default=26, ge=2)
     """Different letters."""

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import Batch, Ints, Point, Stage, Stream, Task
+from lengthwise.tasks.base import EVERYWHERE, Batch, Ints, Point, Stage, Stream, Task
 from lengthwise.tasks.corpus import Corpus, TextConfig
 from lengthwise.tasks.windows import AlignedWindows, RandomWindows
 
@@ -23,6 +23,7 @@ class LanguageModelling(Task):
     name: Literal["language_modelling"] = "language_modelling"
     metrics: ClassVar[tuple[str, ...]] = ("cross_entropy",)
     diagnostics: ClassVar[tuple[str, ...]] = ("perplexity", "remembrance", "state_statistics")
+    told: ClassVar[str] = EVERYWHERE
 
     text: TextConfig = TextConfig()
     """Which text, and how it becomes symbols."""

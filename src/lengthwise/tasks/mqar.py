@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import IGNORE, Batch, Ints, Point, Stage, Task
+from lengthwise.tasks.base import EVERYWHERE, IGNORE, Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
@@ -33,6 +33,7 @@ class MQAR(Task):
 
     name: Literal["mqar"] = "mqar"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "sequence_accuracy")
+    told: ClassVar[str] = EVERYWHERE
 
     keys: int = Field(default=64, ge=1)
     """Different keys; those of a row differ."""

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import IGNORE, Batch, Ints, Point, Stage, Task
+from lengthwise.tasks.base import EVERYWHERE, IGNORE, Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.filler import Filler, numbered
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
@@ -37,6 +37,7 @@ class Passkey(Task):
 
     name: Literal["passkey"] = "passkey"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "sequence_accuracy")
+    told: ClassVar[str] = EVERYWHERE
 
     digits: int = Field(default=5, ge=1)
     """N, the digits of the key."""

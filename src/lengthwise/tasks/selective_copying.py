@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Tokens
-from lengthwise.tasks.base import IGNORE, Batch, Ints, Point, Stage, Task
+from lengthwise.tasks.base import EVERYWHERE, IGNORE, Batch, Ints, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
@@ -31,6 +31,7 @@ class SelectiveCopying(Task):
 
     name: Literal["selective_copying"] = "selective_copying"
     metrics: ClassVar[tuple[str, ...]] = ("accuracy", "sequence_accuracy")
+    told: ClassVar[str] = EVERYWHERE
 
     symbols: int = Field(default=16, ge=2)
     """Different letters."""

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from lengthwise.errors import InputError
 from lengthwise.spaces import Values
-from lengthwise.tasks.base import Batch, Point, Stage, Task
+from lengthwise.tasks.base import EVERYWHERE, Batch, Point, Stage, Task
 from lengthwise.tasks.lengths import Length, TrainLengths, points_by_length
 
 
@@ -33,6 +33,7 @@ class Signals(Task):
     name: Literal["signals"] = "signals"
     metrics: ClassVar[tuple[str, ...]] = ("squared_error",)
     diagnostics: ClassVar[tuple[str, ...]] = ("by_point", "perplexity", "remembrance", "state_statistics")
+    told: ClassVar[str] = EVERYWHERE
 
     size: int = Field(default=4, ge=1)
     """F, the sensors."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,9 @@ from lengthwise.tasks.base import Point
 
 class Curriculum(Settings, ABC):
     """A distribution over the points of training that may change as training goes on; settings with a ``name``."""
+
+    order: ClassVar[str] = ""
+    """In which order or how often lengths are drawn, in words; nothing of each equally often."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
@@ -42,6 +45,7 @@ class LogUniform(Curriculum):
     """Every octave of lengths equally often, so that short sequences are seen more."""
 
     name: Literal["log_uniform"] = "log_uniform"
+    order: ClassVar[str] = "short ones more often"
 
     def draw(self, rng: np.random.Generator, progress: float, points: Sequence[Point]) -> Point:
         """Return a point by its place, counted from the shortest length on."""
@@ -55,6 +59,7 @@ class Growing(Curriculum):
     """Uniform up to a bound that grows linearly to the longest."""
 
     name: Literal["growing"] = "growing"
+    order: ClassVar[str] = "short ones first"
     until: float = Field(default=0.5, gt=0, le=1)
     """The fraction of training after which all points are drawn."""
 

@@ -57,6 +57,11 @@ class NestedConfig(TreeModelConfig):
     inside: Inside = "left"
     """Order inside a pair: a left fold, or a balanced tree, whose depth is the logarithm of the number of items."""
 
+    @property
+    def told(self) -> str:
+        """The brackets, where they are not found."""
+        return "brackets told" if isinstance(self.brackets, Given) else ""
+
     def build(self, inputs: Space | int, outputs: Space | int) -> Nested:
         """Return a freshly initialised unit.
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 
 from lengthwise.report.axes import ACCURACIES, count_axis
-from lengthwise.report.information import chosen_by, labels_of
 from lengthwise.report.panels import MOST_LABELS, Drawing, Panel, over_seeds
 from lengthwise.report.parts import WORDS, Cell, Drawn, FigureSection, TableText, spread_cell
 from lengthwise.report.results import BY_LENGTH, Results, known_language, ordered_tasks, title
@@ -141,6 +140,6 @@ def _row(summary: Summary, far: list[int]) -> list[Cell]:
         Cell(summary.model, "" if summary.head.parameters is None else f"{summary.head.parameters:,} parameters"),
         Cell(str(len(summary.seeds))),
         Cell(f"{summary.head.sequences:,}", f"{summary.seconds:,.0f} s"),
-        Cell(labels_of(summary.runs[0].settings)),
-        Cell(chosen_by(summary.runs[0].settings)),
+        Cell(summary.head.labels),
+        Cell(summary.head.chosen),
     ]

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import altair as alt
 
-from lengthwise.report.information import chosen_by, labels_of
 from lengthwise.report.parts import WORDS, Cell, Drawn, Picture, Section, Spread, write_table
 from lengthwise.report.results import Results, title
 from lengthwise.report.summary import Summary, summarise
@@ -249,8 +248,8 @@ def _details(summary: Summary, mean: Spread) -> list[tuple[str, str]]:
         *([("worst length", f"{length:,}: {percent(lowest)}")] if lowest < 1 else []),
         ("trained to length", f"{summary.training_length:,}"),
         ("training strings", f"{head.sequences:,}"),
-        ("labels a string", labels_of(summary.runs[0].settings)),
-        ("strings chosen", chosen_by(summary.runs[0].settings)),
+        ("labels a string", summary.head.labels),
+        ("strings chosen", summary.head.chosen),
         *([("ended early", f"{summary.stopped[0]:,} of {summary.stopped[1]:,} steps")] if summary.stopped else []),
         *((name, f"{size:,}") for name, size in sizes.items() if size is not None),
         ("recipe", summary.series),

@@ -31,6 +31,15 @@ def _known(name: str) -> str:
 
 
 Part = Literal["standard", "uniform", "accepted", "near_miss", "hard", "runs", "walk"]
+_CHOSEN: dict[Part, str] = {
+    "standard": "as measured",
+    "near_miss": "near misses",
+    "hard": "hard ones",
+    "runs": "long runs",
+    "walk": "walks",
+    "accepted": "accepted ones",
+    "uniform": "uniform ones",
+}
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -78,6 +87,11 @@ class Regular(Task):
     def label(self) -> str:
         """The name of the language."""
         return self.language
+
+    @property
+    def chosen(self) -> str:
+        """The parts of the mixture, in words."""
+        return ", ".join(words for part, words in _CHOSEN.items() if self.mixture.get(part))
 
     def identity(self) -> str:
         """Return a hash of the automaton where the language is neither built in nor given in full by its name."""

@@ -38,6 +38,17 @@ class Loss(NamedTuple):
 class ObjectiveConfig(Settings, ABC):
     """Settings of an objective; `build` makes it. A subclass has a literal ``name``."""
 
+    chosen: ClassVar[str] = ""
+    """Which sequences it adds to those of the task, in words."""
+
+    def told(self, task: Task) -> str:
+        """Return how many labels of a training sequence it learns, in words; as many as the task has by default.
+
+        Args:
+            task: what is learned.
+        """
+        return task.told
+
     @abstractmethod
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Objective:
         """Return the objective.

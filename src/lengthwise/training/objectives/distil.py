@@ -36,6 +36,10 @@ class DistilConfig(ObjectiveConfig):
     burn_in: int = Field(default=0, ge=0)
     """Positions at the start of each sequence whose answers do not count."""
 
+    def told(self, task: Task) -> str:
+        """Return that no label is looked at."""
+        return "none"
+
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Distil:
         """Return the objective."""
         return Distil(model, task, training, self.burn_in)

@@ -19,11 +19,17 @@ from lengthwise.tasks.capabilities import PrefixLabels, require
 from lengthwise.training.config import TrainingConfig
 from lengthwise.training.objectives.base import Loss, Objective, ObjectiveConfig, accuracy, charged
 
+EVERY_PREFIX = "every prefix"
+
 
 class PrefixesConfig(ObjectiveConfig):
     """Settings of learning the label of every prefix."""
 
     name: Literal["prefixes"] = "prefixes"
+
+    def told(self, task: Task) -> str:
+        """Return that every prefix has a label."""
+        return EVERY_PREFIX
 
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Prefixes:
         """Return the objective."""

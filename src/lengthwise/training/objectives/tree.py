@@ -63,6 +63,11 @@ class TreeConfig(ObjectiveConfig):
     products: ProductsConfig | None = None
     """Products of the task's transition monoid that the operator learns; none by default."""
 
+    def told(self, task: Task) -> str:
+        """Return what the nodes below the root learn."""
+        labels = "every node" if self.node_weight else super().told(task)
+        return f"{labels}, and products of a teacher" if self.products else labels
+
     def build(self, model: StringModel, task: Task, training: TrainingConfig) -> Tree:
         """Return the objective."""
         return Tree(model, task, self)
