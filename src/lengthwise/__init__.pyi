@@ -12,6 +12,7 @@ from .evaluation.perplexity import octave_losses as octave_losses
 from .evaluation.perplexity import position_losses as position_losses
 from .evaluation.remembrance import effective_remembrance as effective_remembrance
 from .evaluation.rows import Row as Row
+from .evaluation.serving import check_serving as check_serving
 from .evaluation.state_statistics import state_statistics as state_statistics
 from .evaluation.verdict import verdict as verdict
 from .interventions.base import Intervention as Intervention

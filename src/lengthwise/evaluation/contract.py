@@ -6,7 +6,7 @@ Shape letters: B batch rows, T tokens, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -32,14 +32,21 @@ class Finding(NamedTuple):
     tolerance: float
     where: str = ""
     """The value that differs most, by the name of its tensor and its place in it."""
+    not_asked: str = ""
+    """Why the clause cannot be asked of this model, if it cannot; the difference is NaN then."""
 
     @property
     def holds(self) -> bool:
         """Whether the difference is within the tolerance."""
         return self.difference <= self.tolerance
 
+    @property
+    def broken(self) -> bool:
+        """Whether it was asked and does not hold."""
+        return not (self.holds or self.not_asked)
 
-class _Gap(NamedTuple):
+
+class Gap(NamedTuple):
     """A difference, and where it was seen."""
 
     difference: float = 0.0
@@ -70,14 +77,14 @@ def check_contract(
         InputError: an entry of the state has not so many rows; a call returns no `Output` with a state of the same
             entries, or changes the one that it was given; there are too few tokens or rows.
     """
-    tokens = example_of(model, inputs, length, batch_size, seed)
+    tokens = example_of(inputs, length, batch_size, seed, next(model.parameters()))
     model.eval()
     tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
     _refuse_other_returns(model, tokens)
     if other := _batch_elsewhere(model, tokens):
         return [Finding(_BATCH_FIRST, math.inf, tolerance, other)]
     clauses = [
-        (_BATCH_FIRST, _Gap()),
+        (_BATCH_FIRST, Gap()),
         *_cut_anywhere(model, tokens),
         ("one token at a time equals one call", _one_token_at_a_time(model, tokens)),
         ("causality: later tokens change nothing earlier", _causality(model, tokens)),
@@ -87,26 +94,32 @@ def check_contract(
     return [Finding(clause, gap.difference, tolerance, gap.where) for clause, gap in clauses]
 
 
-def example_of(model: SequenceModel, inputs: Space | Tensor | int, length: int, batch_size: int, seed: int) -> Tensor:
+def example_of(inputs: Space | Tensor | int, length: int, batch_size: int, seed: int, like: Tensor) -> Tensor:
     """Return inputs [B, T] or [B, T, F] as a model reads them: the example itself, or random ones.
+
+    Args:
+        inputs: as of `check_contract`, as are length, batch size and seed.
+        length: positions.
+        batch_size: rows.
+        seed: of what is random.
+        like: a parameter of the model, on its device and in its dtype.
 
     Raises:
         InputError: there are fewer than 8 positions or 2 rows, or the example is neither symbols nor finite values.
     """
-    parameter = next(model.parameters())
     if isinstance(inputs, Tensor):
         check_tokens(inputs, 1)
         if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
             raise InputError("the example holds a value that is not finite, of which nothing could be told")
         if bool((inputs == inputs.flatten()[0]).all()):
             raise InputError("the example is one symbol or value throughout: give one with two that differ")
-        example = inputs.to(parameter) if inputs.is_floating_point() else inputs.to(parameter.device)
+        example = inputs.to(like) if inputs.is_floating_point() else inputs.to(like.device)
     else:
         generator, space = torch.Generator().manual_seed(seed), as_space(inputs)
         if isinstance(space, Tokens):
-            example = torch.randint(space.size, (batch_size, length), generator=generator).to(parameter.device)
+            example = torch.randint(space.size, (batch_size, length), generator=generator).to(like.device)
         else:
-            example = torch.randn(batch_size, length, space.size, generator=generator).to(parameter)
+            example = torch.randn(batch_size, length, space.size, generator=generator).to(like)
     if example.shape[1] < 8 or len(example) < 2:
         raise InputError(f"the contract needs at least 8 tokens and 2 rows, not {example.shape[1]} and {len(example)}")
     return example
@@ -157,16 +170,16 @@ def _batch_elsewhere(model: SequenceModel, tokens: Tensor) -> str:
     return ""
 
 
-def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, _Gap]]:
+def _cut_anywhere(model: SequenceModel, tokens: Tensor) -> Iterator[tuple[str, Gap]]:
     before, length, middle = model(tokens[:, :5]).state.detach(), tokens.shape[1], tokens.shape[1] // 2
     cuts = [(1,), (length - 1,), (3,), (middle,), (middle - 1, middle + 1), (1, 2, 3, middle)]
     whole = _read(model, tokens, before, ())
     pieces = [_read(model, tokens, before, places) for places in cuts]
     for clause, expected in whole.items():
-        gaps = [_gap(expected, piece[clause], together="gradient" in clause) for piece in pieces]
+        gaps = [gap_between(expected, piece[clause], together="gradient" in clause) for piece in pieces]
         if clause == _OF_STATE and (entry := _gradient_is_missing(model, tokens, before)):
-            gaps.append(_Gap(math.inf, f"entry {entry!r} has none"))
-        yield f"cut anywhere: {clause}", _largest(gaps)
+            gaps.append(Gap(math.inf, f"entry {entry!r} has none"))
+        yield f"cut anywhere: {clause}", largest_gap(gaps)
 
 
 _OF_STATE = "gradient of the initial state"
@@ -184,13 +197,19 @@ def _gradient_is_missing(model: SequenceModel, tokens: Tensor, before: State) ->
     return None
 
 
-def read_pieces(model: SequenceModel, tokens_BT: Tensor, state: State | None, cuts: Sequence[int]) -> Output:
+def read_pieces(
+    model: Callable[[Tensor, State | None], Output], tokens_BT: Tensor, state: State | None, cuts: Sequence[int]
+) -> Output:
     """Read tokens from a state, by default the initial one, in pieces that end at the cuts and at the end."""
     read = list[Output]()
     for piece in tokens_BT.tensor_split(list(cuts), 1):
         read.append(model(piece, read[-1].state if read else state))
-    logits = [output.logits for output in read]
-    return Output(torch.cat(logits, 1) if logits[-1].ndim == 3 else logits[-1], read[-1].state)
+    return Output(joined_logits([output.logits for output in read]), read[-1].state)
+
+
+def joined_logits(pieces: Sequence[Tensor]) -> Tensor:
+    """Return the logits of all pieces of a reading, or those after the last where a model gives no others."""
+    return torch.cat(list(pieces), 1) if pieces[-1].ndim == 3 else pieces[-1]
 
 
 def weighted_sum(*outputs: Tensor) -> Tensor:
@@ -207,7 +226,7 @@ def relative_difference(expected: Tensor, found: Tensor) -> float:
     """
     if expected.shape != found.shape:
         raise ValueError(f"values of the sizes {list(found.shape)}, and not {list(expected.shape)}")
-    return _gap({"": expected.detach()}, {"": found.detach()}).difference
+    return gap_between({"": expected.detach()}, {"": found.detach()}).difference
 
 
 def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[int]) -> dict[str, _Named]:
@@ -233,21 +252,21 @@ def _read(model: SequenceModel, tokens: Tensor, before: State, cuts: Sequence[in
 
 
 @torch.no_grad()
-def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> _Gap:
+def _one_token_at_a_time(model: SequenceModel, tokens: Tensor) -> Gap:
     state = model.initial_state(tokens.shape[0])
-    gaps, seen = list[_Gap](), list[Tensor]()
+    gaps, seen = list[Gap](), list[Tensor]()
     for end in range(1, tokens.shape[1] + 1):
         whole = model(tokens[:, :end])
         logits, state = model(tokens[:, end - 1 : end], state)
         seen = [*seen, logits] if logits.ndim == 3 else [logits]
         found = {"the logits": torch.cat(seen, 1), **_entries(state)}
-        gap = _gap({"the logits": whole.logits, **_entries(whole.state)}, found)
+        gap = gap_between({"the logits": whole.logits, **_entries(whole.state)}, found)
         gaps.append(gap._replace(where=f"{gap.where} after {end} tokens"))
-    return _largest(gaps)
+    return largest_gap(gaps)
 
 
 @torch.no_grad()
-def _causality(model: SequenceModel, tokens: Tensor) -> _Gap:
+def _causality(model: SequenceModel, tokens: Tensor) -> Gap:
     """Compare what is known after a prefix with and without different tokens behind it."""
     ends = [1, 3, tokens.shape[1] // 2]
     changed, values = tokens.clone(), tokens.is_floating_point()
@@ -261,24 +280,26 @@ def _causality(model: SequenceModel, tokens: Tensor) -> _Gap:
         # A model of values is not asked for many prefixes in one call.
         prefixes = {} if values else {"the logits of prefixes": model.prefix_logits(read, ends)}
         known.append({**prefixes, **every})
-    return _gap(known[0], known[1])
+    return gap_between(known[0], known[1])
 
 
 @torch.no_grad()
-def _rows(model: SequenceModel, tokens: Tensor) -> _Gap:
+def _rows(model: SequenceModel, tokens: Tensor) -> Gap:
     together, alone = model(tokens), [model(row[None]) for row in tokens]
     logits, state = torch.cat([one.logits for one in alone]), State.concat([one.state for one in alone])
-    return _gap({"the logits": logits, **_entries(state)}, {"the logits": together.logits, **_entries(together.state)})
+    return gap_between(
+        {"the logits": logits, **_entries(state)}, {"the logits": together.logits, **_entries(together.state)}
+    )
 
 
 @torch.no_grad()
-def _rejoined(model: SequenceModel, tokens: Tensor) -> _Gap:
+def _rejoined(model: SequenceModel, tokens: Tensor) -> Gap:
     middle, reverse = tokens.shape[1] // 2, list(reversed(range(len(tokens))))
     state = model(tokens[:, :middle]).state
     swapped = State.concat([state.rows([b]) for b in reverse])
     after = model(tokens[reverse, middle:], swapped)
     expected = model(tokens)
-    return _gap(
+    return gap_between(
         {"the last logits": last_logits(expected.logits), **_entries(expected.state)},
         {"the last logits": last_logits(after.logits)[reverse], **_entries(after.state.rows(reverse))},
     )
@@ -288,21 +309,21 @@ def _entries(state: State) -> _Named:
     return {f"entry {name!r}": state[name].detach() for name in sorted(state)}
 
 
-def _gap(expected: _Named, found: _Named, *, together: bool = False) -> _Gap:
+def gap_between(expected: _Named, found: _Named, *, together: bool = False) -> Gap:
     """Return the largest difference over the largest value of its tensor, or of all of them together."""
     if list(expected) != list(found):
-        return _Gap(math.inf, ", ".join(sorted({*expected} ^ {*found})))
+        return Gap(math.inf, ", ".join(sorted({*expected} ^ {*found})))
     # What is not finite breaks the clause by itself, and must not hide what is.
     largest = {name: float(t.abs().nan_to_num(0, 0, 0).max()) if t.numel() else 0.0 for name, t in expected.items()}
-    gaps = list[_Gap]()
+    gaps = list[Gap]()
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
-            gaps.append(_Gap(math.inf, f"{name}, {list(tensor.shape)} and {list(found[name].shape)}"))
+            gaps.append(Gap(math.inf, f"{name}, {list(tensor.shape)} and {list(found[name].shape)}"))
         elif tensor.numel():
             apart, place = _farthest(tensor, found[name])
             scale = max(largest.values()) if together else largest[name]
-            gaps.append(_Gap(apart / max(scale, 1e-30) if math.isfinite(apart) else math.inf, f"{name} at {place}"))
-    return _largest(gaps)
+            gaps.append(Gap(apart / max(scale, 1e-30) if math.isfinite(apart) else math.inf, f"{name} at {place}"))
+    return largest_gap(gaps)
 
 
 def _farthest(expected: Tensor, found: Tensor) -> tuple[float, list[int]]:
@@ -314,5 +335,6 @@ def _farthest(expected: Tensor, found: Tensor) -> tuple[float, list[int]]:
     return float(apart[place]), [int(index) for index in place]
 
 
-def _largest(gaps: Iterable[_Gap]) -> _Gap:
-    return max(gaps, key=lambda gap: gap.difference, default=_Gap())
+def largest_gap(gaps: Iterable[Gap]) -> Gap:
+    """Return the largest of differences; none where there is none."""
+    return max(gaps, key=lambda gap: gap.difference, default=Gap())

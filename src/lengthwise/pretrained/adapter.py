@@ -56,13 +56,10 @@ class HuggingFaceModel(PretrainedModel):
         self.vocabulary = self.model.config.get_text_config(decoder=True).vocab_size
         family = family_of(self.family)
         kind: type[CacheAdapter] = pkgutil.resolve_name(f"lengthwise.pretrained.{family.cache}")
-        self._adapter = kind(model, family, patched)
+        self.cache_adapter = kind(model, family, patched)
         self._blanks: dict[torch.dtype, State] = {}
 
-        def as_trained(_: nn.Module, weights: dict[str, Any], prefix: str, __: object) -> None:
-            self._adapter.as_trained(weights, f"{prefix}model.")
-
-        self.register_state_dict_post_hook(as_trained)
+        self.register_state_dict_post_hook(_as_trained)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> HuggingFaceModel:
         # Made anew, because adapters hold modules of the library, and hooks the model they belong to.
@@ -72,7 +69,7 @@ class HuggingFaceModel(PretrainedModel):
         """Return the state before any token."""
         weight: Tensor = self.model.get_input_embeddings().weight
         if weight.dtype not in self._blanks:
-            self._blanks[weight.dtype] = self._adapter.blank()
+            self._blanks[weight.dtype] = self.cache_adapter.blank()
         blank = self._blanks[weight.dtype].to(weight.device)
         return blank.map(lambda entry: entry.repeat(batch_size, *[1] * (entry.ndim - 1)))
 
@@ -93,11 +90,11 @@ class HuggingFaceModel(PretrainedModel):
             )
         if state is None and self.patched:
             state = self.initial_state(len(tokens))
-        return self._adapter.read(tokens, state)
+        return self.cache_adapter.read(tokens, state)
 
     def start_from(self, final: State) -> State:
         """Return the state of a new sequence that starts from the recurrent memory of another."""
-        return self._adapter.start(super().start_from(final))
+        return self.cache_adapter.start(super().start_from(final))
 
     def to_cache(self, state: State) -> Any:
         """Return what the library's own calls take for a state, such as a `DynamicCache` for ``past_key_values``.
@@ -136,7 +133,7 @@ class HuggingFaceModel(PretrainedModel):
 
     def _of_library(self) -> CacheAdapter:
         """Return the adapter that patches nothing."""
-        return type(self._adapter)(self.model, family_of(self.family), False)
+        return type(self.cache_adapter)(self.model, family_of(self.family), False)
 
     def left_padded_logits(self, tokens_BT: Tensor, mask_BT: Tensor) -> Tensor:
         """Return the logits [B, T, V] of rows that are padded on the left; those of padding mean nothing.
@@ -153,8 +150,13 @@ class HuggingFaceModel(PretrainedModel):
         if not family_of(self.family).masks:
             raise InputError(f"{self.family} has no attention_mask that keeps padding out of its recurrent state")
         state = self.initial_state(len(tokens_BT)) if self.patched else None
-        return self._adapter.read(tokens_BT, state, mask_BT).logits
+        return self.cache_adapter.read(tokens_BT, state, mask_BT).logits
 
     def _save_new(self, folder: Path) -> None:
         weights = {name.removeprefix("model."): weight for name, weight in self.state_dict().items()}
         self.model.save_pretrained(folder, state_dict=weights)
+
+
+def _as_trained(model: HuggingFaceModel, weights: dict[str, Any], prefix: str, _: object) -> None:
+    """Give the weights of the model that was asked for them, which may be a copy of the one that this was set for."""
+    model.cache_adapter.as_trained(weights, f"{prefix}model.")

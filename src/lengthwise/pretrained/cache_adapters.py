@@ -118,9 +118,13 @@ class DynamicCacheAdapter(CacheAdapter):
 
     def __init__(self, model: nn.Module, family: Family, patched: bool) -> None:
         super().__init__(model, family, patched)
-        self._module = modules[type(self.model).__module__]
         if patched and family.scan:
             check_present(self._module, family.scan)
+
+    @property
+    def _module(self) -> Any:
+        """The library's code of this family: no attribute, because a module of Python cannot be copied with a model."""
+        return modules[type(self.model).__module__]
 
     def read(self, tokens_BT: Tensor, state: State | None, mask_BT: Tensor | None = None) -> Output:
         """Read tokens from a state."""
