@@ -156,6 +156,24 @@ def test_a_finding_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(Sound())[POSITIONS].difference == float("inf")
 
 
+def test_one_choice_that_comes_out_otherwise_in_bfloat16_is_no_fault() -> None:
+    class Chooses(Sound):
+        spoilt = 1
+
+        def kept(self, mixed: Tensor) -> Tensor:
+            return torch.tanh(mixed)
+
+        def forward(self, tokens: Tensor, state: State | None = None) -> Output:
+            logits, after = super().forward(tokens, state)
+            there = (after["position"] - 1 == 12)[:, None, None] & (logits.dtype == torch.bfloat16)
+            return Output(torch.where(there, self.spoilt * 100 + logits, logits), after)
+
+    findings = found(Chooses())
+    assert findings[BFLOAT16].holds
+    Chooses.spoilt = torch.nan
+    assert found(Chooses())[BFLOAT16].where == "logits that are not finite"
+
+
 class Server:
     """A step of another kind, whose state is a list of tensors that it writes into, with all that can be asked."""
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from random_tensors import normal
 
 from lengthwise.evaluation.contract import check_contract
+from lengthwise.evaluation.serving import POSITIONS, check_serving
 from lengthwise.models import MIXERS
 from lengthwise.models.backbone import BackboneConfig
 from lengthwise.state import Kind
@@ -66,6 +67,14 @@ def read(mixer, x_BTD, state, cuts=()):
 def test_every_clause_of_the_contract_holds(name, length):
     for finding in check_contract(build_backbone(small_settings(name)).double(), 7, length=length):
         assert finding.holds, finding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_no_clause_of_serving_is_broken(name):
+    for finding in check_serving(build_backbone(small_settings(name)).double(), 7, length=2 * CHUNK + 1):
+        assert not finding.broken, finding
+        assert bool(finding.not_asked) == (name not in OF_ONE_SIZE and finding.clause == POSITIONS), finding
 
 
 @pytest.mark.parametrize("name", NAMES)

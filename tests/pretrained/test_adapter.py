@@ -2,6 +2,7 @@
 
 # ruff: noqa: E402
 
+import copy
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from typer.testing import CliRunner
 from lengthwise.cli.main import app
 from lengthwise.errors import InputError, RunError
 from lengthwise.evaluation.contract import check_contract, relative_difference
+from lengthwise.evaluation.serving import POSITIONS, check_serving
 from lengthwise.interventions.passing import StatePassingConfig
 from lengthwise.pretrained import HuggingFaceConfig, library, load_huggingface
 from lengthwise.pretrained.adapter import HuggingFaceModel
@@ -122,6 +124,22 @@ def test_every_recurrent_entry_gets_a_gradient_and_gives_one(family: str) -> Non
 def test_the_whole_contract(family: str) -> None:
     findings = check_contract(model_of(family), 48, length=13, batch_size=2)
     assert all(finding.holds for finding in findings), findings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_clause_of_serving_is_broken(family: str) -> None:
+    findings = check_serving(model_of(family), 48, length=13)
+    assert not [finding for finding in findings if finding.broken]
+    assert all(finding.clause == POSITIONS for finding in findings if finding.not_asked)
+
+
+def test_a_copy_gives_its_own_weights_as_trained() -> None:
+    model = model_of("rwkv", num_hidden_layers=2, rescale_every=1)
+    trained = {name: weight.clone() for name, weight in model.train().state_dict().items()}
+    copied = copy.deepcopy(model)
+    copied.eval()(tokens_of(1, 3))
+    assert all(torch.equal(weight, trained[name]) for name, weight in copied.state_dict().items())
 
 
 @pytest.mark.parametrize("family", ONE_OF_EACH_PATCH)

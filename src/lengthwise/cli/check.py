@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +13,14 @@ import typer
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.check_library import print_findings
 from lengthwise.cli.completion import complete_model
-from lengthwise.errors import InputError
+from lengthwise.errors import InputError, reason_of
 from lengthwise.registry import nearest_name
 
 if TYPE_CHECKING:
     from lengthwise.models.base import ModelConfig
+
+_SYMBOLS = 7
+"""The different symbols that are read."""
 
 
 def check(
@@ -23,7 +28,8 @@ def check(
         str,
         typer.Argument(
             help="A model, a mixer, package.module:Config, a checkpoint's path (hf:PATH where a model is called so), "
-            "hf-config:FAMILY for a small random model of transformers, or hf-config:all.",
+            "hf-config:FAMILY for a small random model of transformers, hf-config:all, or package.module:step, a "
+            "server's (tokens, state) -> (logits, state).",
             show_default=False,
             autocompletion=complete_model,
         ),
@@ -44,10 +50,21 @@ def check(
         typer.Option(metavar="FILE", help="Of a checkpoint: tokens and logits of its own package (safetensors)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Of a checkpoint: print what was found as JSON.")] = False,
+    serving: Annotated[
+        bool,
+        typer.Option(
+            "--serving",
+            help="Ask what servers get wrong too: every cut, short chunks, shared prefixes, snapshots, bfloat16.",
+        ),
+    ] = False,
+    symbols: Annotated[
+        int | None, typer.Option(min=2, help="Of a step: the different symbols that it reads; 7.")
+    ] = None,
 ) -> None:
     """Check the state contract of a model: reading in one call equals reading in pieces.
 
-    Models of transformers are checked in float32, with the library alone and with our patches; others in float64.
+    Models of transformers are checked in float32, with the library alone and with our patches; others in float64. A
+    step is asked what servers get wrong, as it is.
     """
     kind, _, name = model.partition(":")
     if kind not in ("hf", "hf-config") and _is_path(model):
@@ -55,16 +72,20 @@ def check(
     if kind in ("hf", "hf-config"):
         if length is not None:
             raise InputError("models of transformers are checked on chunks of 19 and 13 tokens; leave --length out")
+        if symbols is not None:
+            raise InputError("a checkpoint has its own symbols; --symbols goes with a step, package.module:step")
         from lengthwise.cli.check_library import check_checkpoint, check_families
 
         if kind == "hf-config":
-            check_families(name, set_ or [], seed=seed)
+            check_families(name, set_ or [], seed=seed, serving=serving)
         elif set_:
             raise InputError("a checkpoint has its own settings; --set goes with hf-config:FAMILY")
         else:
-            check_checkpoint(Path(name), remote_code=remote_code, seed=seed, expected=expected, as_json=as_json)
+            check_checkpoint(
+                Path(name), remote_code=remote_code, seed=seed, expected=expected, as_json=as_json, serving=serving
+            )
     else:
-        _check_own(model, set_ or [], length, seed)
+        _check_own(model, set_ or [], length, seed, serving, symbols)
 
 
 def _is_path(model: str) -> bool:
@@ -76,21 +97,33 @@ def _is_path(model: str) -> bool:
     return Path(model).exists() or "/" in model
 
 
-def _check_own(model: str, overrides: list[str], length: int | None, seed: int) -> None:
+def _check_own(
+    model: str, overrides: list[str], length: int | None, seed: int, serving: bool, symbols: int | None
+) -> None:
     import torch
 
     from lengthwise.evaluation.contract import check_contract
+    from lengthwise.evaluation.serving import check_serving
     from lengthwise.models.base import with_state
     from lengthwise.spaces import Tokens
 
-    vocabulary = 7
-    torch.manual_seed(seed)
-    config = _model(model, overrides)
-    built = config.build(Tokens(vocabulary), Tokens(vocabulary)).double()
-    tokens = _default_length(config) if length is None else length
-    findings = check_contract(with_state(built, "the state contract"), vocabulary, length=tokens, seed=seed)
+    found = _found(model) if ":" in model else None
+    if found is not None and not isinstance(found, type):
+        if overrides:
+            raise InputError(f"{model} is a step as it is; --set goes with the settings of a model")
+        findings = check_serving(found, symbols or _SYMBOLS, length=length or 37, seed=seed)
+    else:
+        if symbols is not None:
+            raise InputError("a model is made for the symbols that it is checked with; --symbols goes with a step")
+        torch.manual_seed(seed)
+        config = _model(model, overrides)
+        built = with_state(config.build(Tokens(_SYMBOLS), Tokens(_SYMBOLS)).double(), "the state contract")
+        tokens = _default_length(config) if length is None else length
+        findings = check_contract(built, _SYMBOLS, length=tokens, seed=seed)
+        if serving:
+            findings += check_serving(built, _SYMBOLS, length=tokens, seed=seed)
     print_findings(findings)
-    if not all(finding.holds for finding in findings):
+    if any(finding.broken for finding in findings):
         raise typer.Exit(1)
 
 
@@ -125,10 +158,23 @@ def _find(model: str) -> type[ModelConfig]:
         if model not in MODELS:
             raise InputError(f"unknown model {model!r}; {nearest_name(model, [*MODELS, *MIXERS])}")
         return MODELS.load(model)
-    try:
-        found = pkgutil.resolve_name(model)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"cannot import {model}: {error}") from error
+    found = _found(model)
     if not (isinstance(found, type) and issubclass(found, ModelConfig)):
         raise InputError(f"{model} is not a subclass of lengthwise.models.base.ModelConfig")
+    return found
+
+
+def _found(path: str) -> Callable[..., Any]:
+    """Return what is called ``package.module:name``, here or installed: settings of a model, or a step."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    try:
+        found: object = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"cannot import {path}: {error}") from error
+    # The module is the user's, and does whatever it does when it is imported.
+    except Exception as error:
+        raise InputError(f"cannot import {path}: {reason_of(error)}") from error
+    if not callable(found):
+        raise InputError(f"{path} is neither a step (tokens, state) -> (logits, state) nor the settings of a model")
     return found

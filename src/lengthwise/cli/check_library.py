@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
     from lengthwise.evaluation.contract import Finding
     from lengthwise.pretrained.adapter import HuggingFaceModel
+    from lengthwise.pretrained.model import PretrainedModel
 
 _COLUMNS = ("family", "clause", "library alone", "with our patch", "result")
 
 
-def check_families(name: str, overrides: list[str], *, seed: int) -> None:
+def check_families(name: str, overrides: list[str], *, seed: int, serving: bool) -> None:
     """Check a small random model of a family or of all; exit code 1 where a patched model is broken.
 
     Args:
         name: of a family, or ``all``.
         overrides: ``path=value`` each, for the one family.
         seed: of parameters and tokens.
+        serving: whether it is asked too what servers get wrong.
     """
     import torch
 
@@ -42,10 +44,12 @@ def check_families(name: str, overrides: list[str], *, seed: int) -> None:
     for family in FAMILIES if name == "all" else [name]:
         torch.manual_seed(seed)
         models[family] = tiny_model(family, **apply_overrides({}, overrides))
-    _check_patches(models, seed)
+    _check_patches(models, seed, serving)
 
 
-def check_checkpoint(path: Path, *, remote_code: bool, seed: int, expected: Path | None, as_json: bool) -> None:
+def check_checkpoint(
+    path: Path, *, remote_code: bool, seed: int, expected: Path | None, as_json: bool, serving: bool
+) -> None:
     """Check a checkpoint; exit code 1 where its state is not carried, its logits differ, or it would not come back.
 
     Args:
@@ -54,6 +58,7 @@ def check_checkpoint(path: Path, *, remote_code: bool, seed: int, expected: Path
         seed: of the tokens.
         expected: a file with tokens and the logits that its own package gave for them.
         as_json: whether a JSON object is printed instead of a table.
+        serving: whether it is asked too what servers get wrong.
     """
     from lengthwise.pretrained.checkpoint import Checkpoint
     from lengthwise.pretrained.examined import examine
@@ -63,24 +68,33 @@ def check_checkpoint(path: Path, *, remote_code: bool, seed: int, expected: Path
     checkpoint = Checkpoint(path, remote_code)
     if isinstance(checkpoint.format, TransformersFormat) and expected is None and not as_json:
         loaded: HuggingFaceModel = checkpoint.format.load().float()
-        _check_patches({loaded.family: loaded}, seed)
+        _check_patches({loaded.family: loaded}, seed, serving)
         return
     findings = examine(checkpoint, expected, seed=seed)
+    if serving:
+        findings += _served(checkpoint.model(), seed)
     if as_json:
-        found = [finding._asdict() | {"holds": finding.holds} for finding in findings]
+        found = [
+            finding._asdict()
+            | {"holds": finding.holds, "difference": None if finding.not_asked else finding.difference}
+            for finding in findings
+        ]
         head = {"path": str(path), "format": type(checkpoint.format).__name__, "family": checkpoint.family}
         typer.echo(json.dumps(head | {"own_package": checkpoint.format.call, "findings": found}))
     else:
         say(f"{checkpoint.family}, {type(checkpoint.format).__name__}: {path}")
         print_findings(findings)
-    if not all(finding.holds for finding in findings):
+    if any(finding.broken for finding in findings):
         raise typer.Exit(1)
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """Print a row for each finding."""
-    said = [(f, "holds" if f.holds else f"BROKEN: {f.where}") for f in findings]
-    rows = [(f.clause, f"{f.difference:.1e}", f"{f.tolerance:.0e}", result) for f, result in said]
+    rows = list[tuple[str, ...]]()
+    for finding in findings:
+        result = "holds" if finding.holds else f"BROKEN: {finding.where}"
+        said = (f"{finding.difference:.1e}", f"{finding.tolerance:.0e}", result)
+        rows.append((finding.clause, *(("", "", f"not asked: {finding.not_asked}") if finding.not_asked else said)))
     print_table(("clause", "difference", "tolerance", "result"), rows)
 
 
@@ -91,7 +105,14 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def _check_patches(models: dict[str, HuggingFaceModel], seed: int) -> None:
+def _served(model: PretrainedModel, seed: int) -> list[Finding]:
+    from lengthwise.evaluation.serving import check_serving
+    from lengthwise.pretrained.clauses import FIRST, SECOND
+
+    return check_serving(model, model.vocabulary, length=FIRST + SECOND, seed=seed)
+
+
+def _check_patches(models: dict[str, HuggingFaceModel], seed: int, serving: bool) -> None:
     """Print the contract of models of transformers, with the library alone and with our patches."""
     import torch
     import transformers
@@ -113,5 +134,9 @@ def _check_patches(models: dict[str, HuggingFaceModel], seed: int) -> None:
             rows.append((family, clause, written(alone), written(patched), result))
     first = 0 if len(models) > 1 else 1
     print_table(_COLUMNS[first:], [row[first:] for row in rows])
-    if any(row[-1] == "BROKEN" for row in rows):
+    served = {family: _served(model, seed) for family, model in models.items() if serving}
+    for family, findings in served.items():
+        say(f"{family}: what servers get wrong")
+        print_findings(findings)
+    if any(row[-1] == "BROKEN" for row in rows) or any(f.broken for found in served.values() for f in found):
         raise typer.Exit(1)
