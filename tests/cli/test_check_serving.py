@@ -75,6 +75,7 @@ def test_models_are_asked_too_where_it_is_wanted(tmp_path: Path) -> None:
     assert [result.partition(":")[0] for result in shown.values()].count("not asked") == 1
 
 
+@pytest.mark.slow
 def test_checkpoints_are_asked_too(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
     folder = official_checkpoints.rwkv6(tmp_path / "own")
