@@ -53,14 +53,14 @@ def load_articles(cache: Path, held_out: HeldOut) -> Corpus:
         held_out: which tenth is the corpus' side for validation.
     """
     vocabulary: dict[str, int] = json.loads((cache / "textgenrnn_vocab.json").read_text("utf-8"))
-    sides: dict[str, list[tuple[str, np.ndarray]]] = {"train": [], "validation": [], "test": []}
+    sides: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     with (cache / "NewsArticles.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            name = row["article_id"]
-            place = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big") * 10 >> 32
+            name = row["article_id"].encode()
+            place = int.from_bytes(hashlib.blake2b(name, digest_size=4).digest(), "big") * 10 >> 32
             symbols = ["<s>", *f"{row['title']}\n{row['text']}"]
             numbers = np.array([vocabulary.get(symbol, 0) for symbol in symbols], dtype=np.uint16)
-            sides[{0: "test", 1: "validation"}.get(place, "train")].append((name, numbers))
+            sides[{0: "test", 1: "validation"}.get(place, "train")].append(numbers)
     if not all(sides.values()):
         raise InputError(f"{cache / 'NewsArticles.csv'} has too few articles to split")
     train, held = (_text(sides[side]) for side in ("train", held_out))
@@ -68,6 +68,5 @@ def load_articles(cache: Path, held_out: HeldOut) -> Corpus:
     return Corpus(train, held, len(vocabulary) + 1, vocabulary["<s>"], "separate", digest)
 
 
-def _text(articles: list[tuple[str, np.ndarray]]) -> Text:
-    starts_D = np.cumsum([0, *(len(numbers) for _, numbers in articles[:-1])])
-    return Text(np.concatenate([n for _, n in articles]), starts_D, tuple(name for name, _ in articles))
+def _text(articles: list[np.ndarray]) -> Text:
+    return Text(np.concatenate(articles), np.cumsum([0, *(len(numbers) for numbers in articles[:-1])]))

@@ -1,14 +1,20 @@
 """Measured numbers as the documentation says them: cells, counts and spans of the rows in ``results``."""
 
+import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from lengthwise.evaluation.rows import Row
+from lengthwise.report.diagnosed import Diagnosed
 from lengthwise.report.words import percent
+from lengthwise.runs.rows import RESERVED
 from lengthwise.runs.table import Run, Table, read_table
 from lengthwise.tasks import get_language
 
@@ -39,6 +45,41 @@ def rows(*folders: str) -> pl.DataFrame:
 def runs(*folders: str) -> list[Run]:
     """Return the runs of some folders."""
     return table(*folders).runs
+
+
+@cache
+def diagnosed(folder: str) -> dict[str, list[Diagnosed]]:
+    """Return the language models of a folder by the last part of their recipe's name, seeds in order."""
+    found: dict[str, list[Diagnosed]] = {}
+    kept = table(folder)
+    axes = [name for name in kept.rows.columns if name not in RESERVED]
+    for run in sorted(kept.runs, key=lambda run: run.head.seed):
+        own = kept.rows.filter(digest=run.head.digest, seed=run.head.seed).to_dicts()
+        measured = [
+            Row(
+                **{name: row[name] for name in Row.model_fields if name != "axes"},
+                axes={axis: row[axis] for axis in axes if row[axis] is not None},
+            )
+            for row in own
+        ]
+        found.setdefault(run.head.recipe.rpartition("/")[2], []).append(Diagnosed(run.head, measured))
+    return found
+
+
+def record(name: str) -> Any:
+    """Return what a benchmark wrote."""
+    return json.loads((ROOT / "results" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def lines_of(path: str) -> list[dict[str, Any]]:
+    """Return the lines of a JSONL file below ``results``."""
+    return [json.loads(text) for text in (ROOT / "results" / path).read_text(encoding="utf-8").splitlines()]
+
+
+def in_program(path: str, pattern: str) -> tuple[str, ...]:
+    """Return the groups of a pattern that a program has once."""
+    (found,) = re.finditer(pattern, (ROOT / path).read_text(encoding="utf-8"))
+    return found.groups()
 
 
 @dataclass(frozen=True)

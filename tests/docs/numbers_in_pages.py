@@ -13,7 +13,9 @@ import said_groups
 import said_language_models
 import said_listops
 import said_one_label
+import said_pretrained
 import said_readme
+import said_repair
 from measured import ROOT
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
@@ -27,6 +29,8 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/language_models.md": said_language_models.sentences,
     "docs/listops.md": said_listops.sentences,
     "docs/one_label.md": said_one_label.sentences,
+    "docs/pretrained.md": said_pretrained.sentences,
+    "docs/repair.md": said_repair.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
 
@@ -71,6 +75,8 @@ _NAMES = (
 """Languages, models and types whose names have numbers."""
 _SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>"
 """Programs, pictures, citations and where links lead."""
+_CITED = r"[A-Z]\w+ (?:19|20)\d\d\b|\((?:19|20)\d\d, \)"
+"""Authors and the year, and a year where the link that followed was taken out."""
 _TRIAL = re.compile(r"\btrials?\b|not in\W+(results)?\b", re.IGNORECASE)
 
 
@@ -79,7 +85,8 @@ def unchecked(page: str, sentences: Iterable[str]) -> list[str]:
     text = squeezed(re.sub(_SHOWN, " ", page, flags=re.DOTALL))
     for sentence in sorted(sentences, key=len, reverse=True):
         text = squeezed(text).replace(squeezed(re.sub(_SHOWN, " ", sentence)), " ")
-    kept = [said for said in re.split(r"(?<=[.|]) ", re.sub(_NAMES, "", text)) if not _TRIAL.search(said)]
+    pieces = re.split(r"(?<=[.|]) ", re.sub(rf"{_NAMES}|{_CITED}", "", text))
+    kept = [said for said in pieces if not _TRIAL.search(said)]
     return [said for said in kept if re.search(r"\d", said)]
 
 

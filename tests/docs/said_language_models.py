@@ -1,16 +1,12 @@
 """Sentences and tables of ``docs/language_models.md`` that hold numbers, as the rows give them."""
 
-import json
 from collections.abc import Iterator
-from functools import cache
 
-from measured import ROOT, line, runs, table
+from measured import diagnosed, line, record, runs
 
 from lengthwise.evaluation.losses import perplexity
-from lengthwise.evaluation.rows import Row
 from lengthwise.report.diagnosed import MULTIPLES, Diagnosed
 from lengthwise.runs.recipe import load_recipe
-from lengthwise.runs.rows import RESERVED
 
 INTERVENTIONS = ("base", "zero", "state_passing", "tbptt")
 MIXERS = ("gla", "mamba2", "rwkv6", "mamba1", "lstm", "gru", "deltanet", "gated_deltanet", "ldru")
@@ -18,23 +14,9 @@ TRAININGS = {"base": "base", "zero": "zero", "random_noise": "random noise", "fi
              "state_passing": "state passing", "tbptt": "tbptt"}  # fmt: skip
 
 
-@cache
 def models(folder: str) -> dict[str, list[Diagnosed]]:
     """Return the runs of a folder below ``results/text`` by the last part of their recipe's name, seeds in order."""
-    found: dict[str, list[Diagnosed]] = {}
-    kept = table(f"text/{folder}")
-    axes = [name for name in kept.rows.columns if name not in RESERVED]
-    for run in sorted(kept.runs, key=lambda run: run.head.seed):
-        own = kept.rows.filter(digest=run.head.digest, seed=run.head.seed).to_dicts()
-        measured = [
-            Row(
-                **{name: row[name] for name in Row.model_fields if name != "axes"},
-                axes={axis: row[axis] for axis in axes if row[axis] is not None},
-            )
-            for row in own
-        ]
-        found.setdefault(run.head.recipe.rpartition("/")[2], []).append(Diagnosed(run.head, measured))
-    return found
+    return diagnosed(f"text/{folder}")
 
 
 def ratios(folder: str, training: str, multiple: int = 64) -> list[float]:
@@ -255,13 +237,10 @@ def _tried() -> Iterator[str]:
 
 
 def _speed() -> Iterator[str]:
-    record, steps = (
-        json.loads((ROOT / f"results/benchmarks/{name}.json").read_text(encoding="utf-8"))
-        for name in ("mixers", "interventions")
-    )
-    sizes, found = record["sizes"], record["ratios"]
+    speed_of, steps = record("mixers"), record("interventions")
+    sizes, found = speed_of["sizes"], speed_of["ratios"]
     yield f"width {sizes['width']}, {sizes['layers']} layers, {sizes['batch']} x {sizes['length']} tokens, forward"
-    yield f"transformers {record['transformers'].rpartition('.')[0]} without kernels"
+    yield f"transformers {speed_of['transformers'].rpartition('.')[0]} without kernels"
     names = {"mamba1": "Mamba-1", "mamba2": "Mamba-2", "gated_deltanet": "Gated DeltaNet", "deltanet": "DeltaNet",
              "gla": "GLA", "rwkv6": "RWKV-6", "lstm": "LSTM"}  # fmt: skip
     peers = {

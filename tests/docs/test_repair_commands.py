@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from lengthwise.cli.main import app
-from lengthwise.interventions.repair import FAMILIES, LEARNING_RATE, WARM_UP, repair_of
+from lengthwise.interventions.repair import LEARNING_RATE, WARM_UP, repair_of
 from lengthwise.runs.recipe import Recipe, digest_of, load_recipe
 from lengthwise.runs.repair import post_training
 from lengthwise.runs.table import Run, Table, read_table
@@ -84,39 +84,24 @@ def test_the_numbers_of_the_readme_are_of_what_post_train_does_by_default(mixer:
     assert shares == {shown["windows"].replace(" ", "")}
 
 
-def test_the_checkpoints_on_the_page_were_repaired_by_default() -> None:
-    table = read_table([ROOT / "results" / "pretrained" / "default"])
-    found = {(run.head.recipe, run.head.seed): run for run in table.runs}
-    page = (ROOT / "docs" / "pretrained.md").read_text()
+def test_the_checkpoints_of_the_page_were_repaired_by_default() -> None:
     repair = repair_of("mamba2")
-    for seed in range(2):
-        before, after = (found[name, seed] for name in ("mamba2", "mamba2.state_passing"))
-        training = after.settings["training"]
-        assert repair.settings_of("state_passing").items() <= after.settings["intervention"].items()
+    repaired = [run for run in read_table([ROOT / "results" / "pretrained" / "default"]).runs if run.head.step]
+    assert {run.head.seed for run in repaired} == {0, 1}
+    for run in repaired:
+        training, optimiser = run.settings["training"], run.settings["training"]["optimiser"]
+        assert repair.settings_of("state_passing").items() <= run.settings["intervention"].items()
         assert (training["batch_size"], training["steps"]) == (repair.batch_size, 500)
-        assert (training["optimiser"]["learning_rate"], training["optimiser"]["warm_up"]) == (LEARNING_RATE, WARM_UP)
-        inside = " | ".join(f"{in_context(run, table):.3f}" for run in (before, after))
-        beyond = " | ".join(f"{ratio(run, table):.3f}" for run in (before, after))
-        assert f"| seed {seed} | {inside} | {beyond} (" in page
+        assert (optimiser["learning_rate"], optimiser["warm_up"]) == (LEARNING_RATE, WARM_UP)
 
 
-def test_the_page_shows_the_settings_that_repair() -> None:
-    text = (ROOT / "docs" / "repair.md").read_text()
-    table = text.partition("## What repairs, by default")[2].partition("\nThe rate")[0]
-    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if "|" in line][2:]
-    assert [row[0].strip("`") for row in rows] == [*FAMILIES, "any other"]
-    for family, windows, rate, *shares in rows:
-        repair = repair_of(family.strip("`"))
-        assert (int(windows), float(rate)) == (repair.batch_size, repair.rate)
-        for name, share in zip(("state_passing", "tbptt"), shares, strict=True):
-            settings = repair.settings_of(name)
-            chance = settings.get("zero_probability", 0.0)
-            assert share == f"{settings['zero_share']:g}" + (
-                f", each other row by a chance of {chance:g}" if chance else ""
-            )
-    options = (ROOT / "docs" / "pretrained.md").read_text()
-    assert f"the peak, {LEARNING_RATE:g} by default".replace("0.003", "3e-3") in options
-    assert f"windows a step, {repair_of('mamba2').batch_size} by default" in options
+def test_the_help_says_what_repairs_by_default() -> None:
+    group: Any = get_command(app)
+    helps = {option.name: option.help for option in group.get_command(None, "post-train").params}
+    windows = [repair_of(family).batch_size for family in ("any other", "gla", "rwkv6")]
+    assert windows[1] == windows[2]
+    assert f"{windows[0]} by default, {windows[1]} for GLA and RWKV-6" in helps["batch_size"]
+    assert f"the peak; {LEARNING_RATE:g} by default" in helps["learning_rate"]
 
 
 BUDGETS = (1, 3, 10, 30)

@@ -1,3 +1,4 @@
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -108,6 +109,20 @@ def test_weights_go_back_to_what_they_were(example: ModuleType, tmp_path: Path) 
 def test_the_window_is_part_of_the_state(example: ModuleType, window: int) -> None:
     findings = check_contract(small_model(example, window), 7, length=53)
     assert not [finding for finding in findings if not finding.holds]
+
+
+def test_articles_are_split_by_their_number_and_read_as_textgenrnn_does(example: ModuleType, tmp_path: Path) -> None:
+    from articles import load_articles
+
+    (tmp_path / "textgenrnn_vocab.json").write_text(json.dumps({"<s>": 1, "a": 2, "b": 3, "\n": 4}))
+    rows = [f'{number},{"a" * number},"bé"' for number in range(1, 41)]
+    (tmp_path / "NewsArticles.csv").write_text("\n".join(["article_id,title,text", *rows]), encoding="utf-8")
+    validation, test = (load_articles(tmp_path, side) for side in ("validation", "test"))
+    sides = [validation.train, validation.validation, test.validation]
+    assert sum(len(side.starts_D) for side in sides) == 40
+    assert all((side.tokens_N[side.starts_D] == 1).all() for side in sides)
+    assert np.array_equal(sides[0].tokens_N[-3:], [4, 3, 0])
+    assert (validation.vocabulary, validation.separator) == (5, 1)
 
 
 @needs_weights

@@ -41,11 +41,11 @@ def post_train(
     context: Annotated[int | None, hf.CONTEXT] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="For hf:PATH: windows a step and process; 128 by default."),
+        typer.Option(min=1, help="For hf:PATH: windows a step and process; 128 by default, 192 for GLA and RWKV-6."),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="For hf:PATH: the peak; 3e-3 by default. That of pretraining is a good start."),
+        typer.Option(help="For hf:PATH: the peak; 0.003 by default. That of pretraining is a good start."),
     ] = None,
     accumulation: Annotated[
         int | None, typer.Option(min=1, help="For hf:PATH: parts in which the windows of a step are read.")

@@ -21,10 +21,10 @@ from lengthwise.runs.recipe import Recipe, validate_recipe
 from lengthwise.runs.repair import changed_recipe
 from lengthwise.yaml_loader import packaged
 
-_PIECES = 50
+PIECES = 50
 """Parts into which a single text is cut, because text is held out by document."""
 _LARGEST_PIECE = 65_535
-_AT_ONCE = 8
+AT_ONCE = 8
 """Windows that are read at a time where nothing is said, so that a step needs no more memory than these."""
 _SETTINGS: dict[str, Any] = packaged("lengthwise.runs", "pretrained.yaml")
 _OF_BOTH = ("task.", "evaluation.", "device=", "seeds=")
@@ -90,7 +90,7 @@ def post_trained(
     repair = repair_of(checkpoint.family)
     changes = {"training.batch_size": repair.batch_size, "training.optimiser.learning_rate": LEARNING_RATE}
     if not any(override.startswith(("training.batch_size=", "training.accumulation=")) for override in overrides):
-        changes["training.accumulation"] = repair.batch_size // _AT_ONCE
+        changes["training.accumulation"] = repair.batch_size // AT_ONCE
     return _made_from(changed_recipe(before, repair, intervention, steps, changes, overrides), checkpoint, TRAINING)
 
 
@@ -107,5 +107,5 @@ def _source(data: str) -> dict[str, Any]:
     file = Path(data).expanduser()
     files = [file] if file.is_file() else list(file.iterdir()) if file.is_dir() else []
     if len(files) == 1:
-        source["pieces"] = max(16, min(files[0].stat().st_size // _PIECES, _LARGEST_PIECE))
+        source["pieces"] = max(16, min(files[0].stat().st_size // PIECES, _LARGEST_PIECE))
     return source
