@@ -126,6 +126,12 @@ def test_the_whole_contract(family: str) -> None:
     assert all(finding.holds for finding in findings), findings
 
 
+def test_a_model_can_be_copied_after_it_was_checked() -> None:
+    model, tokens = model_of("recurrent_gemma"), tokens_of(2, 9)
+    check_library(model)
+    assert torch.equal(copy.deepcopy(model)(tokens).logits, model(tokens).logits)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_clause_of_serving_is_broken(family: str) -> None:

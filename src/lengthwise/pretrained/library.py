@@ -14,7 +14,7 @@ from textwrap import shorten
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lengthwise.errors import InputError, LengthwiseError, reason_of
 from lengthwise.evaluation.contract import Finding, check_contract, read_pieces, relative_difference, weighted_sum
@@ -84,7 +84,15 @@ def check_library(
             if clause in clauses
         ]
         model.zero_grad(set_to_none=True)
+        _without_history(model)
     return findings
+
+
+def _without_history(model: nn.Module) -> None:
+    """Cut off the history of states that the library left in its modules, which cannot be copied with it."""
+    for module in model.modules():
+        left = {name: value for name, value in vars(module).items() if isinstance(value, Tensor) and not value.is_leaf}
+        vars(module).update({name: value.detach() for name, value in left.items()})
 
 
 def require_contract(model: HuggingFaceModel, clauses: Collection[str]) -> None:
