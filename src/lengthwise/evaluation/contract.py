@@ -22,6 +22,10 @@ _Named: TypeAlias = Mapping[str, Tensor]
 """What a way of reading gave, each tensor by the words that a finding has for it."""
 
 
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4}
+"""Dtype -> the largest difference that is rounding, over the largest value of a tensor."""
+
+
 class Finding(NamedTuple):
     """One clause of the contract, measured."""
 
@@ -79,7 +83,7 @@ def check_contract(
     """
     tokens = example_of(inputs, length, batch_size, seed, next(model.parameters()))
     model.eval()
-    tolerance = 1e-9 if next(model.parameters()).dtype == torch.float64 else 1e-4
+    tolerance = TOLERANCES.get(next(model.parameters()).dtype, TOLERANCES[torch.float32])
     _refuse_other_returns(model, tokens)
     if other := _batch_elsewhere(model, tokens):
         return [Finding(_BATCH_FIRST, math.inf, tolerance, other)]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from lengthwise.errors import InputError, reason_of
 from lengthwise.evaluation.contract import (
+    TOLERANCES,
     Finding,
     Gap,
     example_of,
@@ -129,7 +130,7 @@ class _Requests:
             raise InputError(
                 f"the step cannot read tokens {list(self.rows[:1].shape)} in one call: {reason_of(error)}"
             ) from error
-        self.tolerance = {torch.float64: 1e-9, torch.float32: 1e-4}.get(logits.dtype, HALF)
+        self.tolerance = TOLERANCES.get(logits.dtype, HALF)
 
     def asked(self, clauses: Collection[str]) -> Iterator[Finding]:
         measures: dict[str, Callable[[], Gap]] = {

@@ -55,8 +55,8 @@ class Generation(Iterator[Tensor]):
             (piece,) = deque(read(self.model, self.unread, chunk, state=self.state), maxlen=1)
         except IndexError as error:
             raise InputError(
-                f"the model reads no symbol {int(self.unread.max())}, which the prompt holds or it answered with: one "
-                "that generates has the same symbols for both"
+                f"the model reads no symbol {int(self.unread.max())}, which the prompt holds or it answered with; "
+                f"one that generates has the same symbols for both ({error})"
             ) from error
         token_B = self._choose(last_logits(piece.output.logits))
         self.state, self.unread = piece.output.state, token_B[:, None]
