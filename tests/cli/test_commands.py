@@ -20,7 +20,7 @@ from lengthwise.runs.rows import read_evaluation
 from lengthwise.tasks import LANGUAGES, TASKS, get_language
 
 COMMANDS = (
-    *("train", "sweep", "evaluate", "diagnose", "post-train", "results", "report", "keep", "list"),
+    *("train", "sweep", "evaluate", "diagnose", "compare-starts", "post-train", "results", "report", "keep", "list"),
     *("show", "check", "sample", "label", "generate", "certify", "export"),
 )
 

@@ -257,6 +257,13 @@ def test_a_post_training_with_other_settings_does_not_go_on_from_one_that_was_in
     assert "exists and is not what this command makes" in refused(*mine)
 
 
+def test_ways_to_start_a_checkpoint_are_compared(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    options = ("--data", texts, "--context", 8, "--reach", 4, "--rows", 2, "--out", tmp_path / "page")
+    shown = ok("compare-starts", f"hf:{mamba2}", "--repaired", f"hf:{mamba2}", *options)
+    assert all(way in shown for way in ("whole", "reset every 8", "burn-in of 4", "carried from another"))
+    assert (tmp_path / "page" / "starts.csv").exists()
+
+
 @pytest.mark.slow
 def test_weights_keep_their_dtype(texts: Path, tmp_path: Path) -> None:
     source = checkpoint(tmp_path / "half", "mamba2", torch.bfloat16)

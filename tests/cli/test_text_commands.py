@@ -8,7 +8,7 @@ import yaml
 from calls_for_tests import call, ok, refused
 
 from lengthwise.runs.folder import RunFolder
-from lengthwise.runs.rows import read_head
+from lengthwise.runs.rows import read_evaluation, read_head
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,42 @@ def test_post_training_needs_no_labels(runs: Path) -> None:
     recipe = yaml.safe_load((runs / "small.distil" / "seed-0" / "recipe.yaml").read_text())
     assert recipe["objective"] == {"name": "distil", "burn_in": 2}
     assert RunFolder(runs / "small.distil" / "seed-0").status == "evaluated"
+
+
+def test_ways_to_start_are_compared_in_one_table(runs: Path, tmp_path: Path) -> None:
+    base = runs / "small" / "seed-0"
+    ok("post-train", base, "--steps", 1, "--set", "name=small.mended")
+    options = ("--reach", 4, "--rows", 3, "--every", 4, "--out", tmp_path / "page")
+    shown = ok("compare-starts", base, "--repaired", runs / "small.mended" / "seed-0", *options)
+    for way in ("whole", "reset every 4", "burn-in of 4", "carried from another"):
+        assert way in shown
+    ways = [line.split("  ")[1:] for line in shown.splitlines() if " x " in line]
+    assert len(ways) == 5
+    assert "Ways to start" in (tmp_path / "page" / "index.html").read_text()
+    # The parameters are those of the run, although no step was taken.
+    measured = read_evaluation(next(runs.glob("small.starts-*/seed-0/evaluation.jsonl")))[1]
+    found = {
+        row.axes["contexts"]: row.value for row in measured if row.axes.get("way") == "whole" and "contexts" in row.axes
+    }
+    ok("evaluate", base)
+    losses = [row for row in read_evaluation(base / "evaluation.jsonl")[1] if row.metric == "loss"]
+    octave = [row for row in losses if row.axes["start"] >= 16 and row.axes["end"] <= 32]
+    mean = sum(row.value * (row.axes["end"] - row.axes["start"]) for row in octave) / 16
+    assert found[4] == pytest.approx(mean, rel=0.2)
+    assert "go with hf:PATH" in refused("compare-starts", base, "--context", 9)
+    assert "starts.every needs windows of 99" in refused("compare-starts", base, "--reach", 2, "--every", 99)
+
+
+def test_a_run_without_steps_that_starts_from_another_has_its_parameters(runs: Path) -> None:
+    again = yaml.safe_load((runs / "small" / "seed-0" / "recipe.yaml").read_text())
+    again |= {"name": "small_again", "start": "small", "training": again["training"] | {"steps": 0}}
+    again.pop("content", None)
+    path = runs.parent / "again.yaml"
+    path.write_text(yaml.safe_dump(again))
+    ok("train", path, "--runs", runs)
+    ok("evaluate", runs / "small" / "seed-0", runs / "small_again" / "seed-0")
+    rows = [read_evaluation(runs / name / "seed-0" / "evaluation.jsonl")[1] for name in ("small", "small_again")]
+    assert rows[0] == rows[1]
 
 
 def test_post_training_tells_paths_as_they_were_given(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

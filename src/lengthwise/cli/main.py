@@ -27,6 +27,7 @@ COMMANDS: Registry = Registry(
         "certify": "lengthwise.certificates.commands:certify",
         "export": "lengthwise.certificates.commands:export",
         "diagnose": "lengthwise.cli.diagnose:diagnose",
+        "compare-starts": "lengthwise.cli.compare_starts:compare_starts",
         "post-train": "lengthwise.cli.post_train:post_train",
         "generate": "lengthwise.cli.generate:generate",
         "results": "lengthwise.cli.results:results",

@@ -18,6 +18,7 @@ DIAGNOSTICS: Registry = Registry(
         "floors": "lengthwise.evaluation.floors:Floors",
         "perplexity": "lengthwise.evaluation.beyond:Perplexity",
         "remembrance": "lengthwise.evaluation.beyond:EffectiveRemembrance",
+        "starts": "lengthwise.evaluation.starts:Starts",
         "state_statistics": "lengthwise.evaluation.beyond:StateStatistics",
     },
     # What else stands where their sections do.

@@ -41,17 +41,17 @@ _WINDOWS = 512
 _Axes: TypeAlias = dict[str, Axis]
 
 
-class _Beyond(Diagnostic):
+class Beyond(Diagnostic):
     """A measurement of long held-out sequences, for models that carry a state."""
 
     def check(self, model: StringModel, task: Task) -> None:
         """Refuse a model without a state, and a task without long sequences or a length of training."""
         with_state(model, "a diagnosis beyond the training length")
         require(task, HeldOut, "a diagnosis beyond the training length")
-        _context(task)
+        context_of(task)
 
 
-class Perplexity(_Beyond):
+class Perplexity(Beyond):
     """Loss by position up to many times the training length T: ``loss`` in nats, or ``error_by_position`` of values.
 
     Also as ``ratio``: perplexity of an octave beyond T over that of the same symbols read near the end of a context. Of
@@ -72,9 +72,9 @@ class Perplexity(_Beyond):
 
     def measure(self, model: StringModel, task: Task, seed: int) -> Iterator[Row]:
         """Yield the loss by position, then ``ratio`` by octave."""
-        own, context = with_state(model, "loss by position"), _context(task)
+        own, context = with_state(model, "loss by position"), context_of(task)
         length = self.reach * context
-        inputs, targets = _held_out(own, task, self.rows, length)
+        inputs, targets = held_out_of(own, task, self.rows, length)
         losses = self._losses(own, task, inputs, targets)
         half = student_quantile(0.975, self.rows - 1)
         for place in losses.by_position(log_edges(length, self.bins)):
@@ -96,27 +96,27 @@ class Perplexity(_Beyond):
         if not isinstance(task.outputs, Tokens):
             return None
         held_out = require(task, HeldOut, "a diagnosis beyond the training length")
-        found = held_out.held_out(self.rows, self.reach * _context(task))
+        found = held_out.held_out(self.rows, self.reach * context_of(task))
         return None if isinstance(found, Batch) else unigram_loss(torch.from_numpy(found))
 
     def curve(self, model: StringModel, task: Task, seed: int) -> dict[str, float]:
         """Return the mean loss of the octaves that end at T, 4 T, 16 T and so on, as ``<loss>_<last position>``."""
-        own, context = with_state(model, "loss by position"), _context(task)
+        own, context = with_state(model, "loss by position"), context_of(task)
         length = self.reach * context
-        losses = self._losses(own, task, *_held_out(own, task, self.curve_rows, length))
+        losses = self._losses(own, task, *held_out_of(own, task, self.curve_rows, length))
         octaves = losses.by_position(octave_edges(length, context))
         name = _name(task)
         return {f"{name}_{octave.end}": math.fsum(octave.row_means) / len(octave.row_means) for octave in octaves[::2]}
 
     def _losses(self, model: SequenceModel, task: Task, inputs: Tensor, targets: Tensor) -> RowLosses:
         length, rows = inputs.shape[1], len(inputs)
-        edges = sorted({*log_edges(length, self.bins), *octave_edges(length, _context(task))})
+        edges = sorted({*log_edges(length, self.bins), *octave_edges(length, context_of(task))})
         return row_losses(
             model, inputs, edges, targets=targets, outputs=task.outputs, chunk=self.chunk, batch_size=rows
         )
 
 
-class EffectiveRemembrance(_Beyond):
+class EffectiveRemembrance(Beyond):
     """How far the next prediction moves when the first symbols are dropped, as ``remembrance`` by start."""
 
     name: ClassVar[str] = "remembrance"
@@ -131,8 +131,8 @@ class EffectiveRemembrance(_Beyond):
         """Yield a row a start."""
         if not self.starts:
             return
-        own, length = with_state(model, "effective remembrance"), self.reach * _context(task)
-        inputs, _ = _held_out(own, task, self.rows, length)
+        own, length = with_state(model, "effective remembrance"), self.reach * context_of(task)
+        inputs, _ = held_out_of(own, task, self.rows, length)
         half = student_quantile(0.975, self.rows - 1)
         # Of values that are no probabilities the distance is relative, and may be above 1.
         most = math.inf if getattr(task.outputs, "loss", "") not in ("", "binary_cross_entropy") else 1.0
@@ -143,7 +143,7 @@ class EffectiveRemembrance(_Beyond):
             yield _row(task, "remembrance", found.value, ends, found.rows, {"start": found.start, "end": length})
 
 
-class StateStatistics(_Beyond):
+class StateStatistics(Beyond):
     """Standard deviation, mean and largest value of the recurrent state by position, as ``state_*``, by entry and head.
 
     A model without a recurrent state has none.
@@ -164,8 +164,8 @@ class StateStatistics(_Beyond):
         own = with_state(model, "state statistics")
         if not self.rows or not recurrent_entries(initial_start(own, 1)):
             return
-        length = self.reach * _context(task)
-        inputs, _ = _held_out(own, task, self.rows, length)
+        length = self.reach * context_of(task)
+        inputs, _ = held_out_of(own, task, self.rows, length)
         for found in state_statistics(own, inputs, log_edges(length, self.bins)[1:], chunk=self.chunk):
             axes: _Axes = {"start": 0, "end": found.position}
             if found.entry:
@@ -175,13 +175,18 @@ class StateStatistics(_Beyond):
                 yield Row(task=task.label, metric=metric, value=value, samples=self.rows, axes=axes)
 
 
-def _context(task: Task) -> int:
+def context_of(task: Task) -> int:
+    """Return the length of training, beyond which something is measured.
+
+    Raises:
+        InputError: the task says none.
+    """
     if (context := task.training_length) is None:
         raise InputError(f"{task.label} says no length of training, beyond which something could be measured")
     return context
 
 
-def _held_out(model: SequenceModel, task: Task, rows: int, length: int) -> tuple[Tensor, Tensor]:
+def held_out_of(model: SequenceModel, task: Task, rows: int, length: int) -> tuple[Tensor, Tensor]:
     """Return what is read, [B, T] or [B, T, F], and what is asked after each of it."""
     found = require(task, HeldOut, "a diagnosis beyond the training length").held_out(rows, length)
     if isinstance(found, Batch):

@@ -20,6 +20,7 @@ from lengthwise.models.answers import answer_losses, space_of
 from lengthwise.models.base import Piece, SequenceModel, read
 from lengthwise.models.reading import check_tokens, non_finite_entry
 from lengthwise.spaces import Space, Tokens
+from lengthwise.state import State
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,7 @@ def row_losses(
     outputs: Space | None = None,
     chunk: int = 512,
     batch_size: int = 8,
+    state: State | None = None,
 ) -> RowLosses:
     """Read rows once and sum the loss of each in each bin.
 
@@ -233,6 +235,7 @@ def row_losses(
         outputs: as in `position_losses`.
         chunk: as in `position_losses`.
         batch_size: as in `position_losses`.
+        state: of B rows, that they start from; the initial one by default.
 
     Raises:
         InputError: as in `position_losses`, or the edges are not increasing integers within the rows.
@@ -241,8 +244,11 @@ def row_losses(
     inputs, asked = _pair(tokens_BS, targets)
     _check_bins(inputs, edges, batch_size)
     model.eval()
-    groups = zip(inputs.split(batch_size), asked.split(batch_size), strict=True)
-    return RowLosses(tuple(edges), torch.cat([_sums(model, *rows, outputs, edges, chunk) for rows in groups]))
+    sums = list[Tensor]()
+    for rows in torch.arange(len(inputs)).split(batch_size):
+        start = None if state is None else state.rows(rows.tolist())
+        sums.append(_sums(model, inputs[rows], asked[rows], outputs, edges, chunk, start))
+    return RowLosses(tuple(edges), torch.cat(sums))
 
 
 @torch.no_grad()
@@ -255,12 +261,13 @@ def restarted_losses(
     targets: Tensor | None = None,
     outputs: Space | None = None,
     batch_size: int = 8,
+    burn_in: int | None = None,
 ) -> RowLosses:
     """Sum the loss of the same symbols, each read at places T/2 + 1 to T of a window that starts anew.
 
     Windows of T symbols begin every T/2 and start from the initial state; the second half of each counts. So every
     symbol beyond the first T/2 is read once, as in training near the end of the context. Against `row_losses` on the
-    same edges only the state differs, not the text.
+    same edges only the state differs, not the text. With another burn-in N windows begin every T - N.
 
     Args:
         model: as in `position_losses`.
@@ -270,6 +277,8 @@ def restarted_losses(
         targets: as in `position_losses`.
         outputs: as in `position_losses`.
         batch_size: rows times windows read at a time; changes memory and speed only.
+        burn_in: symbols at the start of a window that do not count, less than T; those of the row's first window do
+            where edges ask for them. T/2 by default.
 
     Raises:
         InputError: as in `row_losses`, or an edge is before T/2 or the rows are shorter than a window.
@@ -277,8 +286,10 @@ def restarted_losses(
     """
     inputs, asked = _pair(tokens_BS, targets)
     _check_bins(inputs, edges, batch_size)
-    half, length = context // 2, inputs.shape[1]
-    if not 2 <= context <= length or edges[0] < half:
+    half, length = context // 2 if burn_in is None else burn_in, inputs.shape[1]
+    if burn_in is not None and not 0 <= burn_in < context:
+        raise InputError(f"a burn-in of {burn_in} leaves nothing of windows of {context}")
+    if not 2 <= context <= length or (burn_in is None and edges[0] < half):
         raise InputError(
             f"windows of {context} in rows of {length} positions read each symbol from place {half + 1} on: "
             f"edges start at {half} or later, not {edges[0]}"
@@ -287,7 +298,7 @@ def restarted_losses(
     sums_BN = torch.zeros(len(inputs), len(edges) - 1, dtype=torch.float64)
     begins = [*range(0, length - context, context - half), length - context]
     together = max(1, batch_size // len(inputs))
-    read_to = half
+    read_to = min(half, edges[0])
     for some in (begins[i : i + together] for i in range(0, len(begins), together)):
         # Windows first, then rows, of inputs as of what is asked after them.
         windows = [torch.cat([every[:, begin : begin + context] for begin in some]) for every in (inputs, asked)]
@@ -332,11 +343,17 @@ def _check_bins(inputs: Tensor, edges: Sequence[int], batch_size: int) -> None:
 
 
 def _sums(
-    model: SequenceModel, inputs: Tensor, targets: Tensor, outputs: Space | None, edges: Sequence[int], chunk: int
+    model: SequenceModel,
+    inputs: Tensor,
+    targets: Tensor,
+    outputs: Space | None,
+    edges: Sequence[int],
+    chunk: int,
+    state: State | None = None,
 ) -> Tensor:
     sums_BN = torch.zeros(len(inputs), len(edges) - 1, dtype=torch.float64)
     ends_N = torch.tensor(edges[1:])
-    for piece in read(model, inputs[:, : edges[-1]], chunk):
+    for piece in read(model, inputs[:, : edges[-1]], chunk, state=state):
         losses_BT = _losses(piece, inputs, targets[:, piece.begin : piece.end], outputs)
         if not bool(losses_BT.isfinite().all()):
             raise _not_finite(model, inputs, piece, losses_BT)

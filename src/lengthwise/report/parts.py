@@ -48,6 +48,7 @@ SECTIONS: Registry = Registry(
         "accuracy": "lengthwise.report.sections.accuracy:Accuracy",
         "certificates": "lengthwise.certificates.section:Certificates",
         "perplexity": "lengthwise.report.sections.perplexity:Perplexity",
+        "starts": "lengthwise.report.sections.starts:Starts",
         "remembrance": "lengthwise.report.sections.by_position:Remembrance",
         "state": "lengthwise.report.sections.by_position:State",
         "sweeps": "lengthwise.report.sections.sweeps:Sweeps",

@@ -41,6 +41,37 @@ def post_training(base: Recipe, seed: int, intervention: str, steps: int, overri
     return changed_recipe(base, repair, intervention, steps, changes, overrides)
 
 
+def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe that measures the run of another in one more way, without a step.
+
+    Its name ends with a digest, so that measurements with other settings lie beside each other.
+
+    Args:
+        base: the recipe of the trained run.
+        seed: of the trained run.
+        evaluation: the name of a diagnostic.
+        overrides: ``path=value`` each, such as ``evaluation.starts.reach=16``.
+
+    Raises:
+        InputError: the settings are wrong.
+    """
+    settings = {key: value for key, value in base.settings().items() if key != "content"}
+    # What a task is measured with by default is measured in any case, as the run was.
+    usual = {name: section for name, section in settings["evaluation"].items() if name in base.task.diagnostics}
+    settings |= {
+        "name": f"{base.name}.{evaluation}",
+        "makes": f"{evaluation} of {base.name}",
+        # A run without steps has the parameters that its model is built with.
+        "start": base.name if base.training.steps or base.start else None,
+        "seeds": [seed],
+        "intervention": {"name": "zero"},
+        "evaluation": usual | {evaluation: {}},
+    }
+    changed = apply_overrides(settings, [("training.steps", 0), *overrides])
+    recipe = validate_recipe(changed, " ".join([f"{evaluation} of {base.name}", *overrides]))
+    return recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}"})
+
+
 def changed_recipe(
     base: Recipe, repair: Repair, intervention: str, steps: int, changes: Mapping[str, Any], overrides: Sequence[str]
 ) -> Recipe:

@@ -81,7 +81,7 @@ def train_run(
         _record_environment(run, count_parameters(trainer.model), seed)
         if start and not run.checkpoint.exists():
             start_from_run(recipe, seed, trainer, start)
-        _resume(run, trainer)
+        _resume(run, trainer, recipe)
         tracked = Tracked(recipe.training.trackers, folder, f"{recipe.name}/seed-{seed}", recipe.settings())
         processes.wait()
 
@@ -116,7 +116,7 @@ def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool],
         return Outcome.NOTHING_TO_DO
     trainer = build_trainer(recipe, seed, processes)
     processes.wait()
-    if recipe.training.steps:
+    if _has_checkpoint(recipe):
         _restore(run, trainer)
     return _train(trainer, stop, trainer.train_step, trainer.state)
 
@@ -337,12 +337,17 @@ def _record_environment(run: RunFolder, parameters: int, seed: int) -> None:
 def _loaded(run: RunFolder, recipe: Recipe, seed: int) -> Trainer:
     """Return the trainer of a run at its last checkpoint."""
     trainer = build_trainer(recipe.sealed(), seed)
-    if recipe.training.steps:
+    if _has_checkpoint(recipe):
         _restore(run, trainer)
     return trainer
 
 
-def _resume(run: RunFolder, trainer: Trainer) -> None:
+def _has_checkpoint(recipe: Recipe) -> bool:
+    """Return whether the parameters are those of a file, and not those that the recipe's model is built with."""
+    return bool(recipe.training.steps or recipe.start)
+
+
+def _resume(run: RunFolder, trainer: Trainer, recipe: Recipe) -> None:
     """Put a trainer where the checkpoint is, at first that of step 0, and cut the metrics back to that step."""
     if run.checkpoint.exists():
         then = int(str(load_checkpoint(run.checkpoint)[1].get("processes", 1)))
@@ -352,7 +357,7 @@ def _resume(run: RunFolder, trainer: Trainer) -> None:
                 f"torchrun --nproc_per_node {then} goes on with it"
             )
         _restore(run, trainer)
-    elif trainer.config.steps:
+    elif _has_checkpoint(recipe):
         save_checkpoint(run.checkpoint, *trainer.state())
     kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
     text = "".join(f"{json.dumps(row)}\n" for row in kept)
