@@ -14,6 +14,7 @@ import said_language_models
 import said_listops
 import said_one_label
 import said_pretrained
+import said_pretrained_own
 import said_readme
 import said_repair
 from measured import ROOT
@@ -30,6 +31,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/listops.md": said_listops.sentences,
     "docs/one_label.md": said_one_label.sentences,
     "docs/pretrained.md": said_pretrained.sentences,
+    "docs/pretrained_own.md": said_pretrained_own.sentences,
     "docs/repair.md": said_repair.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
@@ -70,11 +72,11 @@ def rewritten(page: str, sentence: str) -> str | None:
 
 _NAMES = (
     r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d(, \d)*( and \d)?|"
-    r"Qwen3|S5|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
+    r"Qwen3|S5|h5py|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
 )
 """Languages, models and types whose names have numbers."""
-_SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>"
-"""Programs, pictures, citations and where links lead."""
+_SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>|--8<-- \"[^\"]*\""
+"""Programs, pictures, citations, files that are put in, and where links lead."""
 _CITED = r"[A-Z]\w+ (?:19|20)\d\d\b|\((?:19|20)\d\d, \)"
 """Authors and the year, and a year where the link that followed was taken out."""
 _TRIAL = re.compile(r"\btrials?\b|not in\W+(results)?\b", re.IGNORECASE)
