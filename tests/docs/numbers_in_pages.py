@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 import said_baselines
 import said_certificates
 import said_classification
+import said_diagnostics
 import said_findings
 import said_forecast
 import said_groups
 import said_language_models
+import said_languages
 import said_listops
 import said_one_label
 import said_pretrained
 import said_pretrained_own
 import said_readme
 import said_repair
+import said_training
 from measured import ROOT
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
@@ -24,15 +27,18 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/baselines.md": said_baselines.sentences,
     "docs/certificates.md": said_certificates.sentences,
     "docs/classification.md": said_classification.sentences,
+    "docs/diagnostics.md": said_diagnostics.sentences,
     "docs/findings.md": said_findings.sentences,
     "docs/forecast.md": said_forecast.sentences,
     "docs/groups.md": said_groups.sentences,
     "docs/language_models.md": said_language_models.sentences,
+    "docs/languages.md": said_languages.sentences,
     "docs/listops.md": said_listops.sentences,
     "docs/one_label.md": said_one_label.sentences,
     "docs/pretrained.md": said_pretrained.sentences,
     "docs/pretrained_own.md": said_pretrained_own.sentences,
     "docs/repair.md": said_repair.sentences,
+    "docs/training.md": said_training.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
 

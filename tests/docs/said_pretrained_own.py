@@ -67,9 +67,9 @@ def _why() -> Iterator[str]:
     found = _counters()
     anew, carried = found["in_windows"], found["carried"]
     above = anew["score_of_the_last_above_the_one_before"]
-    yield (
-        f"the score of the last place is {above:.1f} above that of the one before, and they get {anew['weight_of_the_last']:.2f} and {anew['weight_of_the_one_before']:.2f} of the weight"
-    )
+    yield f"the score of the last place is {above:.1f} above that of the one before"
+    weights = [f"{anew[f'weight_of_the_{place}']:.2f}" for place in ("last", "one_before")]
+    yield f"and they get {weights[0]} and {weights[1]} of the weight"
     cells = [f"{row['largest_cell']:.0f} after {row['characters']:,}" for row in carried]
     (score,) = {f"{row['score']:.0f}" for row in carried[1:]}
     yield (

@@ -1,6 +1,5 @@
 import doctest
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,17 +155,6 @@ def test_misspelt_names_are_answered_with_the_nearest():
 
 def test_a_language_is_built_once():
     assert get_language("dyck_4") is get_language("dyck_4")
-
-
-def test_the_documentation_states_the_measured_sizes():
-    page = (Path(__file__).parents[2] / "docs" / "languages.md").read_text(encoding="utf-8")
-    for name in LANGUAGES:
-        language = get_language(name)
-        automaton = language.automaton
-        sizes = (
-            f"{language.vocabulary} | {language.classes} | {automaton.states} | {automaton.transition_monoid().size}"
-        )
-        assert f"| `{name}` | {sizes} | {language.rule} |" in page
 
 
 @pytest.mark.parametrize(
