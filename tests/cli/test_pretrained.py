@@ -257,6 +257,30 @@ def test_a_post_training_with_other_settings_does_not_go_on_from_one_that_was_in
     assert "exists and is not what this command makes" in refused(*mine)
 
 
+def test_a_checkpoint_is_measured_on_another_text_before_and_after(mamba2: Path, texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("a log in a fog sat on a mat. " * 300)
+    out, other = tmp_path / "out", tmp_path / "other.txt"
+    command = (
+        "post-train",
+        f"hf:{mamba2}",
+        "--data",
+        texts,
+        "--out",
+        out,
+        "--steps",
+        2,
+        *TRAINED,
+        "--also-measure",
+        other,
+    )
+    shown = ok(*command)
+    assert shown.partition(f"on {other}:")[2].count("perplexity within T") == 1
+    assert len([*out.glob("lengthwise/*.perplexity-*/seed-0/evaluation.jsonl")]) == 2
+    again = ok(*command)
+    assert "finished before" in again
+    assert again.partition(f"on {other}:")[2].count("perplexity within T") == 1
+
+
 def test_ways_to_start_a_checkpoint_are_compared(mamba2: Path, texts: Path, tmp_path: Path) -> None:
     options = ("--data", texts, "--context", 8, "--reach", 4, "--rows", 2, "--out", tmp_path / "page")
     shown = ok("compare-starts", f"hf:{mamba2}", "--repaired", f"hf:{mamba2}", *options)

@@ -96,6 +96,33 @@ def test_ways_to_start_are_compared_in_one_table(runs: Path, tmp_path: Path) -> 
     assert "starts.every needs windows of 99" in refused("compare-starts", base, "--reach", 2, "--every", 99)
 
 
+def test_post_training_is_measured_on_another_text_before_and_after(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("a dog and a log and a fog sat on a mat. " * 60)
+    base = runs / "small" / "seed-0"
+    command = (
+        "post-train",
+        base,
+        "--steps",
+        2,
+        "--set",
+        "name=small.elsewhere",
+        "--also-measure",
+        tmp_path / "other.txt",
+    )
+    shown = ok(*command)
+    own, other = shown.split(f"on {tmp_path / 'other.txt'}:")
+    assert own.count("perplexity within T") == other.count("perplexity within T") == 1
+    losses = []
+    for name in ("small", "small.elsewhere"):
+        (path,) = runs.glob(f"{name}.perplexity-*/seed-0/evaluation.jsonl")
+        losses.append([row.value for row in read_evaluation(path)[1] if row.metric == "loss"])
+    here = [row.value for row in read_evaluation(base / "evaluation.jsonl")[1] if row.metric == "loss"]
+    assert losses[0] != losses[1]
+    assert here != losses[0]
+    assert "finished before" in ok(*command)
+    assert "nowhere" in refused(*command[:-1], tmp_path / "nowhere")
+
+
 def test_a_run_without_steps_that_starts_from_another_has_its_parameters(runs: Path) -> None:
     again = yaml.safe_load((runs / "small" / "seed-0" / "recipe.yaml").read_text())
     again |= {"name": "small_again", "start": "small", "training": again["training"] | {"steps": 0}}

@@ -10,18 +10,10 @@ import typer
 from lengthwise.cli import pretrained as hf
 from lengthwise.cli.arguments import SET
 from lengthwise.cli.completion import complete_run
-from lengthwise.cli.evaluate import measure
 from lengthwise.cli.progress import print_drawn, say
 
 if TYPE_CHECKING:
     from lengthwise.runs.folder import RunFolder
-
-
-_LEFT_OUT = {
-    "remembrance": "evaluation.remembrance.starts=0",
-    "state_statistics": "evaluation.state_statistics.rows=0",
-}
-"""What tasks are measured with by default and is not asked for here."""
 
 
 def compare_starts(
@@ -77,17 +69,17 @@ def compare_starts(
 
 def _measured(target: Path, options: dict[str, Any], overrides: list[str], out: Path) -> RunFolder:
     """Return a run without steps in which the ways to start were measured."""
-    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.folder import RunFolder
     from lengthwise.runs.pretrained import measured, overrides_of
-    from lengthwise.runs.repair import measured_otherwise, runs_folder
-    from lengthwise.runs.run import read_run, train_run
+    from lengthwise.runs.repair import LEFT_OUT, measured_otherwise, runs_folder
+    from lengthwise.runs.run import read_run
 
     if (folder := hf.folder_of(target)) is not None:
         checkpoint = hf.open_checkpoint(folder, options)
         shared = [one for one in overrides_of(options) if not one.startswith("evaluation.")]
         shared += [f"evaluation.perplexity.{name}={options[name]}" for name in ("reach", "rows") if name in options]
         recipe = measured(
-            checkpoint, options["data"], [*shared, *_LEFT_OUT.values(), "evaluation.starts.rows=32", *overrides]
+            checkpoint, options["data"], [*shared, *LEFT_OUT.values(), "evaluation.starts.rows=32", *overrides]
         )
         recipe = recipe.model_copy(update={"name": f"{recipe.name}.starts-{recipe.digest()[:8]}"})
         return hf.diagnose_checkpoint(recipe, out / "runs", again=True)
@@ -95,9 +87,6 @@ def _measured(target: Path, options: dict[str, Any], overrides: list[str], out: 
     hf.refuse_options(options, {"model", "repaired", "every", "burn_in", "out", "reach", "rows", "set_"}, purpose)
     run = RunFolder(target)
     base, seed = read_run(run)
-    left_out = [_LEFT_OUT[name] for name in _LEFT_OUT if name in base.task.diagnostics]
+    left_out = [LEFT_OUT[name] for name in LEFT_OUT if name in base.task.diagnostics]
     recipe = measured_otherwise(base, seed, "starts", [*left_out, *overrides])
-    after = RunFolder(run_path(runs_folder(target, base, seed), recipe.name, seed))
-    train_run(recipe, seed, after.path)
-    say(f"{target}: {measure(after, again=True, recipe=recipe)}")
-    return after
+    return hf.measure_without_steps(recipe, runs_folder(target, base, seed))

@@ -59,6 +59,13 @@ def post_train(
             help="For hf:PATH: keep what the backward pass needs of so many tokens at a time, compute the rest again.",
         ),
     ] = None,
+    also_measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Another text, on which a language model is measured before and after as well: what it forgot.",
+        ),
+    ] = None,
     reach: Annotated[int | None, hf.REACH] = None,
     rows: Annotated[int | None, hf.ROWS] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="For hf:PATH: of windows and chance; 0 by default.")] = None,
@@ -75,15 +82,15 @@ def post_train(
     overrides = set_ or []
     if (folder := hf.folder_of(run)) is None:
         purpose = "these options go with hf:PATH; a run gets a new one beside it, whose settings --set changes"
-        hf.refuse_options(options, {"run", "intervention", "steps", "set_"}, purpose)
-        _post_train_run(run, intervention, steps, overrides)
+        hf.refuse_options(options, {"run", "intervention", "steps", "set_", "also_measure"}, purpose)
+        _post_train_run(run, intervention, steps, overrides, also_measure)
     elif out is None:
         raise InputError(f"hf:{folder} needs --out DIR, where the post-trained checkpoint is written")
     else:
         hf.post_train_checkpoint(hf.open_checkpoint(folder, options), options, overrides, out)
 
 
-def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str]) -> None:
+def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[str], elsewhere: str | None) -> None:
     from lengthwise.runs.folder import RunFolder, run_path
     from lengthwise.runs.repair import post_training, runs_folder
     from lengthwise.runs.run import read_run
@@ -92,8 +99,13 @@ def _post_train_run(run: Path, intervention: str, steps: int, overrides: list[st
     base, seed = read_run(before)
     recipe = post_training(base, seed, intervention, steps, overrides)
     root = runs_folder(run, base, seed)
+    also = [] if elsewhere is None else [hf.elsewhere(each, seed, elsewhere) for each in (base, recipe)]
+    # The model as it was, before the work: a text that will not do is told at once.
+    others = [hf.measure_without_steps(each, root) for each in also[:1]]
     after = RunFolder(run_path(root, recipe.name, seed))
     train_seed(recipe, seed, root)
     for folder in (before, after):
         measure(folder)
     hf.say_difference(before, after)
+    if elsewhere is not None:
+        hf.say_elsewhere(elsewhere, [*others, *(hf.measure_without_steps(each, root) for each in also[1:])])

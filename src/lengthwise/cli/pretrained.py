@@ -94,6 +94,31 @@ def diagnose_checkpoint(recipe: Recipe, root: Path, *, again: bool) -> RunFolder
     return folder
 
 
+def elsewhere(recipe: Recipe, seed: int, data: str) -> Recipe:
+    """Return the recipe that measures the run of another on another text."""
+    from lengthwise.runs.pretrained import source_of
+    from lengthwise.runs.repair import on_another_text
+
+    return on_another_text(recipe, seed, source_of(data))
+
+
+def measure_without_steps(recipe: Recipe, root: Path) -> RunFolder:
+    """Measure what a recipe without steps starts from, unless that was done, and return the run."""
+    from lengthwise.runs.folder import RunFolder, run_path
+    from lengthwise.runs.run import train_run
+
+    folder = RunFolder(run_path(root, recipe.name, recipe.seeds[0]))
+    train_run(recipe, recipe.seeds[0], folder.path)
+    measure(folder, recipe=recipe)
+    return folder
+
+
+def say_elsewhere(data: str, runs: Sequence[RunFolder]) -> None:
+    """Print what post-training changed on another text."""
+    say(f"on {data}:")
+    say_difference(*runs)
+
+
 def post_train_checkpoint(
     checkpoint: Checkpoint, options: Mapping[str, Any], overrides: Sequence[str], out: Path
 ) -> None:
@@ -111,9 +136,11 @@ def post_train_checkpoint(
     changes = [*overrides_of(options), *overrides]
     before = measured(checkpoint, options["data"], shared_overrides(changes), TRAINING)
     recipe = post_trained(checkpoint, before, options["intervention"], options["steps"], changes)
-    if _finished_before(out, recipe, before):
+    seed, other = recipe.seeds[0], options.get("also_measure")
+    also = [] if other is None else [elsewhere(each, seed, other) for each in (before, recipe)]
+    if _finished_before(out, recipe, before, also, str(other)):
         return
-    partial, seed = _partial_of(out, checkpoint.path, [before, recipe], "replace" in options), recipe.seeds[0]
+    partial = _partial_of(out, checkpoint.path, [before, recipe, *also], "replace" in options)
     unread = checkpoint.unread
     after = RunFolder(run_path(partial / RUNS, recipe.name, seed))
     with processes_here(recipe.device) as processes:
@@ -122,12 +149,18 @@ def post_train_checkpoint(
                 train_run(recipe, seed, after.path, stop=stop, processes=processes)
             return
         first = diagnose_checkpoint(before, partial / RUNS, again=False)
+        # The model as it was, before the work: a text that will not do is told at once.
+        others = [measure_without_steps(each, partial / RUNS) for each in also[:1]]
         train_seed(recipe, seed, partial / RUNS, processes)
     measure(after, recipe=recipe)
+    others += [measure_without_steps(each, partial / RUNS) for each in also[1:]]
     _write(checkpoint, _card(checkpoint, recipe, first, after, unread), after, partial)
     move_into_place(partial, out, replace="replace" in options)
     say(f"the checkpoint: {checkpoint.format.call_for(out)}")
-    say_difference(*(RunFolder(out / run.path.relative_to(partial)) for run in (first, after)))
+    placed = [RunFolder(out / run.path.relative_to(partial)) for run in (first, after, *others)]
+    say_difference(*placed[:2])
+    if other is not None:
+        say_elsewhere(other, placed[2:])
 
 
 def say_difference(before: RunFolder, after: RunFolder) -> None:
@@ -141,16 +174,19 @@ def say_difference(before: RunFolder, after: RunFolder) -> None:
     say(f"the charts: lengthwise {'diagnose' if by_position else 'report'} {before.path} {after.path}")
 
 
-def _finished_before(out: Path, recipe: Recipe, before: Recipe) -> bool:
+def _finished_before(out: Path, recipe: Recipe, before: Recipe, also: Sequence[Recipe], other: str) -> bool:
     """Say what is there already where the same command made it."""
     from lengthwise.runs.folder import RunFolder, run_path
     from lengthwise.runs.run import differing
 
-    first, after = (RunFolder(run_path(out / RUNS, each.name, each.seeds[0])) for each in (before, recipe))
-    if not (first.evaluation.exists() and after.evaluation.exists()) or differing(after, recipe, recipe.seeds[0]):
+    runs = [RunFolder(run_path(out / RUNS, each.name, each.seeds[0])) for each in (before, recipe, *also)]
+    first, after = runs[:2]
+    if not all(run.evaluation.exists() for run in runs) or differing(after, recipe, recipe.seeds[0]):
         return False
     say(f"{out}: finished before; nothing to do")
     say_difference(first, after)
+    if also:
+        say_elsewhere(other, runs[2:])
     return True
 
 

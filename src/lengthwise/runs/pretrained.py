@@ -57,7 +57,7 @@ def measured(
         InputError: its tokenizer is missing, or settings are wrong.
     """
     said = {name for name in ("tokenizer", "separator") if any(o.startswith(f"task.text.{name}=") for o in overrides)}
-    text: dict[str, Any] = {"source": _source(data)}
+    text: dict[str, Any] = {"source": source_of(data)}
     if "tokenizer" not in said:
         text["tokenizer"] = str(checkpoint.tokenizer)
         text["separator"] = None if "separator" in said else checkpoint.separator
@@ -100,7 +100,8 @@ def _made_from(recipe: Recipe, checkpoint: Checkpoint, clauses: Collection[str])
     return recipe.model_copy(update={"model": recipe.model.made_from(checkpoint, clauses)})
 
 
-def _source(data: str) -> dict[str, Any]:
+def source_of(data: str) -> dict[str, Any]:
+    """Return the settings of the source of a text: ``stdlib``, or a folder, file or pattern of files."""
     if data == "stdlib":
         return {"name": "stdlib", "tests": False}
     source: dict[str, Any] = {"name": "files", "paths": [data]}

@@ -9,7 +9,7 @@ from typing import Any
 from lengthwise.errors import InputError
 from lengthwise.interventions.repair import WARM_UP, Repair, repair_of
 from lengthwise.runs.folder import run_path
-from lengthwise.runs.overrides import apply_overrides
+from lengthwise.runs.overrides import Change, apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
 
 
@@ -41,8 +41,8 @@ def post_training(base: Recipe, seed: int, intervention: str, steps: int, overri
     return changed_recipe(base, repair, intervention, steps, changes, overrides)
 
 
-def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the recipe that measures the run of another in one more way, without a step.
+def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequence[Change] = ()) -> Recipe:
+    """Return the recipe that measures the run of another in one more way, or on another text, without a step.
 
     Its name ends with a digest, so that measurements with other settings lie beside each other.
 
@@ -50,7 +50,7 @@ def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequ
         base: the recipe of the trained run.
         seed: of the trained run.
         evaluation: the name of a diagnostic.
-        overrides: ``path=value`` each, such as ``evaluation.starts.reach=16``.
+        overrides: ``path=value`` each, such as ``evaluation.starts.reach=16``, or path and value.
 
     Raises:
         InputError: the settings are wrong.
@@ -65,11 +65,37 @@ def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequ
         "start": base.name if base.training.steps or base.start else None,
         "seeds": [seed],
         "intervention": {"name": "zero"},
-        "evaluation": usual | {evaluation: {}},
+        "evaluation": {evaluation: {}} | usual,
     }
     changed = apply_overrides(settings, [("training.steps", 0), *overrides])
-    recipe = validate_recipe(changed, " ".join([f"{evaluation} of {base.name}", *overrides]))
-    return recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}"})
+    said = [one if isinstance(one, str) else f"{one[0]}={one[1]}" for one in overrides]
+    recipe = validate_recipe(changed, " ".join([f"{evaluation} of {base.name}", *said]))
+    # The model as it was read and checked, where it is a checkpoint.
+    return recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}", "model": base.model})
+
+
+def on_another_text(base: Recipe, seed: int, source: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that measures the loss by position of the run of another on another text, without a step.
+
+    Args:
+        base: the recipe of the trained run.
+        seed: of the trained run.
+        source: the settings of the text's source.
+
+    Raises:
+        InputError: the run is not of a language model, or the settings are wrong.
+    """
+    if "text" not in type(base.task).model_fields:
+        raise InputError(f"another text is measured of language models; {base.name} is of {base.task.label}")
+    left_out: list[Change] = [LEFT_OUT[name] for name in LEFT_OUT if name in base.task.diagnostics]
+    return measured_otherwise(base, seed, "perplexity", [("task.text.source", dict(source)), *left_out])
+
+
+LEFT_OUT = {
+    "remembrance": "evaluation.remembrance.starts=0",
+    "state_statistics": "evaluation.state_statistics.rows=0",
+}
+"""What tasks are measured with by default and another measurement does without."""
 
 
 def changed_recipe(
