@@ -5,9 +5,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import said_baselines
+import said_brackets
 import said_certificates
 import said_classification
 import said_diagnostics
+import said_evaluation
 import said_findings
 import said_forecast
 import said_groups
@@ -19,25 +21,37 @@ import said_pretrained
 import said_pretrained_own
 import said_readme
 import said_repair
+import said_shorter
+import said_tasks
 import said_training
 from measured import ROOT
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": said_readme.sentences,
     "docs/baselines.md": said_baselines.sentences,
+    "docs/brackets.md": said_brackets.brackets,
+    "docs/certificates_algebra.md": said_shorter.algebra,
     "docs/certificates.md": said_certificates.sentences,
     "docs/classification.md": said_classification.sentences,
     "docs/diagnostics.md": said_diagnostics.sentences,
+    "docs/evaluation.md": said_evaluation.sentences,
     "docs/findings.md": said_findings.sentences,
     "docs/forecast.md": said_forecast.sentences,
     "docs/groups.md": said_groups.sentences,
+    "docs/index.md": said_shorter.index,
+    "docs/interventions.md": said_shorter.interventions,
     "docs/language_models.md": said_language_models.sentences,
     "docs/languages.md": said_languages.sentences,
+    "docs/ldru.md": said_brackets.unit,
     "docs/listops.md": said_listops.sentences,
     "docs/one_label.md": said_one_label.sentences,
     "docs/pretrained.md": said_pretrained.sentences,
     "docs/pretrained_own.md": said_pretrained_own.sentences,
     "docs/repair.md": said_repair.sentences,
+    "docs/reports.md": said_shorter.reports,
+    "docs/sweeps.md": said_shorter.sweeps,
+    "docs/tasks.md": said_tasks.sentences,
+    "docs/text.md": said_shorter.text,
     "docs/training.md": said_training.sentences,
 }
 """Page -> what it says of the rows: pieces of sentences and lines of tables."""
@@ -78,7 +92,7 @@ def rewritten(page: str, sentence: str) -> str | None:
 
 _NAMES = (
     r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d(, \d)*( and \d)?|"
-    r"Qwen3|S5|h5py|float32|bfloat16|TF32|SHA-256|Apache-2.0)"
+    r"Qwen3|S5|h5py|float32|bfloat16|TF32|SHA-256|UTF-8|Apache-2.0)"
 )
 """Languages, models and types whose names have numbers."""
 _SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>|--8<-- \"[^\"]*\""
