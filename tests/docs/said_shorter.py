@@ -1,19 +1,24 @@
-"""Sentences of six pages that hold few numbers: defaults, limits of the code, records."""
+"""Sentences of ten pages that hold few numbers: defaults, limits of the code, records."""
 
 from array import array
 from collections.abc import Iterator
 
+import torch
 from measured import PUBLISHED, ROOT, TRAINED, in_program, record
 
 from lengthwise.certificates.algebra import STATES
 from lengthwise.certificates.learning import EXHAUSTIVE
 from lengthwise.certificates.limits import USUAL
 from lengthwise.errors import InputError
+from lengthwise.evaluation.contract import TOLERANCES
+from lengthwise.evaluation.serving import HALF
+from lengthwise.interventions import INTERVENTIONS
 from lengthwise.interventions.passing import StatePassingConfig
+from lengthwise.report.diagnosed import MULTIPLES
 from lengthwise.report.sections.grid import STEPS
 from lengthwise.report.significance import LEVEL, flips_p
 from lengthwise.runs.recipe import load_recipe
-from lengthwise.tasks import get_language
+from lengthwise.tasks import LANGUAGES, get_language
 from lengthwise.tasks.corpus import TextConfig
 from lengthwise.tasks.splitting import IN_MEMORY
 from lengthwise.tasks.tokenizer import load_tokenizer
@@ -41,6 +46,7 @@ def algebra() -> Iterator[str]:
 
 def interventions() -> Iterator[str]:
     """Yield what the page on interventions says."""
+    assert len(list(INTERVENTIONS)) == 6, "six"
     yield "| N(0, sigma^2) for every element |"
     yield "| N(mu, sigma^2), fitted to the final states seen in training, or once to those after filler |"
     chance = StatePassingConfig().zero_probability
@@ -100,3 +106,38 @@ def sweeps() -> Iterator[str]:
     yield "with exit code 1; the next call tries them again"
     times = record("sweep")["times the throughput of one worker"]
     yield f"Two workers on two cores finish {times:.2f} times as many runs a second as one"
+
+
+def glossary() -> Iterator[str]:
+    """Yield what the glossary says."""
+    assert 16 in MULTIPLES
+    yield "ratio at 16 T"
+    yield "of positions that ends at 16 T, divided by that of the octave that ends at T |"
+
+
+def parts() -> Iterator[str]:
+    """Yield what the page on the parts says."""
+    yield f"one of {len(list(LANGUAGES))} regular languages, a language model"
+
+
+def language_reports() -> Iterator[str]:
+    """Yield what the page on reports of language models says."""
+    (before,) = in_program("src/lengthwise/report/sections/by_position.py", r"_BEFORE = (\d+)")
+    yield f"perplexity against position, both logarithmic, from T/{before} on"
+    yield "A single seed has the 95 % interval over its stretches of text instead"
+    yield "over the positions 1 to T, every position with the same weight"
+    yield "over the positions T/2 + 1 to T |"
+    yield f"| ratio at {', '.join(f'{multiple} T' for multiple in MULTIPLES)} |"
+    yield "those of all octaves hold together with 95 %"
+
+
+def state() -> Iterator[str]:
+    """Yield what the page on states says."""
+    single, double = (f"{TOLERANCES[dtype]:.0e}".replace("e-0", "e-") for dtype in (torch.float32, torch.float64))
+    yield f"relative to the largest logit, within {single} in float32 and {double} in float64:"
+    assert HALF == 0.1, "a tenth"
+    (sizes,) = in_program("src/lengthwise/evaluation/serving.py", r"sizes = \((\d, \d, \d)\)")
+    first, second, third = sizes.split(", ")
+    yield f"chunks of {first}, {second} and {third} tokens"
+    yield "In bfloat16 the allowed difference is a tenth of the L2 norm of the logits"
+    yield "Exit code 1 says that a clause is broken"

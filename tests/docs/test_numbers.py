@@ -29,6 +29,25 @@ def test_a_number_that_nothing_is_asked_for_is_found() -> None:
     assert unchecked(f"{cited} It has 2025 states.", []) == ["It has 2025 states."]
 
 
+PRINTED_BY_PROGRAMS = {"pretrained_contract.md", "pretrained_formats.md", "runs.md"}
+"""Pages whose tables ``contract_page.py``, ``formats_page.py`` and ``tests/runs/kills.py`` print."""
+
+
+def test_every_other_page_is_asked_for_its_numbers() -> None:
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+    assert {f"docs/{name}" for name in pages - PRINTED_BY_PROGRAMS} | {"README.md"} == set(PAGES), (
+        "a page of docs/ has a function of its sentences in PAGES of tests/docs/numbers_in_pages.py"
+    )
+
+
+def test_the_kills_of_all_commands_are_those_that_were_asked_for() -> None:
+    page = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8").partition("### Kills")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `[^`]+` \| \d+ \| (\d+) \| (\d+) \| \d+ \|$", page, re.MULTILINE)
+    (asked,) = re.findall(r"--kills (\d+)", page)
+    assert sum(int(number) for row in rows for number in row) == int(asked)
+    assert f"none of {asked} kills" in page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_another_number_on_a_page_is_noticed_and_written_back(page: str) -> None:
