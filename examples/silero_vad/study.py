@@ -24,6 +24,7 @@ from speech import RATE, Features, NoisySpeech, Samples, clips, encoded, head, n
 
 from lengthwise import DistilConfig, RecurrentModel, State, Trainer, TrainingConfig
 from lengthwise.interventions.filler import FillerPassingConfig
+from lengthwise.runs.environment import source_commit
 
 STEPS = 200
 SECONDS = (0, 60, 300)
@@ -202,8 +203,9 @@ def main() -> None:
         if given.weights[0].suffix == ".jit":
             save_package(repaired, given.weights[0], given.out.with_suffix(".jit"))
         return
-    models = {path.stem: head(SileroVAD(path)) for path in given.weights}
-    lines = [json.dumps({"model": name} | row) for name, part in models.items() for row in rows_of(part, sounds)]
+    models, commit = {path.stem: head(SileroVAD(path)) for path in given.weights}, source_commit()[0]
+    rows = ({"model": name, "commit": commit} | row for name, part in models.items() for row in rows_of(part, sounds))
+    lines = [json.dumps(row) for row in rows]
     given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
