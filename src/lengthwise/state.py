@@ -73,6 +73,10 @@ class State(Mapping[str, Tensor]):
             return tensor.shape[0]
         raise InputError("a state without entries has no batch size")
 
+    def remembered(self) -> int:
+        """Return the number of elements over all entries and rows but those that count what was read."""
+        return sum(entry.numel() for name, entry in self.items() if self.kinds[name] is not Kind.POSITION)
+
     def of_rows(self, rows: int) -> State:
         """Return the state itself, once it is seen that each entry has so many rows.
 

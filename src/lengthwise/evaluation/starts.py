@@ -20,7 +20,7 @@ from lengthwise.evaluation.rows import Axis, Row
 from lengthwise.models.base import SequenceModel, StringModel, read, with_state
 from lengthwise.models.reading import as_start
 from lengthwise.spaces import Tokens
-from lengthwise.state import Kind, State
+from lengthwise.state import State
 from lengthwise.tasks.base import Task
 
 Way = Literal["whole", "reset", "burn_in", "carried"]
@@ -159,4 +159,4 @@ def _kept(model: SequenceModel, inputs: Tensor) -> int:
     final = model.initial_state(1)
     for piece in read(model.eval(), inputs[:1], 1024):
         final = piece.output.state
-    return sum(final[name].numel() for name in final if final.kinds[name] is not Kind.POSITION)
+    return final.remembered()

@@ -18,7 +18,6 @@ from lengthwise.runs.memory import refuse_beyond_memory
 from lengthwise.runs.recipe import Recipe
 from lengthwise.runs.rows import Head, refuse_reserved
 from lengthwise.spaces import Values
-from lengthwise.state import Kind
 from lengthwise.tasks.base import Point, Task
 from lengthwise.tasks.capabilities import OfBytes
 from lengthwise.training.checkpoint import load_checkpoint, misfit
@@ -141,5 +140,4 @@ def state_size(model: StringModel, inputs: torch.Tensor) -> int | None:
     if not isinstance(model, SequenceModel):
         return None
     model.eval()
-    state = model(inputs).state
-    return sum(state[name].numel() for name in state if state.kinds[name] is not Kind.POSITION)
+    return model(inputs).state.remembered()
