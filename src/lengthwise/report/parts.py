@@ -29,6 +29,7 @@ ROWS = "rows.csv"
 """The file beside the page that holds every row."""
 _FRAME, _ROW, _BRIEF = 180, 48, 28
 """Pixels of a heading with its note, and of a row of a table."""
+_PADDING = {"left": 20, "top": 20, "bottom": 20, "right": 48}
 _BESIDE = 3
 """Panels beside each other."""
 _SIZE = re.compile(r'<svg [^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"')
@@ -157,7 +158,7 @@ class Picture(Piece):
         """Return a specification with the heading above it, in the colours of a theme."""
         title = {"text": self.heading, "subtitle": textwrap.wrap(self.note, _NOTE), "fontSize": 15, "offset": 18}
         config = theme.config() | {"background": theme.ground}
-        return drawn | {"title": title, "config": config, "padding": 20}
+        return drawn | {"title": title, "config": config, "padding": _PADDING}
 
     def write(self, out: Path) -> None:
         """Write it as SVG on light and on dark ground, as PNG and as PDF."""
