@@ -4,11 +4,13 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c const
 ENVIRONMENT := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 RUNS := runs
 
-.PHONY: help demo test test-quick lint format types docs bench clean
+.PHONY: help demo test test-quick test-slow walk lint format types docs bench clean
 
 help:
 	@echo "make demo    a story in five steps: a unit that holds beyond its training length, an LSTM that falls, and a proof"
 	@echo "make test    run the tests"
+	@echo "make test-slow     the fuzzers alone, with 1,000 inputs each"
+	@echo "make walk    what a stranger does: the wheel in a fresh environment, the commands of README, the gallery"
 	@echo "make test-quick    leave out those that are slow: kill and resume, installed packages, several processes"
 	@echo "make lint    check style, format and which room imports which"
 	@echo "make types   check types"
@@ -54,10 +56,18 @@ demo: .venv/.installed
 	@echo "Now open demo/index.html. README says how to put a model of your own beside these."
 
 test: .venv/.installed-dev
+	@echo "All tests take about 6 minutes on two idle cores; make test-quick takes one."
 	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2
 
 test-quick: .venv/.installed-dev
 	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/.installed-dev
+	$(ENVIRONMENT) $(BIN)/python -m pytest -n 2 -m "fuzz" --fuzz-budget 1000
+
+walk: .venv/.installed-dev
+	@echo "A stranger's walk: a fresh environment, the commands of README, the gallery."
+	$(BIN)/python tests/walk.py
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

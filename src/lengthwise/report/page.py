@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from operator import call
 from pathlib import Path
@@ -141,6 +142,7 @@ def _script(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
+@cache
 def _vega() -> str:
     """Return the drawing library as one script that can stand inside a script element; it takes long to bundle."""
     name = f"vega-embed-{version('vl-convert-python')}.js"
