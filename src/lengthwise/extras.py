@@ -11,6 +11,7 @@ _LIBRARIES = {
     "hf": ("accelerate", "datasets", "lightning_fabric", "tokenizers", "transformers"),
     "ray": ("ray",),
     "lines": ("sklearn",),
+    "slurm": ("submitit",),
     "report": ("altair", "jinja2", "polars", "scipy", "vl_convert"),
     "trackers": ("mlflow", "tensorboard", "wandb"),
 }

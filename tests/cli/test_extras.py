@@ -38,6 +38,7 @@ NEEDING = {
     "post-train hf:checkpoint --data stdlib --out out": "hf",
     "train tokens.yaml": "hf",
     "sweep demo/operators --engine ray": "ray",
+    "sweep demo/operators --engine slurm": "slurm",
     "train fast/parity --set training.trackers=[tensorboard]": "trackers",
     "train fast/parity --set training.trackers=[mlflow]": "trackers",
     "train fast/parity --set training.trackers=[wandb]": "trackers",

@@ -27,11 +27,16 @@ def sweep(
     engine: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="local: processes of this machine; ray: tasks on a Ray cluster that shares --runs."
+            metavar="NAME",
+            help="local: processes of this machine; ray: tasks on a Ray cluster that shares --runs; slurm: jobs of a "
+            "Slurm cluster that does.",
         ),
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="Of the Ray cluster; auto for that of this machine. By default one is started.")
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster, auto for that of this machine, by default one is started; or a Slurm partition."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Runs at a time; by default as many as the cores hold.")

@@ -7,6 +7,7 @@ ENGINES: Registry = Registry(
     {
         "local": "lengthwise.runs.engines.local:LocalEngine",
         "ray": "lengthwise.runs.engines.ray:RayEngine",
+        "slurm": "lengthwise.runs.engines.slurm:SlurmEngine",
     },
     base="lengthwise.runs.engines.base:Engine",
 )
