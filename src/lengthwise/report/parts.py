@@ -45,8 +45,8 @@ SECTIONS: Registry = Registry(
     {
         "grid": "lengthwise.report.sections.grid:GridSection",
         "significance": "lengthwise.report.sections.significance:Significance",
-        "published": "lengthwise.report.sections.published:Published",
         "accuracy": "lengthwise.report.sections.accuracy:Accuracy",
+        "published": "lengthwise.report.sections.published:Published",
         "certificates": "lengthwise.certificates.section:Certificates",
         "perplexity": "lengthwise.report.sections.perplexity:Perplexity",
         "starts": "lengthwise.report.sections.starts:Starts",
