@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator
 
 import torch
-from measured import PUBLISHED, ROOT, TRAINED, in_program, record
+from measured import PUBLISHED, ROOT, TRAINED, in_program, line, record
 
 from lengthwise.certificates.algebra import STATES
 from lengthwise.certificates.learning import EXHAUSTIVE
@@ -141,3 +141,13 @@ def state() -> Iterator[str]:
     yield f"chunks of {first}, {second} and {third} tokens"
     yield "In bfloat16 the allowed difference is a tenth of the L2 norm of the logits"
     yield "Exit code 1 says that a clause is broken"
+    found = record("generation")
+    settings, ratios = found["sizes"], found["ratios"]
+    yield f"{settings['tokens']:,} tokens drawn one at a time"
+    yield f"width {settings['width']}, {settings['layers']} layers, one thread"
+    for name, shown in {"lstm": "LSTM", "mamba2": "Mamba-2", "gla": "GLA", "ldru": "log-depth unit"}.items():
+        time, memory, each = (
+            next(value for row, value in ratios.items() if row.startswith(f"{name}: {what}"))
+            for what in ("time a token", "resident memory", "milliseconds")
+        )
+        yield line(shown, f"{time:.3f}", f"{memory:.3f}", f"{each:.2f}")
