@@ -12,6 +12,7 @@ import said_diagnostics
 import said_evaluation
 import said_findings
 import said_forecast
+import said_formats
 import said_groups
 import said_language_models
 import said_languages
@@ -48,6 +49,8 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/one_label.md": said_one_label.sentences,
     "docs/parts.md": said_shorter.parts,
     "docs/pretrained.md": said_pretrained.sentences,
+    "docs/pretrained_contract.md": said_formats.contract,
+    "docs/pretrained_formats.md": said_formats.formats,
     "docs/pretrained_own.md": said_pretrained_own.sentences,
     "docs/repair.md": said_repair.sentences,
     "docs/reports.md": said_shorter.reports,
@@ -96,7 +99,7 @@ def rewritten(page: str, sentence: str) -> str | None:
 
 _NAMES = (
     r"\b(D_\d+|D_n|P\(\w,\w\)|Tomita \d( to \d)?|Mamba-\d|RWKV-\d(, \d)*( and \d)?|"
-    r"Qwen3|S5|h5py|float32|bfloat16|TF32|SHA-256|UTF-8|Apache-2.0)"
+    r"Qwen3|S5|h5py|GPT-NeoX-20B|HGRN-2|v6[abc]|float32|bfloat16|TF32|SHA-256|UTF-8|Apache-2.0)"
 )
 """Languages, models and types whose names have numbers."""
 _SHOWN = r"```.*?```|!?\[[^\]]*\]\(https?:[^)]*\)|!\[[^\]]*\]\([^)]*\)|\]\([^)]*\)|`[^`]*`|<[^>]+>|--8<-- \"[^\"]*\""

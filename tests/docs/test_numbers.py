@@ -29,8 +29,8 @@ def test_a_number_that_nothing_is_asked_for_is_found() -> None:
     assert unchecked(f"{cited} It has 2025 states.", []) == ["It has 2025 states."]
 
 
-PRINTED_BY_PROGRAMS = {"pretrained_contract.md", "pretrained_formats.md", "runs.md"}
-"""Pages whose tables ``contract_page.py``, ``formats_page.py`` and ``tests/runs/kills.py`` print."""
+PRINTED_BY_PROGRAMS = {"runs.md"}
+"""Pages with a table of which no rows are kept: ``tests/runs/kills.py`` prints that of kills."""
 
 
 def test_every_other_page_is_asked_for_its_numbers() -> None:
