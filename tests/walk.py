@@ -21,6 +21,22 @@ LEFT_OUT = ("pip install", "make ")
 """The wheel is installed already, and `make demo` is what the other commands are, in a clone."""
 SMALL = {"hf:PATH": "hf:tiny", "--context 512": "--context 32", "--out repaired": "--out mended --steps 20"}
 """The checkpoint of somebody else is that of the gallery, and so are its texts."""
+SERVER = """
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+embedding, cell, readout = nn.Embedding(7, 8), nn.GRUCell(8, 8), nn.Linear(8, 7)
+
+
+def step(tokens, state):
+    hidden, logits = torch.zeros(len(tokens), 8) if state is None else state, []
+    for token in tokens.T:
+        hidden = cell(embedding(token), hidden)
+        logits.append(readout(hidden))
+    return torch.stack(logits, 1), hidden
+"""
+"""What ``my_server:step`` of README is here."""
 _BLOCKS = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
 
 
@@ -83,6 +99,7 @@ class Walk:
 
     def commands(self) -> None:
         """Run what README prints."""
+        (self.folder / "my_server.py").write_text(SERVER, encoding="utf-8")
         for language, text in readme():
             if language == "python":
                 self.step("the program of README", str(self.python), "-c", text)
