@@ -104,6 +104,8 @@ def sweeps() -> Iterator[str]:
     (retries,) = in_program("src/lengthwise/cli/sweep.py", r"retries: Annotated\[.*\] = (\d+),")
     yield f"is tried again, after all others; {retries} by default"
     yield "with exit code 1; the next call tries them again"
+    (hours,) = in_program("src/lengthwise/runs/engines/slurm.py", r"_MINUTES = (\d+) \* 60")
+    yield f"without them a job may take {hours} hours"
     times = record("sweep")["times the throughput of one worker"]
     yield f"Two workers on two cores finish {times:.2f} times as many runs a second as one"
 
