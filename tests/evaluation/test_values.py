@@ -15,6 +15,7 @@ from lengthwise.evaluation.beyond import EffectiveRemembrance, Perplexity, State
 from lengthwise.evaluation.contract import check_contract
 from lengthwise.evaluation.perplexity import log_edges, octave_losses, position_losses, restarted_losses
 from lengthwise.evaluation.remembrance import effective_remembrance
+from lengthwise.evaluation.starts import Starts
 from lengthwise.evaluation.state_statistics import state_statistics
 from lengthwise.evaluation.verdict import of_values, verdict
 from lengthwise.interventions.passing import StatePassingConfig
@@ -220,3 +221,10 @@ def test_statistics_of_a_state_that_read_values_are_those_of_the_state():
         state = detector()(frames()).state
     joined = torch.cat([entry.flatten() for entry in state.values()])
     assert whole.standard_deviation == pytest.approx(float(joined.std(correction=0)), rel=1e-5)
+
+
+def test_ways_to_start_are_measured_of_values_as_errors() -> None:
+    rows = list(Starts(reach=4, rows=3).measure(detector(), Detector(), 0))
+    assert {row.metric for row in rows} == {"start_error", "start_cost", "start_state"}
+    assert len({row.axes["way"] for row in rows}) == 4
+    assert all(0 < row.value < 2 for row in rows if row.metric == "start_error")
