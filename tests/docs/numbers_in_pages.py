@@ -23,6 +23,7 @@ import said_pretrained_own
 import said_readme
 import said_repair
 import said_shorter
+import said_speech
 import said_tasks
 import said_training
 from measured import ROOT
@@ -55,6 +56,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/repair.md": said_repair.sentences,
     "docs/reports.md": said_shorter.reports,
     "docs/reports_text.md": said_shorter.language_reports,
+    "docs/speech.md": said_speech.sentences,
     "docs/state.md": said_shorter.state,
     "docs/sweeps.md": said_shorter.sweeps,
     "docs/tasks.md": said_tasks.sentences,
