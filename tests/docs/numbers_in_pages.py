@@ -17,6 +17,7 @@ import said_groups
 import said_language_models
 import said_languages
 import said_listops
+import said_long_context
 import said_one_label
 import said_pretrained
 import said_pretrained_own
@@ -47,6 +48,7 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/languages.md": said_languages.sentences,
     "docs/ldru.md": said_brackets.unit,
     "docs/listops.md": said_listops.sentences,
+    "docs/long_context.md": said_long_context.sentences,
     "docs/one_label.md": said_one_label.sentences,
     "docs/parts.md": said_shorter.parts,
     "docs/pretrained.md": said_pretrained.sentences,
@@ -114,8 +116,10 @@ _TRIAL = re.compile(r"\btrials?\b|not in\W+(results)?\b", re.IGNORECASE)
 def unchecked(page: str, sentences: Iterable[str]) -> list[str]:
     """Return sentences and cells with numbers that nothing is asked for, and that are not called a trial."""
     text = squeezed(re.sub(_SHOWN, " ", page, flags=re.DOTALL))
-    for sentence in sorted(sentences, key=len, reverse=True):
-        text = squeezed(text).replace(squeezed(re.sub(_SHOWN, " ", sentence)), " ")
+    # What is shown as a program alone has nothing left that could be taken away.
+    bare = filter(None, (squeezed(re.sub(_SHOWN, " ", sentence, flags=re.DOTALL)) for sentence in sentences))
+    for sentence in sorted(bare, key=len, reverse=True):
+        text = squeezed(text).replace(sentence, " ")
     pieces = re.split(r"(?<=[.|]) ", re.sub(rf"{_NAMES}|{_CITED}", "", text))
     kept = [said for said in pieces if not _TRIAL.search(said)]
     return [said for said in kept if re.search(r"\d", said)]

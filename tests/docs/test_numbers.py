@@ -24,6 +24,7 @@ def test_numbers_are_those_of_rows_settings_or_limits_or_of_a_trial_that_is_call
 def test_a_number_that_nothing_is_asked_for_is_found() -> None:
     page = "The RNN has 3 layers. It is right on 97.5 % of D_4, and `width: 64`. In a trial it had 5."
     assert unchecked(page, ["It is right on 97.5 %"]) == ["The RNN has 3 layers."]
+    assert unchecked(page, ["It is right on 97.5 %", "`width: 3`"]) == ["The RNN has 3 layers."]
     assert unchecked(page, []) == ["The RNN has 3 layers.", "It is right on 97.5 % of , and ."]
     cited = "It passes states (Gu 2025, [a link](https://a.b/25)), from teachers (*On them* (1987, [b](https://b.c)))."
     assert unchecked(f"{cited} It has 2025 states.", []) == ["It has 2025 states."]

@@ -102,7 +102,8 @@ def _groups(rows: pl.DataFrame) -> list[tuple[str, str, pl.DataFrame]]:
 def _panels(results: Results, rows: pl.DataFrame, metric: str) -> list[Drawing]:
     """Return a panel for each value of the axes that are words, or of those that two others leave over."""
     axes = _independent(rows)
-    along = sorted((axis for axis in axes if rows[axis].dtype.is_numeric()), key=lambda axis: -rows[axis].n_unique())
+    numeric = (axis for axis in axes if rows[axis].dtype.is_numeric())
+    along = sorted(numeric, key=lambda axis: (-rows[axis].n_unique(), axis != "length"))
     along, apart = along[:2], [axis for axis in axes if axis not in along[:2]]
     if len(along) == 2:
         apart = ["kind", *apart]
