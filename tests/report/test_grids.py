@@ -152,3 +152,11 @@ def test_published_numbers_are_compared_over_the_lengths_that_they_were_read_at(
     found = {source.citation.split()[0]: [row[4].text for row in rows] for source, rows in beside(part)}
     whole = percent(1 - 244 / 460 / 2, 1)
     assert found == {"Delétang": [whole], "Grazzi": ["1.000"]}
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_models_that_were_asked_nothing_beyond_training_have_no_finding(tmp_path: Path, models: int) -> None:
+    for model in range(models):
+        write_run(tmp_path, recipe=f"{'ab'[model]}/parity", lengths=tuple(range(1, 41)))
+    (part,) = comparable(read_table([tmp_path]))
+    assert build_grid(part).finding == ""

@@ -245,8 +245,9 @@ def row_losses(
     _check_bins(inputs, edges, batch_size)
     model.eval()
     sums = list[Tensor]()
-    for rows in torch.arange(len(inputs)).split(batch_size):
-        start = None if state is None else state.rows(rows.tolist())
+    for begin in range(0, len(inputs), batch_size):
+        rows = slice(begin, begin + batch_size)
+        start = None if state is None else state.rows(rows)
         sums.append(_sums(model, inputs[rows], asked[rows], outputs, edges, chunk, start))
     return RowLosses(tuple(edges), torch.cat(sums))
 

@@ -205,6 +205,8 @@ def _finding(
 ) -> str:
     """Say on how many tasks each family makes no error, the best first, and where the only one is worst."""
     known = [[(task, cell) for task, cell in zip(tasks, line, strict=True) if cell] for line in cells]
+    if not any(known):
+        return ""
     counts = [(sum(cell.flawless for _, cell in line), len(line)) for line in known]
     start = f"Trained to length {trained:,} and asked to {read:,}"
     if len(families) == 1:
