@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lengthwise.runs import environment
 from lengthwise.runs.environment import describe_environment
 
 
@@ -36,6 +37,17 @@ def test_the_commit_of_the_users_own_repository_is_noted(repository: Path, monke
 
 
 def test_the_packages_own_repository_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent)
+    assert users(describe_environment(0)) == (None, False)
+
+
+def test_where_git_says_nothing_of_the_package_its_repository_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = environment._git
+
+    def failing(folder: Path, *command: str) -> str | None:
+        return None if command[0] == "ls-files" else asked(folder, *command)
+
+    monkeypatch.setattr(environment, "_git", failing)
     monkeypatch.chdir(Path(__file__).parent)
     assert users(describe_environment(0)) == (None, False)
 

@@ -61,10 +61,10 @@ def _working_commit() -> tuple[str | None, bool]:
 
     Where there is none, or it is the package's own, None and False.
     """
-    here, package = Path.cwd(), Path(lengthwise.__file__).parent
+    here, package = Path.cwd(), Path(lengthwise.__file__).resolve().parent
     top = _git(here, "rev-parse", "--show-toplevel")
-    own = _git(package, "ls-files", "__init__.py") and _git(package, "rev-parse", "--show-toplevel")
-    if top is None or top == own:
+    # What git says nothing of, as where it could not be started, is not taken for somebody else's.
+    if top is None or (package.is_relative_to(top) and _git(package, "ls-files", "__init__.py") != ""):
         return None, False
     # Not all untracked files, because runs may lie there.
     changes = ("status", "--porcelain", "--untracked-files=no"), ("ls-files", "--others", "--exclude-standard", "*.py")
