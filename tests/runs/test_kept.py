@@ -66,9 +66,11 @@ def test_settings_are_kept_without_the_folders_of_whole_paths() -> None:
 def test_a_command_is_kept_without_the_folders_of_whole_paths(command: str, kept: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs", "fast/parity", 0)
     environment = json.loads((run / "environment.json").read_text())
-    (run / "environment.json").write_text(json.dumps({**environment, "command": command}))
+    resumed = [{**environment, "command": command}]
+    (run / "environment.json").write_text(json.dumps({**environment, "command": command, "resumed": resumed}))
     for folder in (tmp_path / "runs", tmp_path / "kept"):
-        assert read_table([folder]).runs[0].environment["command"] == kept
+        found = read_table([folder]).runs[0].environment
+        assert (found["command"], found["resumed"][0]["command"]) == (kept, kept)
         keep([tmp_path / "runs"], tmp_path / "kept")
 
 

@@ -305,7 +305,16 @@ def _refuse_twice(rows: pl.DataFrame, where: Path) -> None:
 
 
 def _environment(found: dict[str, Any], where: Path) -> dict[str, Any]:
-    """Return what a run recorded of its process, whose parts are what they are in every other."""
+    """Return what a run recorded of its first process, and of each that went on with it."""
+    later = found.get("resumed", [])
+    if not isinstance(later, list) or not all(isinstance(one, dict) for one in cast("list[object]", later)):
+        raise InputError(f"{where} is not the environment of a run: resumed is {later!r:.100}")
+    processes = [_process(dict(one), where) for one in cast("list[dict[str, Any]]", later)]
+    return _process(found, where) | ({"resumed": processes} if processes else {})
+
+
+def _process(found: dict[str, Any], where: Path) -> dict[str, Any]:
+    """Return what was recorded of a process, whose parts are what they are in every other."""
     for name, kind in (("packages", dict), ("plugins", dict), ("machine", dict), ("command", str), ("started", str)):
         if not isinstance(found.get(name, kind()), kind):
             raise InputError(f"{where} is not the environment of a run: {name} is {found[name]!r:.100}")
