@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import NamedTuple
@@ -62,12 +62,12 @@ def sentences() -> Iterator[str]:
         words = f"above {low:g}" if high == math.inf else f"to {high:g}" if low < 0 else f"{low:g} to {high:g}"
         yield line(words, counts.total(), *(counts[one] or "" for one in (*OCTAVES, NEVER)))
     failed = [-math.log2(one.failed) for one in found]
-    yield line("ratio at 4 T", len(found), f"{rank(found, failed, lambda one: one.ratio):.2f}")
+    yield line("ratio at 4 T", len(found), f"{rank(found, failed, 'ratio'):.2f}")
     known = [one for one in found if not math.isnan(one.remembrance)]
-    remembrance = rank(known, [-math.log2(one.failed) for one in known], lambda one: one.remembrance)
+    remembrance = rank(known, [-math.log2(one.failed) for one in known], "remembrance")
     yield line("effective remembrance of the first T of 4 T", len(known), f"{remembrance:.2f}")
-    yield line("growth of the state's deviation from T to 4 T", len(found), f"{rank(found, failed, _growth):.2f}")
-    yield line("movement of the state's mean from T to 4 T", len(found), f"{rank(found, failed, _moved):.2f}")
+    yield line("growth of the state's deviation from T to 4 T", len(found), f"{rank(found, failed, 'growth'):.2f}")
+    yield line("movement of the state's mean from T to 4 T", len(found), f"{rank(found, failed, 'moved'):.2f}")
     decided = [one for one in found if not one.low <= HOLDING < one.high]
     yield f"is said of {len(decided)} runs and left open of {len(found) - len(decided)}"
     yield _hits(decided, {one: expected(one.ratio).multiple or NEVER for one in decided})
@@ -109,9 +109,9 @@ def _nearest(part: pl.DataFrame, name: str, end: int) -> float:
     return float(measured.sort((pl.col("end") - end).abs(), maintain_order=True)["value"][0])
 
 
-def rank(found: Sequence[Read], failed: Sequence[float], read: Callable[[Read], float]) -> float:
+def rank(found: Sequence[Read], failed: Sequence[float], read: str) -> float:
     """Return Spearman's rank correlation of what was read with how soon a run failed."""
-    both = pl.DataFrame({"read": [read(one) for one in found], "failed": failed})
+    both = pl.DataFrame({"read": [getattr(one, read) for one in found], "failed": failed})
     return float(both.select(pl.corr("read", "failed", method="spearman")).item())
 
 
@@ -169,11 +169,3 @@ def _languages() -> str:
         f"the rank correlation is {found:.2f}, and of {len(clean)} without any error from 81 to 160, {lost} fall all "
         f"the same (`results/baselines`, to {measured['length'].max():,} symbols)"
     )
-
-
-def _growth(one: Read) -> float:
-    return one.growth
-
-
-def _moved(one: Read) -> float:
-    return one.moved

@@ -1,6 +1,5 @@
 import json
 import os
-import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from programs import imported
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -32,16 +32,8 @@ SHAPES = {
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
-    folder = str(ROOT / "examples/silero_vad")
-    sys.path.insert(0, folder)
-    try:
-        import study
-
+    with imported("silero_vad", "study") as study:
         yield study
-    finally:
-        sys.path.remove(folder)
-        for name in ("model", "speech", "study"):
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from programs import imported
 
 from lengthwise import check_contract
 
@@ -22,16 +22,8 @@ SIZES = {"vocabulary": 7, "embedding": 3, "units": 5}
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
     pytest.importorskip("h5py", reason="h5py is not installed")
-    folder = str(ROOT / "examples/textgenrnn")
-    sys.path.insert(0, folder)
-    try:
-        import model
-
+    with imported("textgenrnn", "model") as model:
         yield model
-    finally:
-        sys.path.remove(folder)
-        for name in ("model", "articles", "study"):
-            sys.modules.pop(name, None)
 
 
 def random_arrays() -> dict[str, np.ndarray]:

@@ -71,22 +71,20 @@ def _measured(target: Path, options: dict[str, Any], overrides: list[str], out: 
     """Return a run without steps in which the ways to start were measured."""
     from lengthwise.runs.folder import RunFolder
     from lengthwise.runs.pretrained import measured, overrides_of
-    from lengthwise.runs.repair import LEFT_OUT, measured_otherwise, runs_folder
+    from lengthwise.runs.repair import left_out, measured_otherwise, runs_folder
     from lengthwise.runs.run import read_run
+    from lengthwise.tasks.language_modelling import LanguageModelling
 
     if (folder := hf.folder_of(target)) is not None:
         checkpoint = hf.open_checkpoint(folder, options)
         shared = [one for one in overrides_of(options) if not one.startswith("evaluation.")]
         shared += [f"evaluation.perplexity.{name}={options[name]}" for name in ("reach", "rows") if name in options]
-        recipe = measured(
-            checkpoint, options["data"], [*shared, *LEFT_OUT.values(), "evaluation.starts.rows=32", *overrides]
-        )
-        recipe = recipe.model_copy(update={"name": f"{recipe.name}.starts-{recipe.digest()[:8]}"})
+        shared += [*left_out(LanguageModelling.diagnostics), "evaluation.starts.rows=32"]
+        recipe = measured(checkpoint, options["data"], [*shared, *overrides]).told_apart(".starts")
         return hf.diagnose_checkpoint(recipe, out / "runs", again=True)
     purpose = "a run says this in its recipe; these options go with hf:PATH"
     hf.refuse_options(options, {"model", "repaired", "every", "burn_in", "out", "reach", "rows", "set_"}, purpose)
     run = RunFolder(target)
     base, seed = read_run(run)
-    left_out = [LEFT_OUT[name] for name in LEFT_OUT if name in base.task.diagnostics]
-    recipe = measured_otherwise(base, seed, "starts", [*left_out, *overrides])
+    recipe = measured_otherwise(base, seed, "starts", [*left_out(base.task.diagnostics), *overrides])
     return hf.measure_without_steps(recipe, runs_folder(target, base, seed))

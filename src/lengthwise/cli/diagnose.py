@@ -66,8 +66,7 @@ def diagnose(
         say(f"{folder.path}: {measure(folder, again)}")
     for path in checkpoints:
         checkpoint = hf.open_checkpoint(path, options)
-        recipe = measured(checkpoint, options["data"], [*overrides_of(options), *(set_ or [])])
-        recipe = recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}"})
+        recipe = measured(checkpoint, options["data"], [*overrides_of(options), *(set_ or [])]).told_apart()
         folders.append(hf.diagnose_checkpoint(recipe, out / "runs", again=True))
     table = read_table([folder.path for folder in folders]).refuse_waiting()
     say(str(Report(table).write(out)))

@@ -125,6 +125,19 @@ class Recipe(Settings):
             found[place] = f"{found[place]} of {plugin}" if place in found else plugin
         return found
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a run has its parameters in a file: else they are those that the model is built with."""
+        return bool(self.training.steps or self.start)
+
+    def told_apart(self, ending: str = "") -> Recipe:
+        """Return the recipe with a name that ends with its digest: runs with other settings lie beside each other.
+
+        Args:
+            ending: comes before the digest.
+        """
+        return self.model_copy(update={"name": f"{self.name}{ending}-{self.digest()[:8]}"})
+
     def beginning(self, start: str | None = None) -> Recipe:
         """Return the recipe as a run of it begins: with what its names stand for now.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from lengthwise.interventions.repair import WARM_UP, Repair, repair_of
 from lengthwise.runs.folder import run_path
 from lengthwise.runs.overrides import Change, apply_overrides
 from lengthwise.runs.recipe import Recipe, validate_recipe
+
+_LEFT_OUT = {"remembrance": "starts", "state_statistics": "rows"}
+"""Diagnostic -> the setting of how much of it there is."""
 
 
 def post_training(base: Recipe, seed: int, intervention: str, steps: int, overrides: Sequence[str] = ()) -> Recipe:
@@ -62,16 +65,16 @@ def measured_otherwise(base: Recipe, seed: int, evaluation: str, overrides: Sequ
         "name": f"{base.name}.{evaluation}",
         "makes": f"{evaluation} of {base.name}",
         # A run without steps has the parameters that its model is built with.
-        "start": base.name if base.training.steps or base.start else None,
+        "start": base.name if base.has_checkpoint else None,
         "seeds": [seed],
         "intervention": {"name": "zero"},
         "evaluation": {evaluation: {}} | usual,
     }
     changed = apply_overrides(settings, [("training.steps", 0), *overrides])
     said = [one if isinstance(one, str) else f"{one[0]}={one[1]}" for one in overrides]
-    recipe = validate_recipe(changed, " ".join([f"{evaluation} of {base.name}", *said]))
+    recipe = validate_recipe(changed, " ".join([f"{evaluation} of {base.name}", *said])).told_apart()
     # The model as it was read and checked, where it is a checkpoint.
-    return recipe.model_copy(update={"name": f"{recipe.name}-{recipe.digest()[:8]}", "model": base.model})
+    return recipe.model_copy(update={"model": base.model})
 
 
 def on_another_text(base: Recipe, seed: int, source: Mapping[str, Any]) -> Recipe:
@@ -87,15 +90,18 @@ def on_another_text(base: Recipe, seed: int, source: Mapping[str, Any]) -> Recip
     """
     if "text" not in type(base.task).model_fields:
         raise InputError(f"another text is measured of language models; {base.name} is of {base.task.label}")
-    left_out: list[Change] = [LEFT_OUT[name] for name in LEFT_OUT if name in base.task.diagnostics]
-    return measured_otherwise(base, seed, "perplexity", [("task.text.source", dict(source)), *left_out])
+    return measured_otherwise(
+        base, seed, "perplexity", [("task.text.source", dict(source)), *left_out(base.task.diagnostics)]
+    )
 
 
-LEFT_OUT = {
-    "remembrance": "evaluation.remembrance.starts=0",
-    "state_statistics": "evaluation.state_statistics.rows=0",
-}
-"""What tasks are measured with by default and another measurement does without."""
+def left_out(diagnostics: Collection[str]) -> list[str]:
+    """Return the overrides that leave out what another measurement does without.
+
+    Args:
+        diagnostics: what the task is measured with by default.
+    """
+    return [f"evaluation.{name}.{size}=0" for name, size in _LEFT_OUT.items() if name in diagnostics]
 
 
 def changed_recipe(

@@ -116,7 +116,7 @@ def _follow(run: RunFolder, recipe: Recipe, seed: int, stop: Callable[[], bool],
         return Outcome.NOTHING_TO_DO
     trainer = build_trainer(recipe, seed, processes)
     processes.wait()
-    if _has_checkpoint(recipe):
+    if recipe.has_checkpoint:
         _restore(run, trainer)
     return _train(trainer, stop, trainer.train_step, trainer.state)
 
@@ -337,14 +337,9 @@ def _record_environment(run: RunFolder, parameters: int, seed: int) -> None:
 def _loaded(run: RunFolder, recipe: Recipe, seed: int) -> Trainer:
     """Return the trainer of a run at its last checkpoint."""
     trainer = build_trainer(recipe.sealed(), seed)
-    if _has_checkpoint(recipe):
+    if recipe.has_checkpoint:
         _restore(run, trainer)
     return trainer
-
-
-def _has_checkpoint(recipe: Recipe) -> bool:
-    """Return whether the parameters are those of a file, and not those that the recipe's model is built with."""
-    return bool(recipe.training.steps or recipe.start)
 
 
 def _resume(run: RunFolder, trainer: Trainer, recipe: Recipe) -> None:
@@ -357,7 +352,7 @@ def _resume(run: RunFolder, trainer: Trainer, recipe: Recipe) -> None:
                 f"torchrun --nproc_per_node {then} goes on with it"
             )
         _restore(run, trainer)
-    elif _has_checkpoint(recipe):
+    elif recipe.has_checkpoint:
         save_checkpoint(run.checkpoint, *trainer.state())
     kept = [row for row in run.metrics_rows() if row["step"] <= trainer.step]
     text = "".join(f"{json.dumps(row)}\n" for row in kept)
